@@ -1,0 +1,22 @@
+//! BGP-4 for Redstart: value types, wire codec and session engine.
+//!
+//! The crate is *sans-IO*: it opens no socket, reads no clock and draws no randomness. Bytes, time
+//! and a seed come in; bytes and events go out. That makes every protocol rule testable in
+//! microseconds of virtual time. The feature `net` adds the one module that owns sockets and
+//! drives the engine with tokio.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`types`] | what the RFCs talk about: prefixes, AS numbers, communities, path attributes |
+//! | [`time`] | a clock value that cannot tell the time by itself |
+//! | [`wire`] | messages to bytes and back, with the dispositions of RFC 7606 |
+//! | [`session`] | the finite state machine of one peer: two connection slots, timers, collision |
+//! | `net` | sockets (feature `net`) |
+
+pub mod session;
+pub mod time;
+pub mod types;
+pub mod wire;
+
+#[cfg(feature = "net")]
+pub mod net;
