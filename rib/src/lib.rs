@@ -1,1 +1,1 @@
-//! wip
+//! Routing information bases for Redstart.
