@@ -1,1 +1,3 @@
-//! wip
+//! The Redstart daemon: from Kubernetes objects to sessions, routes and the kernel.
+
+pub mod compile;

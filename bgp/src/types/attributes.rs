@@ -64,7 +64,9 @@ pub struct AsPath {
 
 impl AsPath {
     /// The path of a route of our own.
-    pub const EMPTY: Self = Self { segments: SmallVec::new_const() };
+    pub const EMPTY: Self = Self {
+        segments: SmallVec::new_const(),
+    };
 
     /// One AS_SEQUENCE.
     #[must_use]
@@ -73,35 +75,48 @@ impl AsPath {
         if asns.is_empty() {
             return Self::EMPTY;
         }
-        let segment = AsPathSegment { kind: SegmentType::Sequence, asns };
-        Self { segments: SmallVec::from_iter([segment]) }
+        let segment = AsPathSegment {
+            kind: SegmentType::Sequence,
+            asns,
+        };
+        Self {
+            segments: SmallVec::from_iter([segment]),
+        }
     }
 
     /// The length for route selection: a set counts one (RFC 4271 section 9.1.2.2), confederation
     /// segments count nothing (RFC 5065 section 5.3).
     #[must_use]
     pub fn hop_count(&self) -> usize {
-        self.segments.iter().map(|s| match s.kind {
-            SegmentType::Sequence => s.asns.len(),
-            SegmentType::Set => 1,
-            SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
-        }).sum()
+        self.segments
+            .iter()
+            .map(|s| match s.kind {
+                SegmentType::Sequence => s.asns.len(),
+                SegmentType::Set => 1,
+                SegmentType::ConfedSequence | SegmentType::ConfedSet => 0,
+            })
+            .sum()
     }
 
     /// The neighbouring AS: the first of the path, if the path starts with a sequence.
     #[must_use]
     pub fn first_as(&self) -> Option<Asn> {
-        let first = self.segments.iter().find(|s| {
-            !matches!(s.kind, SegmentType::ConfedSequence | SegmentType::ConfedSet)
-        })?;
-        (first.kind == SegmentType::Sequence).then(|| first.asns.first().copied()).flatten()
+        let first = self
+            .segments
+            .iter()
+            .find(|s| !matches!(s.kind, SegmentType::ConfedSequence | SegmentType::ConfedSet))?;
+        (first.kind == SegmentType::Sequence)
+            .then(|| first.asns.first().copied())
+            .flatten()
     }
 
     /// The AS that originated the route: the last of the path, if the path ends with a sequence.
     #[must_use]
     pub fn origin_as(&self) -> Option<Asn> {
         let last = self.segments.last()?;
-        (last.kind == SegmentType::Sequence).then(|| last.asns.last().copied()).flatten()
+        (last.kind == SegmentType::Sequence)
+            .then(|| last.asns.last().copied())
+            .flatten()
     }
 
     /// Every AS in the path, sets included.
@@ -128,7 +143,13 @@ impl AsPath {
             }
             _ => {
                 let asns = core::iter::repeat_n(asn, times).collect();
-                path.segments.insert(0, AsPathSegment { kind: SegmentType::Sequence, asns });
+                path.segments.insert(
+                    0,
+                    AsPathSegment {
+                        kind: SegmentType::Sequence,
+                        asns,
+                    },
+                );
             }
         }
         path
@@ -230,12 +251,17 @@ mod tests {
 
     #[test]
     fn hop_count_counts_a_set_once_and_confederations_not_at_all() {
-        let segment = |kind, asns: &[u32]| AsPathSegment { kind, asns: asns.iter().copied().map(Asn).collect() };
-        let path = AsPath { segments: SmallVec::from_vec(vec![
-            segment(SegmentType::ConfedSequence, &[1, 2]),
-            segment(SegmentType::Sequence, &[3, 4]),
-            segment(SegmentType::Set, &[5, 6, 7]),
-        ]) };
+        let segment = |kind, asns: &[u32]| AsPathSegment {
+            kind,
+            asns: asns.iter().copied().map(Asn).collect(),
+        };
+        let path = AsPath {
+            segments: SmallVec::from_vec(vec![
+                segment(SegmentType::ConfedSequence, &[1, 2]),
+                segment(SegmentType::Sequence, &[3, 4]),
+                segment(SegmentType::Set, &[5, 6, 7]),
+            ]),
+        };
         assert_eq!(path.hop_count(), 3);
         assert_eq!(path.first_as(), Some(Asn(3)));
         assert_eq!(path.origin_as(), None);
@@ -245,7 +271,13 @@ mod tests {
     #[test]
     fn prepend_extends_a_sequence_or_starts_one() {
         assert_eq!(AsPath::EMPTY.prepend(Asn(1), 2).to_string(), "1 1");
-        assert_eq!(AsPath::sequence([Asn(2)]).prepend(Asn(1), 1).to_string(), "1 2");
-        assert_eq!(AsPath::sequence([Asn(2)]).prepend(Asn(1), 0).to_string(), "2");
+        assert_eq!(
+            AsPath::sequence([Asn(2)]).prepend(Asn(1), 1).to_string(),
+            "1 2"
+        );
+        assert_eq!(
+            AsPath::sequence([Asn(2)]).prepend(Asn(1), 0).to_string(),
+            "2"
+        );
     }
 }

@@ -112,7 +112,10 @@ impl FromStr for Community {
             Some(Self::new(high.parse().ok()?, low.parse().ok()?))
         };
         named.or_else(halves).ok_or_else(|| {
-            ParseCommunityError(s.to_owned(), "expected 0..65535:0..65535 or a well-known name")
+            ParseCommunityError(
+                s.to_owned(),
+                "expected 0..65535:0..65535 or a well-known name",
+            )
         })
     }
 }
@@ -150,7 +153,11 @@ mod tests {
 
     #[test]
     fn large_community_round_trips_as_text() {
-        let c = LargeCommunity { global: 4_200_000_000, local1: 1, local2: 2 };
+        let c = LargeCommunity {
+            global: 4_200_000_000,
+            local1: 1,
+            local2: 2,
+        };
         assert_eq!(c.to_string().parse(), Ok(c));
         assert!("1:2".parse::<LargeCommunity>().is_err());
         assert!("1:2:3:4".parse::<LargeCommunity>().is_err());
@@ -158,8 +165,14 @@ mod tests {
 
     #[test]
     fn extended_communities_read_like_route_targets() {
-        assert_eq!(ExtendedCommunity([0, 2, 0xfd, 0xe8, 0, 0, 0, 100]).to_string(), "rt:65000:100");
-        assert_eq!(ExtendedCommunity([1, 3, 192, 0, 2, 1, 0, 9]).to_string(), "ro:192.0.2.1:9");
+        assert_eq!(
+            ExtendedCommunity([0, 2, 0xfd, 0xe8, 0, 0, 0, 100]).to_string(),
+            "rt:65000:100"
+        );
+        assert_eq!(
+            ExtendedCommunity([1, 3, 192, 0, 2, 1, 0, 9]).to_string(),
+            "ro:192.0.2.1:9"
+        );
         assert!(!ExtendedCommunity([0x43, 0, 0, 0, 0, 0, 0, 0]).is_transitive());
     }
 }

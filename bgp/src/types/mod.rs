@@ -18,5 +18,7 @@ pub use attributes::{
 pub use community::{Community, ExtendedCommunity, LargeCommunity, ParseCommunityError};
 pub use family::{Family, FamilySet};
 pub use next_hop::NextHop;
-pub use prefix::{Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, ParsePrefixError, PathId, Prefix, PrefixKey};
+pub use prefix::{
+    Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, ParsePrefixError, PathId, Prefix, PrefixKey,
+};
 pub use router_id::RouterId;

@@ -15,6 +15,10 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use super::Family;
 
 /// What the routing tables need of a prefix type.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a prefix length is not a collection's"
+)]
 pub trait PrefixKey: Copy + Eq + Ord + Hash + fmt::Debug + fmt::Display + Into<Prefix> {
     /// The family of this prefix type.
     const FAMILY: Family;
@@ -58,7 +62,10 @@ impl Ipv4Prefix {
             Some(mask) => mask,
             None => 0,
         };
-        Some(Self { addr: addr.to_bits() & mask, len })
+        Some(Self {
+            addr: addr.to_bits() & mask,
+            len,
+        })
     }
 
     /// The network address.
@@ -87,7 +94,10 @@ impl Ipv6Prefix {
             Some(mask) => mask,
             None => 0,
         };
-        Some(Self { addr: (addr.to_bits() & mask).to_be_bytes(), len })
+        Some(Self {
+            addr: (addr.to_bits() & mask).to_be_bytes(),
+            len,
+        })
     }
 
     /// The network address.
@@ -186,8 +196,14 @@ impl Prefix {
     #[must_use]
     pub const fn host(addr: IpAddr) -> Self {
         match addr {
-            IpAddr::V4(a) => Self::V4(Ipv4Prefix { addr: a.to_bits(), len: 32 }),
-            IpAddr::V6(a) => Self::V6(Ipv6Prefix { addr: a.octets(), len: 128 }),
+            IpAddr::V4(a) => Self::V4(Ipv4Prefix {
+                addr: a.to_bits(),
+                len: 32,
+            }),
+            IpAddr::V6(a) => Self::V6(Ipv6Prefix {
+                addr: a.octets(),
+                len: 128,
+            }),
         }
     }
 
@@ -202,7 +218,10 @@ impl Prefix {
 
     /// The length in bits.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a prefix length is not a collection's")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a prefix length is not a collection's"
+    )]
     pub const fn len(self) -> u8 {
         match self {
             Self::V4(p) => p.len,
@@ -266,13 +285,19 @@ impl From<IpNetwork> for Prefix {
 
 impl From<Ipv4Network> for Ipv4Prefix {
     fn from(net: Ipv4Network) -> Self {
-        Self { addr: net.network().to_bits(), len: net.prefix() }
+        Self {
+            addr: net.network().to_bits(),
+            len: net.prefix(),
+        }
     }
 }
 
 impl From<Ipv6Network> for Ipv6Prefix {
     fn from(net: Ipv6Network) -> Self {
-        Self { addr: net.network().octets(), len: net.prefix() }
+        Self {
+            addr: net.network().octets(),
+            len: net.prefix(),
+        }
     }
 }
 
@@ -280,8 +305,12 @@ impl From<Prefix> for IpNetwork {
     fn from(prefix: Prefix) -> Self {
         match prefix {
             // The lengths were checked when the prefix was made, so these cannot be refused.
-            Prefix::V4(p) => Self::V4(Ipv4Network::new_checked(p.addr(), p.len).unwrap_or_else(|| p.addr().into())),
-            Prefix::V6(p) => Self::V6(Ipv6Network::new_checked(p.addr(), p.len).unwrap_or_else(|| p.addr().into())),
+            Prefix::V4(p) => Self::V4(
+                Ipv4Network::new_checked(p.addr(), p.len).unwrap_or_else(|| p.addr().into()),
+            ),
+            Prefix::V6(p) => Self::V6(
+                Ipv6Network::new_checked(p.addr(), p.len).unwrap_or_else(|| p.addr().into()),
+            ),
         }
     }
 }
@@ -358,7 +387,10 @@ impl<P> Nlri<P> {
     /// The one path to `prefix` of a peer without ADD-PATH.
     #[must_use]
     pub const fn plain(prefix: P) -> Self {
-        Self { prefix, path_id: PathId::NONE }
+        Self {
+            prefix,
+            path_id: PathId::NONE,
+        }
     }
 }
 
@@ -411,8 +443,14 @@ impl NlriSet {
             Self::V4(list) => (list.as_slice(), [].as_slice()),
             Self::V6(list) => ([].as_slice(), list.as_slice()),
         };
-        let widen_v4 = v4.iter().map(|n| Nlri { prefix: Prefix::V4(n.prefix), path_id: n.path_id });
-        let widen_v6 = v6.iter().map(|n| Nlri { prefix: Prefix::V6(n.prefix), path_id: n.path_id });
+        let widen_v4 = v4.iter().map(|n| Nlri {
+            prefix: Prefix::V4(n.prefix),
+            path_id: n.path_id,
+        });
+        let widen_v6 = v6.iter().map(|n| Nlri {
+            prefix: Prefix::V6(n.prefix),
+            path_id: n.path_id,
+        });
         widen_v4.chain(widen_v6)
     }
 }
@@ -435,7 +473,15 @@ mod tests {
 
     #[test]
     fn text_that_is_no_prefix_is_refused() {
-        for bad in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "x/8", "10.0.0.0/-1", "10.0.0.0/8/8"] {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "::/129",
+            "x/8",
+            "10.0.0.0/-1",
+            "10.0.0.0/8/8",
+        ] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
         }
     }
@@ -453,7 +499,10 @@ mod tests {
     #[test]
     fn ipnetwork_round_trip() {
         let net: IpNetwork = "10.1.2.3/24".parse().unwrap();
-        assert_eq!(IpNetwork::from(Prefix::from(net)).to_string(), "10.1.2.0/24");
+        assert_eq!(
+            IpNetwork::from(Prefix::from(net)).to_string(),
+            "10.1.2.0/24"
+        );
     }
 
     #[test]

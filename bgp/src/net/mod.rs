@@ -1,0 +1,1 @@
+//! Sockets (feature `net`).

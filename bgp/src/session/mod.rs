@@ -1,0 +1,5 @@
+//! The session engine of one peer.
+
+mod batch;
+
+pub use batch::{OutBatch, PeerId};

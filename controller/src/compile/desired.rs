@@ -1,0 +1,207 @@
+//! What this node's speaker shall do, as one value.
+//!
+//! `compile` makes it from Kubernetes objects; the speaker makes the engine match it, by difference.
+//! It holds no Kubernetes type and no secret's name: everything is resolved. It is `Eq`, so "did
+//! anything change" is one comparison.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, RouterId};
+
+/// What this node's speaker shall do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredState {
+    /// This node, or `None` while the objects hold no such Node (or it may not speak): no peers,
+    /// no routes.
+    pub node: Option<NodeIdentity>,
+    /// Where to listen, one address per family at most.
+    pub listen: Vec<SocketAddr>,
+    /// Every neighbour, by its stable name.
+    pub peers: BTreeMap<PeerName, Peer>,
+    /// The routes of our own.
+    pub originations: BTreeMap<Prefix, Origination>,
+    /// How learned routes go into the kernel.
+    pub kernel: Kernel,
+}
+
+/// Who this speaker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeIdentity {
+    /// The Node's name.
+    pub name: String,
+    /// The local AS.
+    pub asn: Asn,
+    /// The BGP Identifier.
+    pub router_id: RouterId,
+    /// The node's own IPv4 address: next hop of IPv4 routes.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The node's own IPv6 address: next hop of IPv6 routes.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// The name of a neighbour: `mesh-NODE` or the `BGPPeer` object's name. Unique on this node; the
+/// CLI, the logs and the metrics use it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerName(pub String);
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The Kubernetes object that asked for something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// `Node`, `BGPPeer`, …
+    pub kind: String,
+    /// Its name, with the namespace before it where it has one.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// One neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Why it exists.
+    pub source: ObjectRef,
+    /// A node of the mesh, or a router from a `BGPPeer`.
+    pub role: PeerRole,
+    /// Where it is.
+    pub remote: SocketAddr,
+    /// Our address towards it, if fixed.
+    pub local: Option<IpAddr>,
+    /// The AS it must have.
+    pub remote_as: RemoteAs,
+    /// The AS that we show it.
+    pub local_as: Asn,
+    /// Families to negotiate.
+    pub families: FamilySet,
+    /// Only accept, never dial.
+    pub passive: bool,
+    /// Seconds; 0 disables keepalives.
+    pub hold_time: u16,
+    /// Time between attempts to connect, before jitter.
+    pub connect_retry: Duration,
+    /// Hops between us and an eBGP neighbour: 1 is directly connected.
+    pub ttl: Ttl,
+    /// Restart time to offer (RFC 4724), or `None` to offer no graceful restart.
+    pub graceful_restart: Option<u16>,
+    /// TCP-MD5 key.
+    pub password: Option<Password>,
+    /// What to take from it.
+    pub import: Import,
+}
+
+/// Whose session it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerRole {
+    /// A node of the full mesh.
+    Mesh {
+        /// The Node's name.
+        node: String,
+    },
+    /// A router.
+    Router,
+}
+
+/// The AS that a neighbour must show in its OPEN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteAs {
+    /// This one.
+    Number(Asn),
+    /// Ours.
+    Internal,
+    /// Any but ours.
+    External,
+}
+
+/// How far away the neighbour may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// Sent TTL; what arrives is not checked.
+    Hops(u8),
+    /// Generalised TTL security (RFC 5082): at most this many hops away.
+    Security(u8),
+}
+
+/// A TCP-MD5 key. Its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// What to take from a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Just these prefixes, exactly: the pod CIDRs of a mesh peer's Node.
+    Exactly(BTreeSet<Prefix>),
+    /// Everything but what overlaps these (the cluster's own ranges), and the default route only
+    /// where asked for.
+    AllBut {
+        /// Refused, and everything more specific.
+        refuse: BTreeSet<Prefix>,
+        /// Whether the default route is welcome.
+        default_route: bool,
+    },
+}
+
+/// A route of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origination {
+    /// What it stands for: the Node whose pod CIDR it is, a Service, ….
+    pub object: ObjectRef,
+    /// To whom it goes and how it looks there. Empty: to nobody.
+    pub advertise: Vec<Advertise>,
+    /// Whether the kernel drops what no more specific route takes.
+    pub blackhole: bool,
+}
+
+/// One way to advertise a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertise {
+    /// Why: a `BGPAdvertisement`, or the `BGPConfiguration` for the mesh.
+    pub source: ObjectRef,
+    /// To whom. Where several entries name one peer, communities add up and the highest
+    /// local-pref wins.
+    pub peers: BTreeSet<PeerName>,
+    /// Standard communities to add.
+    pub communities: BTreeSet<Community>,
+    /// Large communities to add.
+    pub large_communities: BTreeSet<LargeCommunity>,
+    /// LOCAL_PREF towards internal peers.
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// How often to prepend our AS, beyond the once that eBGP asks for.
+    pub prepend: u8,
+}
+
+/// How learned routes go into the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Whether they go there at all.
+    pub install: bool,
+    /// The table; 254 is main.
+    pub table: u32,
+    /// The metric that marks our routes; never 0.
+    pub metric: u32,
+    /// The route protocol number (`ip route` shows 186 as `bgp`).
+    pub protocol: u8,
+    /// Most next hops of one route; 1 turns ECMP off.
+    pub max_paths: u8,
+}
