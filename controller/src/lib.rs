@@ -1,3 +1,5 @@
 //! The Redstart daemon: from Kubernetes objects to sessions, routes and the kernel.
 
+pub mod cli;
 pub mod compile;
+pub mod control;

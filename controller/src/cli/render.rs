@@ -1,0 +1,391 @@
+//! Answers as text, in the manner of BIRD 2.
+//!
+//! Pure: values in, a string out; the local time zone is an argument. Widths follow the content, so
+//! a long node name never runs into the next column.
+
+use std::fmt::Write as _;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::control::views::{Kernel, KernelState, Path, Protocol, Route, Status};
+
+/// How to print times.
+#[derive(Clone, Debug)]
+pub struct Style {
+    /// The zone of the reader.
+    pub zone: TimeZone,
+}
+
+impl Style {
+    fn time(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    }
+}
+
+/// Columns of text, each as wide as its widest cell.
+fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    let header = header.iter().map(|h| (*h).to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// `show status`
+#[must_use]
+pub fn status(s: &Status, style: &Style) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "Redstart {} on node {}", s.version, s.node);
+    let _ = writeln!(
+        out,
+        "Router ID is {}",
+        s.router_id.as_deref().unwrap_or("not known yet")
+    );
+    if let Some(asn) = s.local_as {
+        let _ = writeln!(out, "Local AS is {asn}");
+    }
+    let _ = writeln!(out, "Current server time is {}", style.time(s.now));
+    let _ = writeln!(out, "Last reboot on {}", style.time(s.started));
+    if let Some(at) = s.configured {
+        let _ = writeln!(out, "Last reconfiguration on {}", style.time(at));
+    }
+    for l in &s.listeners {
+        match &l.error {
+            None => _ = writeln!(out, "Listening on {}", l.address),
+            Some(error) => _ = writeln!(out, "Not listening on {}: {error}", l.address),
+        }
+    }
+    let _ = writeln!(
+        out,
+        "Sessions: {} of {} established",
+        s.peers.established, s.peers.configured
+    );
+    let prefixes: Vec<_> = s.prefixes.iter().map(|(f, n)| format!("{n} {f}")).collect();
+    let _ = writeln!(
+        out,
+        "Prefixes: {}; {} of our own",
+        prefixes.join(", "),
+        s.originated
+    );
+    let k = &s.kernel;
+    let _ = writeln!(
+        out,
+        "Kernel: {} installed, {} pending, {} parked, {} stale",
+        k.installed, k.pending, k.parked, k.stale
+    );
+    if let Some(error) = &k.error {
+        let _ = writeln!(out, "Kernel: not reachable: {error}");
+    }
+    let _ = writeln!(out, "Objects from {}", s.source.description);
+    for kind in &s.source.kinds {
+        let state = if kind.listed {
+            format!("{} objects", kind.objects)
+        } else {
+            "not listed yet".to_owned()
+        };
+        let trouble = kind
+            .error
+            .as_ref()
+            .map(|e| format!(": {e}"))
+            .unwrap_or_default();
+        let _ = writeln!(out, "  {}: {state}{trouble}", kind.kind);
+    }
+    if !s.problems.is_empty() {
+        out.push_str("Problems:\n");
+    }
+    for p in &s.problems {
+        let field = if p.field.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", p.field)
+        };
+        let _ = writeln!(
+            out,
+            "  {} {}{field}: {} [{}]",
+            p.severity, p.object, p.message, p.reason
+        );
+    }
+    if s.ready {
+        out.push_str("Daemon is up and running\n");
+    } else {
+        let _ = writeln!(out, "Daemon is not ready: {}", s.not_ready.join("; "));
+    }
+    out
+}
+
+/// BIRD's word for a state: `up` with a session, `start` while trying, `down` otherwise.
+fn bird_state(state: &str) -> &'static str {
+    match state {
+        "Established" => "up",
+        "Idle" => "down",
+        _ => "start",
+    }
+}
+
+/// `show protocols`
+#[must_use]
+pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
+    let header = ["Name", "Proto", "Table", "State", "Since", "Info"];
+    let row = |p: &Protocol| {
+        let error = match (&p.last_error, p.state.as_str()) {
+            (Some(error), state) if state != "Established" => format!("  {error}"),
+            _ => String::new(),
+        };
+        vec![
+            p.name.clone(),
+            "BGP".to_owned(),
+            "---".to_owned(),
+            bird_state(&p.state).to_owned(),
+            style.time(p.since),
+            format!("{}{error}", p.state),
+        ]
+    };
+    if !all {
+        return table(&header, &list.iter().map(row).collect::<Vec<_>>());
+    }
+    let blocks: Vec<String> = list
+        .iter()
+        .map(|p| format!("{}{}", table(&header, &[row(p)]), protocol_details(p)))
+        .collect();
+    blocks.join("\n")
+}
+
+fn protocol_details(p: &Protocol) -> String {
+    let mut out = String::new();
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(out, "  {:<20}{value}", format!("{label}:"));
+    };
+    line("Description", format!("{} peer from {}", p.role, p.object));
+    line("BGP state", p.state.clone());
+    line("Neighbor address", p.remote.to_string());
+    line(
+        "Neighbor AS",
+        p.remote_as
+            .map_or_else(|| "not known".to_owned(), |a| a.to_string()),
+    );
+    line("Local AS", p.local_as.to_string());
+    if let Some(id) = &p.remote_router_id {
+        line("Neighbor ID", id.clone());
+    }
+    if let Some(local) = p.local {
+        line("Source address", local.to_string());
+    }
+    if !p.local_capabilities.is_empty() {
+        line("Local capabilities", p.local_capabilities.join(", "));
+    }
+    if !p.remote_capabilities.is_empty() {
+        line("Neighbor capabilities", p.remote_capabilities.join(", "));
+    }
+    if let (Some(left), Some(hold)) = (p.hold_remaining, p.hold_time) {
+        line("Hold timer", format!("{left:.3}/{hold}"));
+    }
+    if let Some(keepalive) = p.keepalive {
+        line("Keepalive timer", keepalive.to_string());
+    }
+    if let Some(left) = p.connect_remaining {
+        line("Connect timer", format!("{left:.3}"));
+    }
+    if let Some(error) = &p.last_error {
+        line("Last error", error.clone());
+    }
+    line("Channels", p.families.join(", "));
+    let r = &p.routes;
+    line(
+        "Routes",
+        format!(
+            "{} imported, {} exported, {} preferred, {} stale",
+            r.imported, r.exported, r.preferred, r.stale
+        ),
+    );
+    if !p.refused.is_empty() {
+        let refused: Vec<_> = p
+            .refused
+            .iter()
+            .map(|(why, n)| format!("{n} {why}"))
+            .collect();
+        line("Refused", refused.join(", "));
+    }
+    let m = &p.messages;
+    line(
+        "Messages",
+        format!(
+            "{} received ({} UPDATE), {} sent ({} UPDATE)",
+            m.total_in, m.updates_in, m.total_out, m.updates_out
+        ),
+    );
+    line("Established", format!("{} times", p.established_count));
+    out
+}
+
+fn path_line(prefix: &str, path: &Path) -> String {
+    let mark = match (path.best, path.multipath) {
+        (true, _) => " *",
+        (false, true) => " +",
+        (false, false) => "",
+    };
+    let kind = if path.kind == "local" {
+        "local"
+    } else {
+        "unicast"
+    };
+    let origin_as = path
+        .as_path
+        .split(' ')
+        .next_back()
+        .filter(|a| !a.is_empty());
+    let origin_as = origin_as.map(|a| format!("AS{a}")).unwrap_or_default();
+    let origin = path.origin.chars().next().map_or('?', |c| match c {
+        'I' if path.origin == "IGP" => 'i',
+        'E' => 'e',
+        _ => '?',
+    });
+    let stale = if path.stale { " stale" } else { "" };
+    let object = path
+        .object
+        .as_ref()
+        .map(|o| format!(" {o}"))
+        .unwrap_or_default();
+    format!(
+        "{prefix:<20} {kind} [{}]{mark} ({}) [{origin_as}{origin}]{stale}{object}",
+        path.from,
+        path.local_pref.unwrap_or(100)
+    )
+}
+
+/// `show route`
+#[must_use]
+pub fn routes(list: &[Route], all: bool) -> String {
+    let mut out = String::new();
+    for route in list {
+        for (i, path) in route.paths.iter().enumerate() {
+            let prefix = if i == 0 { route.prefix.as_str() } else { "" };
+            out.push_str(&path_line(prefix, path));
+            out.push('\n');
+            for gateway in &path.gateways {
+                let _ = writeln!(out, "\t{gateway}");
+            }
+            if let Some(why) = &path.unresolved {
+                let _ = writeln!(out, "\tunreachable: {why}");
+            }
+            if all {
+                out.push_str(&path_details(path));
+            }
+        }
+        if all {
+            out.push_str(&route_details(route));
+        }
+    }
+    out
+}
+
+fn path_details(path: &Path) -> String {
+    let mut out = String::new();
+    let mut line = |label: &str, value: String| {
+        let _ = writeln!(out, "\tBGP.{label}: {value}");
+    };
+    line("origin", path.origin.clone());
+    line("as_path", path.as_path.clone());
+    if let Some(next_hop) = path.next_hop {
+        line("next_hop", next_hop.to_string());
+    }
+    if let Some(med) = path.med {
+        line("med", med.to_string());
+    }
+    if let Some(local_pref) = path.local_pref {
+        line("local_pref", local_pref.to_string());
+    }
+    for (label, list) in [
+        ("community", &path.communities),
+        ("ext_community", &path.extended_communities),
+        ("large_community", &path.large_communities),
+        ("cluster_list", &path.cluster_list),
+    ] {
+        if !list.is_empty() {
+            line(
+                label,
+                list.iter()
+                    .map(|c| format!("({c})"))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            );
+        }
+    }
+    if let Some(id) = &path.originator_id {
+        line("originator_id", id.clone());
+    }
+    if let Some(step) = &path.not_best {
+        let _ = writeln!(out, "\tnot best: {step}");
+    }
+    out
+}
+
+fn kernel_text(state: &KernelState) -> String {
+    let why = match (&state.reason, &state.detail) {
+        (Some(reason), Some(detail)) => format!(": {detail} [{reason}]"),
+        (Some(reason), None) => format!(" [{reason}]"),
+        _ => String::new(),
+    };
+    format!("{}{why}", state.state)
+}
+
+fn route_details(route: &Route) -> String {
+    let mut out = String::new();
+    if let Some(state) = &route.kernel {
+        let _ = writeln!(out, "\tkernel: {}", kernel_text(state));
+    }
+    if !route.exported.is_empty() {
+        let _ = writeln!(out, "\texported to: {}", route.exported.join(", "));
+    }
+    out
+}
+
+/// `show kernel`
+#[must_use]
+pub fn kernel(k: &Kernel) -> String {
+    let mut out = format!(
+        "Table {}, metric {}, protocol {}: {} installed, {} pending, {} parked, {} stale\n",
+        k.table,
+        k.metric,
+        k.protocol,
+        k.totals.installed,
+        k.totals.pending,
+        k.totals.parked,
+        k.totals.stale
+    );
+    if let Some(error) = &k.totals.error {
+        let _ = writeln!(out, "The kernel is not reachable: {error}");
+    }
+    let rows: Vec<_> = k
+        .routes
+        .iter()
+        .map(|r| {
+            let how = if r.kind == "unicast" {
+                r.gateways.join(", ")
+            } else {
+                r.kind.clone()
+            };
+            vec![r.prefix.clone(), how, kernel_text(&r.state)]
+        })
+        .collect();
+    if !rows.is_empty() {
+        out.push_str(&table(&["Prefix", "Next hop", "State"], &rows));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

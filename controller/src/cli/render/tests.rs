@@ -1,0 +1,176 @@
+//! Snapshots of the tables.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::*;
+use crate::control::views::{KernelRoute, KernelTotals, MessageCounts, RouteCounts};
+
+fn style() -> Style {
+    Style {
+        zone: TimeZone::UTC,
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_780_000_000 + seconds).unwrap()
+}
+
+fn protocol(name: &str, state: &str, last_error: Option<&str>) -> Protocol {
+    Protocol {
+        name: name.into(),
+        role: "mesh".into(),
+        object: "Node/n2".into(),
+        state: state.into(),
+        since: at(0),
+        remote: "10.10.0.12:179".parse().unwrap(),
+        local: Some("10.10.0.11:41000".parse().unwrap()),
+        remote_as: Some(64512),
+        local_as: 64512,
+        remote_router_id: Some("10.10.0.12".into()),
+        last_error: last_error.map(Into::into),
+        families: vec!["ipv4".into(), "ipv6".into()],
+        local_capabilities: vec!["multiprotocol ipv4".into()],
+        remote_capabilities: vec!["multiprotocol ipv4".into(), "route-refresh".into()],
+        hold_time: Some(90),
+        hold_remaining: Some(61.5),
+        keepalive: Some(30),
+        connect_remaining: None,
+        messages: MessageCounts {
+            updates_in: 2,
+            updates_out: 1,
+            total_in: 9,
+            total_out: 8,
+        },
+        established_count: 1,
+        routes: RouteCounts {
+            imported: 2,
+            exported: 1,
+            preferred: 2,
+            stale: 0,
+        },
+        refused: BTreeMap::from([("not-its-pod-cidr".to_owned(), 1)]),
+    }
+}
+
+#[test]
+fn protocols_line_up_and_show_why_one_is_down() {
+    let list = [
+        protocol("mesh-n2", "Established", Some("Hold timer expired")),
+        protocol("tor-with-a-long-name", "Active", Some("connection refused")),
+    ];
+    let text = protocols(&list, false, &style());
+    let expected = "\
+Name                  Proto  Table  State  Since                Info
+mesh-n2               BGP    ---    up     2026-05-28 20:26:40  Established
+tor-with-a-long-name  BGP    ---    start  2026-05-28 20:26:40  Active  connection refused
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn protocols_all_shows_every_detail() {
+    let text = protocols(&[protocol("mesh-n2", "Established", None)], true, &style());
+    for line in [
+        "  BGP state:          Established",
+        "  Neighbor address:   10.10.0.12:179",
+        "  Neighbor AS:        64512",
+        "  Hold timer:         61.500/90",
+        "  Routes:             2 imported, 1 exported, 2 preferred, 0 stale",
+        "  Refused:            1 not-its-pod-cidr",
+        "  Messages:           9 received (2 UPDATE), 8 sent (1 UPDATE)",
+    ] {
+        assert!(
+            text.lines().any(|l| l == line),
+            "{line:?} is missing in\n{text}"
+        );
+    }
+}
+
+fn path(from: &str, best: bool) -> Path {
+    Path {
+        from: from.into(),
+        kind: "ebgp".into(),
+        best,
+        multipath: false,
+        not_best: (!best).then(|| "as-path-length".into()),
+        stale: false,
+        next_hop: Some("10.10.0.1".parse().unwrap()),
+        gateways: vec!["via 10.10.0.1 on eth0".into()],
+        unresolved: None,
+        origin: "IGP".into(),
+        as_path: "65001 65009".into(),
+        local_pref: None,
+        med: Some(5),
+        communities: vec!["65001:7".into()],
+        extended_communities: vec![],
+        large_communities: vec![],
+        originator_id: None,
+        cluster_list: vec![],
+        object: None,
+    }
+}
+
+#[test]
+fn routes_read_like_birds() {
+    let route = Route {
+        prefix: "10.20.0.0/24".into(),
+        paths: vec![path("tor-v4", true), path("tor2-v4", false)],
+        kernel: Some(KernelState {
+            state: "installed".into(),
+            reason: None,
+            detail: None,
+        }),
+        exported: vec![],
+    };
+    let expected = "\
+10.20.0.0/24         unicast [tor-v4] * (100) [AS65009i]
+\tvia 10.10.0.1 on eth0
+                     unicast [tor2-v4] (100) [AS65009i]
+\tvia 10.10.0.1 on eth0
+";
+    assert_eq!(routes(std::slice::from_ref(&route), false), expected);
+    let all = routes(&[route], true);
+    for line in [
+        "\tBGP.as_path: 65001 65009",
+        "\tBGP.community: (65001:7)",
+        "\tnot best: as-path-length",
+        "\tkernel: installed",
+    ] {
+        assert!(
+            all.lines().any(|l| l == line),
+            "{line:?} is missing in\n{all}"
+        );
+    }
+}
+
+#[test]
+fn kernel_says_why_a_route_is_not_there() {
+    let parked = KernelState {
+        state: "parked".into(),
+        reason: Some("foreign-route".into()),
+        detail: Some("a static route to this prefix is there already".into()),
+    };
+    let view = Kernel {
+        table: 254,
+        metric: 20,
+        protocol: 186,
+        totals: KernelTotals {
+            parked: 1,
+            ..KernelTotals::default()
+        },
+        routes: vec![KernelRoute {
+            prefix: "10.20.0.0/24".into(),
+            kind: "unicast".into(),
+            gateways: vec!["via 10.10.0.1 on eth0".into()],
+            state: parked,
+        }],
+    };
+    let expected = "\
+Table 254, metric 20, protocol 186: 0 installed, 0 pending, 1 parked, 0 stale
+Prefix        Next hop               State
+10.20.0.0/24  via 10.10.0.1 on eth0  parked: a static route to this prefix is there already [foreign-route]
+";
+    assert_eq!(kernel(&view), expected);
+}

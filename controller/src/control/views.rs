@@ -1,0 +1,309 @@
+//! What the control socket answers: plain values with a stable JSON form.
+//!
+//! The CLI, and anybody with `curl --unix-socket`, reads these. A field is added, never renamed;
+//! [`SCHEMA`] rises when that cannot be kept. Times are RFC 3339 in UTC, durations are seconds,
+//! reasons are the kebab-case identifiers that also stand in logs and metrics.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON that the control socket speaks.
+pub const SCHEMA: &str = "redstart.dev/control/v1";
+
+/// The speaker at a glance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The daemon's version.
+    pub version: String,
+    /// The Node it speaks for.
+    pub node: String,
+    /// BGP Identifier, once the Node is known.
+    pub router_id: Option<String>,
+    /// Local AS, once the Node is known.
+    pub local_as: Option<u32>,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// When the configuration last changed.
+    pub configured: Option<Timestamp>,
+    /// The daemon's clock.
+    pub now: Timestamp,
+    /// Whether every object kind was listed once and a configuration is in force.
+    pub ready: bool,
+    /// Why it is not ready, in words.
+    pub not_ready: Vec<String>,
+    /// Where the addresses to listen on stand.
+    pub listeners: Vec<Listener>,
+    /// Neighbours configured and established.
+    pub peers: PeerTotals,
+    /// Prefixes in the table, by family.
+    pub prefixes: BTreeMap<String, u64>,
+    /// Routes of our own.
+    pub originated: u64,
+    /// The kernel's side.
+    pub kernel: KernelTotals,
+    /// Where the objects come from.
+    pub source: Source,
+    /// What is wrong with the objects.
+    pub problems: Vec<Problem>,
+}
+
+/// One listening address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why it cannot be listened on.
+    pub error: Option<String>,
+}
+
+/// Neighbours, counted.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PeerTotals {
+    /// In the configuration.
+    pub configured: u64,
+    /// With a session.
+    pub established: u64,
+}
+
+/// The kernel's side, counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelTotals {
+    /// Routes that are in the kernel as wanted.
+    pub installed: u64,
+    /// On their way.
+    pub pending: u64,
+    /// Refused or kept back; `show kernel` says why.
+    pub parked: u64,
+    /// Adopted from the process before this one and not confirmed yet.
+    pub stale: u64,
+    /// Why the kernel cannot be reached at all.
+    pub error: Option<String>,
+}
+
+/// Where the objects come from and how that goes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// `objects DIR` or `kubernetes URL`.
+    pub description: String,
+    /// One line per object kind.
+    pub kinds: Vec<SourceKind>,
+}
+
+/// One object kind of the source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceKind {
+    /// The kind.
+    pub kind: String,
+    /// Whether it was listed once.
+    pub listed: bool,
+    /// Objects known.
+    pub objects: u64,
+    /// The last trouble, cleared by success.
+    pub error: Option<String>,
+}
+
+/// Something wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `error` (not in force) or `warning`.
+    pub severity: String,
+    /// `Kind/name`.
+    pub object: String,
+    /// The path of the field.
+    pub field: String,
+    /// Stable identifier.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// A neighbour.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Protocol {
+    /// Its name.
+    pub name: String,
+    /// `mesh` or `router`.
+    pub role: String,
+    /// The object that asked for it.
+    pub object: String,
+    /// RFC 4271 state: `Idle`, `Connect`, `Active`, `OpenSent`, `OpenConfirm`, `Established`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Where it is.
+    pub remote: SocketAddr,
+    /// Our end, while there is a session.
+    pub local: Option<SocketAddr>,
+    /// Its AS, where known.
+    pub remote_as: Option<u32>,
+    /// Our AS towards it.
+    pub local_as: u32,
+    /// Its BGP Identifier, while there is a session.
+    pub remote_router_id: Option<String>,
+    /// Why there is no session, or what ended the last one.
+    pub last_error: Option<String>,
+    /// Families of the session.
+    pub families: Vec<String>,
+    /// Capabilities that we offered, as text.
+    pub local_capabilities: Vec<String>,
+    /// Capabilities that it offered, as text.
+    pub remote_capabilities: Vec<String>,
+    /// Negotiated hold time in seconds, and what is left of it.
+    pub hold_time: Option<u64>,
+    /// Seconds until the hold timer expires.
+    pub hold_remaining: Option<f64>,
+    /// Negotiated keepalive interval in seconds.
+    pub keepalive: Option<u64>,
+    /// Seconds until the next attempt to connect.
+    pub connect_remaining: Option<f64>,
+    /// Messages by kind, both ways.
+    pub messages: MessageCounts,
+    /// Times that the session came up.
+    pub established_count: u64,
+    /// Routes.
+    pub routes: RouteCounts,
+    /// Routes that were refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Messages of a session.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageCounts {
+    /// UPDATE received.
+    pub updates_in: u64,
+    /// UPDATE sent.
+    pub updates_out: u64,
+    /// All messages received.
+    pub total_in: u64,
+    /// All messages sent.
+    pub total_out: u64,
+}
+
+/// Routes of a session.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct RouteCounts {
+    /// Received and kept.
+    pub imported: u64,
+    /// Sent.
+    pub exported: u64,
+    /// Best of their prefix.
+    pub preferred: u64,
+    /// Kept over a graceful restart, not confirmed yet.
+    pub stale: u64,
+}
+
+/// A destination.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// The prefix.
+    pub prefix: String,
+    /// Its paths, best first.
+    pub paths: Vec<Path>,
+    /// The kernel's side; none for a route that does not go there.
+    pub kernel: Option<KernelState>,
+    /// Neighbours that it was sent to.
+    pub exported: Vec<String>,
+}
+
+/// One path to a destination.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Path {
+    /// The neighbour's name, or `local`.
+    pub from: String,
+    /// `ebgp`, `ibgp` or `local`.
+    pub kind: String,
+    /// Whether this is the best.
+    pub best: bool,
+    /// Whether the kernel uses it beside the best.
+    pub multipath: bool,
+    /// Why it is not the best, as an identifier of the deciding step.
+    pub not_best: Option<String>,
+    /// Kept over a graceful restart.
+    pub stale: bool,
+    /// The BGP next hop.
+    pub next_hop: Option<IpAddr>,
+    /// How the next hop is reached: `via 10.0.0.1 on eth0`.
+    pub gateways: Vec<String>,
+    /// Why the next hop is not reachable.
+    pub unresolved: Option<String>,
+    /// `IGP`, `EGP`, `Incomplete`.
+    pub origin: String,
+    /// As birdc shows it.
+    pub as_path: String,
+    /// LOCAL_PREF.
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// COMMUNITIES.
+    pub communities: Vec<String>,
+    /// EXTENDED COMMUNITIES.
+    pub extended_communities: Vec<String>,
+    /// LARGE_COMMUNITY.
+    pub large_communities: Vec<String>,
+    /// ORIGINATOR_ID.
+    pub originator_id: Option<String>,
+    /// CLUSTER_LIST.
+    pub cluster_list: Vec<String>,
+    /// The object behind a route of our own.
+    pub object: Option<String>,
+}
+
+/// What became of a route in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelState {
+    /// `installed`, `pending`, `parked` or `stale`.
+    pub state: String,
+    /// Why it is parked, as an identifier.
+    pub reason: Option<String>,
+    /// The same in words.
+    pub detail: Option<String>,
+}
+
+/// A route that belongs in the kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KernelRoute {
+    /// The prefix.
+    pub prefix: String,
+    /// `unicast` or `blackhole`.
+    pub kind: String,
+    /// `via 10.0.0.1 on eth0`, one per next hop.
+    pub gateways: Vec<String>,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: KernelState,
+}
+
+/// `show kernel`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kernel {
+    /// The table.
+    pub table: u32,
+    /// The metric that marks our routes.
+    pub metric: u32,
+    /// The route protocol number.
+    pub protocol: u8,
+    /// Counts.
+    pub totals: KernelTotals,
+    /// Every route that belongs there.
+    pub routes: Vec<KernelRoute>,
+}
+
+/// An answer that is not the one asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Error {
+    /// One sentence.
+    pub error: String,
+}
