@@ -3,3 +3,5 @@
 pub mod cli;
 pub mod compile;
 pub mod control;
+pub mod health;
+pub mod metrics;

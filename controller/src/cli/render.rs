@@ -81,16 +81,30 @@ pub fn status(s: &Status, style: &Style) -> String {
         prefixes.join(", "),
         s.originated
     );
+    out.push_str(&status_kernel(s));
+    out.push_str(&status_objects(s));
+    if s.ready {
+        out.push_str("Daemon is up and running\n");
+    } else {
+        let _ = writeln!(out, "Daemon is not ready: {}", s.not_ready.join("; "));
+    }
+    out
+}
+
+fn status_kernel(s: &Status) -> String {
     let k = &s.kernel;
-    let _ = writeln!(
-        out,
-        "Kernel: {} installed, {} pending, {} parked, {} stale",
+    let mut out = format!(
+        "Kernel: {} installed, {} pending, {} parked, {} stale\n",
         k.installed, k.pending, k.parked, k.stale
     );
     if let Some(error) = &k.error {
         let _ = writeln!(out, "Kernel: not reachable: {error}");
     }
-    let _ = writeln!(out, "Objects from {}", s.source.description);
+    out
+}
+
+fn status_objects(s: &Status) -> String {
+    let mut out = format!("Objects from {}\n", s.source.description);
     for kind in &s.source.kinds {
         let state = if kind.listed {
             format!("{} objects", kind.objects)
@@ -118,11 +132,6 @@ pub fn status(s: &Status, style: &Style) -> String {
             "  {} {}{field}: {} [{}]",
             p.severity, p.object, p.message, p.reason
         );
-    }
-    if s.ready {
-        out.push_str("Daemon is up and running\n");
-    } else {
-        let _ = writeln!(out, "Daemon is not ready: {}", s.not_ready.join("; "));
     }
     out
 }
@@ -164,11 +173,19 @@ pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
     blocks.join("\n")
 }
 
+fn detail(out: &mut String, label: &str, value: &str) {
+    let _ = writeln!(out, "  {:<20}{value}", format!("{label}:"));
+}
+
 fn protocol_details(p: &Protocol) -> String {
     let mut out = String::new();
-    let mut line = |label: &str, value: String| {
-        let _ = writeln!(out, "  {:<20}{value}", format!("{label}:"));
-    };
+    session_details(&mut out, p);
+    traffic_details(&mut out, p);
+    out
+}
+
+fn session_details(out: &mut String, p: &Protocol) {
+    let mut line = |label: &str, value: String| detail(out, label, &value);
     line("Description", format!("{} peer from {}", p.role, p.object));
     line("BGP state", p.state.clone());
     line("Neighbor address", p.remote.to_string());
@@ -202,6 +219,10 @@ fn protocol_details(p: &Protocol) -> String {
     if let Some(error) = &p.last_error {
         line("Last error", error.clone());
     }
+}
+
+fn traffic_details(out: &mut String, p: &Protocol) {
+    let mut line = |label: &str, value: String| detail(out, label, &value);
     line("Channels", p.families.join(", "));
     let r = &p.routes;
     line(
@@ -228,7 +249,6 @@ fn protocol_details(p: &Protocol) -> String {
         ),
     );
     line("Established", format!("{} times", p.established_count));
-    out
 }
 
 fn path_line(prefix: &str, path: &Path) -> String {

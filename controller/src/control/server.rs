@@ -1,0 +1,335 @@
+//! Routes of the control socket.
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Query as UrlQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use redstart_bgp::types::Prefix;
+use serde::Deserialize;
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Query, views};
+
+/// How long the core may take before the reader is told that it is busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Destinations per page of `show route`.
+const PAGE: usize = 512;
+
+/// The control socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another daemon answers there.
+    #[error("control socket {0}: another redstart is listening there")]
+    InUse(PathBuf),
+    /// The system refused.
+    #[error("control socket {path}: {error}")]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// Opens the socket, for its owner and group alone. A socket file that a killed daemon left behind
+/// is replaced; one that somebody answers on is not.
+///
+/// # Errors
+/// [`ControlError`] names the path.
+pub fn unix_listener(path: &Path) -> Result<UnixListener, ControlError> {
+    let io = |error| ControlError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(ControlError::InUse(path.to_owned()));
+    }
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(io)?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(io)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
+    Ok(listener)
+}
+
+/// Answers until `stop`.
+///
+/// # Errors
+/// The listener's own.
+pub async fn serve(
+    listener: UnixListener,
+    core: mpsc::Sender<Query>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let app = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/protocols", get(protocols))
+        .route("/v1/routes", get(routes))
+        .route("/v1/kernel", get(kernel))
+        .fallback(|| async { Refusal::NoSuchPath })
+        .with_state(core);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+type Core = State<mpsc::Sender<Query>>;
+
+/// Why a request is not answered.
+enum Refusal {
+    Busy,
+    NoSuchPath,
+    NoSuchPeer(String),
+    BadPrefix(String),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (code, error) = match self {
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!(
+                    "the speaker did not answer within {} s",
+                    ANSWER_TIMEOUT.as_secs()
+                ),
+            ),
+            Self::NoSuchPath => (
+                StatusCode::NOT_FOUND,
+                "this daemon does not know that request".to_owned(),
+            ),
+            Self::NoSuchPeer(name) => (StatusCode::NOT_FOUND, format!("there is no peer {name:?}")),
+            Self::BadPrefix(why) => (StatusCode::BAD_REQUEST, why),
+        };
+        (code, Json(views::Error { error })).into_response()
+    }
+}
+
+/// Sends a query to the core and waits for its answer, both bounded in time.
+pub(crate) async fn ask<T>(
+    core: &mpsc::Sender<Query>,
+    query: impl FnOnce(oneshot::Sender<T>) -> Query,
+) -> Option<T> {
+    let (reply, answer) = oneshot::channel();
+    let exchange = async {
+        core.send(query(reply)).await.ok()?;
+        answer.await.ok()
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, exchange)
+        .await
+        .ok()
+        .flatten()
+}
+
+async fn status(State(core): Core) -> Result<Json<views::Status>, Refusal> {
+    ask(&core, Query::Status)
+        .await
+        .map(Json)
+        .ok_or(Refusal::Busy)
+}
+
+async fn kernel(State(core): Core) -> Result<Json<views::Kernel>, Refusal> {
+    ask(&core, Query::Kernel)
+        .await
+        .map(Json)
+        .ok_or(Refusal::Busy)
+}
+
+#[derive(Deserialize)]
+struct ProtocolsQuery {
+    name: Option<String>,
+}
+
+async fn protocols(
+    State(core): Core,
+    UrlQuery(query): UrlQuery<ProtocolsQuery>,
+) -> Result<Json<Vec<views::Protocol>>, Refusal> {
+    let mut list = ask(&core, Query::Protocols).await.ok_or(Refusal::Busy)?;
+    if let Some(name) = query.name {
+        list.retain(|p| p.name == name);
+        if list.is_empty() {
+            return Err(Refusal::NoSuchPeer(name));
+        }
+    }
+    Ok(Json(list))
+}
+
+#[derive(Deserialize)]
+struct RoutesQuery {
+    r#for: Option<IpAddr>,
+    prefix: Option<String>,
+}
+
+async fn routes(
+    State(core): Core,
+    UrlQuery(query): UrlQuery<RoutesQuery>,
+) -> Result<Response, Refusal> {
+    let prefixes = match (query.r#for, query.prefix) {
+        (Some(addr), _) => {
+            let route = ask(&core, |reply| Query::RouteFor(addr, reply)).await;
+            let route = route.ok_or(Refusal::Busy)?;
+            return Ok(ndjson(Body::from(json_lines(route.as_slice()))));
+        }
+        (None, Some(prefix)) => {
+            let parsed = prefix.parse::<Prefix>();
+            vec![parsed.map_err(|e| Refusal::BadPrefix(e.to_string()))?]
+        }
+        (None, None) => ask(&core, Query::Prefixes).await.ok_or(Refusal::Busy)?,
+    };
+    Ok(ndjson(Body::from_stream(pages(core, prefixes))))
+}
+
+fn ndjson(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+/// One page after the other, each asked for when the reader has taken the one before.
+fn pages(
+    core: mpsc::Sender<Query>,
+    prefixes: Vec<Prefix>,
+) -> impl stream::Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold((core, prefixes, 0), |(core, prefixes, start)| async move {
+        let end = prefixes.len().min(start + PAGE);
+        if start == end {
+            return Ok(None);
+        }
+        let page = prefixes[start..end].to_vec();
+        let routes = ask(&core, |reply| Query::Routes(page, reply))
+            .await
+            .ok_or_else(|| io::Error::other("the speaker is busy"))?;
+        Ok(Some((
+            Bytes::from(json_lines(&routes)),
+            (core, prefixes, end),
+        )))
+    })
+}
+
+fn json_lines(routes: &[views::Route]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for route in routes {
+        // Writing plain strings and numbers to memory cannot fail.
+        if serde_json::to_writer(&mut out, route).is_ok() {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::client;
+
+    /// A core that knows `n` routes.
+    async fn fake_core(mut queries: mpsc::Receiver<Query>, n: u8) {
+        let prefix = |i| Prefix::host(IpAddr::from([192, 0, 2, i]));
+        let route = |p: &Prefix| views::Route {
+            prefix: p.to_string(),
+            paths: vec![],
+            kernel: None,
+            exported: vec![],
+        };
+        while let Some(query) = queries.recv().await {
+            match query {
+                Query::Prefixes(reply) => _ = reply.send((0..n).map(prefix).collect()),
+                Query::Routes(list, reply) => _ = reply.send(list.iter().map(route).collect()),
+                Query::RouteFor(_, reply) => _ = reply.send(None),
+                Query::Protocols(reply) => _ = reply.send(vec![]),
+                _ => {}
+            }
+        }
+    }
+
+    async fn with_server(n: u8, check: impl AsyncFnOnce(&Path)) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("run/redstart.sock");
+        let (core, queries) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let listener = unix_listener(&socket).unwrap();
+        let server = tokio::spawn(serve(listener, core, stop.clone()));
+        let core = tokio::spawn(fake_core(queries, n));
+        check(&socket).await;
+        stop.cancel();
+        server.await.unwrap().unwrap();
+        core.abort();
+    }
+
+    #[tokio::test]
+    async fn streams_every_route_once() {
+        with_server(200, async |socket| {
+            let body = client::get(socket, "/v1/routes").await.unwrap();
+            let routes: Vec<views::Route> = client::lines(&body).unwrap();
+            assert_eq!(routes.len(), 200);
+            assert_eq!(routes[199].prefix, "192.0.2.199/32");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn refusals_say_why() {
+        with_server(0, async |socket| {
+            for (path, text) in [
+                ("/v1/protocols?name=tor", "there is no peer \"tor\""),
+                (
+                    "/v1/routes?prefix=10.0.0.0",
+                    "\"10.0.0.0\" is not a prefix (expected ADDRESS/LENGTH)",
+                ),
+                ("/v2/status", "this daemon does not know that request"),
+            ] {
+                let error = client::get(socket, path).await.unwrap_err();
+                assert_eq!(error.to_string(), text, "{path}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("redstart.sock");
+        let first = unix_listener(&socket).unwrap();
+        assert!(matches!(
+            unix_listener(&socket),
+            Err(ControlError::InUse(_))
+        ));
+        drop(first);
+        assert!(socket.exists());
+        unix_listener(&socket).unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_clear_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = client::get(&dir.path().join("none.sock"), "/v1/status")
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("is redstart running on this node?"),
+            "{error}"
+        );
+    }
+}

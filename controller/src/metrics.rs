@@ -1,0 +1,293 @@
+//! Prometheus metrics.
+//!
+//! The core counts in plain integers and knows no metrics library. A scrape asks it for a
+//! [`Snapshot`] and writes that down; between scrapes nothing is computed. Cardinality is bounded:
+//! routers are named one by one, the nodes of the mesh are only counted, so a cluster of N nodes
+//! never makes N x N series.
+
+use std::collections::BTreeMap;
+
+use prometheus::{
+    GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+
+/// Everything that is counted, at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Sessions by (role, state).
+    pub sessions: BTreeMap<(String, String), u64>,
+    /// The routers, one by one.
+    pub routers: Vec<Router>,
+    /// UPDATE and other messages by (role, direction, type).
+    pub messages: BTreeMap<(String, &'static str, &'static str), u64>,
+    /// Prefixes in the table by family.
+    pub prefixes: BTreeMap<String, u64>,
+    /// Routes of our own.
+    pub originated: u64,
+    /// Routes refused on import, by (role, reason).
+    pub refused: BTreeMap<(String, String), u64>,
+    /// Kernel routes by state.
+    pub kernel_routes: BTreeMap<&'static str, u64>,
+    /// Kernel operations by (operation, result).
+    pub kernel_operations: BTreeMap<(&'static str, &'static str), u64>,
+    /// Kernel routes found to differ from what was believed, and repaired.
+    pub kernel_drift: u64,
+    /// Connections refused at the listener, by reason.
+    pub connections_refused: BTreeMap<String, u64>,
+    /// Objects known, by kind.
+    pub objects: BTreeMap<String, u64>,
+    /// Whether the source of a kind is in order.
+    pub source_healthy: BTreeMap<String, bool>,
+    /// Problems of objects by (kind, reason).
+    pub problems: BTreeMap<(String, String), u64>,
+    /// Whether the speaker is ready.
+    pub ready: bool,
+    /// Why not.
+    pub not_ready: Vec<String>,
+}
+
+/// One router.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Router {
+    /// Its name.
+    pub name: String,
+    /// Whether there is a session.
+    pub established: bool,
+    /// Times that the session came up.
+    pub established_count: u64,
+    /// Routes received and kept.
+    pub imported: u64,
+    /// Routes sent.
+    pub exported: u64,
+}
+
+/// Writes a snapshot in the Prometheus text format.
+///
+/// # Errors
+/// Only a mistake in this module: a metric named twice or with the wrong labels.
+pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    let page = Page {
+        registry: &registry,
+    };
+    page.build_info()?;
+    page.sessions(snapshot)?;
+    page.routes(snapshot)?;
+    page.kernel(snapshot)?;
+    page.objects(snapshot)?;
+    TextEncoder::new().encode_to_string(&registry.gather())
+}
+
+struct Page<'r> {
+    registry: &'r Registry,
+}
+
+impl Page<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
+        self.registry.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn build_info(&self) -> prometheus::Result<()> {
+        let opts = Opts::new(
+            "redstart_build_info",
+            "Version of the running daemon; always 1.",
+        );
+        let info = self.add(GaugeVec::new(opts, &["version"])?)?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
+        Ok(())
+    }
+
+    fn sessions(&self, s: &Snapshot) -> prometheus::Result<()> {
+        let sessions = self.gauge(
+            "redstart_sessions",
+            "Neighbours by role and BGP state.",
+            &["role", "state"],
+        )?;
+        for ((role, state), n) in &s.sessions {
+            sessions.with_label_values(&[role, state]).set(signed(*n));
+        }
+        let up = self.gauge(
+            "redstart_router_up",
+            "Whether the session with a router is established.",
+            &["peer"],
+        )?;
+        let count = self.counter(
+            "redstart_router_established_total",
+            "Times that the session with a router came up.",
+            &["peer"],
+        )?;
+        let routes = self.gauge(
+            "redstart_router_routes",
+            "Routes exchanged with a router.",
+            &["peer", "direction"],
+        )?;
+        for r in &s.routers {
+            up.with_label_values(&[&r.name])
+                .set(i64::from(r.established));
+            count
+                .with_label_values(&[&r.name])
+                .inc_by(r.established_count);
+            routes
+                .with_label_values(&[r.name.as_str(), "imported"])
+                .set(signed(r.imported));
+            routes
+                .with_label_values(&[r.name.as_str(), "exported"])
+                .set(signed(r.exported));
+        }
+        let messages = self.counter(
+            "redstart_messages_total",
+            "BGP messages by role of the neighbour, direction and type.",
+            &["role", "direction", "type"],
+        )?;
+        for ((role, direction, kind), n) in &s.messages {
+            messages
+                .with_label_values(&[role.as_str(), direction, kind])
+                .inc_by(*n);
+        }
+        let refused = self.counter(
+            "redstart_connections_refused_total",
+            "Incoming connections that were closed at once, by reason.",
+            &["reason"],
+        )?;
+        for (reason, n) in &s.connections_refused {
+            refused.with_label_values(&[reason]).inc_by(*n);
+        }
+        Ok(())
+    }
+
+    fn routes(&self, s: &Snapshot) -> prometheus::Result<()> {
+        let prefixes = self.gauge(
+            "redstart_prefixes",
+            "Destinations in the table.",
+            &["family"],
+        )?;
+        for (family, n) in &s.prefixes {
+            prefixes.with_label_values(&[family]).set(signed(*n));
+        }
+        let own = IntGauge::new("redstart_originated_prefixes", "Routes of this node's own.")?;
+        self.add(own)?.set(signed(s.originated));
+        let refused = self.counter(
+            "redstart_routes_refused_total",
+            "Routes refused on import, by role of the neighbour and reason.",
+            &["role", "reason"],
+        )?;
+        for ((role, reason), n) in &s.refused {
+            refused.with_label_values(&[role, reason]).inc_by(*n);
+        }
+        Ok(())
+    }
+
+    fn kernel(&self, s: &Snapshot) -> prometheus::Result<()> {
+        let routes = self.gauge(
+            "redstart_kernel_routes",
+            "Routes for the kernel by state.",
+            &["state"],
+        )?;
+        for (state, n) in &s.kernel_routes {
+            routes.with_label_values(&[state]).set(signed(*n));
+        }
+        let operations = self.counter(
+            "redstart_kernel_operations_total",
+            "Route operations sent to the kernel.",
+            &["operation", "result"],
+        )?;
+        for ((operation, result), n) in &s.kernel_operations {
+            operations
+                .with_label_values(&[operation, result])
+                .inc_by(*n);
+        }
+        let drift = prometheus::IntCounter::new(
+            "redstart_kernel_drift_total",
+            "Kernel routes that differed from what was believed, and were repaired.",
+        )?;
+        self.add(drift)?.inc_by(s.kernel_drift);
+        Ok(())
+    }
+
+    fn objects(&self, s: &Snapshot) -> prometheus::Result<()> {
+        let objects = self.gauge("redstart_objects", "Objects known, by kind.", &["kind"])?;
+        for (kind, n) in &s.objects {
+            objects.with_label_values(&[kind]).set(signed(*n));
+        }
+        let healthy = self.gauge(
+            "redstart_source_healthy",
+            "Whether objects of a kind arrive without trouble.",
+            &["kind"],
+        )?;
+        for (kind, ok) in &s.source_healthy {
+            healthy.with_label_values(&[kind]).set(i64::from(*ok));
+        }
+        let problems = self.gauge(
+            "redstart_object_problems",
+            "What is wrong with objects, by kind and reason.",
+            &["kind", "reason"],
+        )?;
+        for ((kind, reason), n) in &s.problems {
+            problems.with_label_values(&[kind, reason]).set(signed(*n));
+        }
+        let ready = IntGauge::new("redstart_ready", "Whether the speaker is ready.")?;
+        self.add(ready)?.set(i64::from(s.ready));
+        Ok(())
+    }
+}
+
+/// Prometheus gauges are signed; no count of ours comes near the limit.
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_snapshot_is_a_valid_page() {
+        let text = encode(&Snapshot::default()).unwrap();
+        assert!(text.contains("redstart_build_info{version="), "{text}");
+        assert!(text.contains("redstart_ready 0"), "{text}");
+    }
+
+    #[test]
+    fn routers_are_named_and_the_mesh_is_counted() {
+        let snapshot = Snapshot {
+            sessions: BTreeMap::from([(("mesh".into(), "Established".into()), 499)]),
+            routers: vec![Router {
+                name: "tor".into(),
+                established: true,
+                established_count: 2,
+                imported: 7,
+                exported: 3,
+            }],
+            kernel_routes: BTreeMap::from([("installed", 12)]),
+            ..Snapshot::default()
+        };
+        let text = encode(&snapshot).unwrap();
+        for line in [
+            "redstart_sessions{role=\"mesh\",state=\"Established\"} 499",
+            "redstart_router_up{peer=\"tor\"} 1",
+            "redstart_router_established_total{peer=\"tor\"} 2",
+            "redstart_router_routes{direction=\"imported\",peer=\"tor\"} 7",
+            "redstart_kernel_routes{state=\"installed\"} 12",
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+    }
+}
