@@ -1,1 +1,52 @@
 //! Messages to bytes and back.
+//!
+//! Decoding has two steps. *Structure* is read by nom from `&[u8]` with an 8-byte `Copy` error:
+//! lengths, types, nesting. *Meaning* is judged after that, and every fault gets the disposition
+//! that RFC 7606 gives it: reset the session, treat the routes as withdrawn, or drop the attribute.
+//! Only a reset is an `Err`; everything milder travels inside the [`Update`], so that the session
+//! can act on what is left of the message and report what was wrong with the rest.
+//!
+//! Attributes are rows of one descriptor table (`attr::TABLE`): adding one is a row and a file.
+
+#![allow(dead_code, reason = "the UPDATE bodies follow")]
+
+mod codec;
+mod error;
+mod framer;
+mod header;
+mod nlri;
+mod notification;
+mod open;
+mod parse;
+mod refresh;
+mod update;
+
+pub use codec::Codec;
+pub use error::{AttributeFault, Disposition, EncodeError, FaultReason};
+pub use framer::Framer;
+pub use header::{HEADER_LEN, MARKER, MAX_EXTENDED_LEN, MAX_LEN, MessageType};
+pub use notification::{
+    CeaseSubcode, ErrorCode, FsmSubcode, HeaderSubcode, Notification, OpenSubcode,
+    RouteRefreshSubcode, UpdateSubcode,
+};
+pub use open::{
+    AddPathMode, Capability, GracefulRestart, GracefulRestartFamily, LongLivedFamily,
+    LongLivedGracefulRestart, Open,
+};
+pub use refresh::{RefreshKind, RouteRefresh};
+pub use update::{Reach, Update};
+
+/// A BGP message (RFC 4271 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// OPEN.
+    Open(Open),
+    /// UPDATE.
+    Update(Update),
+    /// NOTIFICATION.
+    Notification(Notification),
+    /// KEEPALIVE.
+    Keepalive,
+    /// ROUTE-REFRESH (RFC 2918, RFC 7313).
+    RouteRefresh(RouteRefresh),
+}
