@@ -1,7 +1,11 @@
 //! The Redstart daemon: from Kubernetes objects to sessions, routes and the kernel.
 
+pub mod api;
 pub mod cli;
 pub mod compile;
 pub mod control;
+pub mod diagnostic;
 pub mod health;
+pub mod index;
 pub mod metrics;
+pub mod source;

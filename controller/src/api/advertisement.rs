@@ -1,0 +1,93 @@
+//! `BGPAdvertisement`: what goes to which routers, and how it looks there.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LabelSelector, LabelSelectorRequirement, ObjectStatus};
+
+/// What nodes advertise to routers.
+#[derive(
+    CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq,
+)]
+#[kube(
+    group = "redstart.dev",
+    version = "v1alpha1",
+    kind = "BGPAdvertisement",
+    plural = "bgpadvertisements",
+    singular = "bgpadvertisement",
+    shortname = "bgpadv",
+    category = "redstart",
+    status = "ObjectStatus",
+    derive = "PartialEq",
+    doc = "What nodes advertise to routers (BGPPeers), and with which attributes. As long as there is no BGPAdvertisement at all, every node advertises its pod CIDRs to all its routers; as soon as there is one, routers get only what BGPAdvertisements say. The mesh of nodes always gets the pod CIDRs.",
+    printcolumn(name = "PodCIDRs", type_ = "boolean", json_path = ".spec.podCIDRs"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Accepted')].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.podCIDRs || (has(self.staticPrefixes) && size(self.staticPrefixes) > 0)").message("nothing to advertise: set podCIDRs or staticPrefixes"))]
+pub struct BGPAdvertisementSpec {
+    /// Which nodes advertise it. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
+    /// Advertise each node's pod CIDRs.
+    #[serde(rename = "podCIDRs", default)]
+    pub pod_cidrs: bool,
+    /// Advertise these prefixes, whatever the kernel's routes to them are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 4, max = 49)))]
+    #[x_kube(validation = Rule::new("self.all(p, isCIDR(p))").message("every static prefix must be a CIDR"))]
+    pub static_prefixes: Vec<String>,
+    /// To which routers. Absent or empty: to all that the node peers with.
+    #[serde(default)]
+    pub peers: PeerSelector,
+    /// Communities to add: `64512:100`, or a well-known name such as `no-export`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 3, max = 32)))]
+    #[x_kube(validation = Rule::new("self.all(c, c.matches('^[0-9]{1,5}:[0-9]{1,5}$') ? c.split(':').all(h, int(h) <= 65535) : c in ['graceful-shutdown', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed'])").message("a community is 0..65535:0..65535 or a well-known name"))]
+    pub communities: Vec<String>,
+    /// Large communities to add: `64512:1:2`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 5, max = 32)))]
+    #[x_kube(validation = Rule::new("self.all(c, c.matches('^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$') && c.split(':').all(p, int(p) <= 4294967295))").message("a large community is three numbers a:b:c, each 0..4294967295"))]
+    pub large_communities: Vec<String>,
+    /// LOCAL_PREF towards internal routers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+    /// How often to prepend our AS number towards external routers, beyond the once that is always
+    /// there.
+    #[serde(default)]
+    #[schemars(range(max = 16))]
+    pub prepend: u8,
+}
+
+/// Which routers: those named, and those whose BGPPeer has matching labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PeerSelector {
+    /// Names of BGPPeers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    pub names: Vec<String>,
+    /// Labels that the BGPPeer must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Requirements on the labels of the BGPPeer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub match_expressions: Vec<LabelSelectorRequirement>,
+}

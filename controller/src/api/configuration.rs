@@ -1,0 +1,173 @@
+//! `BGPConfiguration`: what holds for every node.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{GracefulRestartSpec, ObjectStatus, SecretKeyRef, TimersSpec};
+
+/// What holds for every node. Only the object named `default` is read; without it, the defaults
+/// shown here are in force.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[kube(
+    group = "redstart.dev",
+    version = "v1alpha1",
+    kind = "BGPConfiguration",
+    plural = "bgpconfigurations",
+    singular = "bgpconfiguration",
+    shortname = "bgpconfig",
+    category = "redstart",
+    status = "ObjectStatus",
+    derive = "PartialEq",
+    doc = "What holds for every node. Only the object named `default` is read; without it, the defaults are in force.",
+    validation = Rule::new("self.metadata.name == 'default'").message("the only BGPConfiguration is named 'default'"),
+    printcolumn(name = "ASN", type_ = "integer", json_path = ".spec.asn"),
+    printcolumn(name = "Mesh", type_ = "string", json_path = ".spec.mesh.mode"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct BGPConfigurationSpec {
+    /// The AS number of every node that has no annotation `redstart.dev/asn`.
+    #[serde(default = "default::asn")]
+    #[schemars(range(min = 1, max = 4_294_967_294_u64))]
+    #[x_kube(validation = Rule::new("!(self in [23456, 65535])").message("AS numbers 23456 and 65535 are reserved"))]
+    pub asn: u32,
+    /// How the nodes peer with each other.
+    #[serde(default)]
+    pub mesh: MeshSpec,
+    /// TCP port that every node listens on and that the mesh connects to.
+    #[serde(default = "default::listen_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub listen_port: u16,
+    /// Where the BGP Identifier of a node comes from that has no annotation `redstart.dev/router-id`.
+    #[serde(rename = "routerIDRule", default)]
+    pub router_id_rule: RouterIdRule,
+    /// Whether each node advertises its pod CIDRs: to the mesh, and, as long as there is no
+    /// BGPAdvertisement, to every BGPPeer.
+    #[serde(rename = "advertisePodCIDRs", default = "default::on")]
+    pub advertise_pod_cidrs: bool,
+    /// How learned routes go into the Linux kernel.
+    #[serde(default)]
+    pub kernel: KernelSpec,
+    /// Graceful restart on all sessions; a BGPPeer may say otherwise. On, with 120 seconds, unless
+    /// set here.
+    #[serde(default)]
+    pub graceful_restart: GracefulRestartSpec,
+    /// Timers of all sessions; a BGPPeer may say otherwise. Hold time 90 seconds and connect retry
+    /// 5 seconds unless set here.
+    #[serde(default)]
+    pub timers: TimersSpec,
+}
+
+impl Default for BGPConfigurationSpec {
+    fn default() -> Self {
+        Self {
+            asn: default::asn(),
+            mesh: MeshSpec::default(),
+            listen_port: default::listen_port(),
+            router_id_rule: RouterIdRule::default(),
+            advertise_pod_cidrs: default::on(),
+            kernel: KernelSpec::default(),
+            graceful_restart: GracefulRestartSpec::default(),
+            timers: TimersSpec::default(),
+        }
+    }
+}
+
+/// How the nodes peer with each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MeshSpec {
+    /// `FullMesh`: every node peers with every other one. `None`: only BGPPeers.
+    pub mode: MeshMode,
+    /// Password (TCP-MD5, RFC 2385) of all sessions of the mesh. While the Secret or the key is
+    /// missing there is no mesh: sessions never run without the password that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+}
+
+/// How the nodes peer with each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeshMode {
+    /// Every node with every other one.
+    #[default]
+    FullMesh,
+    /// Not at all.
+    None,
+}
+
+/// Where a node's BGP Identifier comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RouterIdRule {
+    /// The node's IPv4 address, or, where it has none, a hash of its name.
+    #[default]
+    NodeAddress,
+    /// A hash of the node's name.
+    NodeName,
+}
+
+/// How learned routes go into the Linux kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelSpec {
+    /// Whether they go there at all.
+    #[serde(default = "default::on")]
+    pub install: bool,
+    /// The routing table; 254 is `main`. Not 255, the kernel's own.
+    #[serde(default = "default::table")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]
+    pub table: u32,
+    /// The metric of all our routes. A route of somebody else to the same destination is used
+    /// instead of ours if its metric is lower.
+    #[serde(default = "default::metric")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub metric: u32,
+    /// The route protocol number that marks our routes; `ip route` shows 186 as `bgp`. Up to 4 are
+    /// the kernel's own and the administrator's.
+    #[serde(default = "default::protocol")]
+    #[schemars(range(min = 5, max = 255))]
+    pub protocol: u8,
+    /// Most next hops of one route; 1 turns ECMP off.
+    #[serde(default = "default::max_paths")]
+    #[schemars(range(min = 1, max = 128))]
+    pub max_paths: u8,
+}
+
+impl Default for KernelSpec {
+    fn default() -> Self {
+        Self {
+            install: default::on(),
+            table: default::table(),
+            metric: default::metric(),
+            protocol: default::protocol(),
+            max_paths: default::max_paths(),
+        }
+    }
+}
+
+/// Built-in defaults. They are functions because serde and the schema want them so.
+mod default {
+    pub(super) fn on() -> bool {
+        true
+    }
+    pub(super) fn asn() -> u32 {
+        64512
+    }
+    pub(super) fn listen_port() -> u16 {
+        179
+    }
+    pub(super) fn table() -> u32 {
+        254
+    }
+    pub(super) fn metric() -> u32 {
+        179
+    }
+    pub(super) fn protocol() -> u8 {
+        186
+    }
+    pub(super) fn max_paths() -> u8 {
+        16
+    }
+}

@@ -1,0 +1,55 @@
+//! The objects of API group `redstart.dev`, as Rust types from which the CRDs are generated.
+//!
+//! What can be checked in one object alone is checked by the API server, from the schema and its CEL
+//! rules; the same is checked again by [`index`](crate::index) when an object is read, because a
+//! directory of manifests has no API server in front of it. Fields follow what users of Calico,
+//! Cilium and MetalLB know. Types here are the wire form (`String` for addresses); nothing else in
+//! the program reads them but `index`, which parses them once.
+//!
+//! Doc comments become the field descriptions that `kubectl explain` shows: they address users.
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema repeats each struct inside a function"
+)]
+
+mod advertisement;
+mod configuration;
+mod crds;
+mod peer;
+mod remote_as;
+mod selector;
+mod shared;
+
+pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
+pub use configuration::{
+    BGPConfiguration, BGPConfigurationSpec, KernelSpec, MeshMode, MeshSpec, RouterIdRule,
+};
+pub use crds::{crds, crds_yaml};
+pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec};
+pub use remote_as::PeerAsn;
+pub use selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
+pub use shared::{
+    AddressFamily, ConditionSpec, ConditionStatus, GracefulRestartSpec, ObjectStatus, SecretKeyRef,
+    TimersSpec,
+};
+
+/// The API group.
+pub const GROUP: &str = "redstart.dev";
+/// The API version.
+pub const VERSION: &str = "v1alpha1";
+/// Group and version, as objects name them in `apiVersion`.
+pub const API_VERSION: &str = "redstart.dev/v1alpha1";
+/// The namespace that Redstart runs in, and the only one whose Secrets it reads.
+pub const NAMESPACE: &str = "redstart-system";
+/// The one `BGPConfiguration` that is read.
+pub const CONFIGURATION_NAME: &str = "default";
+/// Node annotation: the node's own AS number.
+pub const ANNOTATION_ASN: &str = "redstart.dev/asn";
+/// Node annotation: the node's BGP Identifier.
+pub const ANNOTATION_ROUTER_ID: &str = "redstart.dev/router-id";
+/// Node annotation: the node's addresses for BGP, at most one per family, separated by a comma.
+pub const ANNOTATION_ADDRESS: &str = "redstart.dev/address";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! `BGPPeer`: a router that selected nodes peer with.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AddressFamily, GracefulRestartSpec, LabelSelector, ObjectStatus, PeerAsn, SecretKeyRef,
+    TimersSpec,
+};
+
+/// A router that nodes peer with.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[kube(
+    group = "redstart.dev",
+    version = "v1alpha1",
+    kind = "BGPPeer",
+    plural = "bgppeers",
+    singular = "bgppeer",
+    shortname = "bgpp",
+    category = "redstart",
+    status = "ObjectStatus",
+    derive = "PartialEq",
+    doc = "A router that selected nodes peer with, such as the switch at the top of their rack.",
+    printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Accepted')].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.ebgpMultihop) && has(self.ttlSecurity))").message("ebgpMultihop and ttlSecurity exclude each other"))]
+#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !isIP(self.sourceAddress) || !isIP(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("sourceAddress and address must be of the same family"))]
+pub struct BGPPeerSpec {
+    /// Which nodes peer with it. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
+    /// The router's IP address.
+    #[schemars(length(min = 2, max = 45))]
+    #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
+    pub address: String,
+    /// The router's TCP port.
+    #[serde(default = "BGPPeerSpec::default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The router's AS: a number, `Internal` (the same as ours) or `External` (any but ours).
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 4294967294 && !(self in [23456, 65535]) : self in ['Internal', 'External']").message("must be an AS number (1..4294967294, not 23456 or 65535), 'Internal' or 'External'"))]
+    pub asn: PeerAsn,
+    /// The AS number to show to this router instead of the node's own.
+    #[serde(rename = "localASN", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_294_u64))]
+    #[x_kube(validation = Rule::new("!(self in [23456, 65535])").message("AS numbers 23456 and 65535 are reserved"))]
+    pub local_asn: Option<u32>,
+    /// Our address towards the router. Absent: the one that the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 45))]
+    #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
+    pub source_address: Option<String>,
+    /// Only accept connections from the router, never open one.
+    #[serde(default)]
+    pub passive: bool,
+    /// How many hops away an eBGP router may be. Absent: 1, directly connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub ebgp_multihop: Option<u8>,
+    /// Generalised TTL security (RFC 5082): accept only packets from at most this many hops away.
+    /// The router must be set the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 254))]
+    pub ttl_security: Option<u8>,
+    /// Password of the session (TCP-MD5, RFC 2385). While the Secret or the key is missing there is
+    /// no session: it never runs without the password that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_secret_ref: Option<SecretKeyRef>,
+    /// Timers, where they differ from the BGPConfiguration.
+    #[serde(default)]
+    pub timers: TimersSpec,
+    /// Address families to exchange routes of. Absent or empty: those that the node has an address
+    /// of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    pub families: Vec<AddressFamily>,
+    /// Graceful restart, where it differs from the BGPConfiguration.
+    #[serde(default)]
+    pub graceful_restart: GracefulRestartSpec,
+    /// What to take from the router.
+    #[serde(default)]
+    pub import: ImportSpec,
+}
+
+impl BGPPeerSpec {
+    fn default_port() -> u16 {
+        179
+    }
+}
+
+/// What to take from a router. The cluster's own pod CIDRs are always refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImportSpec {
+    /// Whether to take a default route.
+    pub default_route: bool,
+}

@@ -1,0 +1,169 @@
+//! Nodes: addresses, pod CIDRs, annotations.
+//!
+//! A Node is used as far as it can be: it is written by the kubelet, the controller manager and the
+//! administrator, and a typo of one of them must not take the others' fields away.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use k8s_openapi::api::core::v1 as core;
+use redstart_bgp::types::{Asn, Prefix, RouterId};
+
+use super::{
+    Kind, Meta, Object, ObjectKey, Observed,
+    observed::Findings,
+    values::{usable_asn, usable_unicast},
+};
+use crate::{api, diagnostic::Reason};
+
+/// What is used of a Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Name, labels, age.
+    pub meta: Meta,
+    /// Where the node speaks BGP over IPv4, and the next hop of its IPv4 routes.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Every address that the Node object claims.
+    pub addresses: Vec<IpAddr>,
+    /// Its pod CIDRs, in the order of the object.
+    pub pod_cidrs: Vec<Prefix>,
+    /// Its own AS number, if it has one.
+    pub asn: Option<Asn>,
+    /// Its own BGP Identifier, if it has one.
+    pub router_id: Option<RouterId>,
+}
+
+impl From<&core::Node> for Observed {
+    fn from(node: &core::Node) -> Self {
+        let meta = Meta::from(&node.metadata);
+        let key = ObjectKey::cluster(Kind::Node, meta.name.as_str());
+        let mut findings = Findings::new(&key);
+        let addresses = addresses(node, &mut findings);
+        let mut parsed = Node {
+            meta,
+            pod_cidrs: pod_cidrs(node, &mut findings),
+            ..Node::default()
+        };
+        for (kind, address) in &addresses {
+            if kind == "InternalIP" && usable_unicast(*address).is_ok() {
+                match address {
+                    IpAddr::V4(a) => parsed.ipv4 = parsed.ipv4.or(Some(*a)),
+                    IpAddr::V6(a) => parsed.ipv6 = parsed.ipv6.or(Some(*a)),
+                }
+            }
+        }
+        parsed.addresses = addresses.into_iter().map(|(_, a)| a).collect();
+        annotations(node, &mut parsed, &mut findings);
+        findings.keep(key, Object::Node(parsed))
+    }
+}
+
+fn addresses(node: &core::Node, findings: &mut Findings) -> Vec<(String, IpAddr)> {
+    let listed = node
+        .status
+        .iter()
+        .flat_map(|s| s.addresses.iter().flatten());
+    listed
+        .enumerate()
+        .filter(|(_, a)| matches!(a.type_.as_str(), "InternalIP" | "ExternalIP"))
+        .filter_map(|(i, a)| {
+            let field = format!("status.addresses[{i}].address");
+            let parsed = a
+                .address
+                .parse()
+                .map_err(|_| format!("{:?} is not an IP address; it is ignored", a.address));
+            Some((
+                a.type_.clone(),
+                findings.take(&field, Reason::InvalidAddress, parsed)?,
+            ))
+        })
+        .collect()
+}
+
+/// `podCIDRs`, or where an old controller manager wrote only that, `podCIDR`.
+fn pod_cidrs(node: &core::Node, findings: &mut Findings) -> Vec<Prefix> {
+    let Some(spec) = &node.spec else {
+        return Vec::new();
+    };
+    let listed = match spec.pod_cidrs.as_deref() {
+        Some(list) if !list.is_empty() => list
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (format!("spec.podCIDRs[{i}]"), s))
+            .collect(),
+        _ => Vec::from_iter(spec.pod_cidr.iter().map(|s| ("spec.podCIDR".to_owned(), s))),
+    };
+    let mut prefixes = Vec::new();
+    for (field, text) in listed {
+        let parsed = text
+            .parse::<Prefix>()
+            .map_err(|e| format!("{e}; it is neither advertised nor accepted"))
+            .and_then(|p| match p.len() {
+                0 => Err(format!(
+                    "{text} is a default route and no pod CIDR; it is neither advertised nor accepted"
+                )),
+                _ => Ok(p),
+            });
+        if let Some(prefix) = findings.take(&field, Reason::InvalidCidr, parsed)
+            && !prefixes.contains(&prefix)
+        {
+            prefixes.push(prefix);
+        }
+    }
+    prefixes
+}
+
+fn annotations(node: &core::Node, parsed: &mut Node, findings: &mut Findings) {
+    let get = |name: &str| node.metadata.annotations.as_ref()?.get(name);
+    let field = |name: &str| format!("metadata.annotations[{name}]");
+    if let Some(text) = get(api::ANNOTATION_ASN) {
+        let asn = text
+            .parse::<Asn>()
+            .map_err(|e| e.to_string())
+            .and_then(usable_asn)
+            .map_err(|e| format!("{e}; the cluster's AS number is used"));
+        parsed.asn = findings.take(&field(api::ANNOTATION_ASN), Reason::InvalidAsn, asn);
+    }
+    if let Some(text) = get(api::ANNOTATION_ROUTER_ID) {
+        let id = match text.parse::<Ipv4Addr>() {
+            Ok(id) if RouterId(id).is_valid() => Ok(RouterId(id)),
+            _ => Err(format!(
+                "{text:?} is not a BGP Identifier (written like an IPv4 address, not 0.0.0.0); it is ignored"
+            )),
+        };
+        let field = field(api::ANNOTATION_ROUTER_ID);
+        parsed.router_id = findings.take(&field, Reason::InvalidRouterId, id);
+    }
+    if let Some(text) = get(api::ANNOTATION_ADDRESS) {
+        address_annotation(text, &field(api::ANNOTATION_ADDRESS), parsed, findings);
+    }
+}
+
+/// Overrides the address per family: `192.0.2.1`, or `192.0.2.1,2001:db8::1`.
+fn address_annotation(text: &str, field: &str, parsed: &mut Node, findings: &mut Findings) {
+    let (mut ipv4, mut ipv6) = (None, None);
+    for part in text.split(',').map(str::trim) {
+        let address = part
+            .parse()
+            .map_err(|_| format!("{part:?} is not an IP address"))
+            .and_then(usable_unicast)
+            .map_err(|e| format!("{e}; the Node's InternalIP is used"));
+        let Some(address) = findings.take(field, Reason::InvalidAddress, address) else {
+            continue;
+        };
+        let second = match address {
+            IpAddr::V4(a) => ipv4.replace(a).is_some(),
+            IpAddr::V6(a) => ipv6.replace(a).is_some(),
+        };
+        if second {
+            let message = format!("{text:?} has two addresses of one family; the last one is used");
+            findings.error(field, Reason::Conflict, message);
+        }
+        if !parsed.addresses.contains(&address) {
+            parsed.addresses.push(address);
+        }
+    }
+    parsed.ipv4 = ipv4.or(parsed.ipv4);
+    parsed.ipv6 = ipv6.or(parsed.ipv6);
+}

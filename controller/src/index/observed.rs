@@ -1,0 +1,159 @@
+//! One object as it is kept: parsed, and reduced to what is used.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{Advertisement, Configuration, Kind, Node, ObjectKey, Peer, Secret};
+use crate::{
+    compile::ObjectRef,
+    diagnostic::{Diagnostic, Reason},
+};
+
+/// An object as a source saw it, parsed.
+///
+/// Make one with [`Observed::from`] a typed object (`k8s_openapi`'s `Node` and `Secret`,
+/// [`api`](crate::api)'s kinds), or with [`Observed::unreadable`] where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Which object.
+    pub key: ObjectKey,
+    /// What it says, or `None` where that cannot be used at all: the last good version stays.
+    pub object: Option<Object>,
+    /// What is wrong with it.
+    pub problems: Vec<Diagnostic>,
+}
+
+impl Observed {
+    /// An object that is there but cannot be read.
+    pub fn unreadable(key: ObjectKey, error: impl fmt::Display) -> Self {
+        let problem = Diagnostic::error(
+            key.object_ref(),
+            "",
+            Reason::Unreadable,
+            format!("{error}; its last good version stays in force"),
+        );
+        Self {
+            key,
+            object: None,
+            problems: vec![problem],
+        }
+    }
+}
+
+/// What an object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// core/v1 `Node`.
+    Node(Node),
+    /// core/v1 `Secret`.
+    Secret(Secret),
+    /// `BGPConfiguration`.
+    Configuration(Configuration),
+    /// `BGPPeer`.
+    Peer(Peer),
+    /// `BGPAdvertisement`.
+    Advertisement(Advertisement),
+}
+
+/// What every object has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The object's name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was created, in seconds since 1970. Manifests need not say.
+    pub created: Option<i64>,
+    /// What tells it from an earlier object of the same name; for events about it.
+    pub uid: Option<String>,
+    /// Counts changes of its spec; for conditions about it.
+    pub generation: Option<i64>,
+}
+
+impl From<&ObjectMeta> for Meta {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self {
+            name: meta.name.clone().unwrap_or_default(),
+            labels: meta.labels.clone().unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|t| t.0.as_second()),
+            uid: meta.uid.clone(),
+            generation: meta.generation,
+        }
+    }
+}
+
+/// Collects what is wrong while one object is parsed.
+pub(super) struct Findings {
+    object: ObjectRef,
+    problems: Vec<Diagnostic>,
+}
+
+impl Findings {
+    pub(super) fn new(key: &ObjectKey) -> Self {
+        Self {
+            object: key.object_ref(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a problem.
+    pub(super) fn error(
+        &mut self,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        self.problems.push(Diagnostic::error(
+            self.object.clone(),
+            field,
+            reason,
+            message,
+        ));
+    }
+
+    /// The value, or a note of why there is none.
+    pub(super) fn take<T, E: fmt::Display>(
+        &mut self,
+        field: &str,
+        reason: Reason,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        result
+            .map_err(|e| self.error(field, reason, e.to_string()))
+            .ok()
+    }
+
+    /// The object with what was found: used whatever that is.
+    pub(super) fn keep(self, key: ObjectKey, object: Object) -> Observed {
+        Observed {
+            key,
+            object: Some(object),
+            problems: self.problems,
+        }
+    }
+
+    /// The object with what was found: used only if that is nothing.
+    pub(super) fn keep_if_clean(self, key: ObjectKey, object: Option<Object>) -> Observed {
+        let object = object.filter(|_| self.problems.is_empty());
+        Observed {
+            key,
+            object,
+            problems: self.problems,
+        }
+    }
+}
+
+impl Object {
+    /// The kind that it is of.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Node(_) => Kind::Node,
+            Self::Secret(_) => Kind::Secret,
+            Self::Configuration(_) => Kind::BgpConfiguration,
+            Self::Peer(_) => Kind::BgpPeer,
+            Self::Advertisement(_) => Kind::BgpAdvertisement,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `BGPPeer`, parsed.
+
+use std::net::IpAddr;
+
+use redstart_bgp::types::{Asn, Family, FamilySet};
+
+use super::{
+    Kind, Meta, Object, ObjectKey, Observed,
+    observed::Findings,
+    values::{range, secret_ref, selector, timers, usable_asn, usable_unicast},
+};
+use crate::{
+    api::{
+        AddressFamily, BGPPeer, BGPPeerSpec, GracefulRestartSpec, LabelSelector, PeerAsn,
+        SecretKeyRef, TimersSpec,
+    },
+    compile::{RemoteAs, Ttl},
+    diagnostic::Reason,
+};
+
+/// A `BGPPeer` whose every field means something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Name, labels and the like.
+    pub meta: Meta,
+    /// Which nodes; `None` means all.
+    pub node_selector: Option<LabelSelector>,
+    /// The router's address.
+    pub address: IpAddr,
+    /// The router's TCP port.
+    pub port: u16,
+    /// The router's AS.
+    pub remote_as: RemoteAs,
+    /// The AS number to show it.
+    pub local_asn: Option<Asn>,
+    /// Our address towards it.
+    pub source_address: Option<IpAddr>,
+    /// Never dial.
+    pub passive: bool,
+    /// How far away it may be, if that is said.
+    pub ttl: Option<Ttl>,
+    /// Where the password is.
+    pub password: Option<SecretKeyRef>,
+    /// Timers that differ.
+    pub timers: TimersSpec,
+    /// Families, if they are said.
+    pub families: Option<FamilySet>,
+    /// Graceful restart where it differs.
+    pub graceful_restart: GracefulRestartSpec,
+    /// Whether to take a default route.
+    pub default_route: bool,
+}
+
+impl From<&BGPPeer> for Observed {
+    fn from(object: &BGPPeer) -> Self {
+        let meta = Meta::from(&object.metadata);
+        let key = ObjectKey::cluster(Kind::BgpPeer, meta.name.as_str());
+        let mut findings = Findings::new(&key);
+        let peer = parse(meta, &object.spec, &mut findings);
+        findings.keep_if_clean(key, peer.map(Object::Peer))
+    }
+}
+
+fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer> {
+    if let Some(node_selector) = &spec.node_selector {
+        selector("spec.nodeSelector", node_selector, findings);
+    }
+    range("spec.port", &spec.port, 1..=u16::MAX, findings);
+    if let Some(seconds) = spec.graceful_restart.restart_time_seconds {
+        let field = "spec.gracefulRestart.restartTimeSeconds";
+        range(field, &seconds, 1..=4095, findings);
+    }
+    timers("spec.timers", &spec.timers, findings);
+    let password = spec.password_secret_ref.as_ref();
+    secret_ref("spec.passwordSecretRef", password, findings);
+    let address = parse_address("spec.address", &spec.address, findings);
+    let source_address = spec
+        .source_address
+        .as_ref()
+        .map(|text| parse_address("spec.sourceAddress", text, findings));
+    if let (Some(address), Some(Some(source))) = (address, source_address)
+        && address.is_ipv4() != source.is_ipv4()
+    {
+        let message = format!("{source} and {address} are not of the same family");
+        findings.error("spec.sourceAddress", Reason::NoCommonFamily, message);
+    }
+    let remote_as = parse_remote_as(spec.asn, findings);
+    let local_asn = spec
+        .local_asn
+        .map(|n| findings.take("spec.localASN", Reason::InvalidAsn, usable_asn(Asn(n))));
+    Some(Peer {
+        meta,
+        node_selector: spec.node_selector.clone(),
+        address: address?,
+        port: spec.port,
+        remote_as: remote_as?,
+        local_asn: local_asn.flatten(),
+        source_address: source_address.flatten(),
+        passive: spec.passive,
+        ttl: parse_ttl(spec, findings),
+        password: spec.password_secret_ref.clone(),
+        timers: spec.timers.clone(),
+        families: parse_families(&spec.families),
+        graceful_restart: spec.graceful_restart.clone(),
+        default_route: spec.import.default_route,
+    })
+}
+
+fn parse_address(field: &str, text: &str, findings: &mut Findings) -> Option<IpAddr> {
+    let address = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an IP address"))
+        .and_then(usable_unicast);
+    findings.take(field, Reason::InvalidAddress, address)
+}
+
+fn parse_remote_as(asn: PeerAsn, findings: &mut Findings) -> Option<RemoteAs> {
+    match asn {
+        PeerAsn::Internal => Some(RemoteAs::Internal),
+        PeerAsn::External => Some(RemoteAs::External),
+        PeerAsn::Number(n) => findings
+            .take("spec.asn", Reason::InvalidAsn, usable_asn(Asn(n)))
+            .map(RemoteAs::Number),
+    }
+}
+
+fn parse_ttl(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Ttl> {
+    if let Some(hops) = spec.ebgp_multihop {
+        range("spec.ebgpMultihop", &hops, 1..=255, findings);
+    }
+    if let Some(hops) = spec.ttl_security {
+        range("spec.ttlSecurity", &hops, 1..=254, findings);
+    }
+    if spec.ebgp_multihop.is_some() && spec.ttl_security.is_some() {
+        let message = "ebgpMultihop and ttlSecurity exclude each other";
+        findings.error("spec.ttlSecurity", Reason::Conflict, message);
+    }
+    spec.ttl_security
+        .map(Ttl::Security)
+        .or(spec.ebgp_multihop.map(Ttl::Hops))
+}
+
+fn parse_families(families: &[AddressFamily]) -> Option<FamilySet> {
+    let set: FamilySet = families
+        .iter()
+        .map(|f| match f {
+            AddressFamily::IPv4 => Family::Ipv4Unicast,
+            AddressFamily::IPv6 => Family::Ipv6Unicast,
+        })
+        .collect();
+    (!set.is_empty()).then_some(set)
+}
