@@ -14,6 +14,7 @@
 //! | [`origination`] | routes of our own |
 //! | [`peers`] | what the RIB knows of a session |
 //! | [`nexthop`] | what the RIB asks of whoever knows the kernel's links and routes |
+//! | [`resolver`] | the answer, from the kernel's links, addresses and routes |
 //! | [`fib`] | the plan that makes the kernel's table match the Loc-RIB |
 //!
 //! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
@@ -32,6 +33,7 @@ pub mod origination;
 mod paths;
 pub mod peers;
 pub mod policy;
+pub mod resolver;
 pub mod rib;
 mod table;
 mod tracking;
