@@ -1,3 +1,1 @@
 //! wip
-
-pub mod apiserver;

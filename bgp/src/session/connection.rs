@@ -1,0 +1,245 @@
+//! One slot: a state with its data inside.
+//!
+//! The states of RFC 4271 section 8.2.2 as far as they belong to one TCP connection. What a state
+//! does not have cannot be used: only OpenConfirm and Established hold a [`Negotiated`].
+
+use core::{mem, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    time::Instant,
+    wire::{Codec, Framer, Message, Notification, Open},
+};
+
+use super::{
+    damping::Jitter, negotiate::Negotiated, outbox::Outbox, state::State, status::Counters,
+};
+
+/// "A HoldTimer value of 4 minutes is suggested" while the neighbour's OPEN is awaited (RFC 4271
+/// section 8.2.2).
+pub(super) const OPEN_HOLD: Duration = Duration::from_secs(240);
+
+/// "The default value of the SendHoldTime SHOULD be the greater of 8 minutes or 2 times the
+/// negotiated HoldTime" (RFC 9687 section 3.2, in its words).
+pub(super) const SEND_HOLD: Duration = Duration::from_secs(480);
+
+/// One TCP connection and its buffers.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) framer: Framer,
+    pub(super) outbox: Outbox,
+}
+
+impl Link {
+    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self {
+            local,
+            remote,
+            framer: Framer::new(),
+            outbox: Outbox::new(SEND_HOLD),
+        }
+    }
+
+    /// Queues a message ahead of all UPDATEs.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        codec: &Codec,
+        message: &Message,
+        sent: &mut Counters,
+    ) {
+        codec.encode(message, self.outbox.control());
+        self.outbox.arm(now);
+        sent.count(message);
+    }
+}
+
+/// Our OPEN is out.
+#[derive(Debug)]
+pub(super) struct OpenSent {
+    pub(super) link: Link,
+    pub(super) ours: Open,
+    pub(super) hold: Instant,
+}
+
+/// The OPENs agree.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) link: Link,
+    pub(super) negotiated: Arc<Negotiated>,
+    /// `None`: the hold time is zero.
+    pub(super) hold: Option<Instant>,
+    pub(super) keepalive: Option<Instant>,
+}
+
+impl Session {
+    /// Moves a connection to OpenConfirm. The caller sends the KEEPALIVE that acknowledges the OPEN.
+    pub(super) fn confirm(
+        mut link: Link,
+        negotiated: Negotiated,
+        now: Instant,
+        jitter: &mut Jitter,
+    ) -> Self {
+        link.framer.set_extended(negotiated.codec.extended_messages);
+        link.outbox
+            .set_send_hold(SEND_HOLD.max(negotiated.hold_time * 2));
+        let mut session = Self {
+            link,
+            negotiated: Arc::new(negotiated),
+            hold: None,
+            keepalive: None,
+        };
+        session.restart_hold(now);
+        session.restart_keepalive(now, jitter);
+        session
+    }
+
+    pub(super) fn restart_hold(&mut self, now: Instant) {
+        let hold_time = self.negotiated.hold_time;
+        self.hold = (!hold_time.is_zero()).then(|| now + hold_time);
+    }
+
+    pub(super) fn restart_keepalive(&mut self, now: Instant, jitter: &mut Jitter) {
+        let interval = self.negotiated.keepalive;
+        self.keepalive = (!interval.is_zero()).then(|| now + jitter.apply(interval));
+    }
+}
+
+/// Routes flow.
+#[derive(Debug)]
+pub(super) struct Established {
+    pub(super) session: Session,
+    pub(super) since: Instant,
+}
+
+/// One slot.
+#[derive(Debug, Default)]
+pub(super) enum Connection {
+    /// Free.
+    #[default]
+    Idle,
+    /// The driver dials; give up at the deadline. [`super::Slot::Outgoing`] only.
+    Connecting { deadline: Instant },
+    /// Waiting for the neighbour's OPEN.
+    OpenSent(Box<OpenSent>),
+    /// Waiting for the neighbour's first KEEPALIVE.
+    OpenConfirm(Box<Session>),
+    /// A session.
+    Established(Box<Established>),
+}
+
+impl Connection {
+    pub(super) fn take(&mut self) -> Self {
+        mem::take(self)
+    }
+
+    pub(super) const fn is_idle(&self) -> bool {
+        matches!(self, Self::Idle)
+    }
+
+    /// The state as operators know it, if the slot is in use.
+    pub(super) const fn state(&self) -> Option<State> {
+        match self {
+            Self::Idle => None,
+            Self::Connecting { .. } => Some(State::Connect),
+            Self::OpenSent(_) => Some(State::OpenSent),
+            Self::OpenConfirm(_) => Some(State::OpenConfirm),
+            Self::Established(_) => Some(State::Established),
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Idle | Self::Connecting { .. } => None,
+            Self::OpenSent(open) => Some(&open.link),
+            Self::OpenConfirm(session) => Some(&session.link),
+            Self::Established(established) => Some(&established.session.link),
+        }
+    }
+
+    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
+        match self {
+            Self::Idle | Self::Connecting { .. } => None,
+            Self::OpenSent(open) => Some(&mut open.link),
+            Self::OpenConfirm(session) => Some(&mut session.link),
+            Self::Established(established) => Some(&mut established.session.link),
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::OpenConfirm(session) => Some(session),
+            Self::Established(established) => Some(&established.session),
+            Self::Idle | Self::Connecting { .. } | Self::OpenSent(_) => None,
+        }
+    }
+
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::OpenConfirm(session) => Some(session),
+            Self::Established(established) => Some(&mut established.session),
+            Self::Idle | Self::Connecting { .. } | Self::OpenSent(_) => None,
+        }
+    }
+
+    pub(super) fn established(&self) -> Option<&Established> {
+        match self {
+            Self::Established(established) => Some(established),
+            _ => None,
+        }
+    }
+
+    /// How messages on this connection look now.
+    pub(super) fn codec(&self) -> Codec {
+        self.session()
+            .map_or_else(Codec::default, |session| session.negotiated.codec)
+    }
+
+    /// The next whole message that arrived.
+    pub(super) fn next_message(&mut self) -> Result<Option<Message>, Notification> {
+        let codec = self.codec();
+        let Some(link) = self.link_mut() else {
+            return Ok(None);
+        };
+        match link.framer.next()? {
+            Some(bytes) => codec.decode(&bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// When this slot next needs `handle_timeout`.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let (a, b) = match self {
+            Self::Idle => return None,
+            Self::Connecting { deadline } => return Some(*deadline),
+            Self::OpenSent(open) => (Some(open.hold), None),
+            Self::OpenConfirm(session) => (session.hold, session.keepalive),
+            Self::Established(established) => {
+                (established.session.hold, established.session.keepalive)
+            }
+        };
+        let send_hold = self.link().and_then(|link| link.outbox.deadline());
+        [a, b, send_hold].into_iter().flatten().min()
+    }
+
+    /// The last octets for the socket: see [`Outbox::farewell`].
+    pub(super) fn farewell(self, notification: Option<&Notification>) -> Bytes {
+        let codec = self.codec();
+        let link = match self {
+            Self::Idle | Self::Connecting { .. } => return Bytes::new(),
+            Self::OpenSent(open) => open.link,
+            Self::OpenConfirm(session) => session.link,
+            Self::Established(established) => established.session.link,
+        };
+        let last = notification.map(|notification| {
+            let mut bytes = bytes::BytesMut::new();
+            codec.encode(&Message::Notification(notification.clone()), &mut bytes);
+            bytes
+        });
+        link.outbox.farewell(last.as_deref())
+    }
+}

@@ -1,0 +1,138 @@
+//! How long to wait before the next attempt: retry delays, rest after errors, and jitter.
+//!
+//! RFC 4271 section 8.1.1 leaves DampPeerOscillations open. Two kinds of failure are told apart:
+//!
+//! - *No connection* (refused, lost, a Cease from the neighbour). Nothing is wrong with the protocol,
+//!   so the first retries come fast, doubling up to ConnectRetryTime: two speakers that start within
+//!   a second of each other must not wait for a long timer.
+//! - *A protocol error* (a NOTIFICATION other than Cease, either way; an expired hold timer). The
+//!   neighbour rests in Idle for IdleHoldTime, doubling up to one minute.
+//!
+//! A session that stayed up clears both.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// The first pause between two attempts to connect.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// The longest rest after errors.
+const MAX_IDLE_HOLD: Duration = Duration::from_secs(60);
+
+/// A session that lasted this long was a good one.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// A small deterministic generator (SplitMix64): the seed comes from outside, so a test can repeat a
+/// run and two nodes do not retry in step.
+#[derive(Clone, Debug)]
+pub(super) struct Jitter(u64);
+
+impl Jitter {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// `base` times a factor between 0.75 and 1: "jitter SHOULD be applied to the timers" (RFC 4271
+    /// section 10).
+    pub(super) fn apply(&mut self, base: Duration) -> Duration {
+        // 1/1024 steps: exact enough for a timer, and no floating point.
+        let thousandths = u32::try_from(self.next() % 257).unwrap_or(0) + 768;
+        base.saturating_mul(thousandths) / 1024
+    }
+}
+
+/// Failures in a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Damping {
+    retries: u32,
+    errors: u32,
+}
+
+impl Damping {
+    /// The pause before dialling again.
+    pub(super) fn retry(&mut self, connect_retry: Duration, jitter: &mut Jitter) -> Duration {
+        let delay = doubled(FIRST_RETRY, self.retries).min(connect_retry);
+        self.retries = self.retries.saturating_add(1);
+        jitter.apply(delay)
+    }
+
+    /// The rest after a protocol error.
+    pub(super) fn idle_hold(&mut self, idle_hold: Duration, jitter: &mut Jitter) -> Duration {
+        let delay = doubled(idle_hold, self.errors).min(MAX_IDLE_HOLD.max(idle_hold));
+        self.errors = self.errors.saturating_add(1);
+        jitter.apply(delay)
+    }
+
+    /// A session that was Established since `since` ended.
+    pub(super) fn session_ended(&mut self, since: Instant, now: Instant) {
+        if now.saturating_since(since) >= STABLE {
+            *self = Self::default();
+        }
+    }
+
+    /// The operator starts afresh.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn doubled(base: Duration, times: u32) -> Duration {
+    base.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_between_three_quarters_and_one() {
+        let mut jitter = Jitter::new(1);
+        let base = Duration::from_secs(4);
+        let (mut low, mut high) = (base, Duration::ZERO);
+        for _ in 0..2000 {
+            let d = jitter.apply(base);
+            low = low.min(d);
+            high = high.max(d);
+        }
+        assert!(
+            low >= Duration::from_secs(3) && low < Duration::from_millis(3050),
+            "{low:?}"
+        );
+        assert!(
+            high <= base && high > Duration::from_millis(3950),
+            "{high:?}"
+        );
+    }
+
+    #[test]
+    fn retries_double_up_to_connect_retry() {
+        let (mut damping, mut jitter) = (Damping::default(), Jitter::new(7));
+        let cap = Duration::from_secs(5);
+        let delays: Vec<_> = (0..40).map(|_| damping.retry(cap, &mut jitter)).collect();
+        assert!(delays[0] <= FIRST_RETRY);
+        assert!(delays[1] > FIRST_RETRY);
+        assert!(delays[5..].iter().all(|d| *d >= cap * 3 / 4 && *d <= cap));
+    }
+
+    #[test]
+    fn a_stable_session_clears_the_debt_and_a_short_one_does_not() {
+        let (mut damping, mut jitter) = (Damping::default(), Jitter::new(7));
+        let base = Duration::from_secs(1);
+        for _ in 0..10 {
+            damping.idle_hold(base, &mut jitter);
+        }
+        damping.session_ended(Instant::ZERO, Instant::ZERO + STABLE / 2);
+        assert!(damping.idle_hold(base, &mut jitter) >= MAX_IDLE_HOLD * 3 / 4);
+        damping.session_ended(Instant::ZERO, Instant::ZERO + STABLE);
+        assert!(damping.idle_hold(base, &mut jitter) <= base);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the engine tells its surroundings.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    types::{Family, FamilySet, NlriSet},
+    wire::{CeaseSubcode, EncodeError, ErrorCode, Notification, Update},
+};
+
+use super::{
+    negotiate::Negotiated,
+    reason::DownReason,
+    state::{Slot, State},
+};
+
+/// What the driver must do with its sockets. Actions are to be carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Dial the neighbour, and report `connected` or `connect_failed` for [`Slot::Outgoing`].
+    Connect,
+    /// Close the connection, or give up the attempt, in this slot. First write `farewell`: the rest
+    /// of a message that is half written, and the NOTIFICATION if there is one. The slot is free for
+    /// another connection at once.
+    Close {
+        /// Which one.
+        slot: Slot,
+        /// What to write before closing; may be empty.
+        farewell: Bytes,
+    },
+}
+
+/// What the owner of the routing table, and the log, must know. In order.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The state that operators see changed.
+    StateChanged {
+        /// Before.
+        from: State,
+        /// Now.
+        to: State,
+    },
+    /// A session is up.
+    Established(Arc<Negotiated>),
+    /// The session is over.
+    Down {
+        /// Why.
+        reason: DownReason,
+        /// The families whose routes stay for the neighbour's restart time (RFC 4724 section 4.2).
+        /// Empty: forget everything it said.
+        retained: FamilySet,
+    },
+    /// An attempt ended before there was a session.
+    AttemptFailed {
+        /// Who had dialled.
+        slot: Slot,
+        /// Why.
+        reason: DownReason,
+    },
+    /// Routes, or faults in them.
+    Update(Update),
+    /// The neighbour wants all routes of a family again (RFC 2918).
+    RefreshRequested(Family),
+    /// Routes that cannot be sent on this session; nothing else is affected.
+    Unsendable(Unsendable),
+}
+
+/// Routes that a session cannot carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsendable {
+    /// They.
+    pub nlri: NlriSet,
+    /// Why.
+    pub reason: UnsendableReason,
+}
+
+/// Why a session cannot carry routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsendableReason {
+    /// No message can say it.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The family is not part of this session.
+    #[error("family-not-negotiated")]
+    FamilyNotNegotiated,
+}
+
+/// Why a connection from the neighbour is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// Nobody with this address is configured.
+    #[error("unknown-neighbour")]
+    Unknown,
+    /// The neighbour is shut down here.
+    #[error("neighbour-stopped")]
+    Stopped,
+    /// It rests after an error of its own.
+    #[error("idle-hold")]
+    IdleHold,
+    /// There is an Established session, and no sign that the neighbour lost it.
+    #[error("already-established")]
+    AlreadyEstablished,
+}
+
+impl Refusal {
+    /// What to tell the neighbour (RFC 4486 section 4).
+    #[must_use]
+    pub fn notification(self) -> Notification {
+        Notification::new(ErrorCode::Cease(match self {
+            Self::AlreadyEstablished => CeaseSubcode::ConnectionCollisionResolution,
+            Self::Unknown | Self::Stopped | Self::IdleHold => CeaseSubcode::ConnectionRejected,
+        }))
+    }
+}

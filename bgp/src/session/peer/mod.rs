@@ -1,0 +1,213 @@
+//! The machine of one neighbour.
+//!
+//! This file has the operator's inputs and the polled outputs. `connect` makes and ends connections,
+//! `receive` handles what arrives, `send` queues what leaves, `timers` handles time, `view` shows it
+//! all.
+
+mod connect;
+mod receive;
+mod send;
+mod timers;
+mod view;
+
+use std::collections::VecDeque;
+
+use crate::time::Instant;
+
+use super::{
+    config::{PeerConfig, Reconfigured},
+    connection::Connection,
+    damping::{Damping, Jitter},
+    event::{Action, Event},
+    reason::{DownReason, StopReason},
+    state::{Slot, State},
+    status::{Counters, LastErrors},
+};
+
+use connect::How;
+
+/// What the neighbour as a whole is up to, beside its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Not started, or stopped.
+    Stopped,
+    /// Resting after an error. Connections from the neighbour are welcome a little earlier than our
+    /// own attempt: it may know that the cause is gone.
+    IdleHold { until: Instant, admit_from: Instant },
+    /// Working towards a session, or in one. `dial_at`: the ConnectRetryTimer.
+    Active { dial_at: Option<Instant> },
+}
+
+/// What is remembered for views.
+#[derive(Debug)]
+struct Record {
+    state: State,
+    state_since: Instant,
+    established_count: u64,
+    received: Counters,
+    sent: Counters,
+    errors: LastErrors,
+}
+
+/// One configured neighbour.
+#[derive(Debug)]
+pub struct Peer {
+    config: PeerConfig,
+    phase: Phase,
+    outgoing: Connection,
+    incoming: Connection,
+    jitter: Jitter,
+    damping: Damping,
+    /// The neighbour refused our capabilities: the next OPEN has none (RFC 5492 section 3).
+    plain_open: bool,
+    /// The driver does not read: silence says nothing about the neighbour.
+    read_paused: bool,
+    record: Record,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+}
+
+impl Peer {
+    /// A stopped neighbour. `seed` varies the timers' jitter; the same seed and inputs give the same
+    /// outputs.
+    #[must_use]
+    pub fn new(config: PeerConfig, seed: u64) -> Self {
+        Self {
+            config,
+            phase: Phase::Stopped,
+            outgoing: Connection::Idle,
+            incoming: Connection::Idle,
+            jitter: Jitter::new(seed),
+            damping: Damping::default(),
+            plain_open: false,
+            read_paused: false,
+            record: Record {
+                state: State::Idle,
+                state_since: Instant::ZERO,
+                established_count: 0,
+                received: Counters::default(),
+                sent: Counters::default(),
+                errors: LastErrors::default(),
+            },
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Starts, or ends a rest early (ManualStart, AutomaticStart). Dials at once unless passive.
+    pub fn start(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Active { .. }) {
+            return;
+        }
+        self.damping.reset();
+        self.plain_open = false;
+        self.phase = Phase::Active { dial_at: Some(now) };
+        self.dial(now);
+    }
+
+    /// Ends everything and stays down until `start` (ManualStop).
+    pub fn stop(&mut self, now: Instant, why: &StopReason) {
+        self.end_all(now, why, &DownReason::Stopped(why.clone()));
+        self.phase = Phase::Stopped;
+        self.note_state(now);
+    }
+
+    /// Ends everything and begins anew at once. A stopped neighbour stays stopped.
+    pub fn restart(&mut self, now: Instant, why: &StopReason) {
+        self.begin_anew(now, why, &DownReason::Stopped(why.clone()));
+    }
+
+    /// Takes over a changed configuration, resetting the session only if nothing else is possible.
+    pub fn reconfigure(&mut self, now: Instant, config: PeerConfig) -> Reconfigured {
+        let engaged = self.connections().any(|(_, c)| c.link().is_some());
+        let session = self.connections().find_map(|(_, c)| c.session());
+        let remote = session.map(|session| session.negotiated.remote_as);
+        let change = self.config.change(&config, remote);
+        let identity = matches!(change, Reconfigured::Reset(_));
+        self.config = config;
+        if identity {
+            // What the neighbour refused of the old identity says nothing about the new one.
+            self.plain_open = false;
+        }
+        if let (Reconfigured::Reset(what), true) = (change, engaged) {
+            let why = StopReason::ConfigurationChange;
+            self.begin_anew(now, &why, &DownReason::Reconfigured(what));
+            return change;
+        }
+        // A rest may have been due to the old identity.
+        if identity && matches!(self.phase, Phase::IdleHold { .. }) {
+            self.start(now);
+        }
+        self.dial_if_alone(now);
+        // While no OPEN is out, nothing is fixed.
+        if engaged { change } else { Reconfigured::Live }
+    }
+
+    /// Ends everything because the TCP connection must look different (address, password, TTL), and
+    /// begins anew at once.
+    pub fn transport_changed(&mut self, now: Instant) {
+        let reason = DownReason::Reconfigured(super::ResetReason::Transport);
+        self.begin_anew(now, &StopReason::ConfigurationChange, &reason);
+    }
+
+    fn begin_anew(&mut self, now: Instant, why: &StopReason, reason: &DownReason) {
+        self.end_all(now, why, reason);
+        if self.phase != Phase::Stopped {
+            self.phase = Phase::Stopped;
+            self.start(now);
+        }
+    }
+
+    fn end_all(&mut self, now: Instant, why: &StopReason, reason: &DownReason) {
+        // With the phase at rest, the end of the first connection does not start another.
+        let phase = core::mem::replace(&mut self.phase, Phase::Stopped);
+        for slot in Slot::ALL {
+            let hard = self
+                .connection(slot)
+                .session()
+                .is_some_and(|session| session.negotiated.graceful_notification);
+            let how = match why.notification(hard) {
+                Some(notification) => How::Notify(notification),
+                None => How::Drop,
+            };
+            self.end(now, slot, reason.clone(), how);
+        }
+        self.phase = phase;
+    }
+
+    /// The next thing for the driver to do. Poll until `None` after every input.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing to tell. Poll until `None` after every input, or hold reading back.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn connection(&self, slot: Slot) -> &Connection {
+        match slot {
+            Slot::Outgoing => &self.outgoing,
+            Slot::Incoming => &self.incoming,
+        }
+    }
+
+    fn connection_mut(&mut self, slot: Slot) -> &mut Connection {
+        match slot {
+            Slot::Outgoing => &mut self.outgoing,
+            Slot::Incoming => &mut self.incoming,
+        }
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = (Slot, &Connection)> {
+        Slot::ALL
+            .into_iter()
+            .map(|slot| (slot, self.connection(slot)))
+    }
+
+    /// The slot of the session, if there is one.
+    fn established_slot(&self) -> Option<Slot> {
+        self.connections()
+            .find_map(|(slot, c)| c.established().map(|_| slot))
+    }
+}

@@ -1,0 +1,220 @@
+//! What arrives: RFC 4271 section 8.2.2 by message, RFC 6608 for those that come at the wrong time.
+
+use crate::{
+    time::Instant,
+    types::Family,
+    wire::{
+        CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open, OpenSubcode,
+        RefreshKind, RouteRefresh,
+    },
+};
+
+use super::{
+    super::{
+        collision::{self, Other, Speaker, Verdict},
+        connection::{Connection, Established, Session},
+        event::Event,
+        negotiate::{Negotiated, negotiate},
+        reason::DownReason,
+        state::{Slot, State},
+    },
+    Peer,
+    connect::How,
+};
+
+/// After this long a second connection is no late half of a simultaneous start.
+const COLLISION_WINDOW: core::time::Duration = core::time::Duration::from_secs(10);
+
+impl Peer {
+    /// Octets arrived on the connection in `slot`.
+    pub fn received(&mut self, now: Instant, slot: Slot, bytes: &[u8]) {
+        match self.connection_mut(slot).link_mut() {
+            Some(link) => link.framer.push(bytes),
+            None => return,
+        }
+        // A message may end the connection: then there is no next one.
+        loop {
+            match self.connection_mut(slot).next_message() {
+                Ok(None) => return,
+                Ok(Some(message)) => {
+                    self.record.received.count(&message);
+                    self.message(now, slot, message);
+                }
+                Err(notification) => {
+                    let reason = DownReason::NotificationSent(notification.clone());
+                    self.end(now, slot, reason, How::Notify(notification));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, now: Instant, slot: Slot, message: Message) {
+        // "If the HoldTimer is non-zero, restarts it" on every message; UPDATE and KEEPALIVE are the
+        // only ones that RFC 4271 names, and the only ones that a live neighbour repeats.
+        if let Some(session) = self.connection_mut(slot).session_mut() {
+            session.restart_hold(now);
+        }
+        let state = self.connection(slot).state().unwrap_or_default();
+        match (state, message) {
+            (_, Message::Notification(n)) => self.notification(now, slot, n),
+            (State::OpenSent, Message::Open(open)) => self.open(now, slot, open),
+            (State::OpenConfirm, Message::Keepalive) => self.establish(now, slot),
+            (State::Established, Message::Keepalive) => {}
+            (State::Established, Message::Update(update)) => {
+                self.events.push_back(Event::Update(update));
+            }
+            (State::Established, Message::RouteRefresh(refresh)) => self.refresh(refresh),
+            (state, message) => self.unexpected(now, slot, state, &message),
+        }
+    }
+
+    fn notification(&mut self, now: Instant, slot: Slot, notification: Notification) {
+        // RFC 5492 section 3: "the speaker SHOULD ... attempt to re-establish the session without
+        // sending the Capabilities Optional Parameter". Should that fail too, offer them again.
+        if matches!(
+            notification.code,
+            ErrorCode::Open(
+                OpenSubcode::UnsupportedOptionalParameter | OpenSubcode::UnsupportedCapability
+            )
+        ) {
+            self.plain_open =
+                !self.plain_open && self.config.families.contains(Family::Ipv4Unicast);
+        }
+        let reason = DownReason::NotificationReceived(notification);
+        self.end(now, slot, reason, How::Drop);
+    }
+
+    /// The neighbour's OPEN, in OpenSent.
+    fn open(&mut self, now: Instant, slot: Slot, theirs: Open) {
+        let Connection::OpenSent(open) = self.connection(slot) else {
+            return;
+        };
+        let addresses = (open.link.local, open.link.remote);
+        let negotiated = match negotiate(&self.config, &open.ours, theirs, addresses) {
+            Ok(negotiated) => negotiated,
+            Err(refusal) => {
+                let notification = How::Notify(refusal.notification());
+                return self.end(now, slot, DownReason::OpenRefused(refusal), notification);
+            }
+        };
+        match self.collision(now, slot, &negotiated) {
+            Verdict::NoCollision => {}
+            Verdict::CloseThis => {
+                let how = How::cease(CeaseSubcode::ConnectionCollisionResolution);
+                return self.end(now, slot, DownReason::Collision, how);
+            }
+            Verdict::CloseOther => self.close_loser(now, slot.other()),
+        }
+        // RFC 4271 section 8.2.2: one connection is enough from here on.
+        self.abandon_dial();
+        if let Connection::OpenSent(open) = self.connection_mut(slot).take() {
+            let mut session = Session::confirm(open.link, negotiated, now, &mut self.jitter);
+            let codec = session.negotiated.codec;
+            let sent = &mut self.record.sent;
+            session.link.send(now, &codec, &Message::Keepalive, sent);
+            *self.connection_mut(slot) = Connection::OpenConfirm(Box::new(session));
+        }
+        self.note_state(now);
+    }
+
+    fn collision(&self, now: Instant, slot: Slot, negotiated: &Negotiated) -> Verdict {
+        let other = match self.connection(slot.other()) {
+            Connection::Idle | Connection::Connecting { .. } => Other::None,
+            Connection::OpenSent(_) | Connection::OpenConfirm(_) => Other::Opening,
+            Connection::Established(e) if abandoned(e, negotiated, now) => Other::Abandoned,
+            Connection::Established(_) => Other::Established,
+        };
+        let local = Speaker {
+            router_id: negotiated.local_router_id,
+            asn: negotiated.local_as,
+        };
+        let remote = Speaker {
+            router_id: negotiated.remote_router_id,
+            asn: negotiated.remote_as,
+        };
+        let may_lose = self.config.collision_established;
+        collision::resolve(slot, other, local, remote, may_lose)
+    }
+
+    fn close_loser(&mut self, now: Instant, loser: Slot) {
+        let graceful = self
+            .connection(loser)
+            .established()
+            .is_some_and(|e| e.session.negotiated.graceful_restart.is_some());
+        if graceful {
+            self.end(now, loser, DownReason::PeerRestarted, How::Drop);
+        } else {
+            let how = How::cease(CeaseSubcode::ConnectionCollisionResolution);
+            self.end(now, loser, DownReason::Collision, how);
+        }
+    }
+
+    /// The first KEEPALIVE, in OpenConfirm.
+    fn establish(&mut self, now: Instant, slot: Slot) {
+        if !matches!(self.connection(slot), Connection::OpenConfirm(_)) {
+            return;
+        }
+        if let Connection::OpenConfirm(session) = self.connection_mut(slot).take() {
+            let negotiated = session.negotiated.clone();
+            let session = *session;
+            *self.connection_mut(slot) = Connection::Established(Box::new(Established {
+                session,
+                since: now,
+            }));
+            self.record.established_count += 1;
+            self.events.push_back(Event::Established(negotiated));
+            self.note_state(now);
+        }
+        let how = How::cease(CeaseSubcode::ConnectionCollisionResolution);
+        self.end(now, slot.other(), DownReason::Collision, how);
+    }
+
+    /// RFC 2918: a request for a family that was not negotiated is ignored. The markers of RFC 7313
+    /// are tolerated: we never offer that capability.
+    fn refresh(&mut self, refresh: RouteRefresh) {
+        let family = Family::from_afi_safi(refresh.afi, refresh.safi);
+        let negotiated = self
+            .established_slot()
+            .and_then(|slot| self.connection(slot).session())
+            .map(|session| session.negotiated.families);
+        if let (RefreshKind::Request, Some(family), Some(families)) =
+            (refresh.kind, family, negotiated)
+            && families.contains(family)
+        {
+            self.events.push_back(Event::RefreshRequested(family));
+        }
+    }
+
+    /// "Receive Unexpected Message in [this] State", the type of the message as data (RFC 6608
+    /// section 3).
+    fn unexpected(&mut self, now: Instant, slot: Slot, state: State, message: &Message) {
+        let subcode = match state {
+            State::OpenSent => FsmSubcode::UnexpectedInOpenSent,
+            State::OpenConfirm => FsmSubcode::UnexpectedInOpenConfirm,
+            State::Established => FsmSubcode::UnexpectedInEstablished,
+            State::Idle | State::Active | State::Connect => return,
+        };
+        let kind = match message {
+            Message::Open(_) => MessageType::Open,
+            Message::Update(_) => MessageType::Update,
+            Message::Notification(_) => MessageType::Notification,
+            Message::Keepalive => MessageType::Keepalive,
+            Message::RouteRefresh(_) => MessageType::RouteRefresh,
+        };
+        let notification = Notification::with_data(ErrorCode::Fsm(subcode), &[kind.code()]);
+        let reason = DownReason::NotificationSent(notification.clone());
+        self.end(now, slot, reason, How::Notify(notification));
+    }
+}
+
+/// Whether an Established session is one that the neighbour has lost: it speaks graceful restart, and
+/// says that it restarted, or dials again long after a simultaneous start could explain it.
+fn abandoned(old: &Established, new: &Negotiated, now: Instant) -> bool {
+    let restarting = new
+        .graceful_restart
+        .as_ref()
+        .is_some_and(|gr| gr.restarting);
+    old.session.negotiated.graceful_restart.is_some()
+        && (restarting || now.saturating_since(old.since) >= COLLISION_WINDOW)
+}

@@ -1,0 +1,78 @@
+//! What can be seen of a neighbour.
+
+use std::sync::Arc;
+
+use crate::time::Instant;
+
+use super::{
+    super::{
+        config::PeerConfig,
+        negotiate::Negotiated,
+        state::State,
+        status::{PeerStatus, Timers},
+    },
+    Peer, Phase,
+};
+
+impl Peer {
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &PeerConfig {
+        &self.config
+    }
+
+    /// The state as operators know it.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.record.state
+    }
+
+    /// The session's parameters, while it is Established.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<&Arc<Negotiated>> {
+        self.connections()
+            .find_map(|(_, connection)| connection.established())
+            .map(|established| &established.session.negotiated)
+    }
+
+    /// A snapshot of everything.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> PeerStatus {
+        // The connection that is furthest is the one that operators mean.
+        let lead = self
+            .connections()
+            .filter(|(_, connection)| connection.link().is_some())
+            .max_by_key(|(_, connection)| connection.state());
+        let session = lead.and_then(|(_, connection)| connection.session());
+        let left = |at: Instant| at.saturating_since(now);
+        let (connect_retry, idle_hold) = match self.phase {
+            Phase::Stopped => (None, None),
+            Phase::IdleHold { until, .. } => (None, Some(left(until))),
+            Phase::Active { dial_at } => (dial_at.map(left), None),
+        };
+        PeerStatus {
+            at: now,
+            state: self.record.state,
+            stopped: self.phase == Phase::Stopped,
+            slot: lead.map(|(slot, _)| slot),
+            negotiated: session.map(|session| session.negotiated.clone()),
+            established_since: lead
+                .and_then(|(_, connection)| connection.established())
+                .map(|established| established.since),
+            state_since: self.record.state_since,
+            established_count: self.record.established_count,
+            timers: Timers {
+                hold: session.and_then(|session| session.hold).map(left),
+                keepalive: session.and_then(|session| session.keepalive).map(left),
+                connect_retry,
+                idle_hold,
+            },
+            received: self.record.received,
+            sent: self.record.sent,
+            queued: lead
+                .and_then(|(_, connection)| connection.link())
+                .map_or(0, |link| link.outbox.len()),
+            errors: self.record.errors.clone(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The engine against itself, against every input in every state, and against nonsense.
+
+mod arbitrary;
+mod cells;
+mod damped;
+mod lifecycle;
+mod support;
+mod world;

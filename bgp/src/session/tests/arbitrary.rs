@@ -1,0 +1,229 @@
+//! Any inputs in any order: nothing panics, and the invariants hold after each.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::{
+    session::{
+        Action, ConnectError, Disconnect, Event, OutBatch, Peer, RemoteAs, Slot, State, StopReason,
+    },
+    types::{Asn, Family, FamilySet},
+    wire::{ErrorCode, FsmSubcode, Message, Notification, RefreshKind, RouteRefresh, Update},
+};
+
+use super::support::{Harness, encode, graceful, our_config, their_open};
+
+#[derive(Clone, Debug)]
+enum Input {
+    Start,
+    Stop(bool),
+    Restart,
+    Admit,
+    Connected(Slot),
+    ConnectFailed,
+    Received(Slot, Said),
+    Raw(Slot, Vec<u8>),
+    Closed(Slot),
+    Wrote(Slot, usize),
+    Pause,
+    Resume,
+    Sleep(u64),
+    Reconfigure(u8),
+    Batch,
+    Refresh,
+    TransportChanged,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Open,
+    Keepalive,
+    Update,
+    Refresh,
+    Notification,
+}
+
+fn slot() -> impl Strategy<Value = Slot> {
+    prop_oneof![Just(Slot::Outgoing), Just(Slot::Incoming)]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let said = prop_oneof![
+        4 => Just(Said::Open),
+        4 => Just(Said::Keepalive),
+        1 => Just(Said::Update),
+        1 => Just(Said::Refresh),
+        1 => Just(Said::Notification),
+    ];
+    prop_oneof![
+        2 => Just(Input::Start),
+        1 => any::<bool>().prop_map(Input::Stop),
+        1 => Just(Input::Restart),
+        3 => Just(Input::Admit),
+        6 => slot().prop_map(Input::Connected),
+        1 => Just(Input::ConnectFailed),
+        16 => (slot(), said).prop_map(|(slot, said)| Input::Received(slot, said)),
+        1 => (slot(), prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(s, b)| Input::Raw(s, b)),
+        1 => slot().prop_map(Input::Closed),
+        3 => (slot(), 0usize..200).prop_map(|(slot, n)| Input::Wrote(slot, n)),
+        1 => Just(Input::Pause),
+        1 => Just(Input::Resume),
+        4 => (0u64..100_000).prop_map(Input::Sleep),
+        1 => (0u8..4).prop_map(Input::Reconfigure),
+        2 => Just(Input::Batch),
+        1 => Just(Input::Refresh),
+        1 => Just(Input::TransportChanged),
+    ]
+}
+
+fn apply(h: &mut Harness, input: Input) {
+    let now = h.now;
+    match input {
+        Input::Start => h.peer.start(now),
+        Input::Stop(true) => h.peer.stop(now, &StopReason::Shutdown("x".into())),
+        Input::Stop(false) => h.peer.stop(now, &StopReason::GracefulRestart),
+        Input::Restart => h.peer.restart(now, &StopReason::Reset(String::new())),
+        Input::Admit => drop(h.peer.admit(now)),
+        Input::Connected(slot) => h.connect(slot),
+        Input::ConnectFailed => h.peer.connect_failed(now, ConnectError::Refused),
+        Input::Received(slot, said) => h.receive(slot, &message(said)),
+        Input::Raw(slot, bytes) => h.peer.received(now, slot, &bytes),
+        Input::Closed(slot) => h.peer.closed(now, slot, Disconnect::Closed),
+        Input::Wrote(slot, n) => {
+            h.peer.transmit(slot);
+            h.peer.wrote(now, slot, n);
+        }
+        Input::Pause => h.peer.read_paused(),
+        Input::Resume => h.peer.read_resumed(now),
+        Input::Sleep(ms) => h.sleep(Duration::from_millis(ms)),
+        Input::Reconfigure(n) => drop(h.peer.reconfigure(now, config(n))),
+        Input::Batch => {
+            let end_of_rib = FamilySet::ALL;
+            let batch = OutBatch {
+                end_of_rib,
+                ..OutBatch::default()
+            };
+            h.peer.send_batch(now, &batch);
+        }
+        Input::Refresh => drop(h.peer.send_route_refresh(now, Family::Ipv4Unicast)),
+        Input::TransportChanged => h.peer.transport_changed(now),
+    }
+}
+
+fn message(said: Said) -> Message {
+    match said {
+        Said::Open => Message::Open(their_open()),
+        Said::Keepalive => Message::Keepalive,
+        Said::Update => Message::Update(Update {
+            end_of_rib: Some(Family::Ipv4Unicast),
+            ..Update::default()
+        }),
+        Said::Refresh => Message::RouteRefresh(RouteRefresh {
+            afi: 1,
+            safi: 1,
+            kind: RefreshKind::Request,
+        }),
+        Said::Notification => {
+            Message::Notification(Notification::new(ErrorCode::Fsm(FsmSubcode::Unspecific)))
+        }
+    }
+}
+
+fn config(n: u8) -> crate::session::PeerConfig {
+    let mut config = our_config();
+    match n {
+        0 => {}
+        1 => config.passive = true,
+        2 => config = graceful(config),
+        _ => config.remote_as = RemoteAs::Number(Asn(64999)),
+    }
+    config
+}
+
+/// Follows the outputs as the driver and the routing table do.
+#[derive(Default)]
+struct Watcher {
+    up: bool,
+    state: State,
+}
+
+impl Watcher {
+    fn check(&mut self, h: &mut Harness) {
+        for event in h.events() {
+            match event {
+                Event::Established(negotiated) => {
+                    assert!(!self.up, "a second session");
+                    assert!(!negotiated.families.is_empty());
+                    self.up = true;
+                }
+                Event::Down { .. } => {
+                    assert!(self.up, "down without up");
+                    self.up = false;
+                }
+                Event::Update(_) | Event::RefreshRequested(_) => {
+                    assert!(self.up, "routes without a session");
+                }
+                Event::StateChanged { from, to } => {
+                    assert_eq!(from, self.state);
+                    assert_ne!(from, to);
+                    self.state = to;
+                }
+                Event::AttemptFailed { .. } | Event::Unsendable(_) => {}
+            }
+        }
+        let peer = &h.peer;
+        assert_eq!(self.state, peer.state());
+        assert_eq!(self.up, peer.state() == State::Established);
+        assert_eq!(self.up, peer.negotiated().is_some());
+        assert!(established(peer) <= 1);
+        let status = peer.status(h.now);
+        // A running neighbour never waits for nothing.
+        if !status.stopped && !peer.config().passive && peer.state() <= State::Active {
+            assert!(peer.poll_timeout().is_some(), "stuck: {status:?}");
+        }
+        if status.stopped {
+            assert_eq!(peer.state(), State::Idle);
+        }
+        for action in h.actions() {
+            if let Action::Close { farewell, .. } = action {
+                assert!(farewell.len() < 5000);
+            }
+        }
+    }
+}
+
+fn established(peer: &Peer) -> usize {
+    peer.connections()
+        .filter(|(_, connection)| connection.established().is_some())
+        .count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_breaks_an_invariant(inputs in prop::collection::vec(input(), 1..80), n in 0u8..3) {
+        let mut h = Harness::new(config(n));
+        let mut watcher = Watcher::default();
+        for input in inputs {
+            apply(&mut h, input);
+            watcher.check(&mut h);
+        }
+    }
+
+    #[test]
+    fn sessions_are_reached_from_anywhere(inputs in prop::collection::vec(input(), 0..40)) {
+        let mut h = Harness::new(our_config());
+        for input in inputs {
+            apply(&mut h, input);
+        }
+        h.peer.stop(h.now, &StopReason::GracefulRestart);
+        h.peer.reconfigure(h.now, our_config());
+        h.peer.start(h.now);
+        h.connect(Slot::Outgoing);
+        h.peer.received(h.now, Slot::Outgoing, &encode(&Message::Open(their_open())));
+        h.receive(Slot::Outgoing, &Message::Keepalive);
+        prop_assert_eq!(h.peer.state(), State::Established);
+    }
+}

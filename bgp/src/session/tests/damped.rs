@@ -1,0 +1,137 @@
+//! What follows a failure: fast retries, rests, and who may end a rest.
+
+use core::time::Duration;
+
+use crate::{
+    session::{Action, ConnectError, Disconnect, Refusal, Slot, State},
+    types::Family,
+    wire::{ErrorCode, Message, Notification, OpenSubcode},
+};
+
+use super::support::{Harness, our_config};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn refused_attempts_are_repeated_soon_then_less_often() {
+    let mut h = Harness::new(our_config());
+    h.peer.start(h.now);
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        assert_eq!(h.actions(), [Action::Connect]);
+        h.peer.connect_failed(h.now, ConnectError::Refused);
+        assert_eq!(h.peer.state(), State::Active);
+        let at = h.peer.poll_timeout().unwrap();
+        pauses.push(at - h.now);
+        h.now = at;
+        h.peer.handle_timeout(at);
+    }
+    assert!(pauses[0] <= SECOND / 4, "{pauses:?}");
+    assert!(
+        pauses[..3].iter().sum::<Duration>() < 2 * SECOND,
+        "{pauses:?}"
+    );
+    assert!(pauses.iter().all(|p| *p <= 5 * SECOND), "{pauses:?}");
+    assert!(pauses[9] >= 3 * SECOND, "{pauses:?}");
+}
+
+#[test]
+fn errors_of_our_finding_refuse_the_neighbour_for_a_while_only() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::Established);
+    h.peer.received(h.now, Slot::Incoming, &[0; 19]);
+    assert_eq!(h.peer.state(), State::Idle);
+    assert_eq!(h.peer.admit(h.now), Err(Refusal::IdleHold));
+    h.now = h.now + SECOND;
+    assert_eq!(h.peer.admit(h.now), Ok(()));
+    h.connect(Slot::Incoming);
+    assert_eq!(h.peer.state(), State::OpenSent);
+}
+
+#[test]
+fn errors_of_the_neighbours_finding_let_it_call_again_at_once() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::OpenSent);
+    let bad_as = Notification::new(ErrorCode::Open(OpenSubcode::BadPeerAs));
+    h.receive(Slot::Incoming, &Message::Notification(bad_as));
+    assert_eq!(h.peer.state(), State::Idle);
+    assert_eq!(h.peer.admit(h.now), Ok(()));
+    // Admitted, and then it did not connect after all: our own attempt still comes.
+    h.sleep(2 * SECOND);
+    assert_eq!(h.peer.state(), State::Connect);
+}
+
+#[test]
+fn rests_double_and_a_stable_session_forgives() {
+    let mut h = Harness::new(our_config());
+    h.peer.start(h.now);
+    let rest = |h: &mut Harness, up_for: Duration| {
+        h.advance_slot(Slot::Outgoing, State::Established);
+        h.now = h.now + up_for;
+        h.peer.received(h.now, Slot::Outgoing, &[0; 19]);
+        let at = h.peer.poll_timeout().unwrap();
+        let rest = at - h.now;
+        h.now = at;
+        h.peer.handle_timeout(at);
+        assert_eq!(h.peer.state(), State::Connect);
+        rest
+    };
+    let rests: Vec<_> = (0..5).map(|_| rest(&mut h, Duration::ZERO)).collect();
+    assert!(rests[0] <= SECOND && rests[4] >= 12 * SECOND, "{rests:?}");
+    assert!(rest(&mut h, 20 * SECOND) <= SECOND);
+}
+
+#[test]
+fn start_ends_a_rest() {
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::OpenSent);
+    h.peer.received(h.now, Slot::Outgoing, &[0; 19]);
+    h.drain();
+    assert_eq!(h.peer.state(), State::Idle);
+    h.peer.start(h.now);
+    assert_eq!(h.actions(), [Action::Connect]);
+}
+
+#[test]
+fn a_lost_session_is_dialled_again_within_a_quarter_second() {
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);
+    h.peer.closed(h.now, Slot::Outgoing, Disconnect::Reset);
+    h.sleep(SECOND / 4);
+    assert_eq!(h.actions(), [Action::Connect]);
+}
+
+#[test]
+fn refused_capabilities_are_left_out_once_and_then_offered_again() {
+    for subcode in [
+        OpenSubcode::UnsupportedOptionalParameter,
+        OpenSubcode::UnsupportedCapability,
+    ] {
+        let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::OpenSent);
+        for without in [true, false, true] {
+            let refusal = Notification::new(ErrorCode::Open(subcode));
+            h.receive(Slot::Outgoing, &Message::Notification(refusal));
+            // Not until the hold timer of OpenSent.
+            h.now = h.peer.poll_timeout().unwrap();
+            h.peer.handle_timeout(h.now);
+            h.connect(Slot::Outgoing);
+            let sent = h.written(Slot::Outgoing);
+            let [Message::Open(open)] = &sent[..] else {
+                panic!("{sent:?}");
+            };
+            assert_eq!(open.capabilities.is_empty(), without, "{subcode}");
+        }
+    }
+}
+
+#[test]
+fn capabilities_that_the_session_needs_are_never_left_out() {
+    let mut config = our_config();
+    config.families.remove(Family::Ipv4Unicast);
+    let mut h = Harness::in_state(config, Slot::Outgoing, State::OpenSent);
+    let refusal = ErrorCode::Open(OpenSubcode::UnsupportedCapability);
+    h.receive(
+        Slot::Outgoing,
+        &Message::Notification(Notification::new(refusal)),
+    );
+    h.sleep(2 * SECOND);
+    h.connect(Slot::Outgoing);
+    let sent = h.written(Slot::Outgoing);
+    assert!(matches!(&sent[..], [Message::Open(open)] if !open.capabilities.is_empty()));
+}
