@@ -6,10 +6,40 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`rib`] | the tables: Adj-RIB-In, Loc-RIB, Adj-RIB-Out, and what is pulled from them |
+//! | [`decision`] | which path is best, and in which step another one lost |
+//! | [`import`] | why a received route is refused |
+//! | [`export`] | why a peer is not told about a route, and how the route looks if it is |
+//! | [`policy`] | what to take from a peer and what to give it |
+//! | [`origination`] | routes of our own |
+//! | [`peers`] | what the RIB knows of a session |
 //! | [`nexthop`] | what the RIB asks of whoever knows the kernel's links and routes |
+//! | [`resolver`] | the answer, from the kernel's links, addresses and routes |
 //! | [`fib`] | the plan that makes the kernel's table match the Loc-RIB |
+//!
+//! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
+//! with its first path inside, attribute sets are stored once (`attrs`), next hops once (`tracking`),
+//! and what a peer was told is four octets a route (`adj_out`).
 
+mod adj_out;
+mod attrs;
+pub mod decision;
+pub mod export;
 pub mod fib;
+mod ids;
+pub mod import;
 pub mod nexthop;
+pub mod origination;
+mod paths;
+pub mod peers;
+pub mod policy;
+pub mod resolver;
+pub mod rib;
+mod table;
+mod tracking;
 
 pub use redstart_bgp::session::{OutBatch, PeerId};
+
+pub use peers::{PeerDown, PeerInfo};
+pub use rib::{Rib, RibConfig};
+pub use tracking::NextHopState;

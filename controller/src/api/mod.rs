@@ -12,6 +12,10 @@
     unreachable_pub,
     reason = "KubeSchema repeats each struct inside a function"
 )]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "two printer columns may have one type"
+)]
 
 mod advertisement;
 mod configuration;

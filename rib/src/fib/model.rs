@@ -1,8 +1,12 @@
-//! What the Loc-RIB wants the kernel to hold for one prefix.
+//! What the Loc-RIB wants the kernel to hold for one prefix, and under which key.
 
+use core::{num::NonZeroU32, time::Duration};
 use std::net::IpAddr;
 
-use crate::nexthop::NexthopSet;
+use redstart_bgp::types::Prefix;
+
+use super::kernel::KernelRoute;
+use crate::nexthop::{Gateway, NexthopSet};
 
 /// A route as it shall be in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +17,41 @@ pub struct Route {
     pub prefsrc: Option<IpAddr>,
 }
 
+impl Route {
+    /// A route towards `gateways`, with the kernel's choice of source address.
+    #[must_use]
+    pub fn unicast(gateways: impl Into<NexthopSet>) -> Self {
+        Self {
+            kind: RouteKind::Unicast(gateways.into()),
+            prefsrc: None,
+        }
+    }
+
+    /// A route that drops packets.
+    #[must_use]
+    pub const fn blackhole() -> Self {
+        Self {
+            kind: RouteKind::Blackhole,
+            prefsrc: None,
+        }
+    }
+
+    /// The gateways; none if the route drops packets.
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        match &self.kind {
+            RouteKind::Unicast(set) => set.as_slice(),
+            RouteKind::Blackhole => &[],
+        }
+    }
+
+    /// Whether packets may leave by the link `ifindex`.
+    #[must_use]
+    pub fn uses_link(&self, ifindex: u32) -> bool {
+        self.gateways().iter().any(|g| g.ifindex == ifindex)
+    }
+}
+
 /// What a route does with packets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RouteKind {
@@ -21,4 +60,81 @@ pub enum RouteKind {
     /// Drop silently: an aggregate of ours, so that unused addresses in it do not loop between this
     /// node and the router that it advertises the aggregate to.
     Blackhole,
+}
+
+/// Under which names Redstart's routes live in the kernel, and how hard it tries to put them there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FibConfig {
+    /// The routing table.
+    pub table: u32,
+    /// The `rtm_protocol` that marks our routes (186 is `bgp` in `rt_protos`).
+    pub protocol: u8,
+    /// The metric of our routes. Part of the kernel's key, so a value of our own keeps our REPLACE
+    /// away from other people's routes. Never 0: the kernel reads that as 1024 for IPv6.
+    pub metric: NonZeroU32,
+    /// How many requests may wait for the kernel's answer.
+    pub max_in_flight: usize,
+    /// The pause after the first refusal; doubles with each further one.
+    pub retry_first: Duration,
+    /// The longest pause between two attempts.
+    pub retry_max: Duration,
+}
+
+impl FibConfig {
+    /// The table `main` of `rt_tables`.
+    pub const TABLE_MAIN: u32 = 254;
+    /// `bgp` of `rt_protos`.
+    pub const PROTOCOL_BGP: u8 = 186;
+    /// FRR installs BGP routes as protocol `bgp`, metric 20; BIRD uses metric 32. Ours must differ
+    /// from both, or two daemons on one node would take each other's routes for their own.
+    pub const METRIC: NonZeroU32 = match NonZeroU32::new(179) {
+        Some(metric) => metric,
+        None => NonZeroU32::MIN,
+    };
+
+    /// The key of our route to `prefix`.
+    #[must_use]
+    pub const fn key(&self, prefix: Prefix) -> RouteKey {
+        RouteKey {
+            prefix,
+            table: self.table,
+            protocol: self.protocol,
+            metric: self.metric,
+        }
+    }
+
+    /// Whether `route` carries our marks: table, protocol and metric.
+    #[must_use]
+    pub const fn is_ours(&self, route: &KernelRoute) -> bool {
+        route.table == self.table
+            && route.protocol == self.protocol
+            && route.metric == self.metric.get()
+    }
+}
+
+impl Default for FibConfig {
+    fn default() -> Self {
+        Self {
+            table: Self::TABLE_MAIN,
+            protocol: Self::PROTOCOL_BGP,
+            metric: Self::METRIC,
+            max_in_flight: 256,
+            retry_first: Duration::from_millis(250),
+            retry_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What names a route of ours in the kernel. Deletes carry all of it: the kernel compares the
+/// protocol only if it is given, so a delete without it could hit somebody else's route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RouteKey {
+    /// The destination.
+    pub prefix: Prefix,
+    /// The routing table.
+    pub table: u32,
+    /// The `rtm_protocol`.
+    pub protocol: u8,
+    /// The metric.
+    pub metric: NonZeroU32,
 }

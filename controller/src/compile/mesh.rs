@@ -1,0 +1,171 @@
+//! The full mesh: one session with every other Node.
+//!
+//! It runs over IPv4 where both ends have an IPv4 address, else over IPv6, and carries the families
+//! that both ends have an address of. Both ends come to the same answer on their own. From a node
+//! come exactly its own pod CIDRs: a node speaks only for itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use redstart_bgp::types::RouterId;
+
+use super::{
+    Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, configuration_ref,
+    identity::{families, identity},
+    node_ref, password,
+    pod_cidrs::by_seniority,
+    session::SessionParameters,
+};
+use crate::{
+    api::{GracefulRestartSpec, MeshMode, TimersSpec},
+    diagnostic::{Diagnostic, Reason},
+    index::Node,
+};
+
+/// The name of the session with a node.
+pub(super) fn peer_name(node: &str) -> PeerName {
+    PeerName(format!("mesh-{node}"))
+}
+
+/// Every session of the mesh.
+pub(super) fn peers(
+    scope: &Scope<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeMap<PeerName, Peer> {
+    if scope.configuration.mesh.mode == MeshMode::None {
+        return BTreeMap::new();
+    }
+    let Ok(password) = password::resolve(
+        scope.objects,
+        scope.configuration.mesh.password_secret_ref.as_ref(),
+        &configuration_ref(),
+        "spec.mesh.passwordSecretRef",
+        diagnostics,
+    ) else {
+        return BTreeMap::new();
+    };
+    check_router_ids(scope, diagnostics);
+    let mut taken: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    let mut peers = BTreeMap::new();
+    let own = &scope.own.meta.name;
+    for node in by_seniority(&scope.objects.nodes) {
+        if node.meta.name == *own {
+            continue;
+        }
+        match common_addresses(scope, node).and_then(|ends| free(scope, node, ends, &taken)) {
+            Ok((local, remote)) => {
+                taken.insert(remote, &node.meta.name);
+                let peer = peer(scope, node, (local, remote), password.clone());
+                peers.insert(peer_name(&node.meta.name), peer);
+            }
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    peers
+}
+
+/// Our address and the other node's.
+type Ends = (IpAddr, IpAddr);
+
+fn common_addresses(scope: &Scope<'_>, node: &Node) -> Result<Ends, Diagnostic> {
+    let own = scope.own;
+    let v4 = own.ipv4.zip(node.ipv4).map(|(a, b)| (a.into(), b.into()));
+    let v6 = own.ipv6.zip(node.ipv6).map(|(a, b)| (a.into(), b.into()));
+    v4.or(v6).ok_or_else(|| {
+        let (reason, what) = if node.ipv4.is_none() && node.ipv6.is_none() {
+            let what = "the node has no usable InternalIP and no annotation redstart.dev/address";
+            (Reason::NoAddress, what.to_owned())
+        } else {
+            let what = format!(
+                "it has no address of a family that Node/{} has one of",
+                own.meta.name
+            );
+            (Reason::NoCommonFamily, what)
+        };
+        let message = format!("{what}; there is no session with it");
+        Diagnostic::error(
+            node_ref(&node.meta.name),
+            "status.addresses",
+            reason,
+            message,
+        )
+    })
+}
+
+/// The ends, unless the other one is ours or that of an older node.
+fn free(
+    scope: &Scope<'_>,
+    node: &Node,
+    ends: Ends,
+    taken: &BTreeMap<IpAddr, &str>,
+) -> Result<Ends, Diagnostic> {
+    let (_, remote) = ends;
+    let refuse = |reason, whose: &str| {
+        let message = format!(
+            "{remote} is also the address of Node/{whose}; there is no session with this node"
+        );
+        Err(Diagnostic::error(
+            node_ref(&node.meta.name),
+            "status.addresses",
+            reason,
+            message,
+        ))
+    };
+    if scope.is_own_address(remote) {
+        return refuse(Reason::OwnAddress, &scope.own.meta.name);
+    }
+    match taken.get(&remote) {
+        Some(whose) => refuse(Reason::DuplicatePeerAddress, whose),
+        None => Ok(ends),
+    }
+}
+
+fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<Password>) -> Peer {
+    let session = SessionParameters::new(
+        scope.configuration,
+        &TimersSpec::default(),
+        &GracefulRestartSpec::default(),
+    );
+    Peer {
+        source: node_ref(&node.meta.name),
+        role: PeerRole::Mesh {
+            node: node.meta.name.clone(),
+        },
+        remote: SocketAddr::new(remote, scope.configuration.listen_port),
+        local: Some(local),
+        remote_as: RemoteAs::Number(identity(node, scope.configuration).asn),
+        local_as: scope.identity.asn,
+        families: families(scope.own).intersection(families(node)),
+        passive: false,
+        hold_time: session.hold_time,
+        connect_retry: session.connect_retry,
+        // Nodes may be any number of hops apart, also where their AS numbers differ.
+        ttl: Ttl::Hops(u8::MAX),
+        graceful_restart: session.graceful_restart,
+        password,
+        import: Import::Exactly(scope.pod_cidrs.of(&node.meta.name)),
+    }
+}
+
+/// RFC 6286 section 2.1: within an AS, a BGP Identifier "MUST be unique".
+fn check_router_ids(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut owners: BTreeMap<RouterId, BTreeSet<&str>> = BTreeMap::new();
+    for node in scope.objects.nodes.values() {
+        let id = identity(node, scope.configuration).router_id;
+        owners.entry(id).or_default().insert(&node.meta.name);
+    }
+    for (id, names) in owners {
+        let mut names = names.into_iter();
+        let Some(first) = names.next() else { continue };
+        for name in names {
+            diagnostics.push(Diagnostic::error(
+                node_ref(name),
+                "metadata.annotations[redstart.dev/router-id]",
+                Reason::DuplicateRouterId,
+                format!("Node/{first} has the same BGP Identifier {id}; the two cannot peer with each other, nor both with one router"),
+            ));
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The routers that `BGPPeer`s give this node.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use redstart_bgp::types::FamilySet;
+
+use super::{
+    Import, ObjectRef, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, identity::families,
+    password, session::SessionParameters,
+};
+use crate::{
+    diagnostic::{Diagnostic, Reason},
+    index::{self, Kind, ObjectKey},
+};
+
+impl Scope<'_> {
+    /// Whether `address` is one that this node's object claims.
+    pub(super) fn is_own_address(&self, address: IpAddr) -> bool {
+        self.own.addresses.contains(&address)
+            || self.own.ipv4.is_some_and(|a| address == IpAddr::V4(a))
+            || self.own.ipv6.is_some_and(|a| address == IpAddr::V6(a))
+    }
+}
+
+/// Adds a session for each `BGPPeer` that selects this node. Where two want the same address, the
+/// mesh comes before `BGPPeer`s, and those go by name.
+pub(super) fn add_peers(
+    scope: &Scope<'_>,
+    peers: &mut BTreeMap<PeerName, Peer>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut taken: BTreeMap<IpAddr, ObjectRef> = peers
+        .values()
+        .map(|p| (p.remote.ip(), p.source.clone()))
+        .collect();
+    let labels = &scope.own.meta.labels;
+    for router in scope.objects.peers.values() {
+        let selected = router
+            .node_selector
+            .as_ref()
+            .is_none_or(|s| s.matches(labels));
+        if !selected {
+            continue;
+        }
+        let name = PeerName(router.meta.name.clone());
+        let object = ObjectKey::cluster(Kind::BgpPeer, router.meta.name.as_str()).object_ref();
+        if let Err(diagnostic) = free(scope, router, &object, &taken, peers.contains_key(&name)) {
+            diagnostics.push(diagnostic);
+            continue;
+        }
+        taken.insert(router.address, object.clone());
+        if let Some(peer) = peer(scope, router, object, diagnostics) {
+            peers.insert(name, peer);
+        }
+    }
+}
+
+/// Whether address and name are free on this node.
+fn free(
+    scope: &Scope<'_>,
+    router: &index::Peer,
+    object: &ObjectRef,
+    taken: &BTreeMap<IpAddr, ObjectRef>,
+    name_taken: bool,
+) -> Result<(), Diagnostic> {
+    let refuse = |field: &str, reason, message: String| {
+        let message = format!("{message}; there is no session with it");
+        Err(Diagnostic::error(object.clone(), field, reason, message))
+    };
+    let address = router.address;
+    if scope.is_own_address(address) {
+        let message = format!(
+            "{address} is an address of Node/{} itself",
+            scope.own.meta.name
+        );
+        return refuse("spec.address", Reason::OwnAddress, message);
+    }
+    if let Some(other) = taken.get(&address) {
+        let message = format!(
+            "on Node/{} {other} has the same address {address} and comes first",
+            scope.own.meta.name
+        );
+        return refuse("spec.address", Reason::DuplicatePeerAddress, message);
+    }
+    if name_taken {
+        let message = "the mesh has a neighbour of the same name".to_owned();
+        return refuse("metadata.name", Reason::DuplicatePeerName, message);
+    }
+    Ok(())
+}
+
+fn peer(
+    scope: &Scope<'_>,
+    router: &index::Peer,
+    object: ObjectRef,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Peer> {
+    let families = router_families(scope, router, &object, diagnostics)?;
+    let password = password::resolve(
+        scope.objects,
+        router.password.as_ref(),
+        &object,
+        "spec.passwordSecretRef",
+        diagnostics,
+    )
+    .ok()?;
+    let session = SessionParameters::new(
+        scope.configuration,
+        &router.timers,
+        &router.graceful_restart,
+    );
+    let local_as = router.local_asn.unwrap_or(scope.identity.asn);
+    let internal = match router.remote_as {
+        RemoteAs::Number(asn) => asn == local_as,
+        RemoteAs::Internal => true,
+        RemoteAs::External => false,
+    };
+    let default_ttl = Ttl::Hops(if internal { u8::MAX } else { 1 });
+    Some(Peer {
+        source: object,
+        role: PeerRole::Router,
+        remote: SocketAddr::new(router.address, router.port),
+        local: router.source_address,
+        remote_as: router.remote_as,
+        local_as,
+        families,
+        passive: router.passive,
+        hold_time: session.hold_time,
+        connect_retry: session.connect_retry,
+        ttl: router.ttl.unwrap_or(default_ttl),
+        graceful_restart: session.graceful_restart,
+        password,
+        import: Import::AllBut {
+            refuse: scope.pod_cidrs.all().clone(),
+            default_route: router.default_route,
+        },
+    })
+}
+
+/// The families that were asked for, as far as the node can be the next hop of their routes.
+fn router_families(
+    scope: &Scope<'_>,
+    router: &index::Peer,
+    object: &ObjectRef,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<FamilySet> {
+    let own = families(scope.own);
+    let wanted = router.families.unwrap_or(own);
+    let usable = wanted.intersection(own);
+    for family in wanted.iter().filter(|f| !own.contains(*f)) {
+        let message = format!(
+            "Node/{} has no {family} address and exchanges no {family} routes",
+            scope.own.meta.name
+        );
+        let field = "spec.families";
+        diagnostics.push(Diagnostic::error(
+            object.clone(),
+            field,
+            Reason::NoAddress,
+            message,
+        ));
+    }
+    (!usable.is_empty()).then_some(usable)
+}

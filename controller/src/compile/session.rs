@@ -1,0 +1,43 @@
+//! Session parameters that a `BGPPeer` may override and else come from the `BGPConfiguration`.
+
+use std::time::Duration;
+
+use crate::api::{BGPConfigurationSpec, GracefulRestartSpec, TimersSpec};
+
+const HOLD_TIME: u16 = 90;
+const CONNECT_RETRY: u16 = 5;
+const RESTART_TIME: u16 = 120;
+
+/// Timers and graceful restart of one session.
+pub(super) struct SessionParameters {
+    /// Seconds.
+    pub(super) hold_time: u16,
+    pub(super) connect_retry: Duration,
+    /// Seconds, or `None` for no graceful restart.
+    pub(super) graceful_restart: Option<u16>,
+}
+
+impl SessionParameters {
+    /// `timers` and `restart` before the configuration's before the built-in ones.
+    pub(super) fn new(
+        configuration: &BGPConfigurationSpec,
+        timers: &TimersSpec,
+        restart: &GracefulRestartSpec,
+    ) -> Self {
+        let (timers0, restart0) = (&configuration.timers, &configuration.graceful_restart);
+        let hold_time = timers.hold_time_seconds.or(timers0.hold_time_seconds);
+        let retry = timers
+            .connect_retry_seconds
+            .or(timers0.connect_retry_seconds);
+        let enabled = restart.enabled.or(restart0.enabled).unwrap_or(true);
+        let restart_time = restart
+            .restart_time_seconds
+            .or(restart0.restart_time_seconds)
+            .unwrap_or(RESTART_TIME);
+        Self {
+            hold_time: hold_time.unwrap_or(HOLD_TIME),
+            connect_retry: Duration::from_secs(retry.unwrap_or(CONNECT_RETRY).into()),
+            graceful_restart: enabled.then_some(restart_time),
+        }
+    }
+}

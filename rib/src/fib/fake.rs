@@ -1,0 +1,335 @@
+//! A kernel that lies the way Linux does, for tests.
+//!
+//! Every lie here was measured on the real one (Linux 6.18; `rib/tests/netlink.rs` repeats the
+//! measurements):
+//!
+//! - REPLACE overwrites a stranger's route with the same prefix and metric, and the only event is
+//!   the new route.
+//! - A delete whose protocol differs finds nothing (`ESRCH`).
+//! - A link that goes down takes its IPv4 routes along without an event; IPv6 reports each removal;
+//!   a multipath route with a leg elsewhere keeps its dead leg.
+//! - Removing the last IPv4 address of a link flushes the IPv4 routes over it without an event.
+//! - When the event buffer is full, events are lost, and only that is told.
+//!
+//! One table; foreign and own routes share it. Events of our own operations are not queued, as the
+//! driver hides those.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use redstart_bgp::types::Prefix;
+
+use super::{
+    errno,
+    kernel::{
+        Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress,
+        RouteAction,
+    },
+    model::{Route, RouteKey, RouteKind},
+};
+use crate::nexthop::{Gateway, NexthopSet};
+
+/// The fake kernel. See the module's page.
+#[derive(Debug, Default)]
+pub struct FakeKernel {
+    links: BTreeMap<u32, Link>,
+    addresses: Vec<LinkAddress>,
+    /// By prefix and metric: the kernel's key.
+    routes: BTreeMap<(Prefix, u32), KernelRoute>,
+    events: VecDeque<KernelEvent>,
+    /// How many events fit; `None`: any number.
+    pub event_capacity: Option<usize>,
+    overrun: bool,
+    /// Answers for the next operations, before the kernel even looks at them.
+    pub refuse_next: VecDeque<i32>,
+    /// Every operation that was applied or refused.
+    pub log: Vec<KernelOp>,
+    table: u32,
+}
+
+impl FakeKernel {
+    /// A kernel with the loopback link only, which routes by `table`.
+    #[must_use]
+    pub fn new(table: u32) -> Self {
+        let mut kernel = Self {
+            table,
+            ..Self::default()
+        };
+        kernel.links.insert(1, link(1, true, true));
+        kernel
+    }
+
+    /// Carries out one operation.
+    ///
+    /// # Errors
+    /// What Linux would answer.
+    pub fn apply(&mut self, op: &KernelOp) -> Result<(), KernelError> {
+        self.log.push(op.clone());
+        if let Some(errno) = self.refuse_next.pop_front().filter(|e| *e != 0) {
+            return Err(KernelError::new(errno));
+        }
+        let slot = (op.key.prefix, op.key.metric.get());
+        match &op.change {
+            Change::Add(route) => {
+                if self.routes.contains_key(&slot) {
+                    return Err(KernelError::new(errno::EEXIST));
+                }
+                self.check(route)?;
+                self.routes.insert(slot, kernel_route(&op.key, route));
+            }
+            Change::Replace(route) => {
+                self.check(route)?;
+                self.routes.insert(slot, kernel_route(&op.key, route));
+            }
+            Change::Delete => {
+                if self
+                    .routes
+                    .get(&slot)
+                    .is_none_or(|r| r.protocol != op.key.protocol)
+                {
+                    return Err(KernelError::new(errno::ESRCH));
+                }
+                self.routes.remove(&slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, route: &Route) -> Result<(), KernelError> {
+        for gateway in route.gateways() {
+            let Some(link) = self.links.get(&gateway.ifindex) else {
+                return Err(KernelError::new(errno::ENODEV));
+            };
+            if !link.up {
+                return Err(KernelError::new(errno::ENETDOWN));
+            }
+            let Some(via) = gateway.via else { continue };
+            let reachable = gateway.onlink
+                || is_link_local(via)
+                || self
+                    .addresses
+                    .iter()
+                    .any(|a| a.ifindex == gateway.ifindex && a.subnet.contains(via));
+            if !reachable {
+                let errno = match via {
+                    IpAddr::V4(_) => errno::ENETUNREACH,
+                    IpAddr::V6(_) => errno::EHOSTUNREACH,
+                };
+                return Err(KernelError::new(errno));
+            }
+        }
+        let has_address = |addr| self.addresses.iter().any(|a| a.addr == addr);
+        match route.prefsrc {
+            Some(addr) if !has_address(addr) => Err(KernelError::new(errno::EINVAL)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody else adds or replaces a route.
+    pub fn put_foreign(&mut self, route: KernelRoute) {
+        self.routes
+            .insert((route.prefix, route.metric), route.clone());
+        self.emit(KernelEvent::Route(route));
+    }
+
+    /// Somebody else deletes a route, whoever's it is. Whether there was one.
+    pub fn delete_any(&mut self, prefix: Prefix, metric: u32) -> bool {
+        let Some(route) = self.routes.remove(&(prefix, metric)) else {
+            return false;
+        };
+        self.emit(KernelEvent::RouteGone(route));
+        true
+    }
+
+    /// Creates a link or changes its state.
+    pub fn set_link(&mut self, ifindex: u32, up: bool, carrier: bool) {
+        let was_up = self.links.get(&ifindex).is_some_and(|l| l.up);
+        self.links.insert(ifindex, link(ifindex, up, carrier));
+        if was_up && !up {
+            self.flush_link(ifindex, false);
+        }
+        self.emit(KernelEvent::Link(link(ifindex, up, carrier)));
+    }
+
+    /// Removes a link with its addresses.
+    pub fn remove_link(&mut self, ifindex: u32) {
+        if self.links.remove(&ifindex).is_none() {
+            return;
+        }
+        self.flush_link(ifindex, true);
+        let (gone, kept) = self
+            .addresses
+            .drain(..)
+            .partition(|a: &LinkAddress| a.ifindex == ifindex);
+        self.addresses = kept;
+        for address in gone {
+            self.emit(KernelEvent::AddressGone(address));
+        }
+        self.emit(KernelEvent::LinkGone { ifindex });
+    }
+
+    /// Adds an address. No connected route comes with it; tests add those as foreign routes.
+    pub fn add_address(&mut self, address: LinkAddress) {
+        if !self.addresses.contains(&address) {
+            self.addresses.push(address);
+            self.emit(KernelEvent::Address(address));
+        }
+    }
+
+    /// Removes an address, and silently what hangs on it.
+    pub fn remove_address(&mut self, address: LinkAddress) {
+        let before = self.addresses.len();
+        self.addresses.retain(|a| *a != address);
+        if self.addresses.len() == before {
+            return;
+        }
+        if address.addr.is_ipv4() {
+            let v4_left = |a: &LinkAddress| a.ifindex == address.ifindex && a.addr.is_ipv4();
+            let last = !self.addresses.iter().any(v4_left);
+            self.routes.retain(|(prefix, _), route| {
+                let over_link = last && uses_link(route, address.ifindex);
+                let sourced = route.prefsrc == Some(address.addr);
+                matches!(prefix, Prefix::V6(_)) || !(over_link || sourced)
+            });
+        }
+        self.emit(KernelEvent::AddressGone(address));
+    }
+
+    /// The silent flush.
+    fn flush_link(&mut self, ifindex: u32, whole_link: bool) {
+        let mut events = Vec::new();
+        let links = &self.links;
+        self.routes.retain(|(prefix, _), route| {
+            let RouteAction::Forward(set) = &mut route.action else {
+                return true;
+            };
+            if !set.as_slice().iter().any(|g| g.ifindex == ifindex) {
+                return true;
+            }
+            let alive =
+                |g: &&Gateway| g.ifindex != ifindex && links.get(&g.ifindex).is_some_and(|l| l.up);
+            let left: NexthopSet = set.as_slice().iter().filter(alive).copied().collect();
+            if !left.is_empty() {
+                // Down: the leg is dead but listed. Gone: IPv6 drops the leg from the route.
+                if whole_link && matches!(prefix, Prefix::V6(_)) {
+                    *set = left;
+                }
+                return true;
+            }
+            if matches!(prefix, Prefix::V6(_)) {
+                events.push(KernelEvent::RouteGone(route.clone()));
+            }
+            false
+        });
+        for event in events {
+            self.emit(event);
+        }
+    }
+
+    fn emit(&mut self, event: KernelEvent) {
+        if self.event_capacity.is_some_and(|c| self.events.len() >= c) {
+            self.overrun = true;
+        } else {
+            self.events.push_back(event);
+        }
+    }
+
+    /// The next event. After a loss the queue ends with `Overrun` and a fresh dump, as the driver
+    /// makes one by itself.
+    pub fn next_event(&mut self) -> Option<KernelEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if core::mem::take(&mut self.overrun) {
+            self.events.push_back(self.synced());
+            return Some(KernelEvent::Overrun);
+        }
+        None
+    }
+
+    /// Queues a dump behind the events that are waiting, as the driver does on request.
+    pub fn request_dump(&mut self) {
+        self.events.push_back(self.synced());
+    }
+
+    /// Everything there is, as an event.
+    #[must_use]
+    pub fn synced(&self) -> KernelEvent {
+        KernelEvent::Synced(Arc::new(Dump {
+            links: self.links.values().cloned().collect(),
+            addresses: self.addresses.clone(),
+            routes: self.routes().cloned().collect(),
+        }))
+    }
+
+    /// The table.
+    pub fn routes(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.routes.values()
+    }
+
+    /// The route with this prefix and metric.
+    #[must_use]
+    pub fn route(&self, prefix: Prefix, metric: u32) -> Option<&KernelRoute> {
+        self.routes.get(&(prefix, metric))
+    }
+
+    /// A foreign route of this table, for [`put_foreign`](Self::put_foreign).
+    #[must_use]
+    pub fn foreign(
+        &self,
+        prefix: Prefix,
+        protocol: u8,
+        metric: u32,
+        to: NexthopSet,
+    ) -> KernelRoute {
+        KernelRoute {
+            prefix,
+            table: self.table,
+            protocol,
+            metric,
+            action: RouteAction::Forward(to),
+            prefsrc: None,
+        }
+    }
+}
+
+fn link(ifindex: u32, up: bool, carrier: bool) -> Link {
+    Link {
+        ifindex,
+        name: format!("eth{ifindex}"),
+        up,
+        carrier: up && carrier,
+        loopback: ifindex == 1,
+    }
+}
+
+fn kernel_route(key: &RouteKey, route: &Route) -> KernelRoute {
+    KernelRoute {
+        prefix: key.prefix,
+        table: key.table,
+        protocol: key.protocol,
+        metric: key.metric.get(),
+        action: match &route.kind {
+            RouteKind::Unicast(set) => RouteAction::Forward(set.clone()),
+            RouteKind::Blackhole => RouteAction::Blackhole,
+        },
+        prefsrc: route.prefsrc,
+    }
+}
+
+fn uses_link(route: &KernelRoute, ifindex: u32) -> bool {
+    match &route.action {
+        RouteAction::Forward(set) => set.as_slice().iter().any(|g| g.ifindex == ifindex),
+        _ => false,
+    }
+}
+
+const fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(a) => a.is_unicast_link_local(),
+    }
+}

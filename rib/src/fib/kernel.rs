@@ -1,0 +1,228 @@
+//! The words that the planner and the kernel exchange: operations and their outcome one way, events
+//! and dumps the other.
+//!
+//! Nothing here knows netlink. The driver translates (`crate::netlink`), and so does the fake
+//! kernel of the tests.
+
+use core::fmt;
+use std::{net::IpAddr, sync::Arc};
+
+use redstart_bgp::types::Prefix;
+
+use super::model::{Route, RouteKey, RouteKind};
+use crate::nexthop::NexthopSet;
+
+/// Names one operation until its outcome is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// One change to the kernel's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelOp {
+    /// To match the outcome with.
+    pub id: OpId,
+    /// Which route.
+    pub key: RouteKey,
+    /// What shall happen to it.
+    pub change: Change,
+}
+
+/// What shall happen to a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Create it, and fail with `EEXIST` if the kernel has any route with this prefix and metric
+    /// (CREATE and EXCL): the only safe way to start, for REPLACE overwrites a stranger's route
+    /// without a word.
+    Add(Arc<Route>),
+    /// Overwrite what is there (CREATE and REPLACE): only for what we know to be ours.
+    Replace(Arc<Route>),
+    /// Remove it.
+    Delete,
+}
+
+/// The kernel refused an operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} (errno {errno})", message.as_deref().unwrap_or("the kernel gave no reason"))]
+pub struct KernelError {
+    /// The error number, positive.
+    pub errno: i32,
+    /// The kernel's own words (extended ACK), where it had any.
+    pub message: Option<Box<str>>,
+}
+
+impl KernelError {
+    /// An error without words.
+    #[must_use]
+    pub const fn new(errno: i32) -> Self {
+        Self {
+            errno,
+            message: None,
+        }
+    }
+}
+
+/// Why an operation did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    /// The kernel said no; nothing changed.
+    #[error("refused by the kernel: {0}")]
+    Refused(#[from] KernelError),
+    /// No answer came: the change may or may not have happened.
+    #[error("no answer from the kernel")]
+    Lost,
+}
+
+/// What a route of the kernel does, ours or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteAction {
+    /// Forwards to one of these.
+    Forward(NexthopSet),
+    /// Drops silently.
+    Blackhole,
+    /// Refuses with an ICMP error, or ends the lookup in this table (unreachable, prohibit, throw).
+    Refuse,
+    /// Something that no unicast packet is forwarded by (local, broadcast, a type from the future).
+    Other,
+}
+
+/// A route that the kernel holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRoute {
+    /// The destination.
+    pub prefix: Prefix,
+    /// The routing table.
+    pub table: u32,
+    /// Who made it: `rtm_protocol`.
+    pub protocol: u8,
+    /// The metric; lower wins.
+    pub metric: u32,
+    /// What it does.
+    pub action: RouteAction,
+    /// The source address it prescribes.
+    pub prefsrc: Option<IpAddr>,
+}
+
+impl KernelRoute {
+    /// The route in the planner's words, if it is of a kind that Redstart makes.
+    #[must_use]
+    pub fn to_route(&self) -> Option<Route> {
+        let kind = match &self.action {
+            RouteAction::Forward(set) => RouteKind::Unicast(set.clone()),
+            RouteAction::Blackhole => RouteKind::Blackhole,
+            RouteAction::Refuse | RouteAction::Other => return None,
+        };
+        Some(Route {
+            kind,
+            prefsrc: self.prefsrc,
+        })
+    }
+
+    /// The link by which all packets leave, if there is just one gateway.
+    #[must_use]
+    pub fn single_link(&self) -> Option<u32> {
+        match &self.action {
+            RouteAction::Forward(set) => match set.as_slice() {
+                [only] => Some(only.ifindex),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's index.
+    pub ifindex: u32,
+    /// The name.
+    pub name: String,
+    /// Administratively up.
+    pub up: bool,
+    /// The other end is there. Without it packets go nowhere, but routes stay.
+    pub carrier: bool,
+    /// The loopback interface.
+    pub loopback: bool,
+}
+
+/// An address of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkAddress {
+    /// The interface.
+    pub ifindex: u32,
+    /// The address itself.
+    pub addr: IpAddr,
+    /// What lies on the link by this address: its subnet, or the far end of a point-to-point link.
+    pub subnet: Prefix,
+}
+
+/// Links, addresses and the routes of one table, read while changes are being watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dump {
+    /// Every link.
+    pub links: Vec<Link>,
+    /// Every address.
+    pub addresses: Vec<LinkAddress>,
+    /// Every route of the table, ours and others'.
+    pub routes: Vec<KernelRoute>,
+}
+
+/// Something changed in the kernel, and it was not one of our own operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// Everything there is. Comes first, and again after each [`KernelEvent::Overrun`] or request.
+    /// Events that follow may repeat what the dump already shows; each is still true in its turn.
+    Synced(Arc<Dump>),
+    /// A link appeared or changed.
+    Link(Link),
+    /// A link is gone.
+    LinkGone {
+        /// Its index.
+        ifindex: u32,
+    },
+    /// An address appeared or changed.
+    Address(LinkAddress),
+    /// An address is gone.
+    AddressGone(LinkAddress),
+    /// A route appeared, or took the place of the one with the same prefix and metric.
+    Route(KernelRoute),
+    /// A route is gone.
+    RouteGone(KernelRoute),
+    /// Events were lost. A [`KernelEvent::Synced`] will follow.
+    Overrun,
+}
+
+/// The name of a routing protocol as `ip route` prints it, or its number.
+#[must_use]
+pub fn protocol_name(protocol: u8) -> ProtocolName {
+    ProtocolName(protocol)
+}
+
+/// Displays an `rtm_protocol`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtocolName(u8);
+
+impl fmt::Display for ProtocolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.0 {
+            1 => "redirect",
+            2 => "kernel",
+            3 => "boot",
+            4 => "static",
+            8 => "gated",
+            9 => "ra",
+            11 => "zebra",
+            12 => "bird",
+            16 => "dhcp",
+            18 => "keepalived",
+            42 => "babel",
+            186 => "bgp",
+            187 => "isis",
+            188 => "ospf",
+            189 => "rip",
+            192 => "eigrp",
+            other => return write!(f, "{other}"),
+        };
+        f.pad(name)
+    }
+}

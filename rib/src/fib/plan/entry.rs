@@ -1,0 +1,121 @@
+//! What the planner knows of one prefix, and what follows from it.
+
+use std::sync::Arc;
+
+use redstart_bgp::time::Instant;
+
+use super::super::{
+    model::Route,
+    reason::{InstallState, ParkReason},
+};
+
+/// What we believe the kernel holds under our key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Belief {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// This route.
+    Ours(Arc<Route>),
+    /// A route of ours, but not which (it was refused an exclusive add, or lost legs).
+    Unknown,
+    /// Nothing, or a route of ours: the kernel may have flushed it, or did not answer.
+    Maybe,
+}
+
+impl Belief {
+    pub(super) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// Which operation comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    Nothing,
+    Add(Arc<Route>),
+    Replace(Arc<Route>),
+    Delete,
+}
+
+/// Everything about a prefix that is wanted or believed installed. There may be a million of these.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) desired: Option<Arc<Route>>,
+    pub(super) belief: Belief,
+    /// In one of the queues.
+    pub(super) queued: bool,
+    /// An operation waits for its answer.
+    pub(super) in_flight: bool,
+    /// The kernel's state moved under the operation in flight.
+    pub(super) disturbed: bool,
+    /// Found at start; kept though not (yet) wanted.
+    pub(super) stale: bool,
+}
+
+impl Entry {
+    /// What to do, given the trouble of this prefix and whether somebody else has a route to it.
+    pub(super) fn need(&self, trouble: Option<&Trouble>, foreign: bool) -> Need {
+        if self.in_flight {
+            return Need::Nothing;
+        }
+        if self.desired.is_none() && self.stale && !foreign {
+            return Need::Nothing;
+        }
+        let mut wanted = self.desired.as_ref().filter(|_| !foreign);
+        if let Some(trouble) = trouble.filter(|t| !t.due) {
+            if trouble.deleting || (wanted.is_some() && trouble.holds()) {
+                return Need::Nothing;
+            }
+            wanted = None;
+        }
+        match (wanted, &self.belief) {
+            (None, Belief::Absent) => Need::Nothing,
+            (None, _) => Need::Delete,
+            (Some(route), Belief::Absent | Belief::Maybe) => Need::Add(Arc::clone(route)),
+            (Some(route), Belief::Ours(there)) if route == there => Need::Nothing,
+            (Some(route), Belief::Ours(_) | Belief::Unknown) => Need::Replace(Arc::clone(route)),
+        }
+    }
+
+    /// How the prefix stands, where no other route is in the way.
+    pub(super) fn state(&self, trouble: Option<&Trouble>) -> InstallState {
+        match (&self.desired, &self.belief) {
+            (None, Belief::Absent) if !self.in_flight => InstallState::NotDesired,
+            (None, _) if self.stale => InstallState::Stale,
+            (Some(want), Belief::Ours(there)) if want == there && !self.in_flight => {
+                InstallState::Installed
+            }
+            _ => trouble.map_or(InstallState::Pending, |t| {
+                InstallState::Parked(t.reason.clone())
+            }),
+        }
+    }
+
+    /// Whether nothing is left to know.
+    pub(super) fn is_idle(&self) -> bool {
+        self.desired.is_none() && self.belief.is_absent() && !self.in_flight && !self.queued
+    }
+}
+
+/// An operation failed. Kept apart from [`Entry`]: troubles are few.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) reason: ParkReason,
+    pub(super) attempts: u32,
+    pub(super) retry_at: Instant,
+    /// The wait is over: the next attempt may go out.
+    pub(super) due: bool,
+    /// What failed was a delete.
+    pub(super) deleting: bool,
+}
+
+impl Trouble {
+    /// Whether what is installed stays as it is while this trouble lasts.
+    ///
+    /// A route that was refused for a reason of its own must not leave its predecessor behind:
+    /// the RIB no longer wants packets to go there.
+    const fn holds(&self) -> bool {
+        self.reason.is_transient()
+    }
+}

@@ -1,0 +1,274 @@
+//! What the kernel's events mean for the plan.
+//!
+//! The driver hides the echoes of our own operations, so a route event is somebody else's doing or
+//! the kernel's. Some changes have no event at all, and are inferred from others:
+//!
+//! - A link that goes down, or away, takes the IPv4 routes along that have no living leg elsewhere.
+//!   Others keep the dead leg. IPv6 reports each removal.
+//! - An IPv4 address that goes takes the routes along that prescribe it as source, and the last
+//!   address of a link all IPv4 routes over it.
+//!
+//! None of these makes us guess: what may have been hit becomes [`Belief::Maybe`], which an
+//! exclusive add settles.
+
+use redstart_bgp::{time::Instant, types::Prefix};
+
+use super::{
+    super::{
+        kernel::{Dump, KernelEvent, KernelRoute, Link, LinkAddress},
+        model::Route,
+        reason::ParkReason,
+    },
+    Belief, Planner, Sight,
+};
+
+impl Planner {
+    /// Takes note of something that happened in the kernel.
+    pub fn on_event(&mut self, now: Instant, event: &KernelEvent) {
+        match event {
+            KernelEvent::Synced(dump) => self.resync(dump),
+            KernelEvent::Link(link) => self.on_link(link),
+            KernelEvent::LinkGone { ifindex } => {
+                self.links.remove(ifindex);
+                self.flush_foreign(*ifindex);
+                // IPv6 routes lose the legs that used it.
+                if self.routes.any(|r| r.uses_link(*ifindex)) {
+                    self.doubt(&|_, route| route.uses_link(*ifindex));
+                }
+            }
+            KernelEvent::Address(address) => self.retry_gateways(address.subnet),
+            KernelEvent::AddressGone(address) => self.on_address_gone(now, address),
+            KernelEvent::Route(route) => self.on_route(route),
+            KernelEvent::RouteGone(route) => self.on_route_gone(route),
+            KernelEvent::Overrun => {
+                if self.sight == Sight::Known {
+                    self.sight = Sight::Lost;
+                }
+            }
+        }
+    }
+
+    fn on_link(&mut self, link: &Link) {
+        let before = self.links.insert(link.ifindex, link.up);
+        match (before, link.up) {
+            (Some(false), false) | (Some(true), true) => {}
+            (_, false) => self.link_down(link.ifindex),
+            (_, true) => {
+                self.retry(|t, route| t.depends_on_links() && route.uses_link(link.ifindex));
+            }
+        }
+    }
+
+    /// The link went down. A route with a leg on another link stays, and its dead leg comes back to
+    /// life with the link.
+    fn link_down(&mut self, ifindex: u32) {
+        self.flush_foreign(ifindex);
+        let links = core::mem::take(&mut self.links);
+        let up = |ifindex: u32| links.get(&ifindex).copied().unwrap_or(false);
+        let dead = |r: &Route| r.uses_link(ifindex) && !r.gateways().iter().any(|g| up(g.ifindex));
+        if self.routes.any(dead) {
+            self.doubt(&|_, route| dead(route));
+        }
+        self.links = links;
+    }
+
+    fn flush_foreign(&mut self, ifindex: u32) {
+        for prefix in self.foreign.flush_link(ifindex) {
+            self.touch(prefix);
+        }
+    }
+
+    fn on_address_gone(&mut self, now: Instant, address: &LinkAddress) {
+        let LinkAddress { ifindex, addr, .. } = *address;
+        if addr.is_ipv6() {
+            return;
+        }
+        if self.foreign.uses_link(ifindex) {
+            self.request_resync(now);
+        }
+        let hit = |r: &Route| r.prefsrc == Some(addr) || r.uses_link(ifindex);
+        if self.routes.any(hit) {
+            self.doubt(&|prefix, route| matches!(prefix, Prefix::V4(_)) && hit(route));
+        }
+    }
+
+    /// Tries again what waits for a link, where `ended` says that its trouble may be over.
+    fn retry(&mut self, ended: impl Fn(&ParkReason, &Route) -> bool) {
+        let mut waiting = Vec::new();
+        for (prefix, trouble) in &mut self.troubles {
+            let route = self.entries.get(prefix).and_then(|e| e.desired.as_deref());
+            if !trouble.due && route.is_some_and(|route| ended(&trouble.reason, route)) {
+                trouble.due = true;
+                waiting.push(*prefix);
+            }
+        }
+        for prefix in waiting {
+            self.touch(prefix);
+        }
+    }
+
+    /// Something made `subnet` reachable.
+    fn retry_gateways(&mut self, subnet: Prefix) {
+        self.retry(|reason, route| {
+            *reason == ParkReason::GatewayUnreachable
+                && route
+                    .gateways()
+                    .iter()
+                    .any(|g| g.via.is_some_and(|via| subnet.contains(via)))
+        });
+    }
+
+    fn on_route(&mut self, route: &KernelRoute) {
+        if route.table != self.config.table {
+            return;
+        }
+        if self.config.is_ours(route) && self.may_have(route.prefix) {
+            // Somebody changed our route, or a late echo. Ours again in either case.
+            self.believe(route, false);
+            return;
+        }
+        self.foreign.insert(route);
+        if route.metric == self.config.metric.get() {
+            // It took the place of ours, and nobody will tell us that ours is gone.
+            self.on_loss(route.prefix);
+        }
+        self.touch(route.prefix);
+        self.retry_gateways(route.prefix);
+    }
+
+    fn on_route_gone(&mut self, route: &KernelRoute) {
+        if route.table != self.config.table {
+            return;
+        }
+        if self.foreign.remove(route) {
+            self.touch(route.prefix);
+        } else if self.config.is_ours(route) {
+            self.on_loss(route.prefix);
+        }
+    }
+
+    /// Our route to `prefix` was removed by somebody else.
+    fn on_loss(&mut self, prefix: Prefix) {
+        if self.may_have(prefix) {
+            self.counters.disturbed += 1;
+            self.doubt_one(prefix);
+        }
+    }
+
+    /// Whether the kernel may hold a route to `prefix` that we made.
+    fn may_have(&self, prefix: Prefix) -> bool {
+        self.entries
+            .get(&prefix)
+            .is_some_and(|e| e.in_flight || !e.belief.is_absent())
+    }
+
+    /// The kernel holds this route under our key.
+    fn believe(&mut self, route: &KernelRoute, from_dump: bool) {
+        let shown = match route.to_route() {
+            Some(route) => Belief::Ours(self.routes.intern(route)),
+            None => Belief::Unknown,
+        };
+        let Some(entry) = self.entries.get_mut(&route.prefix) else {
+            return;
+        };
+        if entry.in_flight {
+            entry.disturbed = true;
+        } else if entry.belief != shown {
+            let was_known = matches!(entry.belief, Belief::Ours(_));
+            entry.belief = shown;
+            let count = match (from_dump, was_known) {
+                (true, true) => &mut self.counters.drifted,
+                (false, true) => &mut self.counters.disturbed,
+                (_, false) => return self.touch(route.prefix),
+            };
+            *count += 1;
+        }
+        self.touch(route.prefix);
+    }
+
+    /// Compares every belief with what the kernel holds. The first dump is adopted instead.
+    fn resync(&mut self, dump: &Dump) {
+        let adopting = self.sight == Sight::Never;
+        self.sight = Sight::Known;
+        self.resync_at = None;
+        self.counters.resyncs += 1;
+        self.links.clear();
+        self.links
+            .extend(dump.links.iter().map(|l| (l.ifindex, l.up)));
+
+        let mut changed = self.foreign.take_prefixes();
+        let mut seen: hashbrown::HashSet<Prefix, foldhash::fast::FixedState> =
+            hashbrown::HashSet::with_hasher(self.entries.hasher().clone());
+        for route in &dump.routes {
+            if route.table != self.config.table {
+                continue;
+            }
+            changed.push(route.prefix);
+            let ours = self.config.is_ours(route);
+            if ours && adopting {
+                self.adopt(route);
+            } else if ours && self.may_have(route.prefix) {
+                self.believe(route, true);
+            } else {
+                self.foreign.insert(route);
+                continue;
+            }
+            seen.insert(route.prefix);
+        }
+        self.miss(|prefix| seen.contains(&prefix));
+        self.retry_after_resync();
+        for prefix in changed {
+            self.touch(prefix);
+        }
+    }
+
+    /// A route of ours from before the restart.
+    fn adopt(&mut self, route: &KernelRoute) {
+        let belief = match route.to_route() {
+            Some(route) => Belief::Ours(self.routes.intern(route)),
+            None => Belief::Unknown,
+        };
+        let entry = self.entries.entry(route.prefix).or_default();
+        entry.belief = belief;
+        entry.stale = entry.desired.is_none();
+        self.counters.adopted += 1;
+    }
+
+    /// Corrects the belief in routes that the dump did not show.
+    fn miss(&mut self, seen: impl Fn(Prefix) -> bool) {
+        let missing: Vec<Prefix> = self
+            .entries
+            .iter()
+            .filter(|(prefix, e)| (e.in_flight || !e.belief.is_absent()) && !seen(**prefix))
+            .map(|(prefix, _)| *prefix)
+            .collect();
+        for prefix in missing {
+            let Some(entry) = self.entries.get_mut(&prefix) else {
+                continue;
+            };
+            if entry.in_flight {
+                entry.disturbed = true;
+                continue;
+            }
+            self.counters.drifted += u64::from(matches!(entry.belief, Belief::Ours(_)));
+            entry.belief = Belief::Absent;
+            entry.stale = false;
+            self.touch(prefix);
+        }
+    }
+
+    /// The dump answered the question "whose route is in the way", and may have shown new links.
+    fn retry_after_resync(&mut self) {
+        let mut due = Vec::new();
+        for (prefix, trouble) in &mut self.troubles {
+            let answered = trouble.reason == ParkReason::RouteExists && trouble.attempts <= 1;
+            if answered || trouble.reason.depends_on_links() {
+                trouble.due = true;
+                due.push(*prefix);
+            }
+        }
+        for prefix in due {
+            self.touch(prefix);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What the kernel's answer to an operation means.
+
+use redstart_bgp::{time::Instant, types::Prefix};
+
+use super::{
+    super::{
+        kernel::{Change, OpError, OpId},
+        reason::{ParkReason, errno},
+    },
+    Belief, InFlight, Planner, Trouble,
+};
+
+impl Planner {
+    /// The outcome of an operation. An id that is not in flight is ignored.
+    pub fn on_reply(&mut self, now: Instant, id: OpId, result: Result<(), OpError>) {
+        let Some(InFlight { prefix, change }) = self.in_flight.remove(&id) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(&prefix) else {
+            return;
+        };
+        entry.in_flight = false;
+        match result {
+            Ok(()) => self.succeeded(prefix, change),
+            Err(OpError::Refused(e)) if already_gone(&change, e.errno) => {
+                self.succeeded(prefix, change);
+            }
+            Err(error) => self.failed(now, prefix, &change, error),
+        }
+        self.touch(prefix);
+    }
+
+    fn succeeded(&mut self, prefix: Prefix, change: Change) {
+        self.forbidden = None;
+        let Some(entry) = self.entries.get_mut(&prefix) else {
+            return;
+        };
+        // A delete made way for a route that was refused; its trouble is not over by that.
+        let made_way = change == Change::Delete
+            && entry.desired.is_some()
+            && self.troubles.get(&prefix).is_some_and(|t| !t.deleting);
+        if !made_way {
+            self.troubles.remove(&prefix);
+        }
+        let (count, belief) = match change {
+            Change::Add(route) => (&mut self.counters.added, Belief::Ours(route)),
+            Change::Replace(route) => (&mut self.counters.replaced, Belief::Ours(route)),
+            Change::Delete => (&mut self.counters.deleted, Belief::Absent),
+        };
+        *count += 1;
+        entry.belief = if core::mem::take(&mut entry.disturbed) {
+            Belief::Maybe
+        } else {
+            belief
+        };
+    }
+
+    fn failed(&mut self, now: Instant, prefix: Prefix, change: &Change, error: OpError) {
+        let metric = self.config.metric.get();
+        let Some(entry) = self.entries.get_mut(&prefix) else {
+            return;
+        };
+        let disturbed = core::mem::take(&mut entry.disturbed);
+        let reason = ParkReason::from(error);
+        match reason {
+            ParkReason::NoReply => {
+                self.counters.lost += 1;
+                entry.belief = Belief::Maybe;
+                self.request_resync(now);
+            }
+            ParkReason::PermissionDenied => {
+                self.counters.refused += 1;
+                self.forbid(now);
+                return;
+            }
+            // The route that may have been ours is there, or a foreign one that we know of.
+            ParkReason::RouteExists if entry.belief == Belief::Maybe => {
+                if !self.foreign.has_metric(prefix, metric) {
+                    entry.belief = Belief::Unknown;
+                }
+                return;
+            }
+            ParkReason::RouteExists => {
+                self.counters.refused += 1;
+                self.request_resync(now);
+            }
+            _ => {
+                self.counters.refused += 1;
+                if disturbed && !entry.belief.is_absent() {
+                    entry.belief = Belief::Maybe;
+                }
+            }
+        }
+        self.trouble(now, prefix, reason, *change == Change::Delete);
+    }
+
+    /// Parks `prefix` until a later attempt.
+    fn trouble(&mut self, now: Instant, prefix: Prefix, reason: ParkReason, deleting: bool) {
+        let attempts = self.troubles.get(&prefix).map_or(0, |t| t.attempts);
+        let retry_at = now + self.backoff(attempts);
+        self.timers.insert((retry_at, prefix));
+        self.troubles.insert(
+            prefix,
+            Trouble {
+                reason,
+                attempts: attempts.saturating_add(1),
+                retry_at,
+                due: false,
+                deleting,
+            },
+        );
+    }
+
+    /// The kernel forbids everything, so asking for each route would be noise: from now on one
+    /// operation at a time probes whether that has changed.
+    fn forbid(&mut self, now: Instant) {
+        self.forbidden = Some(now + self.config.retry_max);
+    }
+}
+
+/// A delete that finds nothing has done its job.
+const fn already_gone(change: &Change, error: i32) -> bool {
+    matches!(change, Change::Delete)
+        && matches!(error, errno::ESRCH | errno::ENOENT | errno::ENODEV)
+}

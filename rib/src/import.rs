@@ -1,0 +1,201 @@
+//! What is checked before a received route may become a candidate.
+//!
+//! A refused route stays in the Adj-RIB-In with its reason: the CLI shows it under its prefix, a
+//! change of policy takes effect without asking the peer again, and the counts are exact.
+
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use redstart_bgp::types::{NextHop, PathAttributes, Prefix};
+
+use crate::peers::{PeerInfo, SessionKind};
+
+/// Why a received route is not a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Refusal {
+    /// Our own AS is in the AS_PATH (RFC 4271 section 9.1.2).
+    AsLoop,
+    /// ORIGINATOR_ID is our BGP Identifier (RFC 4456 section 8).
+    OriginatorLoop,
+    /// Our cluster id is in the CLUSTER_LIST (RFC 4456 section 8).
+    ClusterLoop,
+    /// An external peer's path does not start with its AS (RFC 4271 section 6.3).
+    FirstAs,
+    /// The next hop is an address of ours (RFC 4271 section 6.3).
+    OwnNextHop,
+    /// There is no next hop.
+    NoNextHop,
+    /// The prefix can't be routed: loopback, link-local, multicast, "this network", reserved.
+    Martian,
+    /// Not among the prefixes that this peer may announce.
+    NotAllowed,
+    /// Within the cluster's own ranges.
+    Protected,
+    /// The default route, which was not asked for.
+    DefaultRoute,
+    /// The session did not negotiate this family.
+    Family,
+}
+
+impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::AsLoop,
+        Self::OriginatorLoop,
+        Self::ClusterLoop,
+        Self::FirstAs,
+        Self::OwnNextHop,
+        Self::NoNextHop,
+        Self::Martian,
+        Self::NotAllowed,
+        Self::Protected,
+        Self::DefaultRoute,
+        Self::Family,
+    ];
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AsLoop => "as-loop",
+            Self::OriginatorLoop => "originator-loop",
+            Self::ClusterLoop => "cluster-loop",
+            Self::FirstAs => "first-as-mismatch",
+            Self::OwnNextHop => "own-next-hop",
+            Self::NoNextHop => "no-next-hop",
+            Self::Martian => "martian-prefix",
+            Self::NotAllowed => "not-allowed",
+            Self::Protected => "protected-prefix",
+            Self::DefaultRoute => "default-route",
+            Self::Family => "family-not-negotiated",
+        })
+    }
+}
+
+/// A number of routes for each reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusalCounts([usize; Refusal::ALL.len()]);
+
+impl RefusalCounts {
+    pub(crate) const fn add(&mut self, reason: Refusal) {
+        self.0[reason as usize] += 1;
+    }
+
+    pub(crate) const fn sub(&mut self, reason: Refusal) {
+        self.0[reason as usize] -= 1;
+    }
+
+    /// Routes refused for `reason`.
+    #[must_use]
+    pub const fn get(&self, reason: Refusal) -> usize {
+        self.0[reason as usize]
+    }
+
+    /// Routes refused for any reason.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.iter().sum()
+    }
+
+    /// The reasons that occurred.
+    pub fn iter(&self) -> impl Iterator<Item = (Refusal, usize)> + '_ {
+        Refusal::ALL
+            .into_iter()
+            .map(|reason| (reason, self.get(reason)))
+            .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl core::ops::AddAssign for RefusalCounts {
+    fn add_assign(&mut self, rhs: Self) {
+        for (mine, other) in self.0.iter_mut().zip(rhs.0) {
+            *mine += other;
+        }
+    }
+}
+
+/// Why a route with these attributes is refused whatever its prefix.
+pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Option<Refusal> {
+    // RFC 4271 section 9.1.2: "If the AS_PATH attribute of a BGP route contains an AS loop, the BGP
+    // route should be excluded from the Phase 2 decision function."
+    if attrs.as_path.count(info.local_as) > 0 {
+        return Some(Refusal::AsLoop);
+    }
+    // RFC 4456 section 8: "A router that recognizes the ORIGINATOR_ID attribute SHOULD ignore a route
+    // received with its BGP Identifier as the ORIGINATOR_ID", and "If the local CLUSTER_ID is found in
+    // the CLUSTER_LIST, the advertisement received SHOULD be ignored."
+    if attrs.originator_id == Some(info.local_router_id) {
+        return Some(Refusal::OriginatorLoop);
+    }
+    let cluster_id = info.local_router_id.0.to_bits();
+    if attrs.cluster_list.contains(&cluster_id) {
+        return Some(Refusal::ClusterLoop);
+    }
+    // RFC 4271 section 6.3: "If the UPDATE message is received from an external peer, the local
+    // system MAY check whether the leftmost AS in the AS_PATH attribute is equal to the autonomous
+    // system number of the peer".
+    if info.kind == SessionKind::Ebgp
+        && info.enforce_first_as
+        && attrs.as_path.first_as() != Some(info.remote_as)
+    {
+        return Some(Refusal::FirstAs);
+    }
+    match attrs.next_hop {
+        None => Some(Refusal::NoNextHop),
+        Some(next_hop) => is_own(info, next_hop).then_some(Refusal::OwnNextHop),
+    }
+}
+
+/// RFC 4271 section 6.3: the next hop "MUST NOT be the IP address of the receiving speaker". Other
+/// addresses of this node are found by the resolver.
+fn is_own(info: &PeerInfo, next_hop: NextHop) -> bool {
+    let own = [info.next_hop_self.v4, info.next_hop_self.v6];
+    own.into_iter()
+        .flatten()
+        .flat_map(addresses)
+        .any(|own| addresses(next_hop).any(|other| other == own))
+}
+
+/// The addresses that a next hop holds; the global one may be left out as `::`.
+fn addresses(next_hop: NextHop) -> impl Iterator<Item = IpAddr> {
+    let link_local = match next_hop {
+        NextHop::V6LinkLocal { link_local, .. } => Some(IpAddr::V6(link_local)),
+        NextHop::V4(_) | NextHop::V6(_) => None,
+    };
+    [Some(next_hop.addr()), link_local]
+        .into_iter()
+        .flatten()
+        .filter(|addr| !addr.is_unspecified())
+}
+
+/// Whether packets to `prefix` can't be routed. A range that merely contains such addresses is none:
+/// the default route contains them all.
+pub(crate) fn is_martian(prefix: Prefix) -> bool {
+    let (addr, len) = (prefix.addr(), prefix.len());
+    match addr {
+        IpAddr::V4(addr) => is_martian_v4(addr, len),
+        IpAddr::V6(addr) => is_martian_v6(addr, len),
+    }
+}
+
+/// RFC 6890: this network, loopback, link-local; RFC 5771: multicast; RFC 1112: reserved.
+const fn is_martian_v4(addr: Ipv4Addr, len: u8) -> bool {
+    let [a, b, ..] = addr.octets();
+    match a {
+        0 | 127 => len >= 8,
+        169 => b == 254 && len >= 16,
+        224.. => len >= 4,
+        _ => false,
+    }
+}
+
+/// RFC 4291: unspecified, loopback, IPv4-mapped, link-local, multicast.
+const fn is_martian_v6(addr: Ipv6Addr, len: u8) -> bool {
+    let special = addr.to_bits() <= 1 && len == 128;
+    let mapped = addr.to_bits() >> 32 == 0xffff && len >= 96;
+    special
+        || mapped
+        || (addr.is_unicast_link_local() && len >= 10)
+        || (addr.is_multicast() && len >= 8)
+}

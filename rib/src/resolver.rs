@@ -1,0 +1,286 @@
+//! Where a BGP next hop leads, judged by the kernel's own links, addresses and routes.
+//!
+//! RFC 4271 section 9.1.2.1 leaves the "Routing Table" that resolves next hops to the
+//! implementation. Ours is what the kernel would do with a packet for the next hop, except that
+//! routes made by BGP do not count: a next hop that resolves through a route that depends on it
+//! would come and go forever (the same section's remark on mutually recursive routes). The kernel
+//! has resolved the gateways of all other routes already, each with its link, so no recursion is
+//! left to do here.
+//!
+//! [`KernelView`] is fed with the kernel's events and answers [`Resolve`]. It follows the same
+//! silent flush of IPv4 routes as the planner does. A link without carrier resolves nothing, though
+//! the kernel keeps its routes: packets for it would be lost.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv6Addr},
+};
+
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use redstart_bgp::types::NextHop;
+use smallvec::SmallVec;
+
+use self::table::{Candidate, Table};
+
+use crate::{
+    fib::{Dump, FibConfig, KernelEvent, KernelRoute, Link, LinkAddress, RouteAction},
+    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+};
+
+/// How next hops are resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolverConfig {
+    /// The routing table that leads to next hops.
+    pub table: u32,
+    /// Routes with this `rtm_protocol` do not count.
+    pub bgp_protocol: u8,
+    /// Whether the default route may lead to a next hop.
+    pub allow_default: bool,
+}
+
+impl Default for ResolverConfig {
+    fn default() -> Self {
+        Self {
+            table: FibConfig::TABLE_MAIN,
+            bgp_protocol: FibConfig::PROTOCOL_BGP,
+            allow_default: true,
+        }
+    }
+}
+
+/// The kernel's state as far as next hops depend on it. See the module's page.
+#[derive(Debug)]
+pub struct KernelView {
+    config: ResolverConfig,
+    links: BTreeMap<u32, Link>,
+    addresses: BTreeSet<LinkAddress>,
+    v4: Table<Ipv4Network>,
+    v6: Table<Ipv6Network>,
+    generation: u64,
+}
+
+impl KernelView {
+    /// A view that knows nothing: every next hop is unresolved until the first dump.
+    #[must_use]
+    pub fn new(config: ResolverConfig) -> Self {
+        Self {
+            config,
+            links: BTreeMap::new(),
+            addresses: BTreeSet::new(),
+            v4: Table::default(),
+            v6: Table::default(),
+            generation: 0,
+        }
+    }
+
+    /// Grows whenever an answer may have changed: compare with the value at the last round to know
+    /// whether next hops must be resolved again.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The links, by index.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The index of the link with this name.
+    #[must_use]
+    pub fn link_named(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+
+    /// The addresses of this node.
+    pub fn addresses(&self) -> impl Iterator<Item = &LinkAddress> {
+        self.addresses.iter()
+    }
+
+    /// Whether `addr` is an address of this node.
+    #[must_use]
+    pub fn is_own(&self, addr: IpAddr) -> bool {
+        self.addresses.iter().any(|a| a.addr == addr)
+    }
+
+    /// Takes note of something that happened in the kernel.
+    pub fn on_event(&mut self, event: &KernelEvent) {
+        let changed = match event {
+            KernelEvent::Synced(dump) => self.replace(dump),
+            KernelEvent::Link(link) => self.set_link(link),
+            KernelEvent::LinkGone { ifindex } => {
+                self.v4.flush_link(*ifindex);
+                self.links.remove(ifindex).is_some()
+            }
+            KernelEvent::Address(address) => self.addresses.insert(*address),
+            KernelEvent::AddressGone(address) => self.addresses.remove(address),
+            KernelEvent::Route(route) => self.insert(route),
+            KernelEvent::RouteGone(route) => self.remove(route),
+            KernelEvent::Overrun => false,
+        };
+        self.generation += u64::from(changed);
+    }
+
+    fn replace(&mut self, dump: &Dump) -> bool {
+        self.links = dump.links.iter().map(|l| (l.ifindex, l.clone())).collect();
+        self.addresses = dump.addresses.iter().copied().collect();
+        self.v4 = Table::default();
+        self.v6 = Table::default();
+        for route in &dump.routes {
+            self.insert(route);
+        }
+        true
+    }
+
+    fn set_link(&mut self, link: &Link) -> bool {
+        if !link.up {
+            self.v4.flush_link(link.ifindex);
+        }
+        self.links.insert(link.ifindex, link.clone()).as_ref() != Some(link)
+    }
+
+    /// Whether a route can lead to next hops at all.
+    const fn counts(&self, route: &KernelRoute) -> bool {
+        route.table == self.config.table
+            && route.protocol != self.config.bgp_protocol
+            && !matches!(route.action, RouteAction::Other)
+    }
+
+    fn insert(&mut self, route: &KernelRoute) -> bool {
+        if !self.counts(route) {
+            return false;
+        }
+        let candidate = Candidate {
+            metric: route.metric,
+            protocol: route.protocol,
+            action: route.action.clone(),
+        };
+        match IpNetwork::from(route.prefix) {
+            IpNetwork::V4(net) => self.v4.insert(net, candidate),
+            IpNetwork::V6(net) => self.v6.insert(net, candidate),
+        }
+    }
+
+    fn remove(&mut self, route: &KernelRoute) -> bool {
+        if !self.counts(route) {
+            return false;
+        }
+        match IpNetwork::from(route.prefix) {
+            IpNetwork::V4(net) => self.v4.remove(&net, route.metric, route.protocol),
+            IpNetwork::V6(net) => self.v6.remove(&net, route.metric, route.protocol),
+        }
+    }
+
+    fn is_usable(&self, ifindex: u32) -> bool {
+        self.links.get(&ifindex).is_some_and(|l| l.up && l.carrier)
+    }
+
+    /// The subnets of our own links that `addr` lies in: the longest, one with a living link first.
+    fn connected(&self, addr: IpAddr) -> Option<&LinkAddress> {
+        self.addresses
+            .iter()
+            .filter(|a| a.subnet.contains(addr))
+            .max_by_key(|a| (a.subnet.len(), self.is_usable(a.ifindex)))
+    }
+
+    fn lookup(&self, addr: IpAddr) -> Option<(u8, &Candidate)> {
+        match addr {
+            IpAddr::V4(addr) => self.v4.longest(&addr.into()),
+            IpAddr::V6(addr) => self.v6.longest(&addr.into()),
+        }
+    }
+
+    fn on_link(&self, addr: IpAddr, ifindex: u32) -> Result<Resolved, Unresolved> {
+        if !self.is_usable(ifindex) {
+            return Err(Unresolved::LinkDown);
+        }
+        Ok(Resolved {
+            gateways: [Gateway::via(addr, ifindex)].into_iter().collect(),
+            metric: 0,
+        })
+    }
+
+    fn through(&self, addr: IpAddr, route: &Candidate) -> Result<Resolved, Unresolved> {
+        let RouteAction::Forward(set) = &route.action else {
+            return Err(Unresolved::Unreachable);
+        };
+        let leg = |gateway: &Gateway| Gateway {
+            via: Some(gateway.via.unwrap_or(addr)),
+            ..*gateway
+        };
+        let gateways = set
+            .as_slice()
+            .iter()
+            .filter(|g| self.is_usable(g.ifindex))
+            .map(leg)
+            .collect::<SmallVec<[Gateway; 2]>>();
+        if gateways.is_empty() {
+            return Err(Unresolved::LinkDown);
+        }
+        Ok(Resolved {
+            gateways,
+            metric: route.metric,
+        })
+    }
+
+    fn resolve_addr(&self, addr: IpAddr) -> Result<Resolved, Unresolved> {
+        if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() {
+            return Err(Unresolved::NoRoute);
+        }
+        if self.is_own(addr) {
+            return Err(Unresolved::OwnAddress);
+        }
+        let connected = self.connected(addr);
+        let route = self.lookup(addr);
+        match (connected, route) {
+            (Some(link), Some((len, _))) if len <= link.subnet.len() => {
+                self.on_link(addr, link.ifindex)
+            }
+            (Some(link), None) => self.on_link(addr, link.ifindex),
+            (_, Some((0, _))) if !self.config.allow_default => Err(Unresolved::OnlyDefaultRoute),
+            (_, Some((_, route))) => self.through(addr, route),
+            (None, None) => Err(Unresolved::NoRoute),
+        }
+    }
+}
+
+impl Resolve for KernelView {
+    fn resolve(&self, next_hop: NextHop, interface: Option<u32>) -> Result<Resolved, Unresolved> {
+        match (next_hop, interface) {
+            // RFC 2545 section 3: with a link-local next hop the peer shares our link, and that is
+            // the address to use.
+            (NextHop::V6LinkLocal { link_local, .. }, Some(link)) => {
+                self.link_local(link_local, Some(link))
+            }
+            (NextHop::V6LinkLocal { global, link_local }, None) => {
+                if global.is_unspecified() || global.is_unicast_link_local() {
+                    self.link_local(link_local, None)
+                } else {
+                    self.resolve_addr(global.into())
+                }
+            }
+            (NextHop::V6(addr), link) if addr.is_unicast_link_local() => {
+                self.link_local(addr, link)
+            }
+            (NextHop::V4(addr), _) => self.resolve_addr(addr.into()),
+            (NextHop::V6(addr), _) => self.resolve_addr(addr.into()),
+        }
+    }
+}
+
+impl KernelView {
+    fn link_local(&self, addr: Ipv6Addr, link: Option<u32>) -> Result<Resolved, Unresolved> {
+        let ifindex = link.ok_or(Unresolved::NoInterface)?;
+        if !addr.is_unicast_link_local() {
+            return self.resolve_addr(addr.into());
+        }
+        let own = |a: &LinkAddress| a.ifindex == ifindex && a.addr == IpAddr::V6(addr);
+        if self.addresses.iter().any(own) {
+            return Err(Unresolved::OwnAddress);
+        }
+        self.on_link(addr.into(), ifindex)
+    }
+}

@@ -1,0 +1,262 @@
+//! One node: eth2 with 10.0.2.1/24 and fd00:2::1/64, eth3 with 10.0.3.1/24, lo, a pod bridge.
+
+use std::sync::Arc;
+
+use redstart_bgp::types::{NextHop, Prefix};
+
+use super::*;
+use crate::nexthop::NexthopSet;
+
+fn link(ifindex: u32, up: bool, carrier: bool) -> Link {
+    Link {
+        ifindex,
+        name: format!("eth{ifindex}"),
+        up,
+        carrier,
+        loopback: ifindex == 1,
+    }
+}
+
+fn address(ifindex: u32, addr: &str, len: u8) -> LinkAddress {
+    let addr = addr.parse().unwrap();
+    LinkAddress {
+        ifindex,
+        addr,
+        subnet: Prefix::new(addr, len).unwrap(),
+    }
+}
+
+fn route(prefix: &str, protocol: u8, metric: u32, action: RouteAction) -> KernelRoute {
+    KernelRoute {
+        prefix: prefix.parse().unwrap(),
+        table: FibConfig::TABLE_MAIN,
+        protocol,
+        metric,
+        action,
+        prefsrc: None,
+    }
+}
+
+fn via(addr: &str, ifindex: u32) -> RouteAction {
+    RouteAction::Forward(Gateway::via(addr.parse().unwrap(), ifindex).into())
+}
+
+fn device(ifindex: u32) -> RouteAction {
+    let gateway = Gateway {
+        via: None,
+        ..Gateway::via([0; 4].into(), ifindex)
+    };
+    RouteAction::Forward(gateway.into())
+}
+
+fn view_with(config: ResolverConfig) -> KernelView {
+    let mut view = KernelView::new(config);
+    let dump = Dump {
+        links: (1..=4).map(|i| link(i, true, true)).collect(),
+        addresses: vec![
+            address(1, "127.0.0.1", 8),
+            address(2, "10.0.2.1", 24),
+            address(2, "fd00:2::1", 64),
+            address(2, "fe80::2", 64),
+            address(3, "10.0.3.1", 24),
+            address(4, "10.244.1.1", 24),
+        ],
+        routes: vec![
+            route("10.0.2.0/24", 2, 0, device(2)),
+            route("10.0.3.0/24", 2, 0, device(3)),
+            route("10.244.1.0/24", 2, 0, device(4)),
+            route("172.16.0.0/12", 4, 50, via("10.0.3.254", 3)),
+            route("172.20.0.0/16", 4, 5, RouteAction::Blackhole),
+        ],
+    };
+    view.on_event(&KernelEvent::Synced(Arc::new(dump)));
+    view
+}
+
+fn view() -> KernelView {
+    view_with(ResolverConfig::default())
+}
+
+fn ask(view: &KernelView, addr: &str) -> Result<Resolved, Unresolved> {
+    view.resolve(NextHop::from(addr.parse::<IpAddr>().unwrap()), None)
+}
+
+fn resolved(addr: &str, ifindex: u32, metric: u32) -> Result<Resolved, Unresolved> {
+    Ok(Resolved {
+        gateways: [Gateway::via(addr.parse().unwrap(), ifindex)]
+            .into_iter()
+            .collect(),
+        metric,
+    })
+}
+
+#[test]
+fn a_neighbour_on_a_link_is_its_own_gateway() {
+    assert_eq!(ask(&view(), "10.0.2.9"), resolved("10.0.2.9", 2, 0));
+    assert_eq!(ask(&view(), "fd00:2::9"), resolved("fd00:2::9", 2, 0));
+}
+
+#[test]
+fn a_static_route_leads_through_its_gateway_at_its_metric() {
+    assert_eq!(ask(&view(), "172.16.0.1"), resolved("10.0.3.254", 3, 50));
+}
+
+#[test]
+fn what_cannot_be_reached_says_why() {
+    let view = view();
+    assert_eq!(ask(&view, "192.0.2.1"), Err(Unresolved::NoRoute));
+    assert_eq!(ask(&view, "172.20.0.1"), Err(Unresolved::Unreachable));
+    assert_eq!(ask(&view, "10.0.2.1"), Err(Unresolved::OwnAddress));
+    assert_eq!(ask(&view, "127.0.0.9"), Err(Unresolved::NoRoute));
+    assert_eq!(ask(&view, "0.0.0.0"), Err(Unresolved::NoRoute));
+    assert_eq!(ask(&view, "fe80::9"), Err(Unresolved::NoInterface));
+    assert_eq!(
+        ask(&KernelView::new(ResolverConfig::default()), "10.0.2.9"),
+        Err(Unresolved::NoRoute)
+    );
+}
+
+#[test]
+fn the_default_route_counts_only_where_allowed() {
+    let default = KernelEvent::Route(route("0.0.0.0/0", 16, 100, via("10.0.2.254", 2)));
+    let mut yes = view();
+    yes.on_event(&default);
+    assert_eq!(ask(&yes, "192.0.2.1"), resolved("10.0.2.254", 2, 100));
+    let mut no = view_with(ResolverConfig {
+        allow_default: false,
+        ..ResolverConfig::default()
+    });
+    no.on_event(&default);
+    assert_eq!(ask(&no, "192.0.2.1"), Err(Unresolved::OnlyDefaultRoute));
+    assert_eq!(ask(&no, "10.0.2.9"), resolved("10.0.2.9", 2, 0));
+}
+
+#[test]
+fn routes_of_bgp_do_not_count() {
+    let mut view = view();
+    let before = view.generation();
+    view.on_event(&KernelEvent::Route(route(
+        "192.0.2.0/24",
+        186,
+        20,
+        via("10.0.2.9", 2),
+    )));
+    assert_eq!(ask(&view, "192.0.2.1"), Err(Unresolved::NoRoute));
+    assert_eq!(view.generation(), before);
+}
+
+#[test]
+fn a_host_route_beats_the_subnet_it_lies_in() {
+    let mut view = view();
+    view.on_event(&KernelEvent::Route(route(
+        "10.0.2.9/32",
+        4,
+        0,
+        via("10.0.3.254", 3),
+    )));
+    assert_eq!(ask(&view, "10.0.2.9"), resolved("10.0.3.254", 3, 0));
+    view.on_event(&KernelEvent::RouteGone(route(
+        "10.0.2.9/32",
+        4,
+        0,
+        via("10.0.3.254", 3),
+    )));
+    assert_eq!(ask(&view, "10.0.2.9"), resolved("10.0.2.9", 2, 0));
+}
+
+#[test]
+fn the_lowest_metric_wins_and_the_next_takes_over() {
+    let mut view = view();
+    let better = route("172.16.0.0/12", 16, 7, via("10.0.2.254", 2));
+    view.on_event(&KernelEvent::Route(better.clone()));
+    assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.2.254", 2, 7));
+    view.on_event(&KernelEvent::RouteGone(better));
+    assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.3.254", 3, 50));
+}
+
+#[test]
+fn a_link_without_carrier_resolves_nothing_until_it_is_back() {
+    let mut view = view();
+    view.on_event(&KernelEvent::Link(link(3, true, false)));
+    assert_eq!(ask(&view, "10.0.3.9"), Err(Unresolved::LinkDown));
+    assert_eq!(ask(&view, "172.16.0.1"), Err(Unresolved::LinkDown));
+    view.on_event(&KernelEvent::Link(link(3, true, true)));
+    assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.3.254", 3, 50));
+}
+
+#[test]
+fn a_link_that_goes_down_takes_its_static_routes_along_for_good() {
+    let mut view = view();
+    view.on_event(&KernelEvent::Link(link(3, false, false)));
+    assert_eq!(ask(&view, "10.0.3.9"), Err(Unresolved::LinkDown));
+    view.on_event(&KernelEvent::Link(link(3, true, true)));
+    assert_eq!(ask(&view, "10.0.3.9"), resolved("10.0.3.9", 3, 0));
+    assert_eq!(ask(&view, "172.16.0.1"), Err(Unresolved::NoRoute));
+}
+
+#[test]
+fn a_dead_leg_is_left_out() {
+    let mut view = view();
+    let legs: NexthopSet = [
+        Gateway::via("10.0.2.254".parse().unwrap(), 2),
+        Gateway::via("10.0.3.254".parse().unwrap(), 3),
+    ]
+    .into_iter()
+    .collect();
+    view.on_event(&KernelEvent::Route(route(
+        "192.0.2.0/24",
+        4,
+        0,
+        RouteAction::Forward(legs),
+    )));
+    assert_eq!(ask(&view, "192.0.2.1").unwrap().gateways.len(), 2);
+    view.on_event(&KernelEvent::Link(link(3, false, false)));
+    assert_eq!(ask(&view, "192.0.2.1"), resolved("10.0.2.254", 2, 0));
+}
+
+#[test]
+fn a_link_local_next_hop_is_used_on_the_link_of_the_session() {
+    let view = view();
+    let peer: Ipv6Addr = "fe80::9".parse().unwrap();
+    let global = "fd00:2::9".parse().unwrap();
+    let both = NextHop::V6LinkLocal {
+        global,
+        link_local: peer,
+    };
+    assert_eq!(view.resolve(both, Some(2)), resolved("fe80::9", 2, 0));
+    assert_eq!(view.resolve(both, None), resolved("fd00:2::9", 2, 0));
+    assert_eq!(
+        view.resolve(NextHop::V6(peer), Some(2)),
+        resolved("fe80::9", 2, 0)
+    );
+    assert_eq!(
+        view.resolve(NextHop::V6(peer), Some(9)),
+        Err(Unresolved::LinkDown)
+    );
+    let own = NextHop::V6("fe80::2".parse().unwrap());
+    assert_eq!(view.resolve(own, Some(2)), Err(Unresolved::OwnAddress));
+    assert!(view.resolve(own, Some(3)).is_ok());
+}
+
+#[test]
+fn the_generation_moves_only_with_a_change() {
+    let mut view = view();
+    let before = view.generation();
+    view.on_event(&KernelEvent::Link(link(3, true, true)));
+    view.on_event(&KernelEvent::Address(address(3, "10.0.3.1", 24)));
+    view.on_event(&KernelEvent::Route(route(
+        "172.20.0.0/16",
+        4,
+        5,
+        RouteAction::Blackhole,
+    )));
+    view.on_event(&KernelEvent::RouteGone(route(
+        "198.51.100.0/24",
+        4,
+        5,
+        RouteAction::Blackhole,
+    )));
+    assert_eq!(view.generation(), before);
+    view.on_event(&KernelEvent::AddressGone(address(3, "10.0.3.1", 24)));
+    assert_eq!(view.generation(), before + 1);
+}

@@ -1,0 +1,185 @@
+//! The decision process on table entries: what changes for one prefix, and whom that concerns.
+//!
+//! Whoever changes the paths of a prefix takes a [`Standing`] first and calls [`redecide`] after:
+//! the difference between the two says which peers have to look again and whether the FIB has to.
+
+use redstart_bgp::types::PrefixKey;
+use smallvec::SmallVec;
+
+use crate::{
+    attrs::AttrStore,
+    decision::{self, Candidate},
+    ids::{AttrId, PeerIndex, PrefixId},
+    paths::Path,
+    peers::{Peers, SessionKind},
+    policy::family_index,
+    rib::RibConfig,
+    table::{Entry, Table},
+    tracking::NextHopId,
+};
+
+/// What both families share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: RibConfig,
+    pub(crate) attrs: AttrStore,
+    pub(crate) peers: Peers,
+    /// Seconds of the daemon's clock.
+    pub(crate) now: u32,
+}
+
+/// The outcome of a decision, as others depend on it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    best: Option<(PeerIndex, AttrId, u32)>,
+    pub(crate) forwarding: SmallVec<[NextHopId; 4]>,
+}
+
+impl Standing {
+    pub(crate) fn of<P>(entry: &Entry<P>, attrs: &AttrStore) -> Self {
+        let paths = entry.paths.as_slice();
+        let best = entry.paths.best();
+        Self {
+            best: best.map(|path| (path.peer, path.attr, path.path_id)),
+            forwarding: paths
+                .iter()
+                .take_while(|path| path.is_multipath())
+                .filter_map(|path| attrs.hot(path.attr).next_hop)
+                .collect(),
+        }
+    }
+
+    fn best_peer(&self) -> Option<PeerIndex> {
+        self.best.map(|(peer, ..)| peer)
+    }
+
+    fn is_local(&self) -> bool {
+        self.best_peer().is_some_and(PeerIndex::is_local)
+    }
+}
+
+/// The path as a candidate, or `None` if it is not usable: refused, or its next hop can't be reached.
+/// RFC 4271 section 9.1.2: "If the NEXT_HOP attribute of a BGP route depicts an address that is not
+/// resolvable ... the BGP route MUST be excluded from the Phase 2 decision function."
+pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
+    if path.refused.is_some() {
+        return None;
+    }
+    let hot = shared.attrs.hot(path.attr);
+    let mut candidate = Candidate {
+        local: path.peer.is_local(),
+        local_pref: hot.local_pref,
+        path_len: hot.path_len,
+        origin: hot.origin,
+        neighbor_as: hot.neighbor_as,
+        med: hot.med,
+        ebgp: false,
+        igp_metric: 0,
+        router_id: 0,
+        cluster_len: hot.cluster_len,
+        peer_addr: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        peer: 0,
+        path_id: path.path_id,
+    };
+    if candidate.local {
+        return Some(candidate);
+    }
+    let resolved = shared.attrs.next_hops.state(hot.next_hop?).as_ref().ok()?;
+    let peer = shared.peers.get(path.peer)?;
+    candidate.igp_metric = resolved.metric;
+    candidate.ebgp = peer.info.kind == SessionKind::Ebgp;
+    candidate.router_id = match hot.originator_id {
+        0 => peer.info.router_id.0.to_bits(),
+        originator => originator,
+    };
+    candidate.peer_addr = peer.info.remote_addr;
+    candidate.peer = peer.id.0;
+    Some(candidate)
+}
+
+/// Puts the paths in order and marks the best and those that share the traffic with it.
+fn elect(paths: &mut [Path], shared: &Shared) {
+    if let [only] = paths {
+        let usable = candidate(only, shared).is_some();
+        only.place(usable, usable);
+        return;
+    }
+    let mut usable: SmallVec<[Path; 4]> = SmallVec::new();
+    let mut candidates: SmallVec<[Candidate; 4]> = SmallVec::new();
+    let mut rest: SmallVec<[Path; 4]> = SmallVec::new();
+    for path in &*paths {
+        match candidate(path, shared) {
+            Some(c) => {
+                candidates.push(c);
+                usable.push(*path);
+            }
+            None => rest.push(*path),
+        }
+    }
+    let ranking = decision::rank(&candidates);
+    let sharing = decision::multipath(&candidates, &ranking, shared.config.max_paths.into());
+    let ordered = ranking.iter().enumerate().map(|(place, ranked)| {
+        let mut path = usable[ranked.index];
+        path.place(place == 0, place < sharing);
+        path
+    });
+    let unusable = rest.iter().map(|path| {
+        let mut path = *path;
+        path.place(false, false);
+        path
+    });
+    for (slot, path) in paths.iter_mut().zip(ordered.chain(unusable)) {
+        *slot = path;
+    }
+}
+
+/// Decides `id` again after a change, and tells those whom the difference to `before` concerns.
+pub(crate) fn redecide<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    before: &Standing,
+) {
+    let entry = table.entry_mut(id);
+    elect(entry.paths.as_mut_slice(), shared);
+    let after = Standing::of(entry, &shared.attrs);
+    if before.best != after.best {
+        let local = before.is_local() || after.is_local();
+        if local || entry.announced > 0 || shared.peers.any_transit() {
+            let family = family_index(P::FAMILY);
+            shared.peers.mark(P::FAMILY, id, |peer| {
+                local || peer.info.export.transit || peer.out[family].sent(id).is_some()
+            });
+        }
+        count_best::<P>(shared, before.best_peer(), after.best_peer());
+    }
+    if before.forwarding != after.forwarding || before.is_local() != after.is_local() {
+        table.fib_dirty.insert(id);
+    }
+    table.free_if_unused(id);
+}
+
+fn count_best<P: PrefixKey>(
+    shared: &mut Shared,
+    before: Option<PeerIndex>,
+    after: Option<PeerIndex>,
+) {
+    if let Some(counts) = before.and_then(|peer| shared.peers.counts_mut(peer, P::FAMILY)) {
+        counts.best -= 1;
+    }
+    if let Some(counts) = after.and_then(|peer| shared.peers.counts_mut(peer, P::FAMILY)) {
+        counts.best += 1;
+    }
+}
+
+/// Decides every prefix of the table again, where something changed that all depend on.
+pub(crate) fn redecide_all<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared) {
+    for id in table.ids() {
+        if table.entry(id).paths.is_empty() {
+            continue;
+        }
+        let before = Standing::of(table.entry(id), &shared.attrs);
+        redecide(table, shared, id, &before);
+        table.fib_dirty.insert(id);
+    }
+}

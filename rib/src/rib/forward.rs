@@ -1,0 +1,199 @@
+//! Next hops in, kernel routes out.
+
+use redstart_bgp::types::{Prefix, PrefixKey};
+use smallvec::SmallVec;
+
+use super::{
+    Rib,
+    decide::{Shared, Standing, redecide},
+    view::TrackedNextHop,
+};
+use crate::{
+    export::Originations,
+    fib::{Route, RouteKind},
+    ids::PrefixId,
+    nexthop::{Gateway, NexthopSet, Resolve},
+    table::{Entry, Table},
+    tracking::{Changed, NextHopId},
+};
+
+/// What the kernel shall hold for an entry.
+///
+/// Only what was learned is forwarded. A route of our own is reachable by what the kernel has
+/// already (the pod network), so at most the rest of it is dropped.
+fn route<P: PrefixKey>(
+    entry: &Entry<P>,
+    shared: &Shared,
+    originations: &Originations,
+) -> Option<Route> {
+    let best = entry.paths.best()?;
+    let kind = if best.peer.is_local() {
+        let own = originations.get(&entry.prefix.into())?;
+        own.blackhole.then_some(RouteKind::Blackhole)?
+    } else {
+        let set = gateways(entry, shared);
+        (!set.is_empty()).then_some(RouteKind::Unicast(set))?
+    };
+    Some(Route {
+        kind,
+        prefsrc: None,
+    })
+}
+
+/// The gateways of all paths that share the traffic, the best path's first, at most `max_paths`.
+fn gateways<P: PrefixKey>(entry: &Entry<P>, shared: &Shared) -> NexthopSet {
+    let max = usize::from(shared.config.max_paths.max(1));
+    let mut found: SmallVec<[Gateway; 2]> = SmallVec::new();
+    let states = entry
+        .paths
+        .as_slice()
+        .iter()
+        .take_while(|path| path.is_multipath())
+        .filter_map(|path| shared.attrs.hot(path.attr).next_hop)
+        .filter_map(|next_hop| shared.attrs.next_hops.state(next_hop).as_ref().ok());
+    for gateway in states.flat_map(|resolved| &resolved.gateways) {
+        let known = found
+            .iter()
+            .any(|other| other.via == gateway.via && other.ifindex == gateway.ifindex);
+        if known || found.len() < max {
+            found.push(*gateway);
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Whether any path of the entry goes by one of `changed`, which is in order.
+fn concerned<P: PrefixKey>(entry: &Entry<P>, shared: &Shared, changed: &[NextHopId]) -> bool {
+    entry.paths.as_slice().iter().any(|path| {
+        let next_hop = shared.attrs.hot(path.attr).next_hop;
+        next_hop.is_some_and(|next_hop| changed.binary_search(&next_hop).is_ok())
+    })
+}
+
+/// Decides again what depends on next hops that changed.
+///
+/// Where they were all new, that can only be what waits for them. Otherwise the table is walked:
+/// next hops change with links, which is rare, and a walk is linear in memory.
+fn follow_next_hops<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, changed: &Changed) {
+    let waiting = table.take_waiting();
+    if changed.known_before {
+        for id in table.ids() {
+            follow(table, shared, changed, id);
+        }
+    } else {
+        for id in &waiting {
+            follow(table, shared, changed, *id);
+        }
+    }
+    for id in waiting {
+        let paths = table.entry(id).paths.as_slice().iter();
+        let mut next_hops = paths.filter_map(|path| shared.attrs.hot(path.attr).next_hop);
+        if next_hops.any(|next_hop| shared.attrs.next_hops.is_pending(next_hop)) {
+            table.wait(id);
+        }
+    }
+}
+
+fn follow<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    changed: &Changed,
+    id: PrefixId,
+) {
+    let entry = table.entry(id);
+    if !concerned(entry, shared, &changed.ids) {
+        return;
+    }
+    let before = Standing::of(entry, &shared.attrs);
+    redecide(table, shared, id, &before);
+    // The same next hops may have other gateways now.
+    let moved = |next_hop: &NextHopId| changed.ids.binary_search(next_hop).is_ok();
+    if before.forwarding.iter().any(moved) {
+        table.fib_dirty.insert(id);
+    }
+}
+
+fn take_changes<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &Shared,
+    originations: &Originations,
+    max: usize,
+    changes: &mut Vec<(Prefix, Option<Route>)>,
+) {
+    while changes.len() < max {
+        let Some(id) = table.fib_dirty.pop() else {
+            return;
+        };
+        take_change(table, shared, originations, id, changes);
+    }
+}
+
+fn take_change<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &Shared,
+    originations: &Originations,
+    id: PrefixId,
+    changes: &mut Vec<(Prefix, Option<Route>)>,
+) {
+    let entry = table.entry_mut(id);
+    let route = route(entry, shared, originations);
+    if route.is_none() && !entry.in_fib {
+        return;
+    }
+    entry.in_fib = route.is_some();
+    changes.push((entry.prefix.into(), route));
+    table.free_if_unused(id);
+}
+
+impl Rib {
+    /// The next hops that received routes name, and what is known of each.
+    pub fn next_hops(&self) -> impl Iterator<Item = TrackedNextHop<'_>> + '_ {
+        let all = self.shared.attrs.next_hops.iter();
+        all.map(|(next_hop, interface, state)| TrackedNextHop {
+            next_hop,
+            interface,
+            state,
+        })
+    }
+
+    /// Whether there are next hops that nobody has looked for yet: routes by them wait for
+    /// [`resolve_pending`](Self::resolve_pending).
+    #[must_use]
+    pub const fn has_pending_next_hops(&self) -> bool {
+        self.shared.attrs.next_hops.pending() > 0
+    }
+
+    /// Looks up the next hops that are new. Call it after announcements.
+    pub fn resolve_pending(&mut self, resolver: &dyn Resolve) {
+        if self.has_pending_next_hops() {
+            self.resolve_some(resolver, true);
+        }
+    }
+
+    /// Looks up every next hop again. Call it when the kernel's links, addresses or routes changed.
+    pub fn resolve(&mut self, resolver: &dyn Resolve) {
+        self.resolve_some(resolver, false);
+    }
+
+    fn resolve_some(&mut self, resolver: &dyn Resolve, only_pending: bool) {
+        let changed = self.shared.attrs.next_hops.resolve(resolver, only_pending);
+        follow_next_hops(&mut self.v4, &mut self.shared, &changed);
+        follow_next_hops(&mut self.v6, &mut self.shared, &changed);
+    }
+
+    /// Whether [`take_fib_changes`](Self::take_fib_changes) has something to look at.
+    #[must_use]
+    pub const fn has_fib_changes(&self) -> bool {
+        !self.v4.fib_dirty.is_empty() || !self.v6.fib_dirty.is_empty()
+    }
+
+    /// What changed for the kernel since the last call, at most `max` prefixes: the latest state of
+    /// each, `None` where no route is wanted any more. A change may repeat what was said before.
+    pub fn take_fib_changes(&mut self, max: usize) -> Vec<(Prefix, Option<Route>)> {
+        let mut changes = Vec::new();
+        let (shared, own) = (&self.shared, &self.originations);
+        take_changes(&mut self.v4, shared, own, max, &mut changes);
+        take_changes(&mut self.v6, shared, own, max, &mut changes);
+        changes
+    }
+}

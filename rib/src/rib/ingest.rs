@@ -1,0 +1,277 @@
+//! The Adj-RIB-In side: routes come, change and go, one family at a time.
+
+use std::sync::Arc;
+
+use redstart_bgp::types::{Family, Nlri, PathAttributes, PrefixKey};
+use smallvec::SmallVec;
+
+use super::decide::{Shared, Standing, redecide};
+use crate::{
+    ids::{AttrId, PeerIndex, PrefixId},
+    import::{self, Refusal, RefusalCounts},
+    paths::Path,
+    peers::{Peer, SessionKind},
+    table::Table,
+};
+
+/// What became of the routes of one UPDATE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnnounceOutcome {
+    /// Routes that passed the checks.
+    pub accepted: usize,
+    /// Routes that did not, by reason.
+    pub refused: RefusalCounts,
+}
+
+/// Removes what an external peer has no business to say. RFC 4271 section 5.1.5: LOCAL_PREF received
+/// from an external peer "MUST be ignored by the receiving speaker"; RFC 7606 sections 7.9 and 7.10
+/// say the same of ORIGINATOR_ID and CLUSTER_LIST.
+fn without_internal(peer: &Peer, attrs: &Arc<PathAttributes>) -> Arc<PathAttributes> {
+    let clean = attrs.local_pref.is_none()
+        && attrs.originator_id.is_none()
+        && attrs.cluster_list.is_empty();
+    if peer.info.kind == SessionKind::Ibgp || clean {
+        return Arc::clone(attrs);
+    }
+    let mut attrs = PathAttributes::clone(attrs);
+    attrs.local_pref = None;
+    attrs.originator_id = None;
+    attrs.cluster_list = Box::default();
+    Arc::new(attrs)
+}
+
+/// Takes routes from a peer that is up.
+pub(crate) fn announce<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    from: PeerIndex,
+    attrs: &Arc<PathAttributes>,
+    list: &[Nlri<P>],
+) -> AnnounceOutcome {
+    let mut outcome = AnnounceOutcome::default();
+    let Some(peer) = shared.peers.get(from) else {
+        return outcome;
+    };
+    if !peer.info.families.contains(P::FAMILY) {
+        list.iter()
+            .for_each(|_| outcome.refused.add(Refusal::Family));
+        return outcome;
+    }
+    let attrs = without_internal(peer, attrs);
+    let refused = import::refuses_attributes(&peer.info, &attrs);
+    // One reference of our own for the loop; each path takes another.
+    let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
+    for nlri in list {
+        let refused = refused.or_else(|| refuses_prefix(shared, from, nlri.prefix));
+        match refused {
+            Some(reason) => outcome.refused.add(reason),
+            None => outcome.accepted += 1,
+        }
+        let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
+        path.refused = refused;
+        upsert(table, shared, nlri.prefix, path);
+    }
+    shared.attrs.release(attr);
+    outcome
+}
+
+fn refuses_prefix<P: PrefixKey>(shared: &Shared, from: PeerIndex, prefix: P) -> Option<Refusal> {
+    let prefix = prefix.into();
+    if import::is_martian(prefix) {
+        return Some(Refusal::Martian);
+    }
+    shared.peers.get(from)?.import.refuses(prefix)
+}
+
+/// Puts a path in, in place of the peer's earlier one. Takes a reference to its attributes.
+pub(crate) fn upsert<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    prefix: P,
+    path: Path,
+) {
+    let id = table.find_or_insert(prefix);
+    let entry = table.entry_mut(id);
+    let before = Standing::of(entry, &shared.attrs);
+    let mut replaced = None;
+    match entry.paths.find_mut(path.peer, path.path_id) {
+        Some(old) => {
+            count_remove(shared, P::FAMILY, old);
+            count_add(shared, P::FAMILY, &path);
+            if old.attr == path.attr && old.refused == path.refused {
+                // The same again: it is confirmed, and nothing else.
+                old.set_stale(false);
+                return;
+            }
+            replaced = Some(old.attr);
+            *old = path;
+        }
+        None => {
+            count_add(shared, P::FAMILY, &path);
+            entry.paths.push(path);
+        }
+    }
+    shared.attrs.retain(path.attr);
+    wait_if_pending(table, shared, id, path.attr);
+    redecide(table, shared, id, &before);
+    // Only now: while both are held, they cannot be mistaken for each other.
+    if let Some(attr) = replaced {
+        shared.attrs.release(attr);
+    }
+}
+
+fn wait_if_pending<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &Shared,
+    id: PrefixId,
+    attr: AttrId,
+) {
+    let next_hop = shared.attrs.hot(attr).next_hop;
+    if next_hop.is_some_and(|next_hop| shared.attrs.next_hops.is_pending(next_hop)) {
+        table.wait(id);
+    }
+}
+
+fn count_add(shared: &mut Shared, family: Family, path: &Path) {
+    if let Some(counts) = shared.peers.counts_mut(path.peer, family) {
+        counts.received += 1;
+        counts.stale += usize::from(path.is_stale());
+        if let Some(reason) = path.refused {
+            counts.refused.add(reason);
+        }
+    }
+}
+
+fn count_remove(shared: &mut Shared, family: Family, path: &Path) {
+    if let Some(counts) = shared.peers.counts_mut(path.peer, family) {
+        counts.received -= 1;
+        counts.stale -= usize::from(path.is_stale());
+        if let Some(reason) = path.refused {
+            counts.refused.sub(reason);
+        }
+    }
+}
+
+/// Takes a path out.
+pub(crate) fn remove<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    peer: PeerIndex,
+    path_id: u32,
+) {
+    let entry = table.entry_mut(id);
+    let before = Standing::of(entry, &shared.attrs);
+    if let Some(path) = entry.paths.remove(peer, path_id) {
+        count_remove(shared, P::FAMILY, &path);
+        redecide(table, shared, id, &before);
+        shared.attrs.release(path.attr);
+    }
+}
+
+/// Routes that a peer takes back.
+pub(crate) fn withdraw<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    from: PeerIndex,
+    list: &[Nlri<P>],
+) {
+    for nlri in list {
+        if let Some(id) = table.find(nlri.prefix) {
+            remove(table, shared, id, from, nlri.path_id.0);
+        }
+    }
+}
+
+/// The path identifiers of one peer's paths in an entry.
+fn path_ids<P: PrefixKey>(
+    table: &Table<P>,
+    id: PrefixId,
+    peer: PeerIndex,
+    pick: impl Fn(&Path) -> bool,
+) -> SmallVec<[u32; 4]> {
+    let paths = table.entry(id).paths.as_slice().iter();
+    paths
+        .filter(|path| path.peer == peer && pick(path))
+        .map(|path| path.path_id)
+        .collect()
+}
+
+/// Whether a peer has any route in the table; saves walking through it.
+fn has_routes<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
+    let family = crate::policy::family_index(P::FAMILY);
+    let counts = shared.peers.get(peer).map(|p| p.counts[family]);
+    counts.is_some_and(|c| c.received > 0)
+}
+
+/// Removes a peer's paths, all or just the stale ones.
+pub(crate) fn flush<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    peer: PeerIndex,
+    stale_only: bool,
+) {
+    for id in table.ids() {
+        if !has_routes::<P>(shared, peer) {
+            return;
+        }
+        for path_id in path_ids(table, id, peer, |path| !stale_only || path.is_stale()) {
+            remove(table, shared, id, peer, path_id);
+        }
+    }
+}
+
+/// The peer restarts: its routes stay and are stale. RFC 4724 section 4.2: "To deal with possible
+/// consecutive restarts, a route (from the peer) previously marked as stale MUST be deleted."
+pub(crate) fn retain_stale<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    peer: PeerIndex,
+) {
+    flush(table, shared, peer, true);
+    if !has_routes::<P>(shared, peer) {
+        return;
+    }
+    let mut marked = 0;
+    for id in table.ids() {
+        for path in table.entry_mut(id).paths.as_mut_slice() {
+            if path.peer == peer {
+                path.set_stale(true);
+                marked += 1;
+            }
+        }
+    }
+    if let Some(counts) = shared.peers.counts_mut(peer, P::FAMILY) {
+        counts.stale += marked;
+    }
+}
+
+/// Judges a peer's routes again, after its import policy changed.
+pub(crate) fn rejudge<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, from: PeerIndex) {
+    if !has_routes::<P>(shared, from) {
+        return;
+    }
+    for id in table.ids() {
+        for path_id in path_ids(table, id, from, |_| true) {
+            let entry = table.entry_mut(id);
+            let before = Standing::of(entry, &shared.attrs);
+            let prefix = entry.prefix;
+            let Some(path) = entry.paths.find_mut(from, path_id) else {
+                continue;
+            };
+            let refused = shared
+                .peers
+                .get(from)
+                .and_then(|peer| {
+                    import::refuses_attributes(&peer.info, shared.attrs.get(path.attr))
+                })
+                .or_else(|| refuses_prefix(shared, from, prefix));
+            if refused != path.refused {
+                count_remove(shared, P::FAMILY, path);
+                path.refused = refused;
+                count_add(shared, P::FAMILY, path);
+                redecide(table, shared, id, &before);
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The routing information base: one owner, no lock, no I/O.
+//!
+//! ```text
+//!  announce / withdraw ─► import checks ─► paths of the prefix ─► decision ─┬─► peers' dirty sets ─► pull
+//!  set_originations ─────────────────────────────▲                          └─► FIB's dirty set ───► take_fib_changes
+//!  resolve (next hops) ──────────────────────────┘
+//! ```
+//!
+//! Changes go in as they come; every consumer pulls the current state when it is ready for it (state,
+//! not queues). The Adj-RIB-In of all peers and the Loc-RIB are one table per family, generic over
+//! the prefix type; this type is the edge where the family of a call is looked at once.
+//!
+//! | file | job |
+//! |---|---|
+//! | `decide` | the decision process applied to an entry, and whom its outcome concerns |
+//! | `ingest` | Adj-RIB-In |
+//! | `pull` | Adj-RIB-Out |
+//! | `forward` | next hops in, kernel routes out |
+//! | `view` | what the CLI shows |
+
+pub(crate) mod decide;
+mod forward;
+pub(crate) mod ingest;
+mod pull;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use redstart_bgp::{
+    session::PeerId,
+    time::Instant,
+    types::{
+        Family, FamilySet, Ipv4Prefix, Ipv6Prefix, NlriSet, PathAttributes, Prefix, PrefixKey,
+    },
+};
+
+use crate::{
+    attrs::{AttrStore, Scope},
+    export::Originations,
+    ids::PeerIndex,
+    import::RefusalCounts,
+    origination::Origination,
+    paths::Path,
+    peers::{PeerDown, PeerInfo, Peers, TooManyPeers},
+    policy::{ExportPolicy, ImportPolicy},
+    table::Table,
+};
+use decide::Shared;
+
+pub use ingest::AnnounceOutcome;
+pub use view::{NotBest, PathSource, PathView, RouteView, SourceKind, TrackedNextHop};
+
+/// What the RIB is configured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RibConfig {
+    /// How many paths may share the traffic to a prefix, and most gateways of a kernel route;
+    /// 1 (or 0) turns multipath off.
+    pub max_paths: u8,
+}
+
+impl Default for RibConfig {
+    fn default() -> Self {
+        Self { max_paths: 16 }
+    }
+}
+
+/// The routing information base of this speaker.
+#[derive(Debug)]
+pub struct Rib {
+    shared: Shared,
+    v4: Table<Ipv4Prefix>,
+    v6: Table<Ipv6Prefix>,
+    originations: Originations,
+    end_of_rib_released: bool,
+}
+
+/// Does the same to the table of either family.
+macro_rules! both_tables {
+    ($rib:ident, $family:ident, $table:ident => $body:expr) => {
+        match $family {
+            Family::Ipv4Unicast => {
+                let $table = &mut $rib.v4;
+                $body
+            }
+            Family::Ipv6Unicast => {
+                let $table = &mut $rib.v6;
+                $body
+            }
+        }
+    };
+}
+
+impl Rib {
+    /// An empty one. `seed` keys the hash tables: prefixes are chosen by others, so it must not be
+    /// guessable in production; tests fix it.
+    #[must_use]
+    pub fn new(config: RibConfig, seed: u64) -> Self {
+        Self {
+            shared: Shared {
+                config,
+                attrs: AttrStore::new(seed),
+                peers: Peers::new(seed),
+                now: 0,
+            },
+            v4: Table::new(seed),
+            v6: Table::new(seed),
+            originations: BTreeMap::new(),
+            end_of_rib_released: false,
+        }
+    }
+
+    /// Moves the clock that stamps changed paths, which is all that the RIB uses it for.
+    pub fn set_time(&mut self, now: Instant) {
+        let seconds = now.saturating_since(Instant::ZERO).as_secs();
+        self.shared.now = u32::try_from(seconds).unwrap_or(u32::MAX);
+    }
+
+    /// Applies a changed configuration.
+    pub fn set_config(&mut self, config: RibConfig) {
+        if self.shared.config != config {
+            self.shared.config = config;
+            decide::redecide_all(&mut self.v4, &mut self.shared);
+            decide::redecide_all(&mut self.v6, &mut self.shared);
+        }
+    }
+
+    /// The slot of a peer whose session is up.
+    fn up(&self, peer: PeerId) -> Option<PeerIndex> {
+        let index = self.shared.peers.find(peer)?;
+        let up = self.shared.peers.get(index).is_some_and(|peer| peer.up);
+        up.then_some(index)
+    }
+
+    /// A session is established. Routes kept over the peer's restart stay stale until they are
+    /// confirmed, swept, or turn out to be another neighbour's.
+    ///
+    /// # Errors
+    /// [`TooManyPeers`]; the session must end, nothing was changed.
+    pub fn peer_up(&mut self, peer: PeerId, info: PeerInfo) -> Result<(), TooManyPeers> {
+        if self.shared.peers.is_another(peer, &info) {
+            self.peer_down(peer, PeerDown::Flush);
+        }
+        let (families, transit) = (info.families, info.export.transit);
+        let index = self.shared.peers.insert(peer, info)?;
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if families.contains(family) {
+                    // Its policy may be another than the one the kept routes were judged by.
+                    ingest::rejudge(table, &mut self.shared, index);
+                } else {
+                    ingest::flush(table, &mut self.shared, index, false);
+                }
+                if transit {
+                    pull::mark_all(table, &mut self.shared, index);
+                }
+            });
+        }
+        for prefix in self.originations.keys() {
+            match *prefix {
+                Prefix::V4(prefix) => mark_own(&self.v4, &mut self.shared, index, prefix),
+                Prefix::V6(prefix) => mark_own(&self.v6, &mut self.shared, index, prefix),
+            }
+        }
+        self.shared.peers.set_ready(index);
+        Ok(())
+    }
+
+    /// A session is over, or a peer without one is no longer configured.
+    pub fn peer_down(&mut self, peer: PeerId, how: PeerDown) {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return;
+        };
+        let was_up = self.shared.peers.get(index).is_some_and(|peer| peer.up);
+        let retained = match how {
+            PeerDown::Flush => FamilySet::EMPTY,
+            PeerDown::RetainStale(families) => families,
+        };
+        self.shared.peers.set_down(index);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                pull::forget_told(table, &mut self.shared, index);
+                if !retained.contains(family) {
+                    ingest::flush(table, &mut self.shared, index, false);
+                } else if was_up {
+                    ingest::retain_stale(table, &mut self.shared, index);
+                }
+            });
+        }
+        self.shared.peers.remove_if_gone(index);
+    }
+
+    /// Removes a peer's stale routes, of one family or all: it sent the End-of-RIB, or its time is
+    /// up.
+    pub fn sweep_stale(&mut self, peer: PeerId, family: Option<Family>) {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return;
+        };
+        for swept in Family::ALL {
+            if family.is_none_or(|family| family == swept) {
+                both_tables!(self, swept, table => {
+                    ingest::flush(table, &mut self.shared, index, true);
+                });
+            }
+        }
+        self.shared.peers.remove_if_gone(index);
+    }
+
+    /// The peer has sent its initial table: RFC 4724 section 4.2, "the Receiving Speaker ... MUST
+    /// immediately remove any routes from the peer that are still marked as stale for that address
+    /// family."
+    pub fn end_of_rib(&mut self, peer: PeerId, family: Family) {
+        self.sweep_stale(peer, Some(family));
+    }
+
+    /// Applies changed policies. Refused routes are still known, so nothing has to be asked of the
+    /// peer, and nothing is reset.
+    pub fn update_policies(&mut self, peer: PeerId, import: ImportPolicy, export: ExportPolicy) {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return;
+        };
+        let before = self
+            .shared
+            .peers
+            .get(index)
+            .map(|peer| (peer.info.import.clone(), peer.info.export));
+        let (import_changed, export_changed) =
+            before.map_or((false, false), |(was, had)| (was != import, had != export));
+        self.shared.peers.set_policies(index, import, export);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if import_changed {
+                    ingest::rejudge(table, &mut self.shared, index);
+                }
+                if export_changed {
+                    pull::mark_all(table, &mut self.shared, index);
+                }
+            });
+        }
+    }
+
+    /// Routes from a peer. From one whose session is not up they are ignored: they crossed its end.
+    pub fn announce(
+        &mut self,
+        peer: PeerId,
+        attrs: &Arc<PathAttributes>,
+        nlri: &NlriSet,
+    ) -> AnnounceOutcome {
+        let Some(from) = self.up(peer) else {
+            return AnnounceOutcome {
+                accepted: 0,
+                refused: RefusalCounts::default(),
+            };
+        };
+        let shared = &mut self.shared;
+        match nlri {
+            NlriSet::V4(list) => ingest::announce(&mut self.v4, shared, from, attrs, list),
+            NlriSet::V6(list) => ingest::announce(&mut self.v6, shared, from, attrs, list),
+        }
+    }
+
+    /// Routes that a peer takes back.
+    pub fn withdraw(&mut self, peer: PeerId, nlri: &NlriSet) {
+        let Some(from) = self.up(peer) else {
+            return;
+        };
+        match nlri {
+            NlriSet::V4(list) => ingest::withdraw(&mut self.v4, &mut self.shared, from, list),
+            NlriSet::V6(list) => ingest::withdraw(&mut self.v6, &mut self.shared, from, list),
+        }
+    }
+
+    /// The routes of this speaker, all of them: what is not in the map is withdrawn, what did not
+    /// change is left alone.
+    pub fn set_originations(&mut self, originations: BTreeMap<Prefix, Origination>) {
+        let before = core::mem::replace(&mut self.originations, originations);
+        let gone = before
+            .keys()
+            .filter(|prefix| !self.originations.contains_key(prefix));
+        for prefix in gone {
+            match *prefix {
+                Prefix::V4(prefix) => take_own(&mut self.v4, &mut self.shared, prefix),
+                Prefix::V6(prefix) => take_own(&mut self.v6, &mut self.shared, prefix),
+            }
+        }
+        for (prefix, origination) in &self.originations {
+            let was = before.get(prefix);
+            if was == Some(origination) {
+                continue;
+            }
+            let changed = was.is_some();
+            match *prefix {
+                Prefix::V4(prefix) => put_own(&mut self.v4, &mut self.shared, prefix, changed),
+                Prefix::V6(prefix) => put_own(&mut self.v6, &mut self.shared, prefix, changed),
+            }
+        }
+    }
+
+    /// How many attribute sets are stored: received, and told to peers.
+    #[must_use]
+    pub fn attribute_sets(&self) -> usize {
+        self.shared.attrs.len()
+    }
+}
+
+fn mark_own<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, peer: PeerIndex, prefix: P) {
+    if let Some(id) = table.find(prefix) {
+        shared.peers.mark_one(peer, P::FAMILY, id);
+    }
+}
+
+fn take_own<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P) {
+    if let Some(id) = table.find(prefix) {
+        ingest::remove(table, shared, id, PeerIndex::LOCAL, 0);
+    }
+}
+
+/// Adds a route of our own, or has everybody look at it again if it was there and `changed`.
+fn put_own<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P, changed: bool) {
+    if changed && let Some(id) = table.find(prefix) {
+        pull::mark_for_all(table, shared, prefix);
+        table.fib_dirty.insert(id);
+        return;
+    }
+    let attr = shared.attrs.intern(&Arc::default(), Scope::Own);
+    let path = Path::new(attr, PeerIndex::LOCAL, 0, shared.now);
+    ingest::upsert(table, shared, prefix, path);
+    shared.attrs.release(attr);
+}

@@ -1,0 +1,268 @@
+//! What the CLI shows: routes with every path, and why each is or is not best.
+//!
+//! Views are made on demand from the tables; nothing is kept for them. The reason why a path lost is
+//! found by running the decision again, so it can't drift from what was decided.
+
+use core::fmt;
+use std::{net::IpAddr, sync::Arc};
+
+use redstart_bgp::{
+    session::PeerId,
+    time::Instant,
+    types::{Family, NextHop, PathAttributes, PathId, Prefix, PrefixKey},
+};
+use smallvec::SmallVec;
+
+use super::{
+    Rib,
+    decide::{Shared, candidate},
+};
+use crate::{
+    decision::{self, Candidate, Step},
+    ids::PrefixId,
+    import::Refusal,
+    nexthop::Unresolved,
+    origination::OriginSource,
+    paths::Path,
+    peers::{Counts, PeerInfo, SessionKind},
+    policy::family_index,
+    table::Table,
+    tracking::NextHopState,
+};
+
+/// A next hop that received routes name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackedNextHop<'a> {
+    /// The next hop.
+    pub next_hop: NextHop,
+    /// The link where it counts, for a link-local one.
+    pub interface: Option<u32>,
+    /// What it resolves to.
+    pub state: &'a NextHopState,
+}
+
+/// How a path came to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// Learned from another AS.
+    Ebgp,
+    /// Learned within the AS.
+    Ibgp,
+    /// Originated here.
+    Local,
+}
+
+/// Where a path comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathSource {
+    /// A peer.
+    Peer(PeerId),
+    /// This speaker, on behalf of an object.
+    Local(OriginSource),
+}
+
+/// Why a path is not the best one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotBest {
+    /// It was refused when it came in.
+    Refused(Refusal),
+    /// Its next hop can't be reached.
+    Unresolved(Unresolved),
+    /// Another path was better.
+    Lost {
+        /// In this step.
+        step: Step,
+        /// The path of this source.
+        to: PathSource,
+    },
+}
+
+impl fmt::Display for NotBest {
+    /// A stable identifier: `refused-as-loop`, `next-hop-no-route`, `lost-local-pref`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "refused-{reason}"),
+            Self::Unresolved(reason) => write!(f, "next-hop-{reason}"),
+            Self::Lost { step, .. } => write!(f, "lost-{step}"),
+        }
+    }
+}
+
+/// One path to a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathView {
+    /// Where it comes from.
+    pub source: PathSource,
+    /// How it came.
+    pub kind: SourceKind,
+    /// Its attributes, as received.
+    pub attrs: Arc<PathAttributes>,
+    /// Which of the peer's paths it is.
+    pub path_id: PathId,
+    /// Whether it is the best one.
+    pub best: bool,
+    /// Whether it carries traffic: the best one, and those that share with it.
+    pub multipath: bool,
+    /// Why it is not the best one.
+    pub not_best: Option<NotBest>,
+    /// What its next hop resolves to; `None` for a route of our own.
+    pub next_hop: Option<NextHopState>,
+    /// Kept over a restart of the peer and not confirmed since.
+    pub stale: bool,
+    /// When it was last changed, to the second.
+    pub since: Instant,
+}
+
+/// One prefix with every path to it, usable ones first, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// The destination.
+    pub prefix: Prefix,
+    /// The paths, refused ones included.
+    pub paths: Vec<PathView>,
+}
+
+impl RouteView {
+    /// The best path.
+    #[must_use]
+    pub fn best(&self) -> Option<&PathView> {
+        self.paths.first().filter(|path| path.best)
+    }
+}
+
+impl Rib {
+    fn source(&self, prefix: Prefix, path: &Path) -> (PathSource, SourceKind) {
+        match self.shared.peers.get(path.peer) {
+            Some(peer) => {
+                let kind = match peer.info.kind {
+                    SessionKind::Ebgp => SourceKind::Ebgp,
+                    SessionKind::Ibgp => SourceKind::Ibgp,
+                };
+                (PathSource::Peer(peer.id), kind)
+            }
+            None => {
+                let source = self.originations.get(&prefix).map(|o| o.source.clone());
+                // A local path lives as long as its origination, so there always is one.
+                let source = source.unwrap_or(OriginSource {
+                    kind: String::new(),
+                    name: String::new(),
+                });
+                (PathSource::Local(source), SourceKind::Local)
+            }
+        }
+    }
+
+    fn view<P: PrefixKey>(&self, table: &Table<P>, id: PrefixId) -> RouteView {
+        let entry = table.entry(id);
+        let (prefix, paths) = (entry.prefix.into(), entry.paths.as_slice());
+        // Usable paths come first and in order, so places, candidates and paths share an index.
+        let candidates: SmallVec<[Candidate; 4]> = paths
+            .iter()
+            .map_while(|path| candidate(path, &self.shared))
+            .collect();
+        let ranking = decision::rank(&candidates);
+        let paths = paths.iter().enumerate().map(|(place, path)| {
+            let (source, kind) = self.source(prefix, path);
+            let lost = || {
+                let (step, to) = decision::lost(&candidates, &ranking, place)?;
+                let (to, _) = self.source(prefix, paths.get(to)?);
+                Some(NotBest::Lost { step, to })
+            };
+            let next_hop = next_hop_state(path, &self.shared).cloned();
+            let unresolved = match next_hop {
+                Some(Err(reason)) => Some(NotBest::Unresolved(reason)),
+                _ => None,
+            };
+            PathView {
+                source,
+                kind,
+                attrs: Arc::clone(self.shared.attrs.get(path.attr)),
+                path_id: PathId(path.path_id),
+                best: path.is_best(),
+                multipath: path.is_multipath(),
+                not_best: path
+                    .refused
+                    .map(NotBest::Refused)
+                    .or(unresolved)
+                    .or_else(lost),
+                next_hop,
+                stale: path.is_stale(),
+                since: Instant::from_nanos(u64::from(path.since) * 1_000_000_000),
+            }
+        });
+        RouteView {
+            prefix,
+            paths: paths.collect(),
+        }
+    }
+
+    /// Everything known about a prefix.
+    #[must_use]
+    pub fn lookup(&self, prefix: Prefix) -> Option<RouteView> {
+        let view = match prefix {
+            Prefix::V4(prefix) => self.view(&self.v4, self.v4.find(prefix)?),
+            Prefix::V6(prefix) => self.view(&self.v6, self.v6.find(prefix)?),
+        };
+        (!view.paths.is_empty()).then_some(view)
+    }
+
+    /// The route that packets to `addr` take: the longest prefix with a usable path.
+    #[must_use]
+    pub fn lookup_longest(&self, addr: IpAddr) -> Option<RouteView> {
+        Some(match addr {
+            IpAddr::V4(_) => self.view(&self.v4, self.v4.longest(addr)?),
+            IpAddr::V6(_) => self.view(&self.v6, self.v6.longest(addr)?),
+        })
+    }
+
+    /// Every prefix of a family that has a path, in order. Sorts the prefixes when called; the views
+    /// are made as they are taken.
+    pub fn routes(&self, family: Family) -> impl Iterator<Item = RouteView> + '_ {
+        let prefixes: Vec<Prefix> = match family {
+            Family::Ipv4Unicast => self.v4.sorted().into_iter().map(Prefix::V4).collect(),
+            Family::Ipv6Unicast => self.v6.sorted().into_iter().map(Prefix::V6).collect(),
+        };
+        prefixes
+            .into_iter()
+            .filter_map(|prefix| self.lookup(prefix))
+    }
+
+    /// How many prefixes of a family are known.
+    #[must_use]
+    pub fn prefixes(&self, family: Family) -> usize {
+        match family {
+            Family::Ipv4Unicast => self.v4.len(),
+            Family::Ipv6Unicast => self.v6.len(),
+        }
+    }
+
+    /// The counters of a peer that is up, or whose stale routes are kept.
+    #[must_use]
+    pub fn peer_counts(&self, peer: PeerId) -> Option<Counts> {
+        let [v4, v6] = Family::ALL.map(|family| self.family_counts(peer, family));
+        Some(v4? + v6?)
+    }
+
+    /// The same for one family.
+    #[must_use]
+    pub fn family_counts(&self, peer: PeerId, family: Family) -> Option<Counts> {
+        let peer = self.shared.peers.get(self.shared.peers.find(peer)?)?;
+        let family = family_index(family);
+        Some(Counts {
+            exported: peer.out[family].len(),
+            ..peer.counts[family]
+        })
+    }
+
+    /// What the RIB was told of a peer.
+    #[must_use]
+    pub fn peer_info(&self, peer: PeerId) -> Option<&PeerInfo> {
+        let index = self.shared.peers.find(peer)?;
+        self.shared.peers.get(index).map(|peer| &peer.info)
+    }
+}
+
+fn next_hop_state<'a>(path: &Path, shared: &'a Shared) -> Option<&'a NextHopState> {
+    let next_hop = shared.attrs.hot(path.attr).next_hop?;
+    Some(shared.attrs.next_hops.state(next_hop))
+}

@@ -1,0 +1,210 @@
+//! One family's table: a slab of entries and a hash index over it.
+//!
+//! An entry holds everything about one prefix: the paths, whether the kernel was told, and to how
+//! many peers it is announced. Its slot number ([`PrefixId`]) is what every other structure refers
+//! to. A slot is free again when nothing is left to remember: no path, no peer that must be told,
+//! no route in the kernel. A stale mark on a free slot is harmless, marks say "look again".
+//!
+//! The index is a hash map: exact look-up is what each received route needs. Longest match, for the
+//! CLI, tries each prefix length that occurs.
+
+use core::hash::BuildHasher;
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use redstart_bgp::types::{Prefix, PrefixKey};
+
+use crate::{
+    ids::{DirtySet, PrefixId},
+    paths::Paths,
+};
+
+/// Everything about one prefix.
+#[derive(Debug)]
+pub(crate) struct Entry<P> {
+    pub(crate) prefix: P,
+    pub(crate) paths: Paths,
+    /// How many peers hold a route to it from us.
+    pub(crate) announced: u16,
+    /// Whether the last word to the FIB was a route.
+    pub(crate) in_fib: bool,
+    /// Whether it is in the table's `waiting` list.
+    pub(crate) waiting: bool,
+}
+
+impl<P> Entry<P> {
+    const fn is_unused(&self) -> bool {
+        self.paths.is_empty() && self.announced == 0 && !self.in_fib
+    }
+}
+
+/// The routes of one family.
+#[derive(Debug)]
+pub(crate) struct Table<P> {
+    slots: Vec<Entry<P>>,
+    free: Vec<PrefixId>,
+    index: HashTable<PrefixId>,
+    hasher: FixedState,
+    /// How many entries there are of each prefix length.
+    lengths: Vec<u32>,
+    /// Prefixes whose forwarding may have changed since the FIB last asked.
+    pub(crate) fib_dirty: DirtySet,
+    /// Prefixes with a path whose next hop nobody has looked for yet.
+    pub(crate) waiting: Vec<PrefixId>,
+}
+
+impl<P: PrefixKey> Table<P> {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
+            fib_dirty: DirtySet::default(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// How many prefixes have an entry.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn entry(&self, id: PrefixId) -> &Entry<P> {
+        &self.slots[id.index()]
+    }
+
+    pub(crate) fn entry_mut(&mut self, id: PrefixId) -> &mut Entry<P> {
+        &mut self.slots[id.index()]
+    }
+
+    pub(crate) fn find(&self, prefix: P) -> Option<PrefixId> {
+        let same = |id: &PrefixId| self.slots[id.index()].prefix == prefix;
+        self.index.find(self.hasher.hash_one(prefix), same).copied()
+    }
+
+    /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
+    /// [`free_if_unused`](Self::free_if_unused).
+    pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
+        if let Some(id) = self.find(prefix) {
+            return id;
+        }
+        let entry = Entry {
+            prefix,
+            paths: Paths::Empty,
+            announced: 0,
+            in_fib: false,
+            waiting: false,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                // The `waiting` list may still name the slot; one mention is enough.
+                let waiting = self.slots[id.index()].waiting;
+                self.slots[id.index()] = Entry { waiting, ..entry };
+                id
+            }
+            None => {
+                self.slots.push(entry);
+                PrefixId::new(self.slots.len() - 1)
+            }
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index
+            .insert_unique(hasher.hash_one(prefix), id, |other| {
+                hasher.hash_one(slots[other.index()].prefix)
+            });
+        self.lengths[usize::from(prefix.len())] += 1;
+        id
+    }
+
+    /// Frees the slot if nothing is left to remember.
+    pub(crate) fn free_if_unused(&mut self, id: PrefixId) {
+        let entry = &self.slots[id.index()];
+        if !entry.is_unused() {
+            return;
+        }
+        let prefix = entry.prefix;
+        let found = self
+            .index
+            .find_entry(self.hasher.hash_one(prefix), |other| *other == id);
+        if let Ok(found) = found {
+            found.remove();
+            self.lengths[usize::from(prefix.len())] -= 1;
+            self.free.push(id);
+        }
+    }
+
+    /// Every slot number that may be in use; entries without paths are to be skipped.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = PrefixId> + use<P> {
+        (0..self.slots.len()).map(PrefixId::new)
+    }
+
+    /// Every prefix that has a path, in order.
+    pub(crate) fn sorted(&self) -> Vec<P> {
+        let mut prefixes: Vec<P> = self
+            .slots
+            .iter()
+            .filter(|entry| !entry.paths.is_empty())
+            .map(|entry| entry.prefix)
+            .collect();
+        prefixes.sort_unstable();
+        prefixes
+    }
+
+    /// The longest prefix with a usable path that contains `addr`.
+    pub(crate) fn longest(&self, addr: IpAddr) -> Option<PrefixId> {
+        (0..=P::FAMILY.max_len())
+            .rev()
+            .filter(|len| self.lengths[usize::from(*len)] > 0)
+            .filter_map(|len| P::from_prefix(Prefix::new(addr, len)?))
+            .filter_map(|prefix| self.find(prefix))
+            .find(|id| self.entry(*id).paths.best().is_some())
+    }
+
+    /// Notes that a path of `id` waits for its next hop to be looked up.
+    pub(crate) fn wait(&mut self, id: PrefixId) {
+        let entry = &mut self.slots[id.index()];
+        if !entry.waiting {
+            entry.waiting = true;
+            self.waiting.push(id);
+        }
+    }
+
+    /// Takes the list of those that wait.
+    pub(crate) fn take_waiting(&mut self) -> Vec<PrefixId> {
+        let waiting = core::mem::take(&mut self.waiting);
+        for id in &waiting {
+            self.slots[id.index()].waiting = false;
+        }
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Entry<Ipv4Prefix>>(), 32);
+        assert_eq!(size_of::<Entry<Ipv6Prefix>>(), 40);
+    }
+
+    #[test]
+    fn slots_are_used_again_and_the_index_follows() {
+        let mut table = Table::<Ipv4Prefix>::new(1);
+        let prefix = |i: u8| Ipv4Prefix::new([10, i, 0, 0].into(), 16).unwrap();
+        let ids: Vec<_> = (0..200).map(|i| table.find_or_insert(prefix(i))).collect();
+        for (i, id) in (0..200).zip(&ids) {
+            assert_eq!(table.find(prefix(i)), Some(*id));
+        }
+        table.free_if_unused(ids[7]);
+        assert_eq!(table.find(prefix(7)), None);
+        assert_eq!(table.find_or_insert(prefix(201)), ids[7]);
+        assert_eq!(table.len(), 200);
+    }
+}
