@@ -1,3 +1,6 @@
-//! wip
+//! Labs, scenarios and oracles for Redstart: real routers, real CNI plugins, a real kernel.
+//!
+//! Nothing in here is part of the product; everything in here runs the product as its users do.
 
 pub mod apiserver;
+pub mod lab;

@@ -1,0 +1,48 @@
+//! What must hold in a lab, as functions that fail with the reason.
+//!
+//! `lab run` and the tests of `proto-tests/tests/` call the same functions. None of them asks a
+//! speaker about itself where a kernel or a router can answer.
+
+pub mod purity;
+pub mod reachability;
+pub mod routes;
+pub mod sessions;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{Lab, report::Report};
+
+/// From the start of `up` to all routes in all kernels.
+pub const CONVERGENCE_GOAL: Duration = Duration::from_secs(5);
+
+/// Waits for all routes in all kernels and says how long it took since the start of `up`.
+pub fn converged(lab: &Lab) -> Result<Duration> {
+    sessions::established(lab, Duration::from_secs(20))?;
+    routes::wait_all(
+        lab,
+        &routes::expected(&lab.topology),
+        Duration::from_secs(10),
+    )?;
+    let took = lab.began.elapsed();
+    if took > CONVERGENCE_GOAL {
+        bail!("all routes are in all kernels after {took:?}, not within {CONVERGENCE_GOAL:?}");
+    }
+    Ok(took)
+}
+
+/// Everything that must hold in a fresh lab; changes nothing in it.
+pub fn steady(lab: &Lab, report: &mut Report) -> bool {
+    report.check("all sessions up, all routes in all kernels", || {
+        converged(lab).map(|took| format!("{:.2} s after the start", took.as_secs_f64()))
+    }) && report.check(
+        "ping, external host <-> pods and pods <-> pods, IPv4 and IPv6",
+        || reachability::ping(lab).map(|flows| format!("{flows} of {flows}")),
+    ) && report.check(
+        "TCP likewise, each end sees the other's real address",
+        || reachability::tcp(lab).map(|flows| format!("{flows} of {flows}")),
+    ) && report.check("no NAT rule, no tunnel", || {
+        purity::no_nat_no_tunnel(lab).map(|boxes| format!("none in {boxes} namespaces"))
+    })
+}
