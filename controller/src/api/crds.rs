@@ -27,7 +27,7 @@ pub fn crds_yaml() -> Result<Vec<(String, String)>, CrdYamlError> {
         .map(|crd| {
             let name = format!("{}.yaml", crd.spec.names.plural);
             let mut value = serde_json::to_value(crd)?;
-            kubernetes_formats(&mut value);
+            as_kubernetes_writes(&mut value);
             Ok((name, serde_saphyr::to_string(&value)?))
         })
         .collect()
@@ -44,21 +44,30 @@ pub enum CrdYamlError {
     Yaml(#[from] serde_saphyr::ser::Error),
 }
 
-/// The API server knows `int32` and `int64` and warns about every other integer format, which
-/// schemars writes for unsigned types. Ranges say what the type said.
-fn kubernetes_formats(value: &mut Value) {
+/// Two things that schemars says otherwise than the API server: it knows the formats `int32` and
+/// `int64` only and warns about every other one (ranges say what an unsigned type said), and it
+/// shows whole bounds without a decimal point.
+fn as_kubernetes_writes(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            if let Some(Value::String(format)) = map.get_mut("format") {
-                match format.as_str() {
-                    "uint8" | "uint16" => "int32".clone_into(format),
-                    "uint32" => "int64".clone_into(format),
-                    _ => {}
+            for (name, value) in map {
+                match (name.as_str(), &mut *value) {
+                    ("format", Value::String(format)) => match format.as_str() {
+                        "uint8" | "uint16" => "int32".clone_into(format),
+                        "uint32" => "int64".clone_into(format),
+                        _ => {}
+                    },
+                    ("minimum" | "maximum", Value::Number(bound)) => {
+                        let whole = bound.as_f64().map(|f| format!("{f:.0}").parse::<i64>());
+                        if let Some(Ok(whole)) = whole {
+                            *bound = whole.into();
+                        }
+                    }
+                    _ => as_kubernetes_writes(value),
                 }
             }
-            map.values_mut().for_each(kubernetes_formats);
         }
-        Value::Array(list) => list.iter_mut().for_each(kubernetes_formats),
+        Value::Array(list) => list.iter_mut().for_each(as_kubernetes_writes),
         _ => {}
     }
 }

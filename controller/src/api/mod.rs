@@ -22,6 +22,7 @@ mod configuration;
 mod crds;
 mod peer;
 mod remote_as;
+pub mod schema;
 mod selector;
 mod shared;
 

@@ -58,7 +58,11 @@ impl de::Visitor<'_> for PeerAsnVisitor {
         match s {
             "Internal" => Ok(PeerAsn::Internal),
             "External" => Ok(PeerAsn::External),
-            _ => Err(E::invalid_value(de::Unexpected::Str(s), &self)),
+            // A number in quotes is a number: `kubectl patch` and templating tools write it so.
+            digits => digits
+                .parse()
+                .map(PeerAsn::Number)
+                .map_err(|_| E::invalid_value(de::Unexpected::Str(s), &self)),
         }
     }
 }

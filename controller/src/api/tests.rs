@@ -1,1 +1,248 @@
+use std::{fs, path::PathBuf};
 
+use kube::{CustomResourceExt, core::cel::Validator};
+use serde_json::{Value, json};
+
+use super::{schema::violations, *};
+use crate::{diagnostic::Reason, index::Kind};
+
+fn committed(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../manifests/crds")
+        .join(name)
+}
+
+/// `REDSTART_UPDATE=1 cargo test -p redstart-controller api::` writes them anew.
+#[test]
+fn committed_crds_are_the_generated_ones() {
+    let generated = crds_yaml().unwrap();
+    assert_eq!(generated.len(), 3);
+    for (name, yaml) in generated {
+        let path = committed(&name);
+        if std::env::var_os("REDSTART_UPDATE").is_some() {
+            fs::write(&path, &yaml).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == yaml,
+            "{} is not what the types generate; run with REDSTART_UPDATE=1",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn crds_are_cluster_scoped_and_have_a_status() {
+    for crd in crds() {
+        assert_eq!(crd.spec.scope, "Cluster");
+        assert_eq!(crd.spec.names.categories, Some(vec!["redstart".to_owned()]));
+        let version = &crd.spec.versions[0];
+        assert_eq!(version.name, VERSION);
+        let status = version.subresources.as_ref().map(|s| s.status.is_some());
+        assert_eq!(status, Some(true));
+    }
+}
+
+/// Every property of every schema says what it is for, and no integer has a format that the API
+/// server does not know.
+#[test]
+fn every_field_is_documented() {
+    fn walk(schema: &Value, path: &str) {
+        if let Some(format) = schema["format"].as_str() {
+            assert!(matches!(format, "int32" | "int64"), "{path}: {format}");
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            let text = property["description"].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{path} has no description");
+            walk(property, &path);
+        }
+        if schema["items"].is_object() {
+            walk(&schema["items"], &format!("{path}[]"));
+        }
+    }
+    for (name, yaml) in crds_yaml().unwrap() {
+        let crd: Value = serde_saphyr::from_str(&yaml).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        walk(&schema["properties"]["spec"], &name);
+        walk(&schema["properties"]["status"], &name);
+    }
+}
+
+/// What the CEL rules say about an object of `T`.
+fn cel<T: CustomResourceExt>(name: &str, spec: &Value) -> Result<(), String> {
+    let crd = serde_json::to_value(T::crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let object = json!({
+        "apiVersion": API_VERSION,
+        "kind": crd["spec"]["names"]["kind"],
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    Validator::new()
+        .validate(schema, &object, None)
+        .map_err(|errors| errors.to_string())
+}
+
+#[track_caller]
+fn refused<T: CustomResourceExt>(name: &str, spec: &Value, message: &str) {
+    let said = cel::<T>(name, spec).unwrap_err();
+    assert!(
+        said.contains(message),
+        "{said:?} does not contain {message:?}"
+    );
+}
+
+fn configuration() -> Value {
+    serde_json::to_value(BGPConfigurationSpec::default()).unwrap()
+}
+
+fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[field] = value;
+    object
+}
+
+#[test]
+fn cel_of_configuration() {
+    type C = BGPConfiguration;
+    let good = configuration();
+    cel::<C>("default", &good).unwrap();
+    refused::<C>("other", &good, "named 'default'");
+    refused::<C>(
+        "default",
+        &with(good.clone(), "/asn", json!(23456)),
+        "reserved",
+    );
+    let table = with(good.clone(), "/kernel/table", json!(255));
+    refused::<C>("default", &table, "belongs to the kernel");
+    for (hold, allowed) in [(0, true), (1, false), (2, false), (3, true), (90, true)] {
+        let spec = with(good.clone(), "/timers/holdTimeSeconds", json!(hold));
+        assert_eq!(cel::<C>("default", &spec).is_ok(), allowed, "{hold}");
+    }
+}
+
+#[test]
+fn cel_of_peer() {
+    type P = BGPPeer;
+    let good = json!({ "address": "192.0.2.1", "asn": 65000 });
+    cel::<P>("tor", &good).unwrap();
+    let address = with(good.clone(), "/address", json!("192.0.2.256"));
+    refused::<P>("tor", &address, "not an IP address");
+    for asn in [
+        json!(0),
+        json!(23456),
+        json!(4294967295_u32),
+        json!("Other"),
+    ] {
+        let spec = with(good.clone(), "/asn", asn);
+        refused::<P>("tor", &spec, "must be an AS number");
+    }
+    for asn in [
+        json!("Internal"),
+        json!("External"),
+        json!(4294967294_u32),
+        json!("65000"),
+    ] {
+        cel::<P>("tor", &with(good.clone(), "/asn", asn)).unwrap();
+    }
+    let both = with(good.clone(), "/ebgpMultihop", json!(2));
+    cel::<P>("tor", &both).unwrap();
+    let both = with(both, "/ttlSecurity", json!(2));
+    refused::<P>("tor", &both, "exclude each other");
+    let family = with(good.clone(), "/sourceAddress", json!("2001:db8::1"));
+    refused::<P>("tor", &family, "same family");
+    cel::<P>("tor", &with(good, "/sourceAddress", json!("192.0.2.2"))).unwrap();
+}
+
+#[test]
+fn cel_of_advertisement() {
+    type A = BGPAdvertisement;
+    let good = json!({ "podCIDRs": true });
+    cel::<A>("a", &good).unwrap();
+    refused::<A>("a", &json!({ "podCIDRs": false }), "nothing to advertise");
+    let prefixes =
+        json!({ "podCIDRs": false, "staticPrefixes": ["192.0.2.0/24", "2001:db8::/32"] });
+    cel::<A>("a", &prefixes).unwrap();
+    let prefix = with(good.clone(), "/staticPrefixes", json!(["192.0.2.0"]));
+    refused::<A>("a", &prefix, "must be a CIDR");
+    let communities = json!(["64512:100", "no-export"]);
+    cel::<A>("a", &with(good.clone(), "/communities", communities)).unwrap();
+    for bad in ["65536:1", "1", "1:2:3", "nope"] {
+        let spec = with(good.clone(), "/communities", json!([bad]));
+        refused::<A>("a", &spec, "a community is");
+    }
+    let large = with(good.clone(), "/largeCommunities", json!(["4200000000:1:2"]));
+    cel::<A>("a", &large).unwrap();
+    for bad in ["1:2", "4294967296:1:2"] {
+        let spec = with(good.clone(), "/largeCommunities", json!([bad]));
+        refused::<A>("a", &spec, "a large community is");
+    }
+}
+
+#[test]
+fn violations_have_path_and_reason() {
+    let peer = |spec: Value| json!({ "apiVersion": API_VERSION, "kind": "BGPPeer", "metadata": { "name": "tor" }, "spec": spec });
+    let said = |object: &Value| -> Vec<(String, Reason)> {
+        violations(Kind::BgpPeer, object)
+            .into_iter()
+            .map(|v| (v.field, v.reason))
+            .collect()
+    };
+    let good = json!({ "address": "192.0.2.1", "asn": 65000, "nodeSelector": { "matchLabels": { "any": "label" } } });
+    assert_eq!(said(&peer(good)), []);
+    assert_eq!(
+        said(&peer(json!({
+            "address": 7,
+            "timers": { "holdTime": 3, "connectRetrySeconds": 0 },
+            "families": ["IPv5"],
+            "port": 65536,
+            "passive": null,
+        }))),
+        [
+            ("spec.address".to_owned(), Reason::InvalidValue),
+            ("spec.families[0]".to_owned(), Reason::InvalidValue),
+            ("spec.passive".to_owned(), Reason::InvalidValue),
+            ("spec.port".to_owned(), Reason::InvalidValue),
+            (
+                "spec.timers.connectRetrySeconds".to_owned(),
+                Reason::InvalidValue
+            ),
+            ("spec.timers.holdTime".to_owned(), Reason::UnknownField),
+            ("spec.asn".to_owned(), Reason::MissingField),
+        ]
+    );
+    let outside = json!({ "metadata": { "name": "tor", "label": {} }, "specs": {} });
+    assert_eq!(
+        said(&outside),
+        [
+            ("specs".to_owned(), Reason::UnknownField),
+            ("metadata.label".to_owned(), Reason::UnknownField),
+            ("spec".to_owned(), Reason::MissingField),
+        ]
+    );
+}
+
+#[test]
+fn selectors_match_like_kubernetes() {
+    let labels = [("rack", "r1"), ("zone", "a")];
+    let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let selects = |selector: Value| -> bool {
+        serde_json::from_value::<LabelSelector>(selector)
+            .unwrap()
+            .matches(&labels)
+    };
+    let expression = |key: &str, operator: &str, values: &[&str]| json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
+    assert!(selects(json!({})));
+    assert!(selects(json!({ "matchLabels": { "rack": "r1" } })));
+    assert!(!selects(
+        json!({ "matchLabels": { "rack": "r1", "zone": "b" } })
+    ));
+    assert!(selects(expression("rack", "In", &["r1", "r2"])));
+    assert!(!selects(expression("none", "In", &["r1"])));
+    assert!(!selects(expression("rack", "NotIn", &["r1"])));
+    assert!(selects(expression("none", "NotIn", &["r1"])));
+    assert!(selects(expression("rack", "Exists", &[])));
+    assert!(selects(expression("none", "DoesNotExist", &[])));
+    assert!(!selects(expression("rack", "DoesNotExist", &[])));
+}
