@@ -1,0 +1,230 @@
+//! From received routes to the best path and the kernel's route.
+
+use super::*;
+use crate::{decision::Step, fib::RouteKind, nexthop::NexthopSet};
+
+const ROUTE: &str = "203.0.113.0/24";
+
+fn tors() -> Rib {
+    rib(&[
+        (1, info(SessionKind::Ebgp, 1)),
+        (2, info(SessionKind::Ebgp, 2)),
+        (3, info(SessionKind::Ibgp, 3)),
+    ])
+}
+
+fn via(peers: &[u8]) -> Option<Route> {
+    let gateways = peers.iter().map(|n| Gateway::via([10, 0, 0, *n].into(), 1));
+    Some(Route::unicast(gateways.collect::<NexthopSet>()))
+}
+
+#[test]
+fn two_tors_of_different_ases_share_the_traffic() {
+    let mut rib = tors();
+    rib.learn(2, ROUTE, attrs(&[65002, 9], 2));
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[2]));
+    rib.learn(1, ROUTE, attrs(&[65001, 9], 1));
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1, 2]));
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    assert_eq!(view.best().unwrap().source, PathSource::Peer(PeerId(1)));
+    assert!(view.paths[1].multipath);
+    let lost = NotBest::Lost {
+        step: Step::RouterId,
+        to: PathSource::Peer(PeerId(1)),
+    };
+    assert_eq!(lost.to_string(), "lost-router-id");
+    assert_eq!(view.paths[1].not_best, Some(lost));
+    rib.set_config(RibConfig { max_paths: 1 });
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1]));
+    rib.set_config(RibConfig { max_paths: 2 });
+    // Longer path: it no longer shares.
+    rib.learn(2, ROUTE, attrs(&[65002, 8, 9], 2));
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1]));
+    rib.withdraw(PeerId(1), &nlri(ROUTE));
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[2]));
+    rib.withdraw(PeerId(2), &nlri(ROUTE));
+    assert_eq!(rib.fib()[&p(ROUTE)], None);
+    assert_eq!(
+        (rib.attribute_sets(), rib.prefixes(Family::Ipv4Unicast)),
+        (0, 0)
+    );
+}
+
+#[test]
+fn a_route_waits_for_its_next_hop() {
+    let mut rib = tors();
+    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    assert!(rib.has_pending_next_hops());
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    assert_eq!(
+        view.paths[0].not_best,
+        Some(NotBest::Unresolved(Unresolved::Pending))
+    );
+    rib.resolve_pending(&Links::default());
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    let why = view.paths[0].not_best.as_ref().unwrap();
+    assert_eq!(why.to_string(), "next-hop-no-route");
+    assert!(rib.fib().is_empty());
+    rib.resolve_pending(&connected());
+    assert_eq!(rib.best_peer(ROUTE), None, "nothing is pending any more");
+    rib.resolve(&connected());
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1]));
+    rib.resolve(&Links::default());
+    assert_eq!(rib.fib()[&p(ROUTE)], None);
+}
+
+#[test]
+fn a_next_hop_that_moves_takes_its_routes_along() {
+    #[derive(Debug)]
+    struct OnLink(u32);
+    impl Resolve for OnLink {
+        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+            Ok(Resolved {
+                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), self.0)]),
+                metric: 0,
+            })
+        }
+    }
+    let mut rib = tors();
+    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    rib.resolve(&OnLink(4));
+    rib.fib();
+    rib.resolve(&OnLink(4));
+    assert!(!rib.has_fib_changes());
+    rib.resolve(&OnLink(5));
+    let gateway = Gateway::via([10, 0, 0, 1].into(), 5);
+    assert_eq!(rib.fib()[&p(ROUTE)], Some(Route::unicast(gateway)));
+}
+
+#[test]
+fn the_cost_to_the_next_hop_decides() {
+    let mut rib = tors();
+    rib.learn(1, ROUTE, attrs(&[65001], 1));
+    rib.learn(2, ROUTE, attrs(&[65002], 2));
+    let mut links = connected();
+    links.0.insert([10, 0, 0, 1].into(), 50);
+    rib.resolve(&links);
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[2]));
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    let why = view.paths[1].not_best.as_ref().unwrap();
+    assert_eq!(why.to_string(), "lost-igp-metric");
+}
+
+#[test]
+fn a_link_local_next_hop_is_looked_up_on_the_link_of_the_session() {
+    struct ByLink;
+    impl Resolve for ByLink {
+        fn resolve(&self, next_hop: NextHop, link: Option<u32>) -> Result<Resolved, Unresolved> {
+            let link = link.ok_or(Unresolved::NoInterface)?;
+            Ok(Resolved {
+                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), link)]),
+                metric: 0,
+            })
+        }
+    }
+    let on = |n, link| PeerInfo {
+        interface: Some(link),
+        ..info(SessionKind::Ebgp, n)
+    };
+    let mut rib = rib(&[(1, on(1, 11)), (2, on(2, 12))]);
+    for n in [1, 2] {
+        let attrs = PathAttributes {
+            next_hop: Some(NextHop::from(ip("fe80::1"))),
+            ..attrs(&[65000 + n], 0)
+        };
+        rib.announce(PeerId(n), &Arc::new(attrs), &nlri("2001:db8::/32"));
+    }
+    rib.resolve_pending(&ByLink);
+    let both = [11, 12].map(|link| Gateway::via(ip("fe80::1"), link));
+    let both: NexthopSet = both.into_iter().collect();
+    assert_eq!(rib.fib()[&p("2001:db8::/32")], Some(Route::unicast(both)));
+    assert_eq!(rib.next_hops().count(), 2);
+}
+
+#[test]
+fn gateways_are_bounded_too() {
+    struct Fan;
+    impl Resolve for Fan {
+        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+            let gateways = (1..=3).map(|link| Gateway::via(next_hop.addr(), link));
+            Ok(Resolved {
+                gateways: gateways.collect(),
+                metric: 0,
+            })
+        }
+    }
+    let mut rib = tors();
+    rib.set_config(RibConfig { max_paths: 4 });
+    for n in [1, 2_u8] {
+        let attrs = Arc::new(attrs(&[65000 + u32::from(n)], n));
+        rib.announce(PeerId(n.into()), &attrs, &nlri(ROUTE));
+    }
+    rib.resolve(&Fan);
+    let route = rib.fib()[&p(ROUTE)].clone().unwrap();
+    let links: Vec<u32> = route.gateways().iter().map(|g| g.ifindex).collect();
+    assert_eq!(links, [1, 2, 3, 1], "all of the best, and what still fits");
+}
+
+#[test]
+fn our_own_route_wins_and_is_forwarded_by_nobody() {
+    let mut rib = tors();
+    rib.learn(1, ROUTE, attrs(&[65001], 1));
+    rib.fib();
+    rib.originate(ROUTE, origination(Vec::new()));
+    assert_eq!(rib.fib()[&p(ROUTE)], None);
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    assert_eq!(view.best().unwrap().kind, SourceKind::Local);
+    let why = view.paths[1].not_best.as_ref().unwrap();
+    assert_eq!(why.to_string(), "lost-local");
+    let blackhole = Origination {
+        blackhole: true,
+        ..origination(Vec::new())
+    };
+    rib.originate(ROUTE, blackhole);
+    let route = rib.fib()[&p(ROUTE)].clone().unwrap();
+    assert_eq!(route.kind, RouteKind::Blackhole);
+    rib.set_originations(BTreeMap::new());
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1]));
+}
+
+#[test]
+fn fib_changes_are_bounded_and_coalesce() {
+    let mut rib = tors();
+    for i in 0..5 {
+        rib.learn(1, &format!("203.0.{i}.0/24"), attrs(&[65001], 1));
+    }
+    assert_eq!(rib.take_fib_changes(3).len(), 3);
+    assert_eq!(rib.take_fib_changes(3).len(), 2);
+    assert!(!rib.has_fib_changes());
+    rib.learn(1, "203.0.9.0/24", attrs(&[65001], 1));
+    rib.withdraw(PeerId(1), &nlri("203.0.9.0/24"));
+    assert!(
+        rib.fib().is_empty(),
+        "came and went: the kernel need not know"
+    );
+}
+
+#[test]
+fn the_longest_usable_prefix_is_found() {
+    let mut rib = tors();
+    rib.learn(1, "0.0.0.0/0", attrs(&[65001], 1));
+    rib.learn(1, "203.0.0.0/16", attrs(&[65001], 1));
+    rib.learn(1, "203.0.113.0/24", attrs(&[65001, 64512], 1));
+    let found = |addr: &str| rib.lookup_longest(ip(addr)).map(|view| view.prefix);
+    assert_eq!(
+        found("203.0.113.1"),
+        Some(p("203.0.0.0/16")),
+        "the /24 is refused"
+    );
+    assert_eq!(found("8.8.8.8"), Some(p("0.0.0.0/0")));
+    assert_eq!(found("2001:db8::1"), None);
+    let all: Vec<Prefix> = rib
+        .routes(Family::Ipv4Unicast)
+        .map(|view| view.prefix)
+        .collect();
+    assert_eq!(
+        all,
+        [p("0.0.0.0/0"), p("203.0.0.0/16"), p("203.0.113.0/24")]
+    );
+}
