@@ -207,4 +207,16 @@ mod tests {
         assert_eq!(table.find_or_insert(prefix(201)), ids[7]);
         assert_eq!(table.len(), 200);
     }
+
+    #[test]
+    fn a_slot_that_changes_hands_waits_once() {
+        let mut table = Table::<Ipv4Prefix>::new(1);
+        for i in 0..3 {
+            let id = table.find_or_insert(Ipv4Prefix::new([10, i, 0, 0].into(), 16).unwrap());
+            table.wait(id);
+            table.free_if_unused(id);
+        }
+        assert_eq!(table.take_waiting().len(), 1);
+        assert_eq!(table.take_waiting(), []);
+    }
 }

@@ -11,8 +11,7 @@ use crate::{
     decision::{self, Candidate},
     ids::{AttrId, PeerIndex, PrefixId},
     paths::Path,
-    peers::{Peers, SessionKind},
-    policy::family_index,
+    peers::{Peer, Peers, SessionKind},
     rib::RibConfig,
     table::{Entry, Table},
     tracking::NextHopId,
@@ -144,12 +143,11 @@ pub(crate) fn redecide<P: PrefixKey>(
     elect(entry.paths.as_mut_slice(), shared);
     let after = Standing::of(entry, &shared.attrs);
     if before.best != after.best {
+        // Nobody else can have been told: a peer that takes no learned routes holds at most our own.
         let local = before.is_local() || after.is_local();
-        if local || entry.announced > 0 || shared.peers.any_transit() {
-            let family = family_index(P::FAMILY);
-            shared.peers.mark(P::FAMILY, id, |peer| {
-                local || peer.info.export.transit || peer.out[family].sent(id).is_some()
-            });
+        if local || shared.peers.any_transit() {
+            let concerned = |peer: &Peer| local || peer.info.export.transit;
+            shared.peers.mark(P::FAMILY, id, concerned);
         }
         count_best::<P>(shared, before.best_peer(), after.best_peer());
     }

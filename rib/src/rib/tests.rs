@@ -168,7 +168,7 @@ impl Rib {
                 batch
                     .withdraw
                     .iter()
-                    .flat_map(|l| l.iter())
+                    .flat_map(NlriSet::iter)
                     .map(|n| n.prefix),
             );
             for (attrs, list) in &batch.reach {

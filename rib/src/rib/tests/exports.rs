@@ -196,6 +196,22 @@ fn a_route_does_not_go_back_where_it_came_from() {
     assert_eq!(withheld(&rib, 1, LEARNED), Some(Withheld::LearnedFromPeer));
 }
 
+/// A route server's two instances send the same attributes: that a route does not go back to the one
+/// says nothing of the other.
+#[test]
+fn equal_attributes_of_two_peers_are_judged_for_each() {
+    let server = |n| PeerInfo {
+        enforce_first_as: false,
+        ..transit(SessionKind::Ebgp, n)
+    };
+    let mut rib = rib(&[(1, server(1)), (2, server(2))]);
+    let other = "198.51.100.0/24";
+    rib.learn(1, LEARNED, attrs(&[7], 9));
+    rib.learn(2, other, attrs(&[7], 9));
+    assert_eq!(rib.drain(1).0.into_keys().collect::<Vec<_>>(), [p(other)]);
+    assert_eq!(rib.drain(2).0.into_keys().collect::<Vec<_>>(), [p(LEARNED)]);
+}
+
 #[test]
 fn well_known_communities_are_followed() {
     let mut rib = rib(&[

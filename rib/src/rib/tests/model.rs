@@ -11,7 +11,7 @@ use super::{
     *,
 };
 
-const PEERS: u32 = 4;
+const PEERS: u32 = 5;
 const PREFIXES: [&str; 6] = [
     "203.0.113.0/24",
     "10.244.1.0/24",
@@ -104,7 +104,7 @@ impl Shape {
     }
 }
 
-/// Session `peer` with one of a few policies: two ToRs of one AS, a third router and a node.
+/// Session `peer` with one of a few policies: two ToRs of one AS, a third router and two nodes.
 fn session(peer: u32, policy: u8) -> PeerInfo {
     let n = u8::try_from(peer).unwrap();
     let kind = if peer < 3 {
@@ -310,7 +310,7 @@ impl World {
             return;
         };
         let mut seen = BTreeSet::new();
-        for nlri in batch.withdraw.iter().flat_map(|list| list.iter()) {
+        for nlri in batch.withdraw.iter().flat_map(NlriSet::iter) {
             assert!(seen.insert(nlri.prefix), "once in a batch");
             assert!(told.remove(&nlri.prefix).is_some(), "it was told before");
         }

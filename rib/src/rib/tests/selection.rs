@@ -74,6 +74,44 @@ fn a_route_waits_for_its_next_hop() {
 }
 
 #[test]
+fn a_resolver_that_is_not_ready_is_asked_again() {
+    struct NotYet;
+    impl Resolve for NotYet {
+        fn resolve(&self, _: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+            Err(Unresolved::Pending)
+        }
+    }
+    let mut rib = tors();
+    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    rib.resolve_pending(&NotYet);
+    assert!(rib.has_pending_next_hops());
+    rib.resolve_pending(&connected());
+    assert_eq!(rib.fib()[&p(ROUTE)], via(&[1]));
+}
+
+#[test]
+fn a_reflected_route_is_compared_by_its_originator() {
+    let mut rib = rib(&[
+        (1, info(SessionKind::Ibgp, 1)),
+        (2, info(SessionKind::Ibgp, 2)),
+    ]);
+    rib.learn(1, ROUTE, attrs(&[], 1));
+    assert_eq!(rib.best_peer(ROUTE), Some(1));
+    let reflected = |originator: u8, clusters: u32| PathAttributes {
+        originator_id: Some(RouterId(Ipv4Addr::new(192, 0, 2, originator))),
+        cluster_list: (1..=clusters).collect(),
+        ..attrs(&[], 2)
+    };
+    rib.learn(2, ROUTE, reflected(0, 1));
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    rib.learn(2, ROUTE, reflected(1, 1));
+    assert_eq!(rib.best_peer(ROUTE), Some(1));
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    let why = view.paths[1].not_best.as_ref().unwrap();
+    assert_eq!(why.to_string(), "lost-cluster-list");
+}
+
+#[test]
 fn a_next_hop_that_moves_takes_its_routes_along() {
     #[derive(Debug)]
     struct OnLink(u32);
