@@ -1,1 +1,388 @@
+use std::net::IpAddr;
 
+use k8s_openapi::api::core::v1 as core;
+use redstart_bgp::types::{Asn, Family, RouterId};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    api::{BGPAdvertisement, BGPConfiguration, BGPPeer},
+    compile::{RemoteAs, Ttl},
+    diagnostic::Reason,
+};
+
+fn node(object: Value) -> Observed {
+    Observed::from(&serde_json::from_value::<core::Node>(object).unwrap())
+}
+
+fn peer(name: &str, spec: &Value) -> Observed {
+    let object = json!({
+        "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPPeer",
+        "metadata": { "name": name }, "spec": spec,
+    });
+    Observed::from(&serde_json::from_value::<BGPPeer>(object).unwrap())
+}
+
+fn configuration(name: &str, spec: &Value) -> Observed {
+    let object = json!({
+        "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPConfiguration",
+        "metadata": { "name": name }, "spec": spec,
+    });
+    Observed::from(&serde_json::from_value::<BGPConfiguration>(object).unwrap())
+}
+
+fn advertisement(spec: &Value) -> Observed {
+    let object = json!({
+        "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPAdvertisement",
+        "metadata": { "name": "a" }, "spec": spec,
+    });
+    Observed::from(&serde_json::from_value::<BGPAdvertisement>(object).unwrap())
+}
+
+fn problems(observed: &Observed) -> Vec<(&str, Reason)> {
+    let list = observed.problems.iter();
+    list.map(|p| (p.field.as_str(), p.reason)).collect()
+}
+
+#[track_caller]
+fn refused(observed: &Observed, field: &str, reason: Reason) {
+    assert_eq!(problems(observed), [(field, reason)]);
+    assert_eq!(observed.object, None);
+}
+
+#[track_caller]
+fn parsed_node(observed: Observed) -> Node {
+    match observed.object {
+        Some(Object::Node(node)) => node,
+        other => panic!("not a Node: {other:?}"),
+    }
+}
+
+#[test]
+fn a_node_is_reduced_to_what_is_used() {
+    let observed = node(json!({
+        "metadata": { "name": "a", "labels": { "rack": "r1" }, "creationTimestamp": "1970-01-01T00:01:00Z" },
+        "spec": { "podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24", "2001:db8::1/64"] },
+        "status": { "addresses": [
+            { "type": "Hostname", "address": "a" },
+            { "type": "ExternalIP", "address": "203.0.113.1" },
+            { "type": "InternalIP", "address": "fe80::1" },
+            { "type": "InternalIP", "address": "192.0.2.1" },
+            { "type": "InternalIP", "address": "192.0.2.2" },
+            { "type": "InternalIP", "address": "2001:db8::1" },
+        ] },
+    }));
+    assert_eq!(problems(&observed), []);
+    let node = parsed_node(observed);
+    assert_eq!(node.meta.created, Some(60));
+    assert_eq!(node.ipv4, Some([192, 0, 2, 1].into()));
+    assert_eq!(node.ipv6, Some("2001:db8::1".parse().unwrap()));
+    assert_eq!(node.addresses.len(), 5);
+    let cidrs: Vec<String> = node.pod_cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!(cidrs, ["10.0.0.0/24", "2001:db8::/64"]);
+}
+
+#[test]
+fn old_clusters_have_only_one_pod_cidr() {
+    let observed =
+        node(json!({ "metadata": { "name": "a" }, "spec": { "podCIDR": "10.0.0.0/24" } }));
+    assert_eq!(parsed_node(observed).pod_cidrs.len(), 1);
+}
+
+#[test]
+fn annotations_of_a_node_count() {
+    let node = parsed_node(node(json!({
+        "metadata": { "name": "a", "annotations": {
+            "redstart.dev/asn": "64512.1",
+            "redstart.dev/router-id": "1.2.3.4",
+            "redstart.dev/address": "198.51.100.1, 2001:db8::2",
+        } },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] },
+    })));
+    assert_eq!(node.asn, Some(Asn(64512 << 16 | 1)));
+    assert_eq!(node.router_id, Some(RouterId([1, 2, 3, 4].into())));
+    assert_eq!(node.ipv4, Some([198, 51, 100, 1].into()));
+    assert_eq!(node.ipv6, Some("2001:db8::2".parse().unwrap()));
+    let kubelet: IpAddr = [192, 0, 2, 1].into();
+    assert!(node.addresses.contains(&kubelet));
+}
+
+#[test]
+fn what_is_wrong_with_a_node_leaves_the_rest_of_it() {
+    let observed = node(json!({
+        "metadata": { "name": "a", "annotations": {
+            "redstart.dev/asn": "23456",
+            "redstart.dev/router-id": "0.0.0.0",
+            "redstart.dev/address": "localhost,127.0.0.1",
+        } },
+        "spec": { "podCIDRs": ["10.0.0.0/33", "10.0.1.0/24", "0.0.0.0/0"] },
+        "status": { "addresses": [
+            { "type": "InternalIP", "address": "nonsense" },
+            { "type": "InternalIP", "address": "192.0.2.1" },
+        ] },
+    }));
+    assert_eq!(
+        problems(&observed),
+        [
+            ("status.addresses[0].address", Reason::InvalidAddress),
+            ("spec.podCIDRs[0]", Reason::InvalidCidr),
+            ("spec.podCIDRs[2]", Reason::InvalidCidr),
+            ("metadata.annotations[redstart.dev/asn]", Reason::InvalidAsn),
+            (
+                "metadata.annotations[redstart.dev/router-id]",
+                Reason::InvalidRouterId
+            ),
+            (
+                "metadata.annotations[redstart.dev/address]",
+                Reason::InvalidAddress
+            ),
+            (
+                "metadata.annotations[redstart.dev/address]",
+                Reason::InvalidAddress
+            ),
+        ]
+    );
+    let node = parsed_node(observed);
+    assert_eq!(node.ipv4, Some([192, 0, 2, 1].into()));
+    assert_eq!((node.asn, node.router_id), (None, None));
+    assert_eq!(node.pod_cidrs.len(), 1);
+}
+
+#[test]
+fn two_addresses_of_one_family_are_a_conflict() {
+    let observed = node(json!({
+        "metadata": { "name": "a", "annotations": { "redstart.dev/address": "192.0.2.1,192.0.2.2" } },
+    }));
+    let field = "metadata.annotations[redstart.dev/address]";
+    assert_eq!(problems(&observed), [(field, Reason::Conflict)]);
+    assert_eq!(parsed_node(observed).ipv4, Some([192, 0, 2, 2].into()));
+}
+
+#[test]
+fn a_peer_is_parsed() {
+    let observed = peer(
+        "tor",
+        &json!({
+            "address": "192.0.2.1", "asn": "External", "localASN": 64999, "sourceAddress": "192.0.2.2",
+            "ttlSecurity": 3, "families": ["IPv6"], "import": { "defaultRoute": true },
+        }),
+    );
+    assert_eq!(problems(&observed), []);
+    let Some(Object::Peer(peer)) = observed.object else {
+        panic!("no Peer");
+    };
+    assert_eq!(peer.port, 179);
+    assert_eq!(peer.remote_as, RemoteAs::External);
+    assert_eq!(peer.local_asn, Some(Asn(64999)));
+    assert_eq!(peer.ttl, Some(Ttl::Security(3)));
+    assert_eq!(
+        peer.families,
+        Some([Family::Ipv6Unicast].into_iter().collect())
+    );
+    assert!(peer.default_route && !peer.passive);
+}
+
+#[test]
+fn a_peer_that_means_nothing_is_refused() {
+    let selector = json!({ "matchExpressions": [{ "key": "a", "operator": "In" }] });
+    #[rustfmt::skip]
+    let cases = [
+        ("address", json!("192.0.2.x"), "", Reason::InvalidAddress),
+        ("address", json!("::ffff:192.0.2.1"), "", Reason::InvalidAddress),
+        ("address", json!("224.0.0.5"), "", Reason::InvalidAddress),
+        ("asn", json!(0), "", Reason::InvalidAsn),
+        ("asn", json!(23456), "", Reason::InvalidAsn),
+        ("localASN", json!(65535), "", Reason::InvalidAsn),
+        ("port", json!(0), "", Reason::InvalidValue),
+        ("ttlSecurity", json!(255), "", Reason::InvalidValue),
+        ("ebgpMultihop", json!(0), "", Reason::InvalidValue),
+        ("sourceAddress", json!("2001:db8::1"), "", Reason::NoCommonFamily),
+        ("timers", json!({ "holdTimeSeconds": 2 }), ".holdTimeSeconds", Reason::InvalidHoldTime),
+        ("timers", json!({ "connectRetrySeconds": 0 }), ".connectRetrySeconds", Reason::InvalidValue),
+        ("gracefulRestart", json!({ "restartTimeSeconds": 4096 }), ".restartTimeSeconds", Reason::InvalidValue),
+        ("passwordSecretRef", json!({ "name": "" }), "", Reason::InvalidValue),
+        ("nodeSelector", selector, ".matchExpressions[0].values", Reason::InvalidSelector),
+    ];
+    for (field, value, below, reason) in cases {
+        let mut spec = json!({ "address": "192.0.2.1", "asn": 64601 });
+        spec[field] = value;
+        refused(&peer("tor", &spec), &format!("spec.{field}{below}"), reason);
+    }
+    let spec = json!({ "address": "192.0.2.1", "asn": 1, "ttlSecurity": 1, "ebgpMultihop": 1 });
+    refused(&peer("tor", &spec), "spec.ttlSecurity", Reason::Conflict);
+}
+
+#[test]
+fn a_configuration_out_of_range_is_refused() {
+    let empty = configuration("default", &json!({}));
+    assert_eq!(problems(&empty), []);
+    let other = configuration("other", &json!({}));
+    refused(&other, "metadata.name", Reason::NotDefault);
+    for (spec, field, reason) in [
+        (json!({ "asn": 23456 }), "spec.asn", Reason::InvalidAsn),
+        (
+            json!({ "listenPort": 0 }),
+            "spec.listenPort",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "kernel": { "table": 255 } }),
+            "spec.kernel.table",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "kernel": { "metric": 0 } }),
+            "spec.kernel.metric",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "kernel": { "protocol": 4 } }),
+            "spec.kernel.protocol",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "kernel": { "maxPaths": 0 } }),
+            "spec.kernel.maxPaths",
+            Reason::InvalidValue,
+        ),
+    ] {
+        refused(&configuration("default", &spec), field, reason);
+    }
+}
+
+#[test]
+fn an_advertisement_that_means_nothing_is_refused() {
+    assert_eq!(problems(&advertisement(&json!({ "podCIDRs": true }))), []);
+    for (spec, field, reason) in [
+        (json!({}), "spec", Reason::MissingField),
+        (
+            json!({ "staticPrefixes": ["x"] }),
+            "spec.staticPrefixes[0]",
+            Reason::InvalidCidr,
+        ),
+        (
+            json!({ "podCIDRs": true, "communities": ["1:65536"] }),
+            "spec.communities[0]",
+            Reason::InvalidCommunity,
+        ),
+        (
+            json!({ "podCIDRs": true, "largeCommunities": ["1:1"] }),
+            "spec.largeCommunities[0]",
+            Reason::InvalidCommunity,
+        ),
+        (
+            json!({ "podCIDRs": true, "prepend": 17 }),
+            "spec.prepend",
+            Reason::InvalidValue,
+        ),
+    ] {
+        refused(&advertisement(&spec), field, reason);
+    }
+}
+
+fn listed(kind: Kind, objects: Vec<Observed>) -> SourceEvent {
+    SourceEvent::Restarted { kind, objects }
+}
+
+fn good_peer(name: &str) -> Observed {
+    peer(name, &json!({ "address": "192.0.2.1", "asn": 64601 }))
+}
+
+fn bad_peer(name: &str) -> Observed {
+    peer(name, &json!({ "address": "192.0.2.1", "asn": 0 }))
+}
+
+fn complete_index() -> Index {
+    let mut index = Index::new();
+    for kind in Kind::ALL {
+        index.apply(listed(kind, Vec::new()));
+    }
+    index
+}
+
+#[test]
+fn an_index_is_complete_when_every_kind_was_listed() {
+    let mut index = Index::new();
+    index.apply(SourceEvent::Applied(good_peer("a")));
+    for kind in Kind::ALL {
+        assert_eq!(index.complete(), None);
+        assert!(index.apply(listed(kind, Vec::new())));
+    }
+    assert!(index.complete().is_some());
+}
+
+#[test]
+fn only_a_change_is_a_change() {
+    let mut index = complete_index();
+    assert!(index.apply(SourceEvent::Applied(good_peer("a"))));
+    assert!(!index.apply(SourceEvent::Applied(good_peer("a"))));
+    assert!(!index.apply(listed(Kind::BgpPeer, vec![good_peer("a")])));
+    assert!(index.apply(SourceEvent::Applied(bad_peer("a"))));
+    assert!(!index.apply(SourceEvent::Applied(bad_peer("a"))));
+    let key = ObjectKey::cluster(Kind::BgpPeer, "a");
+    assert!(index.apply(SourceEvent::Deleted(key.clone())));
+    assert!(!index.apply(SourceEvent::Deleted(key)));
+}
+
+#[test]
+fn a_relist_takes_away_what_it_does_not_hold() {
+    let mut index = complete_index();
+    index.apply(listed(Kind::BgpPeer, vec![good_peer("a"), bad_peer("b")]));
+    assert!(index.apply(listed(Kind::BgpPeer, vec![good_peer("c")])));
+    let peers = &index.complete().unwrap().peers;
+    assert_eq!(peers.keys().collect::<Vec<_>>(), ["c"]);
+    assert_eq!(index.problems().count(), 0);
+}
+
+#[test]
+fn the_last_good_version_survives_a_relist_and_dies_with_the_object() {
+    let mut index = complete_index();
+    index.apply(SourceEvent::Applied(good_peer("a")));
+    index.apply(listed(Kind::BgpPeer, vec![bad_peer("a")]));
+    let asn = |index: &Index| {
+        index
+            .complete()
+            .unwrap()
+            .peers
+            .get("a")
+            .map(|p| p.remote_as)
+    };
+    assert_eq!(asn(&index), Some(RemoteAs::Number(Asn(64601))));
+    assert_eq!(index.problems().count(), 1);
+    let unreadable = Observed::unreadable(ObjectKey::cluster(Kind::BgpPeer, "a"), "no");
+    index.apply(SourceEvent::Applied(unreadable));
+    assert!(asn(&index).is_some());
+    index.apply(SourceEvent::Deleted(ObjectKey::cluster(Kind::BgpPeer, "a")));
+    assert_eq!(asn(&index), None);
+    assert_eq!(index.problems().count(), 0);
+}
+
+#[test]
+fn problems_of_a_place_are_replaced_and_taken_back() {
+    let mut index = complete_index();
+    let problem = bad_peer("a").problems;
+    let say = |problems: &[Diagnostic]| SourceEvent::Problems {
+        origin: "a.yaml".to_owned(),
+        problems: problems.to_vec(),
+    };
+    assert!(index.apply(say(&problem)));
+    assert!(!index.apply(say(&problem)));
+    assert_eq!(index.problems().count(), 1);
+    assert!(index.apply(say(&[])));
+    assert_eq!(index.problems().count(), 0);
+}
+
+#[test]
+fn health_is_kept_and_changes_nothing() {
+    let mut index = complete_index();
+    assert_eq!(index.health(Kind::Node), Health::Starting);
+    let health = Health::Retrying {
+        error: "timeout".to_owned(),
+    };
+    let kind = Kind::Node;
+    assert!(!index.apply(SourceEvent::Health {
+        kind,
+        health: health.clone()
+    }));
+    assert_eq!(index.health(Kind::Node), health);
+}

@@ -125,15 +125,7 @@ impl Source for DirSource {
             path: self.path.clone(),
             error,
         })?;
-        let mut watch = Watch {
-            source: self,
-            files: Files::default(),
-            read: Look::new(),
-            last: Look::new(),
-            unsettled_since: None,
-            started: false,
-            health: Health::Starting,
-        };
+        let mut watch = Watch::new(self);
         let watching = async {
             loop {
                 let (batch, pause) = watch.step().await;
@@ -165,6 +157,18 @@ struct Watch {
 }
 
 impl Watch {
+    fn new(source: DirSource) -> Self {
+        Self {
+            source,
+            files: Files::default(),
+            read: Look::new(),
+            last: Look::new(),
+            unsettled_since: None,
+            started: false,
+            health: Health::Starting,
+        }
+    }
+
     /// Looks once. Returns what to tell, and the time to the next look.
     async fn step(&mut self) -> (Batch, Duration) {
         let mut batch = Batch::new();

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::DirSource;
+use super::{DirSource, Watch};
 use crate::{
     diagnostic::Reason,
     index::{Index, Kind},
@@ -235,5 +235,59 @@ async fn a_directory_that_vanishes_takes_nothing_with_it() {
         }
     };
     timeout(Duration::from_secs(10), waiting).await.unwrap();
+    assert!(Running::address(&index, "a").is_some());
+}
+
+/// Steps by hand: what a look at the wrong moment sees is not taken for the truth.
+#[tokio::test]
+async fn a_file_that_is_being_written_is_waited_for() {
+    let dir = directory(&[("a.yaml", &peer("a", "192.0.2.1"))]);
+    let path = dir.path().join("a.yaml");
+    let mut watch = Watch::new(DirSource::new(dir.path()));
+    let mut index = Index::new();
+    let address = |index: &Index| Running::address(index, "a");
+    for _ in 0..2 {
+        for event in watch.step().await.0 {
+            index.apply(event);
+        }
+    }
+    assert_eq!(address(&index).as_deref(), Some("192.0.2.1"));
+
+    // Deleted, created, and written in two pieces, with a look after each: the first piece alone
+    // would be a good object.
+    let text = peer("a", "192.0.2.2");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(watch.step().await.0, []);
+    fs::write(&path, &text).unwrap();
+    assert_eq!(watch.step().await.0, []);
+    fs::write(&path, format!("{text}---\n{}", peer("b", "192.0.2.3"))).unwrap();
+    assert_eq!(watch.step().await.0, []);
+    let (batch, _) = watch.step().await;
+    assert_eq!(batch.len(), 2, "{batch:?}");
+    for event in batch {
+        index.apply(event);
+    }
+    assert_eq!(address(&index).as_deref(), Some("192.0.2.2"));
+    assert!(Running::address(&index, "b").is_some());
+    assert_eq!(watch.step().await.0, []);
+}
+
+/// A file that never comes to rest must not keep the others from coming into force.
+#[tokio::test(start_paused = true)]
+async fn patience_with_unsettled_files_ends() {
+    let dir = directory(&[("restless.yaml", "")]);
+    let mut watch = Watch::new(DirSource::new(dir.path()));
+    fs::write(dir.path().join("a.yaml"), peer("a", "192.0.2.1")).unwrap();
+    let mut index = Index::new();
+    let mut text = String::new();
+    for _ in 0..40 {
+        text.push('#');
+        fs::write(dir.path().join("restless.yaml"), &text).unwrap();
+        let (batch, pause) = watch.step().await;
+        for event in batch {
+            index.apply(event);
+        }
+        tokio::time::advance(pause).await;
+    }
     assert!(Running::address(&index, "a").is_some());
 }

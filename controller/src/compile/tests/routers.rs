@@ -1,0 +1,192 @@
+//! Sessions with `BGPPeer`s, and passwords.
+
+use super::*;
+
+#[test]
+fn a_router_refuses_nothing_but_the_cluster_and_the_default_route() {
+    let desired = clean(&(NODES.to_owned() + &tor("tor", "")), "a");
+    let tor = peer(&desired, "tor");
+    let refuse = [
+        "10.0.1.0/24",
+        "10.0.2.0/24",
+        "2001:db8:1::/64",
+        "2001:db8:2::/64",
+    ];
+    assert_eq!(
+        tor.import,
+        Import::AllBut {
+            refuse: refuse.map(|p| p.parse().unwrap()).into(),
+            default_route: false,
+        }
+    );
+    assert_eq!(tor.ttl, Ttl::Hops(1));
+    assert_eq!((tor.hold_time, tor.graceful_restart), (90, Some(120)));
+}
+
+#[test]
+fn peers_override_the_configuration() {
+    let configuration = object(
+        "BGPConfiguration",
+        "default",
+        "{ asn: 65010, listenPort: 1790, timers: { holdTimeSeconds: 30, connectRetrySeconds: 7 }, gracefulRestart: { enabled: false } }",
+    );
+    let spec = "port: 1179, timers: { holdTimeSeconds: 9 }, gracefulRestart: { enabled: true }, localASN: 64601";
+    let desired = clean(
+        &(NODES.to_owned() + &configuration + &tor("tor", spec)),
+        "a",
+    );
+    assert_eq!(desired.listen.len(), 2);
+    assert!(desired.listen.iter().all(|l| l.port() == 1790));
+    let (mesh, tor) = (peer(&desired, "mesh-b"), peer(&desired, "tor"));
+    assert_eq!((mesh.hold_time, tor.hold_time), (30, 9));
+    assert_eq!(
+        (mesh.connect_retry.as_secs(), tor.connect_retry.as_secs()),
+        (7, 7)
+    );
+    assert_eq!(
+        (mesh.graceful_restart, tor.graceful_restart),
+        (None, Some(120))
+    );
+    assert_eq!((mesh.remote.port(), tor.remote.port()), (1790, 1179));
+    assert_eq!((mesh.local_as.0, tor.local_as.0), (65010, 64601));
+    // With its own AS shown to it, the router is internal.
+    assert_eq!(tor.ttl, Ttl::Hops(255));
+}
+
+#[test]
+fn node_selectors_choose_the_nodes_of_a_peer() {
+    let selector = "nodeSelector: { matchLabels: { rack: r2 } }";
+    let yaml = NODES.to_owned() + &tor("tor", selector);
+    assert_eq!(names(&clean(&yaml, "a")), ["mesh-b"]);
+    assert_eq!(names(&clean(&yaml, "b")), ["mesh-a", "tor"]);
+}
+
+#[test]
+fn a_peer_must_not_be_the_node_itself() {
+    let yaml = NODES.to_owned() + &object("BGPPeer", "me", "{ address: \"2001:db8::1\", asn: 1 }");
+    let (desired, diagnostic) = one(&yaml, "a");
+    says(
+        &diagnostic,
+        "BGPPeer/me",
+        "spec.address",
+        Reason::OwnAddress,
+    );
+    assert_eq!(names(&desired), ["mesh-b"]);
+}
+
+#[test]
+fn of_two_peers_with_one_address_the_first_by_name_counts() {
+    let (desired, diagnostic) = one(&(NODES.to_owned() + &tor("t1", "") + &tor("t2", "")), "a");
+    says(
+        &diagnostic,
+        "BGPPeer/t2",
+        "spec.address",
+        Reason::DuplicatePeerAddress,
+    );
+    assert!(diagnostic.message.contains("BGPPeer/t1"), "{diagnostic}");
+    assert_eq!(names(&desired), ["mesh-b", "t1"]);
+    let mesh = object("BGPPeer", "b-too", "{ address: 192.0.2.2, asn: Internal }");
+    let (desired, diagnostic) = one(&(NODES.to_owned() + &mesh), "a");
+    says(
+        &diagnostic,
+        "BGPPeer/b-too",
+        "spec.address",
+        Reason::DuplicatePeerAddress,
+    );
+    assert_eq!(names(&desired), ["mesh-b"]);
+}
+
+#[test]
+fn a_peer_must_not_have_the_name_of_a_mesh_session() {
+    let (desired, diagnostic) = one(&(NODES.to_owned() + &tor("mesh-b", "")), "a");
+    says(
+        &diagnostic,
+        "BGPPeer/mesh-b",
+        "metadata.name",
+        Reason::DuplicatePeerName,
+    );
+    assert_ne!(peer(&desired, "mesh-b").role, PeerRole::Router);
+}
+
+#[test]
+fn a_family_without_an_address_is_named() {
+    let nodes = node("a", "192.0.2.1", "10.0.1.0/24", "");
+    let (desired, diagnostic) = one(
+        &format!("{nodes}{}", tor("tor", "families: [IPv4, IPv6]")),
+        "a",
+    );
+    says(
+        &diagnostic,
+        "BGPPeer/tor",
+        "spec.families",
+        Reason::NoAddress,
+    );
+    assert_eq!(
+        format!("{:?}", peer(&desired, "tor").families),
+        "{Ipv4Unicast}"
+    );
+    let (desired, _) = one(&format!("{nodes}{}", tor("tor", "families: [IPv6]")), "a");
+    assert_eq!(names(&desired), [""; 0]);
+}
+
+#[test]
+fn passwords_come_from_secrets() {
+    let configuration = object(
+        "BGPConfiguration",
+        "default",
+        "{ mesh: { passwordSecretRef: { name: mesh } } }",
+    );
+    let yaml =
+        NODES.to_owned() + &configuration + &tor("tor", "passwordSecretRef: { name: tor, key: k }");
+    let yaml = yaml + &secret("mesh", "password", "one") + &secret("tor", "k", "two");
+    let desired = clean(&yaml, "a");
+    assert_eq!(
+        peer(&desired, "mesh-b").password,
+        Some(Password("one".to_owned()))
+    );
+    assert_eq!(
+        peer(&desired, "tor").password,
+        Some(Password("two".to_owned()))
+    );
+    assert!(!format!("{desired:?}").contains("two"));
+}
+
+#[test]
+fn no_session_runs_without_the_password_that_was_asked_for() {
+    let yaml = NODES.to_owned() + &tor("tor", "passwordSecretRef: { name: s }");
+    let field = "spec.passwordSecretRef";
+    for (secret, reason) in [
+        (String::new(), Reason::SecretMissing),
+        (secret("s", "other", "x"), Reason::SecretKeyMissing),
+        (secret("s", "password", ""), Reason::InvalidPassword),
+        (secret("s", "password", "x\n"), Reason::InvalidPassword),
+        (
+            secret("s", "password", &"x".repeat(81)),
+            Reason::InvalidPassword,
+        ),
+    ] {
+        let (desired, diagnostic) = one(&format!("{yaml}{secret}"), "a");
+        says(&diagnostic, "BGPPeer/tor", field, reason);
+        assert_eq!(names(&desired), ["mesh-b"]);
+    }
+    let mesh = object(
+        "BGPConfiguration",
+        "default",
+        "{ mesh: { passwordSecretRef: { name: s } } }",
+    );
+    let (desired, diagnostic) = one(&format!("{NODES}{mesh}"), "a");
+    says(
+        &diagnostic,
+        "BGPConfiguration/default",
+        "spec.mesh.passwordSecretRef",
+        Reason::SecretMissing,
+    );
+    assert_eq!(names(&desired), [""; 0]);
+}
+
+#[test]
+fn without_a_mesh_there_are_routers_only() {
+    let none = object("BGPConfiguration", "default", "{ mesh: { mode: None } }");
+    let desired = clean(&(NODES.to_owned() + &none + &tor("tor", "")), "a");
+    assert_eq!(names(&desired), ["tor"]);
+}
