@@ -1,13 +1,18 @@
 //! The lab itself: with BIRD as the speaker on every node, everything that a steady lab must show
 //! holds. Without this, a check that can never hold, or never fail, would tell nothing of Redstart.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by panicking"
+)]
+
 use std::collections::BTreeSet;
 
 use redstart_proto_tests::lab::{
     checks::{self, purity, reachability, routes, sessions},
     exclusive::TestLab,
     netns,
-    process::Signal,
+    process::{ProcessRecord, Signal},
     run_dir::RunDir,
     speaker::{Source, SpeakerKind},
     topology::{Topology, TorKind},
@@ -104,7 +109,7 @@ fn a_new_lab_clears_what_a_crash_left_of_the_old_one() {
     // As after SIGKILL: nothing is cleaned up, and the new lab is another process's.
     first.lab.keep();
     drop(first);
-    assert!(records.iter().all(|record| record.is_alive()));
+    assert!(records.iter().all(ProcessRecord::is_alive));
     let second = control("crash", TorKind::Ecmp);
     assert!(records.iter().all(|record| !record.is_alive()));
     checks::converged(&second.lab).unwrap();
