@@ -40,6 +40,8 @@ mod tracking;
 
 pub use redstart_bgp::session::{OutBatch, PeerId};
 
-pub use peers::{PeerDown, PeerInfo};
+pub use origination::{Advertise, OriginSource, Origination, PeerSelector};
+pub use peers::{NextHopSelf, PeerDown, PeerInfo, SessionKind};
+pub use policy::{ExportPolicy, ImportPolicy};
 pub use rib::{Rib, RibConfig};
 pub use tracking::NextHopState;

@@ -163,7 +163,8 @@ impl Rib {
         self.shared.attrs.next_hops.pending() > 0
     }
 
-    /// Looks up the next hops that are new. Call it after announcements.
+    /// Looks up the next hops that are new. Call it after announcements and before anything is pulled:
+    /// until it is, a route by a new next hop is not usable, and one that it replaced is gone.
     pub fn resolve_pending(&mut self, resolver: &dyn Resolve) {
         if self.has_pending_next_hops() {
             self.resolve_some(resolver, true);

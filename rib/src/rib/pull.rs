@@ -299,6 +299,18 @@ impl Rib {
         })
     }
 
+    /// What a peer was told about a prefix: cheaper than to explain why.
+    #[must_use]
+    pub fn told(&self, peer: PeerId, prefix: Prefix) -> Option<&Arc<PathAttributes>> {
+        let peer = self.shared.peers.get(self.up(peer)?)?;
+        let id = match prefix {
+            Prefix::V4(prefix) => self.v4.find(prefix)?,
+            Prefix::V6(prefix) => self.v6.find(prefix)?,
+        };
+        let attr = peer.out[family_index(prefix.family())].sent(id)?;
+        Some(self.shared.attrs.get(attr))
+    }
+
     /// What a peer was told, in order of the prefixes.
     #[must_use]
     pub fn exported(&self, peer: PeerId) -> Vec<(Prefix, Arc<PathAttributes>)> {

@@ -375,6 +375,8 @@ impl World {
             let why = self.rib.explain_export(PeerId(*peer), prefix);
             assert_eq!(why.decision.ok().as_deref(), told.get(&prefix));
             assert_eq!(why.told.as_deref(), told.get(&prefix));
+            let held = self.rib.told(PeerId(*peer), prefix);
+            assert_eq!(held.map(|attrs| &**attrs), told.get(&prefix));
         }
         let view = self.rib.lookup(prefix);
         let paths = view.as_ref().map_or([].as_slice(), |view| &view.paths);
