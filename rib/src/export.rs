@@ -1,7 +1,7 @@
 //! What a peer is told about a prefix: the rules between Loc-RIB and Adj-RIB-Out.
 //!
 //! Pure functions of the best path, the peer and our originations. The batch that goes out and the
-//! explanation on the CLI come from the same one ([`judge`]), so they cannot disagree.
+//! explanation on the CLI come from the same one (`judge`), so they cannot disagree.
 
 use core::fmt;
 use std::{collections::BTreeMap, sync::Arc};

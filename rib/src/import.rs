@@ -133,8 +133,8 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
         return Some(Refusal::ClusterLoop);
     }
     // RFC 4271 section 6.3: "If the UPDATE message is received from an external peer, the local
-    // system MAY check whether the leftmost AS in the AS_PATH attribute is equal to the autonomous
-    // system number of the peer".
+    // system MAY check whether the leftmost (...) AS in the AS_PATH attribute is equal to the
+    // autonomous system number of the peer that sent the message."
     if info.kind == SessionKind::Ebgp
         && info.enforce_first_as
         && attrs.as_path.first_as() != Some(info.remote_as)

@@ -208,9 +208,9 @@ impl Rib {
         self.shared.peers.remove_if_gone(index);
     }
 
-    /// The peer has sent its initial table: RFC 4724 section 4.2, "the Receiving Speaker ... MUST
-    /// immediately remove any routes from the peer that are still marked as stale for that address
-    /// family."
+    /// The peer has sent its initial table. RFC 4724 section 4.2: once the End-of-RIB marker for an
+    /// address family is received, the speaker "MUST immediately remove any routes from the peer that
+    /// are still marked as stale for that address family."
     pub fn end_of_rib(&mut self, peer: PeerId, family: Family) {
         self.sweep_stale(peer, Some(family));
     }
