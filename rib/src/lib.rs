@@ -16,6 +16,7 @@
 //! | [`nexthop`] | what the RIB asks of whoever knows the kernel's links and routes |
 //! | [`resolver`] | the answer, from the kernel's links, addresses and routes |
 //! | [`fib`] | the plan that makes the kernel's table match the Loc-RIB |
+//! | `netlink` | the kernel itself (feature `netlink`) |
 //!
 //! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
 //! with its first path inside, attribute sets are stored once (`attrs`), next hops once (`tracking`),
@@ -28,6 +29,8 @@ pub mod export;
 pub mod fib;
 mod ids;
 pub mod import;
+#[cfg(feature = "netlink")]
+pub mod netlink;
 pub mod nexthop;
 pub mod origination;
 mod paths;

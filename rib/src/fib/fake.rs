@@ -8,6 +8,7 @@
 //! - A delete whose protocol differs finds nothing (`ESRCH`).
 //! - A link that goes down takes its IPv4 routes along without an event; IPv6 reports each removal;
 //!   a multipath route with a leg elsewhere keeps its dead leg.
+//! - The gateway of a link that is down is called unreachable.
 //! - Removing the last IPv4 address of a link flushes the IPv4 routes over it without an event.
 //! - When the event buffer is full, events are lost, and only that is told.
 //!
@@ -103,22 +104,19 @@ impl FakeKernel {
             let Some(link) = self.links.get(&gateway.ifindex) else {
                 return Err(KernelError::new(errno::ENODEV));
             };
-            if !link.up {
-                return Err(KernelError::new(errno::ENETDOWN));
-            }
-            let Some(via) = gateway.via else { continue };
-            let reachable = gateway.onlink
-                || is_link_local(via)
-                || self
-                    .addresses
-                    .iter()
-                    .any(|a| a.ifindex == gateway.ifindex && a.subnet.contains(via));
+            let reachable = gateway.via.is_none_or(|via| {
+                gateway.onlink || is_link_local(via) || link.up && self.covers(gateway.ifindex, via)
+            });
+            // The gateway is judged first, by routes that a link takes along when it goes down.
             if !reachable {
-                let errno = match via {
-                    IpAddr::V4(_) => errno::ENETUNREACH,
-                    IpAddr::V6(_) => errno::EHOSTUNREACH,
+                let errno = match gateway.via {
+                    Some(IpAddr::V6(_)) => errno::EHOSTUNREACH,
+                    _ => errno::ENETUNREACH,
                 };
                 return Err(KernelError::new(errno));
+            }
+            if !link.up {
+                return Err(KernelError::new(errno::ENETDOWN));
             }
         }
         let has_address = |addr| self.addresses.iter().any(|a| a.addr == addr);
@@ -126,6 +124,12 @@ impl FakeKernel {
             Some(addr) if !has_address(addr) => Err(KernelError::new(errno::EINVAL)),
             _ => Ok(()),
         }
+    }
+
+    fn covers(&self, ifindex: u32, addr: IpAddr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.ifindex == ifindex && a.subnet.contains(addr))
     }
 
     /// Somebody else adds or replaces a route.

@@ -238,7 +238,28 @@ impl Planner {
                 return InstallState::Parked(ParkReason::PermissionDenied);
             }
         }
-        entry.state(self.troubles.get(&prefix))
+        match (entry.state(self.troubles.get(&prefix)), &entry.desired) {
+            (InstallState::Parked(reason), Some(route)) => {
+                InstallState::Parked(self.explain(reason, route))
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// The kernel calls a gateway invalid when its link is down or gone; we can tell the cause.
+    fn explain(&self, reason: ParkReason, route: &Route) -> ParkReason {
+        if !reason.depends_on_links() {
+            return reason;
+        }
+        let links = route.gateways().iter().map(|g| self.links.get(&g.ifindex));
+        links
+            .filter_map(|link| match link {
+                None => Some(ParkReason::NoSuchInterface),
+                Some(false) => Some(ParkReason::LinkDown),
+                Some(true) => None,
+            })
+            .next()
+            .unwrap_or(reason)
     }
 
     /// The route that we want to `prefix`.

@@ -248,7 +248,7 @@ impl Model {
                     }
                     ParkReason::GatewayUnreachable => {
                         let lacks = |g: &Gateway| self.unnumbered[g.ifindex as usize - 2];
-                        assert!(want.gateways().iter().any(lacks) && !foreign);
+                        assert!(want.gateways().iter().any(lacks) && !foreign && !down);
                         assert!(installed.is_none());
                     }
                     other => panic!("{prefix}: untrue reason {other:?}"),

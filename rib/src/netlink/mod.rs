@@ -1,0 +1,185 @@
+//! The only netlink socket of the project: carries the planner's operations to the kernel and the
+//! kernel's events back.
+//!
+//! Three connections, each opened again when it fails:
+//!
+//! - **Requests** (`requests`): batches of operations, many messages in one datagram, one batch at a
+//!   time. The kernel answers each message; answers that do not come in time make the connection
+//!   suspect: it is dropped, and the operations are reported as lost. (When answers overflow the
+//!   socket's buffer, the library underneath would wait for them forever.)
+//! - **Events** (`monitor`): multicast of links, addresses and routes. What the consumer cannot take
+//!   is dropped and told as [`KernelEvent::Overrun`], followed by a dump in order: the consumer needs
+//!   no resync logic of its own. Echoes of our own operations are left out.
+//! - **Dumps** (`dump`): a fresh connection for each, filtered in the kernel.
+//!
+//! Sockets belong to the network namespace of the thread that opens them. [`open`] must be called
+//! within a tokio runtime.
+
+mod decode;
+mod dump;
+mod encode;
+mod monitor;
+mod requests;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::{io, sync::Arc};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
+
+/// How to talk to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetlinkConfig {
+    /// The table to watch; `main` is always watched as well, for next hops resolve there.
+    pub table: u32,
+    /// Most operations in one datagram. Each is answered, and 256 unread answers are safe.
+    pub batch: usize,
+    /// How long the kernel may take to answer a batch.
+    pub request_timeout: Duration,
+    /// How long a dump may take.
+    pub dump_timeout: Duration,
+    /// How many events may wait for the consumer before they are dropped for a dump.
+    pub event_capacity: usize,
+    /// The sockets' receive buffers, in octets.
+    pub receive_buffer: u32,
+}
+
+impl Default for NetlinkConfig {
+    fn default() -> Self {
+        Self {
+            table: FibConfig::TABLE_MAIN,
+            batch: 128,
+            request_timeout: Duration::from_secs(5),
+            dump_timeout: Duration::from_secs(30),
+            event_capacity: 4096,
+            receive_buffer: 8 << 20,
+        }
+    }
+}
+
+impl NetlinkConfig {
+    /// The tables whose routes matter.
+    fn tables(&self) -> impl Iterator<Item = u32> {
+        let main = (self.table != FibConfig::TABLE_MAIN).then_some(FibConfig::TABLE_MAIN);
+        core::iter::once(self.table).chain(main)
+    }
+}
+
+/// Netlink does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// No socket could be opened or set up.
+    #[error("cannot open a netlink socket: {0}")]
+    Socket(#[source] io::Error),
+    /// The kernel refused a dump.
+    #[error("the kernel refused to list {what}: {source}")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// The kernel's error.
+        source: io::Error,
+    },
+    /// The tables changed too quickly to be read.
+    #[error("{what} kept changing while being listed")]
+    Interrupted {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The kernel did not answer.
+    #[error("the kernel did not answer")]
+    Timeout,
+    /// The connection broke.
+    #[error("the netlink connection broke")]
+    Closed,
+}
+
+/// To send operations and ask for dumps. Cheap to clone; the driver stops with the last one.
+#[derive(Clone, Debug)]
+pub struct NetlinkHandle {
+    config: Arc<NetlinkConfig>,
+    batches: mpsc::Sender<Batch>,
+    resync: Arc<Notify>,
+    trouble: watch::Receiver<Option<Arc<NetlinkError>>>,
+}
+
+/// One call of [`NetlinkHandle::apply`].
+struct Batch {
+    ops: Vec<KernelOp>,
+    answer: oneshot::Sender<Outcomes>,
+}
+
+/// What became of each operation, in the order of the batch.
+pub type Outcomes = Vec<(OpId, Result<(), OpError>)>;
+
+/// Opens netlink in the network namespace of this thread and starts the driver.
+///
+/// The first event is [`KernelEvent::Synced`].
+///
+/// # Errors
+/// No socket can be opened. Missing permission is not an error here: it shows as `EPERM` of the
+/// first operation, and events work without.
+pub fn open(
+    config: NetlinkConfig,
+) -> Result<(NetlinkHandle, mpsc::Receiver<KernelEvent>), NetlinkError> {
+    let config = Arc::new(config);
+    let (batches, batches_rx) = mpsc::channel(1);
+    let (events_tx, events) = mpsc::channel(config.event_capacity.max(1));
+    let (trouble_tx, trouble) = watch::channel(None);
+    let resync = Arc::new(Notify::new());
+    let ports = Arc::new(requests::OwnPorts::default());
+
+    let requests = requests::Requests::open(Arc::clone(&config), Arc::clone(&ports))?;
+    let monitor = monitor::Monitor::open(
+        Arc::clone(&config),
+        ports,
+        events_tx,
+        Arc::clone(&resync),
+        trouble_tx,
+    )?;
+    tokio::spawn(requests.run(batches_rx));
+    tokio::spawn(monitor.run());
+    let handle = NetlinkHandle {
+        config,
+        batches,
+        resync,
+        trouble,
+    };
+    Ok((handle, events))
+}
+
+impl NetlinkHandle {
+    /// Sends operations and waits for what became of each. Batches are carried out one after the
+    /// other.
+    pub async fn apply(&self, ops: Vec<KernelOp>) -> Outcomes {
+        let ids: Vec<OpId> = ops.iter().map(|op| op.id).collect();
+        let (answer, outcome) = oneshot::channel();
+        let sent = self.batches.send(Batch { ops, answer }).await.is_ok();
+        match outcome.await {
+            Ok(outcomes) if sent => outcomes,
+            _ => ids.into_iter().map(|id| (id, Err(OpError::Lost))).collect(),
+        }
+    }
+
+    /// Asks for a [`KernelEvent::Synced`] among the events.
+    pub fn resync(&self) {
+        self.resync.notify_one();
+    }
+
+    /// Reads the kernel's tables now, outside of the order of events: for people to look at.
+    ///
+    /// # Errors
+    /// The kernel refused or did not answer.
+    pub async fn dump(&self) -> Result<Dump, NetlinkError> {
+        dump::dump(&self.config).await
+    }
+
+    /// Why the kernel's state cannot be read at present, if it cannot. The driver keeps trying.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<NetlinkError>> {
+        self.trouble.borrow().clone()
+    }
+}
