@@ -1,1 +1,44 @@
-//! Sockets (feature `net`).
+//! The only sockets that speak BGP (feature `net`).
+//!
+//! A thin shell around [`crate::session`]: it moves octets between TCP and the engine, tells the
+//! engine the time, and carries out what it asks for. It decides nothing about the protocol.
+//!
+//! # Tasks
+//!
+//! - One per neighbour ([`spawn_peer`]): owns both connections of the neighbour and its
+//!   [`crate::session::Peer`].
+//! - One per [`Listener`]: accepts, and passes each connection to the neighbour whose address it comes
+//!   from. IPv4 and IPv6 have a listener each, because the kernel refuses an IPv4 TCP MD5 key on a
+//!   socket of both.
+//!
+//! # State, not queues
+//!
+//! What the neighbour's task should do (configuration, stopped or not) is a value that it watches, so
+//! a caller never waits and changes coalesce. Routes are pulled: the task asks for a batch when the
+//! socket has taken the last one. Events go to the core through a bounded channel; when it is full the
+//! task stops reading from the neighbour, and goes on sending KEEPALIVEs and watching timers. No
+//! neighbour can make another one wait, and none can fill the memory.
+//!
+//! # Invariants
+//!
+//! - A socket option that the configuration asks for is set, or there is no connection: a password
+//!   that the kernel refuses is an error, never a session without one.
+//! - `sockopt` is the only module of the crate with `unsafe`.
+
+mod clock;
+mod connect;
+mod farewell;
+mod handle;
+mod listener;
+mod sockopt;
+mod task;
+mod transport;
+
+pub use clock::Clock;
+pub use handle::{FromPeer, PeerHandle, spawn_peer};
+pub use listener::{ListenError, Listener};
+pub use sockopt::SocketOptionError;
+pub use transport::{Secret, Transport, Ttl};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! What the rest of the daemon sees of a neighbour's task.
+
+use std::sync::Arc;
+
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    session::{Event, OutBatch, PeerConfig, PeerId, PeerStatus, StopReason},
+    types::Family,
+};
+
+use super::{clock::Clock, task::Task, transport::Transport};
+
+/// Accepted connections that may wait for the task to look.
+const STREAMS: usize = 4;
+
+/// What a neighbour's task says to the owner of the routing table.
+#[derive(Debug)]
+pub enum FromPeer {
+    /// Something happened.
+    Event {
+        /// To whom.
+        peer: PeerId,
+        /// What.
+        event: Event,
+    },
+    /// The session can take routes. Answer with what is there, up to about `max` prefixes; an empty
+    /// batch means that there is nothing, and the task asks again after
+    /// [`PeerHandle::routes_ready`].
+    Pull {
+        /// Who asks.
+        peer: PeerId,
+        /// How many prefixes make a good batch.
+        max: usize,
+        /// Where the answer goes. Sending never blocks.
+        reply: oneshot::Sender<OutBatch>,
+    },
+}
+
+/// What a neighbour's task shall do: a value, not a series of commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Desired {
+    pub(super) session: PeerConfig,
+    pub(super) transport: Transport,
+    /// Why it is stopped, if it is.
+    pub(super) stopped: Option<StopReason>,
+    /// How many restarts were asked for, and why the last one.
+    pub(super) restarts: (u64, StopReason),
+    /// How many refreshes were asked for, by family.
+    pub(super) refreshes: [u64; Family::ALL.len()],
+}
+
+/// A handle on a neighbour's task. Dropping it ends the session, as de-configured, and the task.
+///
+/// No method waits, and what is asked for twice is done once.
+#[derive(Debug)]
+pub struct PeerHandle {
+    desired: watch::Sender<Desired>,
+    ready: Arc<Notify>,
+    streams: mpsc::Sender<TcpStream>,
+    status: watch::Receiver<Arc<PeerStatus>>,
+    task: JoinHandle<()>,
+}
+
+/// Starts a neighbour: a task that dials at once, unless passive. Needs a tokio runtime.
+///
+/// Connections from the neighbour arrive after [`super::Listener::register`].
+#[must_use]
+pub fn spawn_peer(
+    id: PeerId,
+    session: PeerConfig,
+    transport: Transport,
+    seed: u64,
+    clock: Clock,
+    core: mpsc::Sender<FromPeer>,
+) -> PeerHandle {
+    let (desired, watched) = watch::channel(Desired {
+        session,
+        transport,
+        stopped: None,
+        restarts: (0, StopReason::Reset(String::new())),
+        refreshes: [0; Family::ALL.len()],
+    });
+    let (streams, accepted) = mpsc::channel(STREAMS);
+    let ready = Arc::new(Notify::new());
+    let (task, status) = Task::new(id, watched, accepted, ready.clone(), seed, clock, core);
+    PeerHandle {
+        desired,
+        ready,
+        streams,
+        status,
+        task: tokio::spawn(task.run()),
+    }
+}
+
+impl PeerHandle {
+    /// There are routes to pull. May be called at any time and any number of times.
+    pub fn routes_ready(&self) {
+        self.ready.notify_one();
+    }
+
+    /// Ends the session and stays down, until [`PeerHandle::start`].
+    pub fn stop(&self, why: StopReason) {
+        self.desired
+            .send_modify(|desired| desired.stopped = Some(why));
+    }
+
+    /// Starts again after a stop.
+    pub fn start(&self) {
+        self.desired.send_modify(|desired| desired.stopped = None);
+    }
+
+    /// Ends the session and dials again at once.
+    pub fn restart(&self, why: StopReason) {
+        self.desired.send_modify(|desired| {
+            desired.restarts = (desired.restarts.0.wrapping_add(1), why);
+        });
+    }
+
+    /// Takes over a changed configuration. Only a change of identity resets the session: see
+    /// [`crate::session::Peer::reconfigure`]; any change of the transport does. The listeners do not
+    /// hear of a changed address or password by this: register again.
+    pub fn reconfigure(&self, session: PeerConfig, transport: Transport) {
+        self.desired.send_if_modified(|desired| {
+            let changed = desired.session != session || desired.transport != transport;
+            desired.session = session;
+            desired.transport = transport;
+            changed
+        });
+    }
+
+    /// Asks the neighbour for all its routes of a family again, if there is a session that can.
+    pub fn refresh(&self, family: Family) {
+        self.desired.send_modify(|desired| {
+            for (count, of) in desired.refreshes.iter_mut().zip(Family::ALL) {
+                *count = count.wrapping_add(u64::from(of == family));
+            }
+        });
+    }
+
+    /// A snapshot, at most a moment old.
+    #[must_use]
+    pub fn status(&self) -> Arc<PeerStatus> {
+        self.status.borrow().clone()
+    }
+
+    /// A receiver that sees every change of state.
+    #[must_use]
+    pub fn watch_status(&self) -> watch::Receiver<Arc<PeerStatus>> {
+        self.status.clone()
+    }
+
+    /// Ends the task, and waits until its connections are closed: the last NOTIFICATION has had its
+    /// chance to arrive. Takes about a second at most.
+    pub async fn ended(self) {
+        let Self { desired, task, .. } = self;
+        drop(desired);
+        // A task that panicked has ended as well.
+        let _ = task.await;
+    }
+
+    pub(super) fn streams(&self) -> mpsc::Sender<TcpStream> {
+        self.streams.clone()
+    }
+}

@@ -1,0 +1,244 @@
+//! Accepting connections, and passing each to its neighbour.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
+
+use crate::session::Refusal;
+
+use super::{
+    farewell::Farewells,
+    handle::PeerHandle,
+    sockopt::{SocketOptionError, set_md5_key},
+    transport::Transport,
+};
+
+/// Connections that the kernel completes before we take them: a whole mesh may dial at once.
+const BACKLOG: u32 = 1024;
+
+/// How long to wait when the process has no descriptor left for a connection.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Why there is no listener, or why it does not serve a neighbour.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another program, or another speaker, has the port.
+    #[error(
+        "cannot listen on {0}: the port is in use by another program (is another BGP speaker running on this host?)"
+    )]
+    AddressInUse(SocketAddr),
+    /// The address is not on this host.
+    #[error("cannot listen on {0}: the address is not on this host")]
+    AddressNotAvailable(SocketAddr),
+    /// Ports below 1024 need a privilege.
+    #[error("cannot listen on {0}: permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)")]
+    PermissionDenied(SocketAddr),
+    /// Anything else.
+    #[error("cannot listen on {addr}: {source}")]
+    Other {
+        /// The address.
+        addr: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The password of a neighbour could not be set: its connections are not accepted.
+    #[error("no connections accepted from {remote}: {source}")]
+    Option {
+        /// The neighbour.
+        remote: IpAddr,
+        /// The option.
+        source: SocketOptionError,
+    },
+}
+
+impl ListenError {
+    fn of(addr: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            ErrorKind::AddrInUse => Self::AddressInUse(addr),
+            ErrorKind::AddrNotAvailable => Self::AddressNotAvailable(addr),
+            ErrorKind::PermissionDenied => Self::PermissionDenied(addr),
+            _ => Self::Other { addr, source },
+        }
+    }
+
+    /// The stable identifier.
+    #[must_use]
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::AddressInUse(_) => "address-in-use",
+            Self::AddressNotAvailable(_) => "address-not-available",
+            Self::PermissionDenied(_) => "permission-denied",
+            Self::Other { .. } => "listen-failed",
+            Self::Option { .. } => "socket-option-refused",
+        }
+    }
+}
+
+/// A neighbour as its connections show it: the address, and the link for a link-local one.
+type Remote = (IpAddr, u32);
+
+fn remote_of(addr: SocketAddr) -> Remote {
+    match addr {
+        SocketAddr::V4(addr) => (IpAddr::V4(*addr.ip()), 0),
+        SocketAddr::V6(addr) => (IpAddr::V6(*addr.ip()), addr.scope_id()),
+    }
+}
+
+/// Who gets connections from where.
+type Registry = BTreeMap<Remote, mpsc::Sender<TcpStream>>;
+
+/// One listening socket and the task that accepts from it. Dropping it closes the socket; connections
+/// that were passed on stay.
+#[derive(Debug)]
+pub struct Listener {
+    local: SocketAddr,
+    socket: Arc<TcpListener>,
+    registry: watch::Sender<Registry>,
+    refused: Arc<AtomicU64>,
+    task: AbortHandle,
+}
+
+impl Listener {
+    /// Listens on `addr`; an IPv6 address takes IPv6 connections alone. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// The address or port cannot be had.
+    pub fn bind(addr: SocketAddr) -> Result<Self, ListenError> {
+        let socket = open(addr).map_err(|e| ListenError::of(addr, e))?;
+        let local = socket.local_addr().map_err(|e| ListenError::of(addr, e))?;
+        let socket = Arc::new(socket);
+        let (registry, registered) = watch::channel(Registry::new());
+        let refused = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(accept(socket.clone(), registered, refused.clone()));
+        Ok(Self {
+            local,
+            socket,
+            registry,
+            refused,
+            task: task.abort_handle(),
+        })
+    }
+
+    /// The address, with the port that the kernel chose if none was asked for.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Passes connections from the address of `transport` to `peer` from now on. Call it again when
+    /// the password changed. A neighbour of the other family is none of this listener's business and
+    /// ignored.
+    ///
+    /// # Errors
+    /// The kernel does not take the password. Connections of this neighbour are then refused.
+    pub fn register(&self, transport: &Transport, peer: &PeerHandle) -> Result<(), ListenError> {
+        if transport.remote.is_ipv4() != self.local.is_ipv4() {
+            return Ok(());
+        }
+        // First the key, then the welcome.
+        self.set_key(transport).inspect_err(|_| {
+            self.registry
+                .send_modify(|registry| drop(registry.remove(&remote_of(transport.remote))));
+        })?;
+        self.registry.send_modify(|registry| {
+            registry.insert(remote_of(transport.remote), peer.streams());
+        });
+        Ok(())
+    }
+
+    /// Refuses connections from the address of `transport` from now on.
+    pub fn unregister(&self, transport: &Transport) {
+        if transport.remote.is_ipv4() != self.local.is_ipv4() {
+            return;
+        }
+        self.registry
+            .send_modify(|registry| drop(registry.remove(&remote_of(transport.remote))));
+        if transport.password.is_some() {
+            // Without the key, or with one for nobody: either way nobody is let in.
+            let _ = set_md5_key(self.fd(), transport.remote.ip(), None);
+        }
+    }
+
+    /// Connections refused because nobody with that address is configured.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn set_key(&self, transport: &Transport) -> Result<(), ListenError> {
+        let remote = transport.remote.ip();
+        match set_md5_key(self.fd(), remote, transport.password.as_ref()) {
+            // There was no key to take away.
+            Err(_) if transport.password.is_none() => Ok(()),
+            other => other.map_err(|source| ListenError::Option { remote, source }),
+        }
+    }
+
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&*self.socket)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn open(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restarted speaker must not wait for the old connections' TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    // A neighbour that checks the TTL (RFC 5082) checks it from the SYN-ACK on, which the listener
+    // sends. Accepted sockets get a value of their own.
+    let sock = SockRef::from(&socket);
+    if addr.is_ipv4() {
+        sock.set_ttl_v4(255)?;
+    } else {
+        sock.set_only_v6(true)?;
+        sock.set_unicast_hops_v6(255)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(
+    socket: Arc<TcpListener>,
+    registered: watch::Receiver<Registry>,
+    refused: Arc<AtomicU64>,
+) {
+    let mut farewells = Farewells::default();
+    loop {
+        let Ok((stream, remote)) = socket.accept().await else {
+            // The connection was gone already, or there is no descriptor left: not our end.
+            tokio::time::sleep(EXHAUSTED).await;
+            continue;
+        };
+        let peer = registered.borrow().get(&remote_of(remote)).cloned();
+        match peer {
+            // A neighbour that dials faster than its task can look loses the connection and retries.
+            Some(peer) => drop(peer.try_send(stream)),
+            None => {
+                refused.fetch_add(1, Ordering::Relaxed);
+                farewells.refuse(stream, Refusal::Unknown.notification());
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+#![expect(
+    unsafe_code,
+    reason = "setsockopt(2) for options that no crate wraps; each call is one line with its own reason"
+)]
+//! Socket options that socket2 does not have: TCP MD5 signatures (RFC 2385) and the minimum TTL of
+//! GTSM (RFC 5082).
+//!
+//! The only `unsafe` of the crate. The kernel copies the option out of the memory that it is given,
+//! so a pointer to a live value of the right size is all that is needed.
+//!
+//! Linux keeps MD5 keys by address: on a listener, the key for whoever connects from there; on a
+//! connecting or connected socket, the key for the other end. A segment without the signature, or
+//! with another one, is dropped without an answer, so a wrong password looks like a dead host.
+
+use core::mem::{size_of, size_of_val, zeroed};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use socket2::SockAddr;
+
+use super::transport::Secret;
+
+/// `TCP_MD5SIG_MAXKEYLEN` of linux/tcp.h.
+const MAX_KEY: usize = 80;
+
+/// `struct tcp_md5sig` of linux/tcp.h.
+#[repr(C)]
+struct TcpMd5Sig {
+    addr: libc::sockaddr_storage,
+    flags: u8,
+    prefix_len: u8,
+    key_len: u16,
+    ifindex: libc::c_int,
+    key: [u8; MAX_KEY],
+}
+
+const _: () = assert!(
+    size_of::<TcpMd5Sig>() == 216,
+    "the size of the kernel's struct"
+);
+
+/// The kernel did not take a socket option.
+#[derive(Debug, thiserror::Error)]
+#[error("socket option {option} refused: {source}")]
+pub struct SocketOptionError {
+    /// Its name in the C headers.
+    pub option: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Names the option in an error.
+pub(super) fn named<T>(
+    option: &'static str,
+    result: io::Result<T>,
+) -> Result<T, SocketOptionError> {
+    result.map_err(|source| SocketOptionError { option, source })
+}
+
+/// Requires segments to and from `remote` to be signed with `key`; `None` takes the key away.
+pub(super) fn set_md5_key(
+    socket: BorrowedFd<'_>,
+    remote: IpAddr,
+    key: Option<&Secret>,
+) -> Result<(), SocketOptionError> {
+    let key = key.map_or(&[][..], Secret::as_bytes);
+    let addr = SockAddr::from(SocketAddr::new(remote, 0));
+    // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
+    let mut option: TcpMd5Sig = unsafe { zeroed() };
+    let (Some(slot), Ok(key_len)) = (option.key.get_mut(..key.len()), u16::try_from(key.len()))
+    else {
+        // A truncated key would be another password than the one that was configured.
+        let too_long = io::Error::new(io::ErrorKind::InvalidInput, "key longer than 80 octets");
+        return named("TCP_MD5SIG", Err(too_long));
+    };
+    slot.copy_from_slice(key);
+    option.key_len = key_len;
+    // SAFETY: `as_storage` of a SockAddr is the same C type, initialised.
+    option.addr = unsafe { core::ptr::read(addr.as_ptr().cast()) };
+    named(
+        "TCP_MD5SIG",
+        set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &option),
+    )
+}
+
+/// Drops what arrives with a smaller TTL or hop limit.
+pub(super) fn set_min_ttl(
+    socket: BorrowedFd<'_>,
+    remote: IpAddr,
+    ttl: u8,
+) -> Result<(), SocketOptionError> {
+    let value = libc::c_int::from(ttl);
+    match remote {
+        IpAddr::V4(_) => named(
+            "IP_MINTTL",
+            set(socket, libc::IPPROTO_IP, libc::IP_MINTTL, &value),
+        ),
+        IpAddr::V6(_) => named(
+            "IPV6_MINHOPCOUNT",
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, &value),
+        ),
+    }
+}
+
+fn set<T>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let len = libc::socklen_t::try_from(size_of_val(value)).map_err(io::Error::other)?;
+    let pointer = core::ptr::from_ref(value).cast();
+    // SAFETY: the descriptor is borrowed, so it is open; the kernel reads `len` octets from
+    // `pointer`, which is a live value of that size.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, pointer, len) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,376 @@
+//! The task of one neighbour: sockets on one side, the engine in the middle, the core on the other.
+//!
+//! Each turn of the loop first settles everything that can be done without waiting (actions, writes,
+//! events, a request for routes) and then waits for the next thing to happen. Nothing in a turn
+//! waits, so KEEPALIVEs go out and timers run however slow the core or the other end is.
+//!
+//! When the core's channel is full, one event is held back and reading stops: TCP slows the
+//! neighbour down. The engine is told, so that silence that is our own doing expires no hold timer.
+
+mod io;
+mod step;
+
+use core::{pin::Pin, time::Duration};
+use std::sync::Arc;
+
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, mpsc, oneshot, watch},
+};
+
+use crate::{
+    session::{
+        Action, ConnectError, Disconnect, Event, Negotiated, OutBatch, Peer, PeerId, PeerStatus,
+        Slot, StopReason,
+    },
+    time::Instant,
+    types::Family,
+};
+
+use super::{
+    clock::Clock,
+    connect::dial,
+    farewell::Farewells,
+    handle::{Desired, FromPeer},
+};
+use step::Step;
+
+/// Octets to read at once.
+const READ: usize = 64 * 1024;
+
+/// Prefixes to ask for at once: enough to fill many messages, and gone from the socket quickly.
+const BATCH: usize = 4096;
+
+/// How old a published status may be.
+const STATUS_AGE: Duration = Duration::from_millis(250);
+
+/// An attempt to connect.
+type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, ConnectError>> + Send>>;
+
+/// A request for routes, and the session for which it was made.
+struct Pull {
+    session: Arc<Negotiated>,
+    reply: oneshot::Receiver<OutBatch>,
+}
+
+/// One of the two connections.
+struct Socket {
+    stream: TcpStream,
+    /// The kernel takes no more: wait until it does.
+    full: bool,
+}
+
+pub(super) struct Task {
+    id: PeerId,
+    clock: Clock,
+    core: mpsc::Sender<FromPeer>,
+    peer: Peer,
+    desired: watch::Receiver<Desired>,
+    /// The part of `desired` that is done.
+    done: Desired,
+    streams: mpsc::Receiver<TcpStream>,
+    ready: Arc<Notify>,
+    status: watch::Sender<Arc<PeerStatus>>,
+    outgoing: Option<Socket>,
+    incoming: Option<Socket>,
+    dial: Option<Dial>,
+    farewells: Farewells,
+    /// The event for which the core had no room.
+    undelivered: Option<Event>,
+    routes_ready: bool,
+    pull: Option<Pull>,
+    buffer: Box<[u8]>,
+    publish_at: Option<Instant>,
+    core_gone: bool,
+}
+
+impl Task {
+    pub(super) fn new(
+        id: PeerId,
+        mut desired: watch::Receiver<Desired>,
+        streams: mpsc::Receiver<TcpStream>,
+        ready: Arc<Notify>,
+        seed: u64,
+        clock: Clock,
+        core: mpsc::Sender<FromPeer>,
+    ) -> (Self, watch::Receiver<Arc<PeerStatus>>) {
+        let done = desired.borrow_and_update().clone();
+        let peer = Peer::new(done.session.clone(), seed);
+        let (status, published) = watch::channel(Arc::new(peer.status(clock.now())));
+        let task = Self {
+            id,
+            clock,
+            core,
+            peer,
+            desired,
+            done,
+            streams,
+            ready,
+            status,
+            outgoing: None,
+            incoming: None,
+            dial: None,
+            farewells: Farewells::default(),
+            undelivered: None,
+            routes_ready: false,
+            pull: None,
+            buffer: vec![0; READ].into_boxed_slice(),
+            publish_at: None,
+            core_gone: false,
+        };
+        (task, published)
+    }
+
+    /// Runs until the handle is dropped or the core is gone.
+    pub(super) async fn run(mut self) {
+        self.peer.start(self.clock.now());
+        loop {
+            self.settle();
+            if self.core_gone {
+                break;
+            }
+            let step = self.next().await;
+            if !self.handle(step) {
+                break;
+            }
+        }
+        let why = StopReason::Deconfigured(String::new());
+        if self.done.stopped.is_none() && !self.core_gone {
+            self.peer.stop(self.clock.now(), &why);
+        }
+        self.settle();
+        self.publish();
+        self.farewells.done().await;
+    }
+
+    /// Handles what happened. `false`: the handle is gone.
+    fn handle(&mut self, step: Step) -> bool {
+        let now = self.clock.now();
+        match step {
+            Step::Desired => self.apply(now),
+            Step::HandleGone => return false,
+            Step::CoreGone => self.core_gone = true,
+            Step::Accepted(stream) => self.accepted(now, stream),
+            Step::Dialled(result) => self.dialled(now, result),
+            Step::Time => self.on_time(now),
+            Step::Ready { slot, read, write } => {
+                if let Some(socket) = self.socket_mut(slot) {
+                    socket.full &= !write;
+                }
+                if read {
+                    self.read(now, slot);
+                }
+            }
+            Step::Pulled(batch) => self.pulled(now, &batch),
+            Step::RoutesReady => self.routes_ready = true,
+            Step::Delivered => {}
+        }
+        self.touch(now);
+        true
+    }
+
+    /// Does everything that needs no waiting.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        loop {
+            while let Some(action) = self.peer.poll_action() {
+                self.act(action);
+            }
+            let lost = Slot::ALL.map(|slot| self.write(now, slot));
+            if lost == [false, false] {
+                break;
+            }
+        }
+        self.deliver(now);
+        self.ask();
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect => self.dial = Some(Box::pin(dial(self.done.transport.clone()))),
+            Action::Close { slot, farewell } => {
+                if slot == Slot::Outgoing {
+                    self.dial = None;
+                }
+                if let Some(socket) = self.socket_mut(slot).take() {
+                    self.farewells.close(socket.stream, farewell);
+                }
+            }
+        }
+    }
+
+    /// Makes the difference between what is desired and what is done disappear.
+    fn apply(&mut self, now: Instant) {
+        let new = self.desired.borrow_and_update().clone();
+        let old = core::mem::replace(&mut self.done, new.clone());
+        if let (Some(why), None) = (&new.stopped, &old.stopped) {
+            self.peer.stop(now, why);
+        }
+        if new.transport != old.transport {
+            self.peer.transport_changed(now);
+        }
+        if new.session != old.session {
+            self.peer.reconfigure(now, new.session);
+        }
+        if new.restarts.0 != old.restarts.0 {
+            self.peer.restart(now, &new.restarts.1);
+        }
+        if new.stopped.is_none() && old.stopped.is_some() {
+            self.peer.start(now);
+        }
+        for (family, counts) in Family::ALL
+            .into_iter()
+            .zip(new.refreshes.iter().zip(old.refreshes))
+        {
+            if *counts.0 != counts.1 {
+                self.peer.send_route_refresh(now, family);
+            }
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, stream: TcpStream) {
+        if let Err(refusal) = self.peer.admit(now) {
+            return self.farewells.refuse(stream, refusal.notification());
+        }
+        while let Some(action) = self.peer.poll_action() {
+            self.act(action);
+        }
+        self.connected(now, Slot::Incoming, stream);
+    }
+
+    fn dialled(&mut self, now: Instant, result: Result<TcpStream, ConnectError>) {
+        self.dial = None;
+        match result {
+            Ok(stream) => self.connected(now, Slot::Outgoing, stream),
+            Err(error) => self.peer.connect_failed(now, error),
+        }
+    }
+
+    fn connected(&mut self, now: Instant, slot: Slot, stream: TcpStream) {
+        // Outgoing sockets have their options since before they connected.
+        let options = match slot {
+            Slot::Outgoing => Ok(()),
+            Slot::Incoming => self.done.transport.apply(&stream).map_err(|e| e.source),
+        };
+        let addresses = options.and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+        match addresses {
+            Ok((local, remote)) => {
+                let full = false;
+                *self.socket_mut(slot) = Some(Socket { stream, full });
+                self.peer.connected(now, slot, local, remote);
+            }
+            // Without its options, or gone again: as if it had never been.
+            Err(error) => {
+                let unknown = ([0; 4], 0).into();
+                self.peer.connected(now, slot, unknown, unknown);
+                let errno = error.raw_os_error().unwrap_or_default();
+                self.peer.closed(now, slot, Disconnect::Os(errno));
+            }
+        }
+    }
+
+    fn on_time(&mut self, now: Instant) {
+        // What has arrived counts before what has expired: the machine may have been busy.
+        if self.undelivered.is_none() {
+            Slot::ALL.into_iter().for_each(|slot| self.read(now, slot));
+        }
+        self.peer.handle_timeout(now);
+        if self.publish_at.is_some_and(|at| at <= now) {
+            self.publish();
+        }
+    }
+
+    fn pulled(&mut self, now: Instant, batch: &OutBatch) {
+        let Some(pull) = self.pull.take() else {
+            return;
+        };
+        // A batch for a session that is over must not reach the next one, which gets everything.
+        let current = self.peer.negotiated();
+        if !batch.is_empty() && current.is_some_and(|n| Arc::ptr_eq(n, &pull.session)) {
+            self.peer.send_batch(now, batch);
+            self.routes_ready = true;
+        }
+    }
+
+    /// Hands events to the core until there is none or no room.
+    fn deliver(&mut self, now: Instant) {
+        while self.undelivered.is_none() {
+            let Some(event) = self.peer.poll_event() else {
+                break;
+            };
+            if !matches!(event, Event::Update(_)) {
+                self.publish();
+            }
+            let peer = self.id;
+            match self.core.try_send(FromPeer::Event { peer, event }) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(FromPeer::Event { event, .. })) => {
+                    self.undelivered = Some(event);
+                }
+                Err(_) => self.core_gone = true,
+            }
+        }
+        if self.undelivered.is_some() {
+            self.peer.read_paused();
+        } else {
+            self.peer.read_resumed(now);
+        }
+    }
+
+    /// Whether routes should be asked for now.
+    fn wants_routes(&self) -> bool {
+        self.routes_ready
+            && self.pull.is_none()
+            && self.undelivered.is_none()
+            && self.peer.wants_batch()
+    }
+
+    fn ask(&mut self) {
+        if !self.wants_routes() {
+            return;
+        }
+        let (request, pull) = self.request();
+        // No room: `next` waits for it.
+        if let (Ok(()), Some(pull)) = (self.core.try_send(request), pull) {
+            self.asked(pull);
+        }
+    }
+
+    fn request(&self) -> (FromPeer, Option<Pull>) {
+        let (reply, answer) = oneshot::channel();
+        let request = FromPeer::Pull {
+            peer: self.id,
+            max: BATCH,
+            reply,
+        };
+        let pull = self.peer.negotiated().map(|session| Pull {
+            session: session.clone(),
+            reply: answer,
+        });
+        (request, pull)
+    }
+
+    fn asked(&mut self, pull: Pull) {
+        self.pull = Some(pull);
+        // What becomes ready from now on is not in this answer.
+        self.routes_ready = false;
+    }
+
+    /// Something may have changed: publish soon.
+    fn touch(&mut self, now: Instant) {
+        self.publish_at.get_or_insert(now + STATUS_AGE);
+    }
+
+    fn publish(&mut self) {
+        self.publish_at = None;
+        let status = self.peer.status(self.clock.now());
+        self.status.send_replace(Arc::new(status));
+    }
+
+    fn socket_mut(&mut self, slot: Slot) -> &mut Option<Socket> {
+        match slot {
+            Slot::Outgoing => &mut self.outgoing,
+            Slot::Incoming => &mut self.incoming,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a TCP connection with a neighbour must look like.
+
+use core::{fmt, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+};
+
+use socket2::SockRef;
+
+use super::sockopt::{SocketOptionError, named, set_md5_key, set_min_ttl};
+
+/// How long the kernel may try to deliver before it gives up: as long as the SendHoldTimer
+/// (RFC 9687), which ends the session for the same reason.
+const USER_TIMEOUT: Duration = Duration::from_secs(480);
+
+/// DSCP CS6, network control (RFC 4594 section 3.2): routing must survive congestion.
+const CS6: u32 = 0xc0;
+
+/// A TCP MD5 key (RFC 2385). `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Vec<u8>> for Secret {
+    fn from(key: Vec<u8>) -> Self {
+        Self(key)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// How far away the neighbour may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// What we send lives for so many hops; what arrives is not checked. One for a neighbour of
+    /// another AS on the same link, more for multihop.
+    Hops(u8),
+    /// Generalised TTL Security (RFC 5082): we send 255, and drop what passed more than so many
+    /// links. One: the neighbour is on the same link.
+    Security(u8),
+}
+
+impl Ttl {
+    const fn sent(self) -> u8 {
+        match self {
+            Self::Hops(hops) => hops,
+            Self::Security(_) => 255,
+        }
+    }
+
+    /// Zero links make no sense and count as one.
+    const fn least_accepted(self) -> Option<u8> {
+        match self {
+            Self::Hops(_) => None,
+            Self::Security(links) => Some(255 - links.saturating_sub(1)),
+        }
+    }
+}
+
+/// The TCP side of a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// Where the neighbour listens. For a link-local address the scope is part of it.
+    pub remote: SocketAddr,
+    /// Our address, if it is not the kernel's choice.
+    pub local: Option<IpAddr>,
+    /// The link to use, by name, if it is not the kernel's choice.
+    pub interface: Option<String>,
+    /// How far away the neighbour may be.
+    pub ttl: Ttl,
+    /// The TCP MD5 key.
+    pub password: Option<Secret>,
+}
+
+impl Transport {
+    /// A connection to `remote` with the kernel's choice of everything.
+    #[must_use]
+    pub const fn new(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            local: None,
+            interface: None,
+            ttl: Ttl::Hops(64),
+            password: None,
+        }
+    }
+
+    /// Sets every option of a socket of this neighbour, ours before it connects or one that was
+    /// accepted.
+    ///
+    /// The key is set on accepted sockets too, although they inherit it: a connection that was made
+    /// in the moment before the listener got the key must not go on without one.
+    pub(super) fn apply(&self, socket: &impl AsFd) -> Result<(), SocketOptionError> {
+        let remote = self.remote.ip();
+        let sock = SockRef::from(socket);
+        let ttl = u32::from(self.ttl.sent());
+        if self.remote.is_ipv4() {
+            named("IP_TTL", sock.set_ttl_v4(ttl))?;
+            named("IP_TOS", sock.set_tos_v4(CS6))?;
+        } else {
+            named("IPV6_UNICAST_HOPS", sock.set_unicast_hops_v6(ttl))?;
+            named("IPV6_TCLASS", sock.set_tclass_v6(CS6))?;
+        }
+        if let Some(least) = self.ttl.least_accepted() {
+            set_min_ttl(socket.as_fd(), remote, least)?;
+        }
+        if self.password.is_some() {
+            set_md5_key(socket.as_fd(), remote, self.password.as_ref())?;
+        }
+        named("TCP_NODELAY", sock.set_tcp_nodelay(true))?;
+        named(
+            "TCP_USER_TIMEOUT",
+            sock.set_tcp_user_timeout(Some(USER_TIMEOUT)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ttl_security_counts_links() {
+        assert_eq!(Ttl::Security(1).least_accepted(), Some(255));
+        assert_eq!(Ttl::Security(3).least_accepted(), Some(253));
+        assert_eq!(Ttl::Security(0).least_accepted(), Some(255));
+        assert_eq!(Ttl::Security(255).least_accepted(), Some(1));
+        assert_eq!(
+            (Ttl::Hops(1).sent(), Ttl::Hops(1).least_accepted()),
+            (1, None)
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut transport = Transport::new(([127, 0, 0, 1], 179).into());
+        transport.password = Some(b"swordfish".to_vec().into());
+        let shown = format!("{transport:?}");
+        assert!(!shown.contains("fish") && !shown.contains("115"), "{shown}");
+    }
+}
