@@ -51,7 +51,7 @@ pub struct BGPPeerSpec {
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
     /// The router's AS: a number, `Internal` (the same as ours) or `External` (any but ours).
-    #[x_kube(validation = Rule::new("string(self) in ['Internal', 'External'] || (string(self).matches('^[1-9][0-9]{0,9}$') && int(string(self)) <= 4294967294 && !(int(string(self)) in [23456, 65535]))").message("must be an AS number (1..4294967294, not 23456 or 65535), 'Internal' or 'External'"))]
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 4294967294 && !(self in [23456, 65535]) : self in ['Internal', 'External']").message("must be an AS number (1..4294967294, not 23456 or 65535), 'Internal' or 'External'"))]
     pub asn: PeerAsn,
     /// The AS number to show to this router instead of the node's own.
     #[serde(rename = "localASN", default, skip_serializing_if = "Option::is_none")]

@@ -145,9 +145,14 @@ impl Index {
     fn observe(&mut self, observed: Observed) -> bool {
         let Observed {
             key,
-            object,
+            mut object,
             problems,
         } = observed;
+        if let Some(Object::Node(node)) = &mut object
+            && let Some(last) = self.objects.nodes.get(&key.name)
+        {
+            node.keep_last_good(last, &problems);
+        }
         let mut changed = object.is_some_and(|o| self.objects.insert(key.name.clone(), o));
         if problems.is_empty() {
             changed |= self.object_problems.remove(&key).is_some();

@@ -1,7 +1,9 @@
 //! Nodes: addresses, pod CIDRs, annotations.
 //!
 //! A Node is used as far as it can be: it is written by the kubelet, the controller manager and the
-//! administrator, and a typo of one of them must not take the others' fields away.
+//! administrator, and a typo of one of them must not take the others' fields away. What a bad
+//! annotation said while it was good stays in force: AS number, BGP Identifier and address are what
+//! every session of the node hangs on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +15,10 @@ use super::{
     observed::Findings,
     values::{usable_asn, usable_unicast},
 };
-use crate::{api, diagnostic::Reason};
+use crate::{
+    api,
+    diagnostic::{Diagnostic, Reason},
+};
 
 /// What is used of a Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +62,28 @@ impl From<&core::Node> for Observed {
         annotations(node, &mut parsed, &mut findings);
         findings.keep(key, Object::Node(parsed))
     }
+}
+
+impl Node {
+    /// Puts back what annotations said that are bad now and were good in `last`.
+    pub(super) fn keep_last_good(&mut self, last: &Self, problems: &[Diagnostic]) {
+        let is_bad = |annotation: &str| problems.iter().any(|p| p.field == field(annotation));
+        if is_bad(api::ANNOTATION_ASN) {
+            self.asn = last.asn;
+        }
+        if is_bad(api::ANNOTATION_ROUTER_ID) {
+            self.router_id = last.router_id;
+        }
+        if is_bad(api::ANNOTATION_ADDRESS) {
+            self.ipv4 = last.ipv4.or(self.ipv4);
+            self.ipv6 = last.ipv6.or(self.ipv6);
+        }
+    }
+}
+
+/// The path of an annotation.
+fn field(annotation: &str) -> String {
+    format!("metadata.annotations[{annotation}]")
 }
 
 fn addresses(node: &core::Node, findings: &mut Findings) -> Vec<(String, IpAddr)> {
@@ -116,20 +143,19 @@ fn pod_cidrs(node: &core::Node, findings: &mut Findings) -> Vec<Prefix> {
 
 fn annotations(node: &core::Node, parsed: &mut Node, findings: &mut Findings) {
     let get = |name: &str| node.metadata.annotations.as_ref()?.get(name);
-    let field = |name: &str| format!("metadata.annotations[{name}]");
     if let Some(text) = get(api::ANNOTATION_ASN) {
         let asn = text
             .parse::<Asn>()
             .map_err(|e| e.to_string())
             .and_then(usable_asn)
-            .map_err(|e| format!("{e}; the cluster's AS number is used"));
+            .map_err(|e| format!("{e}; the last good one or the cluster's AS number is used"));
         parsed.asn = findings.take(&field(api::ANNOTATION_ASN), Reason::InvalidAsn, asn);
     }
     if let Some(text) = get(api::ANNOTATION_ROUTER_ID) {
         let id = match text.parse::<Ipv4Addr>() {
             Ok(id) if RouterId(id).is_valid() => Ok(RouterId(id)),
             _ => Err(format!(
-                "{text:?} is not a BGP Identifier (written like an IPv4 address, not 0.0.0.0); it is ignored"
+                "{text:?} is not a BGP Identifier (written like an IPv4 address, not 0.0.0.0); the last good one or the default is used"
             )),
         };
         let field = field(api::ANNOTATION_ROUTER_ID);
@@ -148,7 +174,7 @@ fn address_annotation(text: &str, field: &str, parsed: &mut Node, findings: &mut
             .parse()
             .map_err(|_| format!("{part:?} is not an IP address"))
             .and_then(usable_unicast)
-            .map_err(|e| format!("{e}; the Node's InternalIP is used"));
+            .map_err(|e| format!("{e}; the last good one or the Node's InternalIP is used"));
         let Some(address) = findings.take(field, Reason::InvalidAddress, address) else {
             continue;
         };

@@ -27,9 +27,18 @@ pub struct Observed {
 impl Observed {
     /// An object that is there but cannot be read.
     pub fn unreadable(key: ObjectKey, error: impl fmt::Display) -> Self {
+        Self::unreadable_at(key, "", error)
+    }
+
+    /// An object that is there but cannot be read because of `field`.
+    pub fn unreadable_at(
+        key: ObjectKey,
+        field: impl Into<String>,
+        error: impl fmt::Display,
+    ) -> Self {
         let problem = Diagnostic::error(
             key.object_ref(),
-            "",
+            field,
             Reason::Unreadable,
             format!("{error}; its last good version stays in force"),
         );

@@ -84,7 +84,7 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         let message = format!("{source} and {address} are not of the same family");
         findings.error("spec.sourceAddress", Reason::NoCommonFamily, message);
     }
-    let remote_as = parse_remote_as(spec.asn, findings);
+    let remote_as = parse_remote_as(&spec.asn, findings);
     let local_asn = spec
         .local_asn
         .map(|n| findings.take("spec.localASN", Reason::InvalidAsn, usable_asn(Asn(n))));
@@ -114,14 +114,21 @@ fn parse_address(field: &str, text: &str, findings: &mut Findings) -> Option<IpA
     findings.take(field, Reason::InvalidAddress, address)
 }
 
-fn parse_remote_as(asn: PeerAsn, findings: &mut Findings) -> Option<RemoteAs> {
-    match asn {
-        PeerAsn::Internal => Some(RemoteAs::Internal),
-        PeerAsn::External => Some(RemoteAs::External),
-        PeerAsn::Number(n) => findings
-            .take("spec.asn", Reason::InvalidAsn, usable_asn(Asn(n)))
+fn parse_remote_as(asn: &PeerAsn, findings: &mut Findings) -> Option<RemoteAs> {
+    let remote_as = match asn {
+        PeerAsn::Relation(text) => match text.as_str() {
+            "Internal" => Ok(RemoteAs::Internal),
+            "External" => Ok(RemoteAs::External),
+            _ => Err(format!(
+                "{text:?} is not an AS number (without quotes), \"Internal\" or \"External\""
+            )),
+        },
+        PeerAsn::Number(n) => u32::try_from(*n)
+            .map_err(|_| format!("{n} is not an AS number"))
+            .and_then(|n| usable_asn(Asn(n)))
             .map(RemoteAs::Number),
-    }
+    };
+    findings.take("spec.asn", Reason::InvalidAsn, remote_as)
 }
 
 fn parse_ttl(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Ttl> {

@@ -149,6 +149,28 @@ fn what_is_wrong_with_a_node_leaves_the_rest_of_it() {
 }
 
 #[test]
+fn a_bad_annotation_leaves_the_last_good_one_in_force() {
+    let annotated = |asn: &str, address: &str| {
+        let annotations = json!({ "redstart.dev/asn": asn, "redstart.dev/address": address });
+        let status = json!({ "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] });
+        let metadata = json!({ "name": "a", "annotations": annotations });
+        node(json!({ "metadata": metadata, "status": status }))
+    };
+    let mut index = complete_index();
+    let said = |index: &Index| {
+        let node = &index.complete().unwrap().nodes["a"];
+        (node.asn.unwrap().0, node.ipv4.unwrap().to_string())
+    };
+    index.apply(SourceEvent::Applied(annotated("65001", "192.0.2.9")));
+    index.apply(SourceEvent::Applied(annotated("65001x", "192.0.2.")));
+    assert_eq!(said(&index), (65001, "192.0.2.9".to_owned()));
+    assert_eq!(index.problems().count(), 2);
+    index.apply(SourceEvent::Applied(annotated("65002", "192.0.2.8")));
+    assert_eq!(said(&index), (65002, "192.0.2.8".to_owned()));
+    assert_eq!(index.problems().count(), 0);
+}
+
+#[test]
 fn two_addresses_of_one_family_are_a_conflict() {
     let observed = node(json!({
         "metadata": { "name": "a", "annotations": { "redstart.dev/address": "192.0.2.1,192.0.2.2" } },
@@ -192,6 +214,9 @@ fn a_peer_that_means_nothing_is_refused() {
         ("address", json!("224.0.0.5"), "", Reason::InvalidAddress),
         ("asn", json!(0), "", Reason::InvalidAsn),
         ("asn", json!(23456), "", Reason::InvalidAsn),
+        ("asn", json!(-1), "", Reason::InvalidAsn),
+        ("asn", json!(4_294_967_296_i64), "", Reason::InvalidAsn),
+        ("asn", json!("64601"), "", Reason::InvalidAsn),
         ("localASN", json!(65535), "", Reason::InvalidAsn),
         ("port", json!(0), "", Reason::InvalidValue),
         ("ttlSecurity", json!(255), "", Reason::InvalidValue),

@@ -191,9 +191,12 @@ where
     T: DeserializeOwned,
     Observed: for<'a> From<&'a T>,
 {
-    match serde_json::from_value::<T>(document) {
+    match serde_path_to_error::deserialize::<_, T>(document) {
         Ok(object) => Observed::from(&object),
-        Err(error) => Observed::unreadable(key, error),
+        Err(error) => {
+            let field = error.path().to_string();
+            Observed::unreadable_at(key, field.trim_start_matches('.'), error.into_inner())
+        }
     }
 }
 

@@ -103,7 +103,14 @@ fn documents_that_are_no_object_are_named() {
 fn core_objects_of_the_wrong_shape_are_named() {
     let text = "{ apiVersion: v1, kind: Node, metadata: { name: a, annotations: { redstart.dev/asn: 65000 } } }";
     let manifest = parse("a.yaml", text).unwrap();
-    assert_eq!(reasons(&manifest), one("Node/a", "", Reason::Unreadable));
+    assert_eq!(
+        reasons(&manifest),
+        one(
+            "Node/a",
+            "metadata.annotations.redstart.dev/asn",
+            Reason::Unreadable
+        )
+    );
     assert_eq!(manifest.objects[0].object, None);
 }
 
