@@ -20,6 +20,7 @@ use lab::{Node, gateway, in_namespace, ip, ip_json, p, unicast};
 use redstart_rib::{
     fib::{FibConfig, InstallState, KernelEvent, KernelRoute, OpError, Route},
     netlink::{self, NetlinkConfig},
+    nexthop::Unresolved,
 };
 
 const OURS: &str = "proto bgp metric 179";
@@ -425,6 +426,72 @@ fn a_restart_adopts_without_a_single_route_event() {
         );
         assert_eq!(ip(&["-6", "route", "show", "proto", "bgp"]), "");
         assert!(ip(&["-4", "route", "show", "10.9.0.0/16"]).contains("10.0.2.7"));
+    });
+}
+
+#[test]
+fn next_hops_resolve_as_the_kernel_forwards() {
+    in_namespace(async {
+        ip(&[
+            "route",
+            "add",
+            "172.16.0.0/12",
+            "via",
+            "10.0.3.7",
+            "metric",
+            "9",
+        ]);
+        ip(&["route", "add", "blackhole", "172.20.0.0/16"]);
+        let mut node = Node::start().await;
+        let peer = gateway("10.0.2.9", 2);
+        assert_eq!(node.resolve("10.0.2.9"), Ok((vec![peer], 0)));
+        assert_eq!(
+            node.resolve("fd00:2::9"),
+            Ok((vec![gateway("fd00:2::9", 2)], 0))
+        );
+        assert_eq!(
+            node.resolve("172.16.0.1"),
+            Ok((vec![gateway("10.0.3.7", 3)], 9))
+        );
+        assert_eq!(node.resolve("172.20.0.1"), Err(Unresolved::Unreachable));
+        assert_eq!(node.resolve("10.0.2.1"), Err(Unresolved::OwnAddress));
+        assert_eq!(node.resolve("192.0.2.1"), Err(Unresolved::NoRoute));
+        ip(&["route", "add", "default", "via", "10.0.2.254"]);
+        node.until("default", |n| n.resolve("192.0.2.1").is_ok())
+            .await;
+
+        // Routes of our own do not count.
+        node.desire("192.0.2.0/24", unicast(&[gateway("10.0.3.9", 3)]));
+        node.settle().await;
+        assert_eq!(
+            node.resolve("192.0.2.1"),
+            Ok((vec![gateway("10.0.2.254", 2)], 0))
+        );
+
+        // Carrier goes with the other end, comes back with it.
+        ip(&["link", "set", "peer2", "down"]);
+        node.until("carrier loss", |n| {
+            n.resolve("10.0.2.9") == Err(Unresolved::LinkDown)
+        })
+        .await;
+        ip(&["link", "set", "peer2", "up"]);
+        node.until("carrier", |n| n.resolve("10.0.2.9").is_ok())
+            .await;
+
+        // A port that leaves a bridge is still a link.
+        ip(&["link", "add", "br0", "type", "bridge"]);
+        ip(&["link", "set", "eth3", "master", "br0"]);
+        ip(&["link", "set", "eth3", "nomaster"]);
+        node.settle().await;
+        assert_eq!(
+            node.resolve("10.0.3.9"),
+            Ok((vec![gateway("10.0.3.9", 3)], 0))
+        );
+        ip(&["link", "del", "eth3"]);
+        node.until("no link", |n| {
+            n.resolve("172.16.0.1") == Ok((vec![gateway("10.0.2.254", 2)], 0))
+        })
+        .await;
     });
 }
 

@@ -12,16 +12,22 @@ use hashbrown::HashMap;
 use redstart_bgp::types::Prefix;
 use smallvec::SmallVec;
 
-use super::kernel::KernelRoute;
+use super::kernel::{KernelRoute, RouteAction};
 
 /// A route that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ForeignRoute {
     pub(super) metric: u32,
-    /// The one link it uses, or 0: so that the kernel's silent flush can be followed.
+    /// The one link it uses, so that the kernel's silent flush can be followed; or one of the
+    /// values below.
     link: u32,
     pub(super) protocol: u8,
 }
+
+/// No link: the route drops packets.
+const NO_LINK: u32 = 0;
+/// Several gateways.
+const MANY_LINKS: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct ForeignRoutes(HashMap<Prefix, SmallVec<[ForeignRoute; 1]>, FixedState>);
@@ -46,7 +52,13 @@ impl ForeignRoutes {
     pub(super) fn insert(&mut self, route: &KernelRoute) {
         let entry = ForeignRoute {
             metric: route.metric,
-            link: route.single_link().unwrap_or(0),
+            link: match &route.action {
+                RouteAction::Forward(set) => match set.as_slice() {
+                    [only] => only.ifindex,
+                    _ => MANY_LINKS,
+                },
+                RouteAction::Blackhole | RouteAction::Refuse | RouteAction::Other => NO_LINK,
+            },
             protocol: route.protocol,
         };
         let list = self.0.entry(route.prefix).or_default();
@@ -75,6 +87,11 @@ impl ForeignRoutes {
         self.0.iter().any(|(prefix, list)| {
             matches!(prefix, Prefix::V4(_)) && list.iter().any(|r| r.link == ifindex)
         })
+    }
+
+    /// Whether there is an IPv4 route with several gateways.
+    pub(super) fn has_multipath(&self) -> bool {
+        self.uses_link(MANY_LINKS)
     }
 
     /// Forgets the IPv4 routes that the kernel flushes, without a word, when the link goes down.

@@ -116,18 +116,6 @@ impl KernelRoute {
             prefsrc: self.prefsrc,
         })
     }
-
-    /// The link by which all packets leave, if there is just one gateway.
-    #[must_use]
-    pub fn single_link(&self) -> Option<u32> {
-        match &self.action {
-            RouteAction::Forward(set) => match set.as_slice() {
-                [only] => Some(only.ifindex),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
 }
 
 /// A network interface.

@@ -1,13 +1,17 @@
 //! A namespace with two links, and a planner with its driver in it.
 
 use core::{future::Future, time::Duration};
-use std::{collections::BTreeMap, io, process::Command};
+use std::{collections::BTreeMap, io, net::IpAddr, process::Command};
 
-use redstart_bgp::{time::Instant, types::Prefix};
+use redstart_bgp::{
+    time::Instant,
+    types::{NextHop, Prefix},
+};
 use redstart_rib::{
     fib::{FibConfig, InstallState, KernelEvent, Planner, Route},
     netlink::{self, NetlinkConfig, NetlinkHandle},
-    nexthop::{Gateway, NexthopSet},
+    nexthop::{Gateway, NexthopSet, Resolve, Unresolved},
+    resolver::{KernelView, ResolverConfig},
 };
 use tokio::{
     sync::mpsc::Receiver,
@@ -117,6 +121,7 @@ pub(crate) fn unicast(gateways: &[Gateway]) -> Route {
 pub(crate) struct Node {
     pub(crate) planner: Planner,
     pub(crate) handle: NetlinkHandle,
+    view: KernelView,
     events: Receiver<KernelEvent>,
     start: Clock,
     desired: BTreeMap<Prefix, Route>,
@@ -140,6 +145,7 @@ impl Node {
         let (handle, events) = netlink::open(config).unwrap();
         let mut node = Self {
             planner: Planner::new(fib, 1),
+            view: KernelView::new(ResolverConfig::default()),
             handle,
             events,
             start: Clock::now(),
@@ -166,6 +172,12 @@ impl Node {
         self.planner.desire(p(prefix), Some(route));
     }
 
+    pub(crate) fn resolve(&self, addr: &str) -> Result<(Vec<Gateway>, u32), Unresolved> {
+        let next_hop = NextHop::from(addr.parse::<IpAddr>().unwrap());
+        let resolved = self.view.resolve(next_hop, None)?;
+        Ok((resolved.gateways.to_vec(), resolved.metric))
+    }
+
     /// Sends what there is to send.
     pub(crate) async fn push(&mut self) {
         loop {
@@ -184,8 +196,9 @@ impl Node {
         let now = self.now();
         let pause = self.planner.poll_timeout().map_or(PATIENCE, |at| at - now);
         if let Ok(event) = timeout(pause, self.events.recv()).await {
-            self.planner
-                .on_event(self.now(), &event.expect("the driver has stopped"));
+            let event = event.expect("the driver has stopped");
+            self.view.on_event(&event);
+            self.planner.on_event(self.now(), &event);
         }
         if self.planner.take_resync_request(self.now()) {
             self.handle.resync();

@@ -27,10 +27,10 @@ impl Planner {
     pub fn on_event(&mut self, now: Instant, event: &KernelEvent) {
         match event {
             KernelEvent::Synced(dump) => self.resync(dump),
-            KernelEvent::Link(link) => self.on_link(link),
+            KernelEvent::Link(link) => self.on_link(now, link),
             KernelEvent::LinkGone { ifindex } => {
                 self.links.remove(ifindex);
-                self.flush_foreign(*ifindex);
+                self.flush_foreign(now, *ifindex);
                 // IPv6 routes lose the legs that used it.
                 if self.routes.any(|r| r.uses_link(*ifindex)) {
                     self.doubt(&|_, route| route.uses_link(*ifindex));
@@ -48,21 +48,23 @@ impl Planner {
         }
     }
 
-    fn on_link(&mut self, link: &Link) {
-        let before = self.links.insert(link.ifindex, link.up);
-        match (before, link.up) {
-            (Some(false), false) | (Some(true), true) => {}
-            (_, false) => self.link_down(link.ifindex),
-            (_, true) => {
-                self.retry(|t, route| t.depends_on_links() && route.uses_link(link.ifindex));
+    fn on_link(&mut self, now: Instant, link: &Link) {
+        let Link { ifindex, up, .. } = *link;
+        let was_up = self.links.insert(ifindex, up);
+        match (was_up, up) {
+            (Some(true), false) => self.link_down(now, ifindex),
+            (Some(false) | None, true) => {
+                self.retry(|reason, route| reason.depends_on_links() && route.uses_link(ifindex));
             }
+            // Nothing uses a link yet that was never up.
+            (Some(true), true) | (Some(false) | None, false) => {}
         }
     }
 
     /// The link went down. A route with a leg on another link stays, and its dead leg comes back to
     /// life with the link.
-    fn link_down(&mut self, ifindex: u32) {
-        self.flush_foreign(ifindex);
+    fn link_down(&mut self, now: Instant, ifindex: u32) {
+        self.flush_foreign(now, ifindex);
         let links = core::mem::take(&mut self.links);
         let up = |ifindex: u32| links.get(&ifindex).copied().unwrap_or(false);
         let dead = |r: &Route| r.uses_link(ifindex) && !r.gateways().iter().any(|g| up(g.ifindex));
@@ -72,7 +74,11 @@ impl Planner {
         self.links = links;
     }
 
-    fn flush_foreign(&mut self, ifindex: u32) {
+    fn flush_foreign(&mut self, now: Instant, ifindex: u32) {
+        if self.foreign.has_multipath() {
+            // Whether those had a living leg left, only the kernel knows.
+            self.request_resync(now);
+        }
         for prefix in self.foreign.flush_link(ifindex) {
             self.touch(prefix);
         }

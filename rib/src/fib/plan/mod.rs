@@ -202,7 +202,8 @@ impl Planner {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.timers.first().map(|(at, _)| *at);
         let waiting = !(self.withdrawals.is_empty() && self.announcements.is_empty());
-        let probe = self.forbidden.filter(|_| waiting);
+        let free = self.sight == Sight::Known && self.in_flight.is_empty();
+        let probe = self.forbidden.filter(|_| waiting && free);
         [retry, probe, self.resync_at].into_iter().flatten().min()
     }
 
@@ -266,6 +267,15 @@ impl Planner {
     #[must_use]
     pub fn desired(&self, prefix: Prefix) -> Option<&Route> {
         self.entries.get(&prefix)?.desired.as_deref()
+    }
+
+    /// The route to `prefix` that we believe the kernel to hold under our marks, if we know which.
+    #[must_use]
+    pub fn installed(&self, prefix: Prefix) -> Option<&Route> {
+        match &self.entries.get(&prefix)?.belief {
+            Belief::Ours(route) => Some(route),
+            Belief::Absent | Belief::Unknown | Belief::Maybe => None,
+        }
     }
 
     /// Every prefix that we want or may have a route to, with its state; in no particular order.

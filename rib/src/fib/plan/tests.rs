@@ -319,6 +319,28 @@ fn a_foreign_route_whose_event_is_late_is_found_by_the_exclusive_add() {
 }
 
 #[test]
+fn a_foreign_multipath_route_that_lost_its_last_leg_makes_room() {
+    let mut t = Pair::new();
+    let legs = [2, 3].map(|i| Gateway::via([10, 0, i, 7].into(), u32::from(i)));
+    let to = legs.into_iter().collect();
+    let route = t.kernel.foreign(p("10.1.0.0/16"), STATIC, 0, to);
+    t.kernel.put_foreign(route);
+    t.desire("10.1.0.0/16", Route::blackhole());
+    t.settle();
+    t.kernel.set_link(2, false, false);
+    t.settle();
+    assert_eq!(t.status("10.1.0.0/16").to_string(), "foreign-route");
+    t.kernel.set_link(3, false, false);
+    t.settle();
+    assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
+}
+
+#[test]
+fn a_million_entries_stay_small() {
+    assert!(size_of::<super::Entry>() <= 32);
+}
+
+#[test]
 fn an_external_delete_is_repaired_at_once() {
     let mut t = Pair::new();
     t.desire("10.1.0.0/16", via("10.0.3.9", 3));
