@@ -194,8 +194,13 @@ where
     match serde_path_to_error::deserialize::<_, T>(document) {
         Ok(object) => Observed::from(&object),
         Err(error) => {
-            let field = error.path().to_string();
-            Observed::unreadable_at(key, field.trim_start_matches('.'), error.into_inner())
+            let path = error.path().to_string();
+            let field = path.trim_start_matches('.');
+            if key.kind == Kind::Secret {
+                // The error quotes the value, and that may be the password.
+                return Observed::unreadable_at(key, field, "it is not the field of a Secret");
+            }
+            Observed::unreadable_at(key, field, error.into_inner())
         }
     }
 }

@@ -128,6 +128,17 @@ fn a_password_never_shows() {
         panic!("no Secret: {shown}");
     };
     assert_eq!(secret.data["password"], b"hunter2");
+
+    let text =
+        "{ apiVersion: v1, kind: Secret, metadata: { name: s }, data: { password: 123454321 } }";
+    let manifest = parse("a.yaml", text).unwrap();
+    let object = "Secret/redstart-system/s";
+    assert_eq!(
+        reasons(&manifest),
+        one(object, "data.password", Reason::Unreadable)
+    );
+    let shown = format!("{manifest:?}");
+    assert!(!shown.contains("123454321"), "{shown}");
 }
 
 /// Every example is read strictly and compiles on the example nodes without a diagnostic.
