@@ -22,7 +22,7 @@ use kube::{
 };
 use redstart_proto_tests::apiserver::{
     ApiServer, Credential, Gvr, Options, Verb,
-    faults::{Action, Rule, WatchEnd},
+    faults::{Action, Rule, StreamingLists, WatchEnd},
 };
 use serde_json::json;
 
@@ -169,7 +169,7 @@ fn a_streaming_list_ends_with_its_bookmark_and_can_be_switched_off() {
             }
             other => panic!("{other:?}"),
         }
-        server.faults().set_streaming_lists(false);
+        server.faults().set_streaming_lists(StreamingLists::Refused);
         let refused = api.watch(&params, "0").await.map(|_| ()).unwrap_err();
         assert_eq!(code(&refused), 422);
     });

@@ -18,6 +18,7 @@
 //! [`Observed`]: crate::index::Observed
 
 pub mod dir;
+pub mod kube;
 pub mod manifest;
 
 use std::{fmt, future::Future};

@@ -11,7 +11,7 @@
 //! | `/_test/bookmarks` | sends a bookmark on every watch |
 //! | `/_test/compact` | every older resource version is 410 Gone |
 //! | `/_test/outage?millis=2000` | refuses connections for a while, from just after the answer |
-//! | `/_test/streaming-lists?served=false` | answers `sendInitialEvents` with 422 |
+//! | `/_test/streaming-lists?how=served\|refused\|ignored` | what becomes of `sendInitialEvents` |
 //! | `/_test/rotate-token` | accepts another token, which is the answer |
 
 use std::{sync::Arc, time::Duration};
@@ -70,7 +70,11 @@ pub fn answer(
                 api.faults.outage(length).await;
             });
         }
-        "streaming-lists" => faults.set_streaming_lists(query.flag("served")),
+        "streaming-lists" => {
+            let how = serde_json::from_value(json!(query.get("how")))
+                .map_err(|error| Refusal::bad_request(error.to_string()))?;
+            faults.set_streaming_lists(how);
+        }
         "rotate-token" => return Ok(json!({"token": faults.rotate_token()})),
         _ => return Err(Refusal::no_such_path()),
     }

@@ -69,6 +69,18 @@ pub enum WatchEnd {
     Gone,
 }
 
+/// What becomes of a watch with `sendInitialEvents`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StreamingLists {
+    /// Served, as by default since Kubernetes 1.34.
+    Served,
+    /// Answered with 422, as with the `WatchList` feature gate off.
+    Refused,
+    /// A parameter that nobody knows: the objects come, their end is never marked.
+    Ignored,
+}
+
 /// One order to running watches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchOrder {
@@ -96,7 +108,7 @@ pub struct Logged {
 #[derive(Debug)]
 struct State {
     rules: Vec<Rule>,
-    streaming_lists: bool,
+    streaming_lists: StreamingLists,
     token: String,
     tokens_made: u32,
     log: VecDeque<Logged>,
@@ -117,7 +129,7 @@ impl Faults {
         Self {
             state: Mutex::new(State {
                 rules: Vec::new(),
-                streaming_lists: true,
+                streaming_lists: StreamingLists::Served,
                 token,
                 tokens_made: 0,
                 log: VecDeque::new(),
@@ -140,17 +152,17 @@ impl Faults {
     pub fn clear(&self) {
         let mut state = self.state();
         state.rules.clear();
-        state.streaming_lists = true;
+        state.streaming_lists = StreamingLists::Served;
         drop(state);
         self.refusing.send_replace(false);
     }
 
-    /// Whether `sendInitialEvents` is served (`WatchList`) or answered with 422.
-    pub fn set_streaming_lists(&self, served: bool) {
-        self.state().streaming_lists = served;
+    /// What becomes of `sendInitialEvents`.
+    pub fn set_streaming_lists(&self, how: StreamingLists) {
+        self.state().streaming_lists = how;
     }
 
-    pub(super) fn streaming_lists(&self) -> bool {
+    pub(super) fn streaming_lists(&self) -> StreamingLists {
         self.state().streaming_lists
     }
 

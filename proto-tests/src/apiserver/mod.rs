@@ -20,6 +20,7 @@
 //! no lock is held across an await.
 
 mod apply;
+pub mod cluster;
 pub mod control;
 mod discovery;
 pub mod faults;

@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     Api,
-    faults::{WatchEnd, WatchOrder},
+    faults::{StreamingLists, WatchEnd, WatchOrder},
     request::Query,
     resource::{Gvr, Key, Resource},
     selector::Selector,
@@ -159,8 +159,11 @@ impl Watch {
         scope: Scope,
         query: &Query,
     ) -> Result<Self, Refusal> {
-        let streaming = query.flag("sendInitialEvents");
-        check_streaming(api, query)?;
+        let served = api.faults.streaming_lists();
+        if served != StreamingLists::Ignored {
+            check_streaming(served, query)?;
+        }
+        let streaming = served == StreamingLists::Served && query.flag("sendInitialEvents");
         let seconds = query.number("timeoutSeconds")?.filter(|it| *it > 0);
         let from = query.number("resourceVersion")?.unwrap_or(0);
         let mut watch = Self {
@@ -181,8 +184,9 @@ impl Watch {
         if from > store.revision() {
             return Err(Refusal::too_large(from, store.revision()));
         }
-        let initial_events_unasked = query.get("sendInitialEvents").is_empty() && from == 0;
-        if streaming || initial_events_unasked {
+        let asked = query.get("sendInitialEvents");
+        let unasked = asked.is_empty() || served == StreamingLists::Ignored;
+        if streaming || (unasked && from == 0) {
             watch.position = store.revision();
             for (key, object) in store.list(&watch.resource.gvr) {
                 if watch.scope.covers(key, object) {
@@ -320,7 +324,7 @@ fn event(kind: &str, object: &Value) -> Value {
 }
 
 /// The rules for `sendInitialEvents`, in a real server's words.
-fn check_streaming(api: &Api, query: &Query) -> Result<(), Refusal> {
+fn check_streaming(served: StreamingLists, query: &Query) -> Result<(), Refusal> {
     let forbidden = |why: &str| {
         Err(Refusal::invalid(format!(
             "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: {why}"
@@ -329,7 +333,7 @@ fn check_streaming(api: &Api, query: &Query) -> Result<(), Refusal> {
     if query.get("sendInitialEvents").is_empty() {
         return Ok(());
     }
-    if !api.faults.streaming_lists() {
+    if served == StreamingLists::Refused {
         return forbidden(
             "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
         );

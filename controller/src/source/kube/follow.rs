@@ -1,0 +1,314 @@
+//! One kind's watch: what arrives, and what to tell of it.
+//!
+//! [`Follower`] is the pure part: events and errors of `kube`'s watcher in, batches out, and what to
+//! do next. [`follow`] does the waiting. Beyond what the watcher does by itself, it
+//!
+//! - rebuilds it in another [`ListMode`] where the server does not stream lists;
+//! - rebuilds it, which lists again, where the watcher would repeat one request for ever: 410 Gone as
+//!   the HTTP answer to a watch, and a resource version that the server has not reached (its etcd was
+//!   restored from a backup);
+//! - sees when a watch has been accepted, which the watcher does not tell before the next change.
+
+use std::{sync::Arc, time::SystemTime};
+
+use futures_util::StreamExt;
+use http::{Request, Response};
+use kube::{
+    Client,
+    client::Body,
+    runtime::watcher::{self, Event, InitialListStrategy, ListSemantic, watcher},
+};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{
+    Tuning,
+    backoff::Backoff,
+    diagnose::{WatchError, WatchReason, diagnose, retry_after, status},
+    seen::{Seen, Watched, api_of},
+    status::{ListMode, Statuses, WatchStatus},
+};
+use crate::{
+    index::{Kind, Observed},
+    source::{Batch, Health, SourceEvent},
+};
+
+/// The answer to a resource version that the server has not reached ("Too large resource version").
+const TOO_LARGE: u16 = 504;
+/// How often in a row a server may say so, because it is behind, before everything is listed again.
+const RESUMES: u32 = 5;
+
+/// What to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Wait for the next one.
+    Continue,
+    /// Pause, then let the watcher try again.
+    Pause,
+    /// Pause, then list everything anew.
+    Relist,
+    /// List in another mode, at once.
+    Renegotiate,
+}
+
+/// What is known of one kind's watch.
+pub(super) struct Follower {
+    kind: Kind,
+    statuses: watch::Sender<Statuses>,
+    status: WatchStatus,
+    health: Health,
+    /// The listing so far, while one is under way.
+    listing: Option<Vec<Observed>>,
+    failed_resumes: u32,
+}
+
+impl Follower {
+    pub(super) fn new(kind: Kind, statuses: watch::Sender<Statuses>) -> Self {
+        Self {
+            kind,
+            statuses,
+            status: WatchStatus::default(),
+            health: Health::Starting,
+            listing: None,
+            failed_resumes: 0,
+        }
+    }
+
+    /// How to list and watch now.
+    fn config(&self) -> watcher::Config {
+        let config = watcher::Config::default();
+        match self.status.mode {
+            ListMode::StreamingList => watcher::Config {
+                initial_list_strategy: InitialListStrategy::StreamingList,
+                ..config
+            },
+            // With a page size, "any version" is silently not asked for.
+            ListMode::ListWatch if !self.status.listed => watcher::Config {
+                page_size: None,
+                list_semantic: ListSemantic::Any,
+                ..config
+            },
+            ListMode::ListWatch => config,
+        }
+    }
+
+    /// Takes in what the watcher says.
+    fn event<K: Watched>(&mut self, event: Event<Seen<K>>, batch: &mut Batch) {
+        self.failed_resumes = 0;
+        self.status.last_event = Some(SystemTime::now());
+        match event {
+            Event::Init => self.listing = Some(Vec::new()),
+            Event::InitApply(seen) => {
+                let observed = self.count(seen.observed);
+                self.listing.get_or_insert_default().push(observed);
+            }
+            Event::InitDone => {
+                batch.push(SourceEvent::Restarted {
+                    kind: self.kind,
+                    objects: self.listing.take().unwrap_or_default(),
+                });
+                self.status.listed = true;
+                self.status.listings += 1;
+                // After a plain list, changes arrive from when the watch has been accepted.
+                if self.status.mode == ListMode::StreamingList {
+                    self.connected(batch);
+                }
+            }
+            Event::Apply(seen) => {
+                batch.push(SourceEvent::Applied(self.count(seen.observed)));
+                self.connected(batch);
+            }
+            Event::Delete(seen) => {
+                batch.push(SourceEvent::Deleted(seen.observed.key));
+                self.connected(batch);
+            }
+        }
+        self.publish();
+    }
+
+    fn count(&mut self, observed: Observed) -> Observed {
+        if observed.object.is_none() {
+            self.status.invalid += 1;
+        }
+        observed
+    }
+
+    /// The server has accepted a watch.
+    fn opened(&mut self, batch: &mut Batch) {
+        self.failed_resumes = 0;
+        if self.status.listed && self.listing.is_none() {
+            self.connected(batch);
+            self.publish();
+        }
+    }
+
+    fn connected(&mut self, batch: &mut Batch) {
+        self.status.connected = true;
+        self.tell(Health::Synced, batch);
+    }
+
+    /// Takes in a failure of the watcher.
+    fn failure(&mut self, plural: &str, error: &watcher::Error, batch: &mut Batch) -> Next {
+        let code = status(error).map(|status| status.code);
+        let start = matches!(error, watcher::Error::WatchStartFailed(_));
+        let streaming = self.status.mode == ListMode::StreamingList;
+        if start && streaming && self.listing.is_none() && matches!(code, Some(400 | 422)) {
+            self.fall_back("the API server does not stream lists");
+            return Next::Renegotiate;
+        }
+        self.failed(diagnose(self.kind, plural, error), batch);
+        if start && code == Some(TOO_LARGE) {
+            self.failed_resumes += 1;
+        }
+        if code == Some(410) || self.failed_resumes >= RESUMES {
+            self.failed_resumes = 0;
+            return Next::Relist;
+        }
+        Next::Pause
+    }
+
+    /// A listing makes no progress.
+    fn stalled(&mut self, batch: &mut Batch) -> Next {
+        if self.status.mode == ListMode::StreamingList && self.listing.is_some() {
+            self.fall_back("a streaming list did not end");
+            return Next::Renegotiate;
+        }
+        let message = "the API server does not answer the list".to_owned();
+        let reason = WatchReason::Stalled;
+        self.failed(WatchError { reason, message }, batch);
+        Next::Relist
+    }
+
+    fn fall_back(&mut self, why: &str) {
+        tracing::info!(kind = %self.kind, "{why}: listing the plain way");
+        self.status.mode = ListMode::ListWatch;
+        self.listing = None;
+        self.publish();
+    }
+
+    fn failed(&mut self, error: WatchError, batch: &mut Batch) {
+        let reason = error.reason.as_str();
+        if matches!(self.health, Health::Retrying { .. }) {
+            tracing::debug!(kind = %self.kind, reason, "{}", error.message);
+        } else {
+            tracing::warn!(kind = %self.kind, reason, "watch failed, trying again: {}", error.message);
+        }
+        self.listing = None;
+        self.status.connected = false;
+        self.status.failures += 1;
+        let told = Health::Retrying {
+            error: error.message.clone(),
+        };
+        self.status.last_error = Some((SystemTime::now(), error));
+        self.tell(told, batch);
+        self.publish();
+    }
+
+    fn tell(&mut self, health: Health, batch: &mut Batch) {
+        if self.health == health {
+            return;
+        }
+        if health == Health::Synced && self.health != Health::Starting {
+            tracing::info!(kind = %self.kind, "watch recovered");
+        }
+        self.health = health.clone();
+        batch.push(SourceEvent::Health {
+            kind: self.kind,
+            health,
+        });
+    }
+
+    fn publish(&self) {
+        self.statuses.send_modify(|all| {
+            all.insert(self.kind, self.status.clone());
+        });
+    }
+}
+
+/// Follows one kind until the receiver of the batches is gone.
+pub(super) async fn follow<K: Watched>(
+    client: Client,
+    tuning: Tuning,
+    mut follower: Follower,
+    batches: mpsc::Sender<Batch>,
+) {
+    let plural = K::plural(&());
+    let mut backoff = Backoff::new(tuning.backoff_min, tuning.backoff_max);
+    let opened = Arc::new(Notify::new());
+    let api = api_of::<K>(announcing(client, Arc::clone(&opened)));
+    loop {
+        let mut events = Box::pin(watcher(api.clone(), follower.config()));
+        let mut listed_by = Some(Instant::now() + tuning.listing_patience);
+        loop {
+            let mut batch = Batch::new();
+            let mut wish = tuning.backoff_min;
+            let next = tokio::select! {
+                biased;
+                () = opened.notified() => {
+                    follower.opened(&mut batch);
+                    Next::Continue
+                }
+                event = within(listed_by, events.next()) => match event {
+                    Some(Some(Ok(event))) => {
+                        let watching = matches!(
+                            event,
+                            Event::InitDone | Event::Apply(_) | Event::Delete(_)
+                        );
+                        listed_by = (!watching).then(|| Instant::now() + tuning.listing_patience);
+                        follower.event(event, &mut batch);
+                        Next::Continue
+                    }
+                    Some(Some(Err(error))) => {
+                        wish = retry_after(&error);
+                        follower.failure(&plural, &error, &mut batch)
+                    }
+                    // The watcher's stream does not end; if it did, a new one is the answer.
+                    Some(None) => Next::Relist,
+                    None => follower.stalled(&mut batch),
+                },
+            };
+            if !batch.is_empty() && batches.send(batch).await.is_err() {
+                return;
+            }
+            match next {
+                Next::Continue => {}
+                Next::Renegotiate => break,
+                Next::Pause | Next::Relist => {
+                    sleep(backoff.pause().max(wish)).await;
+                    if next == Next::Relist {
+                        break;
+                    }
+                    listed_by = listed_by.map(|_| Instant::now() + tuning.listing_patience);
+                }
+            }
+        }
+    }
+}
+
+/// The result, or `None` when the deadline has passed. Without a deadline it waits for ever.
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// A client that rings a bell whenever the server accepts a watch.
+fn announcing(client: Client, opened: Arc<Notify>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, opened) = (client.clone(), Arc::clone(&opened));
+        async move {
+            let query = request.uri().query().unwrap_or_default();
+            let watch = query.split('&').any(|part| part == "watch=true");
+            let response: Response<Body> = client.send(request).await?;
+            if watch && response.status().is_success() {
+                opened.notify_one();
+            }
+            Ok::<_, kube::Error>(response)
+        }
+    });
+    Client::new(service, namespace)
+}

@@ -1,0 +1,187 @@
+//! An object as it comes off the wire: parsed while it is decoded.
+//!
+//! Decoding never fails for an object's sake. The watcher needs its name and version, which are
+//! taken from whatever is there; all else is either parsed into an [`Observed`] or becomes its
+//! problem. So one malformed object is one [`Diagnostic`](crate::diagnostic::Diagnostic), where a
+//! plain typed watch would fail the whole listing, again and again.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, Client, Resource};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer},
+    index::{Kind, ObjectKey, Observed},
+};
+
+/// A type that is watched.
+pub(super) trait Watched: Resource<DynamicType = ()> + DeserializeOwned + 'static {
+    /// Its kind.
+    const KIND: Kind;
+
+    /// What is used of it.
+    fn observe(&self) -> Observed;
+}
+
+macro_rules! watched {
+    ($($type:ty => $kind:ident),* $(,)?) => {$(
+        impl Watched for $type {
+            const KIND: Kind = Kind::$kind;
+
+            fn observe(&self) -> Observed {
+                Observed::from(self)
+            }
+        }
+    )*};
+}
+
+watched! {
+    core::Node => Node,
+    core::Secret => Secret,
+    BGPConfiguration => BgpConfiguration,
+    BGPPeer => BgpPeer,
+    BGPAdvertisement => BgpAdvertisement,
+}
+
+/// The objects of a kind that this speaker may see.
+pub(super) fn api_of<K: Watched>(client: Client) -> Api<Seen<K>> {
+    if K::KIND.is_namespaced() {
+        Api::namespaced_with(client, api::NAMESPACE, &())
+    } else {
+        Api::all_with(client, &())
+    }
+}
+
+/// An object as it came.
+pub(super) struct Seen<K> {
+    /// Name, namespace and version; no more.
+    metadata: ObjectMeta,
+    /// What is used of it.
+    pub observed: Observed,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Seen<K> {
+    fn clone(&self) -> Self {
+        Self {
+            metadata: self.metadata.clone(),
+            observed: self.observed.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> fmt::Debug for Seen<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.observed, f)
+    }
+}
+
+impl<'de, K: Watched> Deserialize<'de> for Seen<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let text = |field: &str| {
+            let value = object["metadata"][field].as_str();
+            value.map(str::to_owned)
+        };
+        let metadata = ObjectMeta {
+            name: text("name"),
+            namespace: text("namespace"),
+            resource_version: text("resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        Ok(Self {
+            observed: observe::<K>(key_of(K::KIND, &metadata), object),
+            metadata,
+            kind: PhantomData,
+        })
+    }
+}
+
+fn key_of(kind: Kind, metadata: &ObjectMeta) -> ObjectKey {
+    let name = metadata.name.clone().unwrap_or_default();
+    if kind.is_namespaced() {
+        let namespace = metadata.namespace.as_deref().unwrap_or(api::NAMESPACE);
+        ObjectKey::namespaced(kind, namespace, name)
+    } else {
+        ObjectKey::cluster(kind, name)
+    }
+}
+
+fn observe<K: Watched>(key: ObjectKey, object: Value) -> Observed {
+    match serde_json::from_value::<K>(object) {
+        Ok(object) => object.observe(),
+        // The error quotes the value.
+        Err(_) if K::KIND == Kind::Secret => Observed::unreadable(key, "it is not a Secret"),
+        Err(error) => Observed::unreadable(key, error),
+    }
+}
+
+impl<K: Watched> Resource for Seen<K> {
+    type DynamicType = ();
+    type Scope = kube::core::DynamicResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        K::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_an_object_is_its_listing_is_decoded() {
+        for object in [
+            json!({"metadata": {"name": "a"}, "spec": {"podCIDRs": "no list"}}),
+            json!({"metadata": {"name": "a", "labels": 5}}),
+            json!({"metadata": {"name": "a", "labels": {"a": {}}}, "spec": null}),
+        ] {
+            let seen: Seen<core::Node> = serde_json::from_value(object.clone()).unwrap();
+            assert_eq!(
+                seen.observed.key,
+                ObjectKey::cluster(Kind::Node, "a"),
+                "{object}"
+            );
+            assert_eq!(seen.observed.object, None, "{object}");
+            assert_eq!(seen.observed.problems.len(), 1, "{object}");
+        }
+        for object in [json!({}), json!([]), json!({"metadata": {"name": 5}})] {
+            let seen: Seen<BGPPeer> = serde_json::from_value(object.clone()).unwrap();
+            assert_eq!(seen.observed.object, None, "{object}");
+        }
+    }
+
+    #[test]
+    fn list_items_need_not_say_their_kind() {
+        let item = json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {}});
+        let seen: Seen<core::Node> = serde_json::from_value(item).unwrap();
+        assert!(seen.observed.object.is_some());
+        assert_eq!(seen.meta().resource_version.as_deref(), Some("7"));
+    }
+}
