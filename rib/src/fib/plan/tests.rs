@@ -2,6 +2,7 @@
 //! `properties`.
 
 mod properties;
+mod strangers;
 
 use core::time::Duration;
 
@@ -230,188 +231,8 @@ fn operations_in_flight_are_bounded() {
 }
 
 #[test]
-fn a_foreign_route_of_any_metric_keeps_ours_out_until_it_goes() {
-    for metric in [0, FibConfig::METRIC.get(), 1024] {
-        let mut t = Pair::new();
-        t.foreign("10.1.0.0/16", metric, 2);
-        t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-        assert_eq!(t.settle(), []);
-        let reason = ParkReason::ForeignRoute {
-            protocol: STATIC,
-            metric,
-        };
-        assert_eq!(t.status("10.1.0.0/16"), InstallState::Parked(reason));
-        assert!(t.kernel.delete_any(p("10.1.0.0/16"), metric));
-        assert_eq!(changes(&t.settle()), ["add"]);
-    }
-}
-
-#[test]
-fn a_foreign_route_that_comes_later_makes_ours_step_aside() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.foreign("10.1.0.0/16", 0, 2);
-    assert_eq!(changes(&t.settle()), ["delete"]);
-    assert_eq!(t.kernel.routes().count(), 1);
-    assert_eq!(t.status("10.1.0.0/16").to_string(), "foreign-route");
-}
-
-#[test]
-fn a_foreign_route_that_overwrote_ours_is_left_alone() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.foreign("10.1.0.0/16", FibConfig::METRIC.get(), 2);
-    t.pass();
-    let there = t.kernel.route(p("10.1.0.0/16"), t.metric()).unwrap();
-    assert_eq!(there.protocol, STATIC);
-    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
-}
-
-#[test]
-fn a_foreign_route_that_overwrote_ours_and_went_leaves_room_for_ours() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.foreign("10.1.0.0/16", FibConfig::METRIC.get(), 2);
-    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
-    assert_eq!(changes(&t.settle()), ["add"]);
-    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
-}
-
-#[test]
-fn a_loss_while_an_operation_is_in_flight_is_noticed() {
-    let mut t = Pair::new();
-    t.events();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    let batch = t.planner.next_batch(t.now, 10);
-    t.kernel.apply(&batch[0]).unwrap();
-    t.kernel.set_link(3, false, false);
-    t.kernel.set_link(3, true, true);
-    t.events();
-    t.planner.on_reply(t.now, batch[0].id, Ok(()));
-    assert_eq!(changes(&t.settle()), ["add"]);
-    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
-}
-
-#[test]
-fn a_foreign_route_whose_event_is_late_is_found_by_the_exclusive_add() {
-    let mut t = Pair::new();
-    t.settle();
-    t.kernel.event_capacity = Some(0);
-    t.foreign("10.1.0.0/16", FibConfig::METRIC.get(), 2);
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    // The add goes out before the event is read.
-    let batch = t.planner.next_batch(t.now, 10);
-    let refused = t.kernel.apply(&batch[0]).unwrap_err();
-    assert_eq!(refused.errno, errno::EEXIST);
-    t.planner.on_reply(t.now, batch[0].id, Err(refused.into()));
-    assert_eq!(
-        t.status("10.1.0.0/16"),
-        InstallState::Parked(ParkReason::RouteExists)
-    );
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16").to_string(), "foreign-route");
-    assert_eq!(t.planner.counters().resyncs, 2);
-}
-
-#[test]
-fn a_foreign_multipath_route_that_lost_its_last_leg_makes_room() {
-    let mut t = Pair::new();
-    let legs = [2, 3].map(|i| Gateway::via([10, 0, i, 7].into(), u32::from(i)));
-    let to = legs.into_iter().collect();
-    let route = t.kernel.foreign(p("10.1.0.0/16"), STATIC, 0, to);
-    t.kernel.put_foreign(route);
-    t.desire("10.1.0.0/16", Route::blackhole());
-    t.settle();
-    t.kernel.set_link(2, false, false);
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16").to_string(), "foreign-route");
-    t.kernel.set_link(3, false, false);
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
-}
-
-#[test]
 fn a_million_entries_stay_small() {
     assert!(size_of::<super::Entry>() <= 32);
-}
-
-#[test]
-fn an_external_delete_is_repaired_at_once() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
-    assert_eq!(changes(&t.settle()), ["add"]);
-    assert_eq!(t.planner.counters().disturbed, 1);
-}
-
-#[test]
-fn a_silent_flush_by_a_link_is_repaired_when_it_comes_back() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.desire("10.2.0.0/16", via("10.0.2.9", 2));
-    t.desire("fd01::/64", via("fd00:3::9", 3));
-    t.settle();
-    t.kernel.set_link(3, false, false);
-    t.settle();
-    assert_eq!(t.installed("10.1.0.0/16"), None);
-    assert_eq!(t.status("10.1.0.0/16").to_string(), "link-down");
-    assert_eq!(t.status("fd01::/64").to_string(), "link-down");
-    assert_eq!(t.status("10.2.0.0/16"), InstallState::Installed);
-    t.kernel.set_link(3, true, true);
-    let ops = t.settle();
-    assert_eq!(changes(&ops), ["add", "add"]);
-    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
-}
-
-#[test]
-fn a_flap_seen_as_a_whole_is_repaired_too() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.kernel.set_link(3, false, false);
-    t.kernel.set_link(3, true, true);
-    assert_eq!(changes(&t.settle()), ["add"]);
-}
-
-#[test]
-fn a_dead_leg_does_not_take_the_others_along() {
-    let mut t = Pair::new();
-    let legs = [
-        Gateway::via("10.0.2.9".parse().unwrap(), 2),
-        Gateway::via("10.0.3.9".parse().unwrap(), 3),
-    ];
-    let both = Route {
-        kind: crate::fib::RouteKind::Unicast(legs.into_iter().collect()),
-        prefsrc: None,
-    };
-    t.desire("10.1.0.0/16", both.clone());
-    t.settle();
-    t.kernel.set_link(3, false, false);
-    let ops = t.settle();
-    assert!(!changes(&ops).contains(&"delete"), "{ops:?}");
-    assert_eq!(t.installed("10.1.0.0/16"), Some(both));
-    // What the RIB makes of it a moment later.
-    t.desire("10.1.0.0/16", via("10.0.2.9", 2));
-    assert_eq!(changes(&t.settle()), ["replace"]);
-}
-
-#[test]
-fn the_last_address_of_a_link_takes_its_routes_along() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.kernel.remove_address(address(3, "10.0.3.1", 24));
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16").to_string(), "gateway-unreachable");
-    t.kernel.add_address(address(3, "10.0.3.1", 24));
-    t.settle();
-    assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
 }
 
 #[test]
@@ -532,19 +353,6 @@ fn a_restart_adopts_without_touching_the_kernel() {
     assert_eq!(ops[0].key.prefix, p("10.3.0.0/16"));
     let counters = t.planner.counters();
     assert_eq!((counters.adopted, counters.swept), (3, 1));
-}
-
-#[test]
-fn drift_is_found_by_a_resync() {
-    let mut t = Pair::new();
-    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
-    t.desire("10.2.0.0/16", via("10.0.3.9", 3));
-    t.settle();
-    t.kernel.event_capacity = Some(0);
-    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
-    t.settle();
-    assert_eq!(t.planner.counters().drifted, 1);
-    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! The driver's own promises: nothing waited for in vain, nothing lost unnoticed, errors with words.
+
+use core::time::Duration;
+
+use redstart_rib::{
+    fib::{InstallState, KernelEvent, KernelRoute, OpError, Route},
+    netlink::{self, NetlinkConfig},
+};
+
+use crate::lab::{self, Node, gateway, in_namespace, ip, p, unicast};
+
+#[test]
+fn the_dump_shows_just_what_was_asked_for() {
+    in_namespace(async {
+        let mut node = Node::start().await;
+        node.desire(
+            "10.2.0.0/16",
+            unicast(&[gateway("10.0.2.9", 2), gateway("10.0.3.9", 3)]),
+        );
+        node.desire(
+            "fd02::/64",
+            unicast(&[gateway("fd00:2::9", 2), gateway("fe80::9", 3)]),
+        );
+        node.desire("fd03::/64", Route::blackhole());
+        node.desire("10.3.0.0/16", unicast(&[gateway("fe80::9", 2)]));
+        node.settle().await;
+        node.assert_kernel_agrees().await;
+        // A dump that agrees is no drift.
+        node.handle.resync();
+        node.until("a resync", |n| n.planner.counters().resyncs == 2)
+            .await;
+        assert_eq!(node.planner.counters().drifted, 0);
+        assert_eq!(node.planner.counters().added, 4);
+    });
+}
+
+#[test]
+fn a_refusal_comes_with_the_kernels_own_words() {
+    in_namespace(async {
+        let mut node = Node::start().await;
+        node.desire("10.1.0.0/16", unicast(&[gateway("192.0.2.1", 2)]));
+        node.settle().await;
+        assert_eq!(
+            node.planner.status(p("10.1.0.0/16")).to_string(),
+            "gateway-unreachable"
+        );
+        let ops = {
+            node.planner
+                .desire(p("10.1.0.0/16"), Some(unicast(&[gateway("192.0.2.2", 2)])));
+            node.planner.next_batch(node.now(), 1)
+        };
+        let outcome = node.handle.apply(ops).await;
+        let error = outcome[0].1.clone().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "refused by the kernel: Nexthop has invalid gateway (errno 101)"
+        );
+    });
+}
+
+#[test]
+fn what_a_slow_consumer_missed_comes_as_a_dump() {
+    in_namespace(async {
+        let config = NetlinkConfig {
+            event_capacity: 4,
+            ..NetlinkConfig::default()
+        };
+        let (_handle, mut events) = netlink::open(config).unwrap();
+        assert!(matches!(events.recv().await, Some(KernelEvent::Synced(_))));
+        for i in 0..100 {
+            ip(&[
+                "route",
+                "add",
+                &format!("10.50.{i}.0/24"),
+                "via",
+                "10.0.2.9",
+            ]);
+            tokio::task::yield_now().await;
+        }
+        let mut overruns = 0;
+        let dump = loop {
+            match events.recv().await.unwrap() {
+                KernelEvent::Overrun => overruns += 1,
+                KernelEvent::Synced(dump) => break dump,
+                _ => {}
+            }
+        };
+        assert_eq!(overruns, 1);
+        let there = |r: &&KernelRoute| p("10.50.0.0/16").covers(r.prefix);
+        assert_eq!(dump.routes.iter().filter(there).count(), 100);
+    });
+}
+
+#[test]
+fn an_overrun_of_the_sockets_buffer_is_noticed() {
+    in_namespace(async {
+        // The smallest buffer that the kernel grants, and nobody reads while events pour in.
+        let config = NetlinkConfig {
+            receive_buffer: 1,
+            ..NetlinkConfig::default()
+        };
+        let (_handle, mut events) = netlink::open(config).unwrap();
+        assert!(matches!(events.recv().await, Some(KernelEvent::Synced(_))));
+        for i in 0..100 {
+            ip(&[
+                "route",
+                "add",
+                &format!("10.50.{i}.0/24"),
+                "via",
+                "10.0.2.9",
+            ]);
+        }
+        let mut overrun = false;
+        loop {
+            match events.recv().await.unwrap() {
+                KernelEvent::Overrun => overrun = true,
+                KernelEvent::Synced(dump) => {
+                    let there = |r: &&KernelRoute| p("10.50.0.0/16").covers(r.prefix);
+                    assert_eq!(dump.routes.iter().filter(there).count(), 100);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        assert!(overrun);
+    });
+}
+
+#[test]
+fn answers_that_overflow_the_buffer_are_lost_but_not_waited_for() {
+    in_namespace(async {
+        // With the smallest buffer most answers to a batch are dropped. The library would wait for
+        // them until the end of time.
+        let config = NetlinkConfig {
+            receive_buffer: 1,
+            batch: 256,
+            ..NetlinkConfig::default()
+        };
+        let mut node = Node::with(config).await;
+        for i in 0..200 {
+            node.desire(
+                &format!("10.50.{i}.0/24"),
+                unicast(&[gateway("10.0.2.9", 2)]),
+            );
+        }
+        let batch = node.planner.next_batch(node.now(), 256);
+        let started = tokio::time::Instant::now();
+        let outcomes = node.handle.apply(batch).await;
+        assert!(
+            started.elapsed() < Duration::from_secs(4),
+            "waited for the timeout"
+        );
+        assert_eq!(outcomes.len(), 200);
+        let lost = outcomes
+            .iter()
+            .filter(|(_, o)| *o == Err(OpError::Lost))
+            .count();
+        assert!(lost > 0, "nothing was lost");
+        for (id, outcome) in outcomes {
+            node.planner.on_reply(node.now(), id, outcome);
+        }
+        assert_eq!(node.planner.counters().lost, lost as u64);
+        node.reconnect(NetlinkConfig::default());
+        node.settle_all().await;
+        node.assert_all_installed();
+        node.assert_kernel_agrees().await;
+    });
+}
+
+#[test]
+fn without_the_capability_the_reason_names_it_and_events_still_come() {
+    in_namespace(async {
+        ip(&["route", "add", "10.9.0.0/16", "via", "10.0.2.7"]);
+        lab::drop_privileges();
+        let mut node = Node::with(NetlinkConfig::default()).await;
+        node.desire("10.1.0.0/16", unicast(&[gateway("10.0.2.9", 2)]));
+        node.push().await;
+        let InstallState::Parked(reason) = node.planner.status(p("10.1.0.0/16")) else {
+            panic!("not parked");
+        };
+        assert_eq!(reason.id(), "permission-denied");
+        assert!(reason.to_string().contains("CAP_NET_ADMIN"));
+        node.desire("10.9.0.0/16", unicast(&[gateway("10.0.2.9", 2)]));
+        assert_eq!(
+            node.planner.status(p("10.9.0.0/16")).to_string(),
+            "foreign-route"
+        );
+    });
+}
