@@ -6,16 +6,19 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use redstart_proto_tests::lab::{
     checks::{self, purity, reachability, routes, sessions},
     exclusive::TestLab,
+    kernel::RouteMonitor,
     netns,
     process::{ProcessRecord, Signal},
     run_dir::RunDir,
     speaker::{Source, SpeakerKind},
     topology::{Topology, TorKind},
+    traffic::{Stream, endpoints},
+    wait,
 };
 
 fn control(name: &str, tor: TorKind) -> TestLab {
@@ -79,6 +82,37 @@ fn the_checks_notice_what_is_wrong() {
     assert!(before.unchanged(lab).is_err());
     assert!(routes::all(lab, &expected).is_err());
     assert!(reachability::ping(lab).is_err());
+}
+
+#[test]
+fn lost_packets_and_changed_routes_are_noticed() {
+    let lab = control("loss", TorKind::Bird);
+    let lab = &lab.lab;
+    checks::converged(lab).unwrap();
+    let endpoints = endpoints(lab).unwrap();
+    let (ext, pod) = (&endpoints[0], &endpoints[1]);
+    let n1 = lab.netns("n1");
+    let quiet = RouteMonitor::start(&n1).unwrap();
+    let stream = Stream::start(ext, pod).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert!(stream.stop().unwrap() > 10);
+    assert!(quiet.changes().is_empty(), "{:?}", quiet.changes());
+
+    let monitor = RouteMonitor::start(&n1).unwrap();
+    let stream = Stream::start(ext, pod).unwrap();
+    n1.ip(&["route add blackhole 10.20.0.10".to_owned()])
+        .unwrap();
+    thread::sleep(Duration::from_millis(300));
+    n1.ip(&["route del blackhole 10.20.0.10".to_owned()])
+        .unwrap();
+    let loss = stream.stop().unwrap_err().to_string();
+    assert!(loss.contains("packets arrived"), "{loss}");
+    wait::until("the monitor shows both", Duration::from_secs(5), || {
+        let changes = monitor.changes();
+        anyhow::ensure!(changes.len() == 2, "{changes:?}");
+        Ok(())
+    })
+    .unwrap();
 }
 
 #[test]

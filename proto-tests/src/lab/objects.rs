@@ -47,10 +47,7 @@ impl Objects {
 
     /// Writes or replaces a Node.
     pub fn put_node(&self, node: &Node) -> Result<()> {
-        self.put(
-            &node_file(&node.name),
-            &node_manifest(node, &node.pod_cidrs),
-        )
+        self.put(&node_file(&node.name), &node_manifest(node))
     }
 
     /// Writes the whole cluster.
@@ -81,7 +78,7 @@ pub fn cluster(topology: &Topology) -> Vec<(String, String)> {
         }
     }
     for node in &topology.nodes {
-        objects.push((node_file(&node.name), node_manifest(node, &node.pod_cidrs)));
+        objects.push((node_file(&node.name), node_manifest(node)));
     }
     objects
 }
@@ -111,12 +108,12 @@ pub fn peer_manifest(router: &Router, family: Family, asn: u32) -> String {
     )
 }
 
-/// A Node with these pod CIDRs.
-pub fn node_manifest(node: &Node, pod_cidrs: &DualPrefix) -> String {
+/// A Node.
+pub fn node_manifest(node: &Node) -> String {
     let Node {
         name, addresses, ..
     } = node;
-    let DualPrefix { v4, v6 } = pod_cidrs;
+    let DualPrefix { v4, v6 } = &node.pod_cidrs;
     format!(
         "apiVersion: v1\nkind: Node\nmetadata:\n  name: {name}\n  labels:\n    \
          kubernetes.io/hostname: {name}\nspec:\n  podCIDR: {v4}\n  podCIDRs:\n  - {v4}\n  - {v6}\n\

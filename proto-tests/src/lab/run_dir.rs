@@ -70,11 +70,6 @@ impl RunDir {
         self.path.join(format!("{node}.sock"))
     }
 
-    /// What a node's speaker keeps over a restart.
-    pub fn state(&self, node: &str) -> PathBuf {
-        self.path.join(format!("state-{node}"))
-    }
-
     /// The leases of the CNI plugin `host-local` on a node.
     pub fn leases(&self, node: &str) -> PathBuf {
         self.path.join(format!("cni-{node}"))

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
+use redstart_controller::control::views;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Lab, bird, netns::stdout_of, process::Process, topology::Topology, wait};
 
@@ -85,10 +86,8 @@ pub(super) fn start(lab: &Lab, start: &SpeakerStart) -> Result<Process> {
     command
         .arg("--socket")
         .arg(lab.run_dir().socket(&node.name));
-    command
-        .arg("--state-dir")
-        .arg(lab.run_dir().state(&node.name));
-    command.args(["--metrics-listen", "127.0.0.1:9790"]);
+    // Whoever runs the lab may have a cluster of their own; it is not the lab's.
+    command.env_remove("KUBECONFIG");
     lab.processes().spawn(&role(&node.name), &command)
 }
 
@@ -130,4 +129,25 @@ pub fn redc(lab: &Lab, node: &str, args: &[&str]) -> Result<String> {
     let mut command = Command::new(lab.options.binaries.path("redc"));
     command.arg("-s").arg(lab.run_dir().socket(node)).args(args);
     stdout_of(&mut command).with_context(|| format!("redc on {node}"))
+}
+
+/// `show status` of a node's speaker.
+pub fn status(lab: &Lab, node: &str) -> Result<views::Status> {
+    ask(lab, node, &["show", "status"])
+}
+
+/// `show protocols` of a node's speaker.
+pub fn protocols(lab: &Lab, node: &str) -> Result<Vec<views::Protocol>> {
+    ask(lab, node, &["show", "protocols"])
+}
+
+/// `show kernel` of a node's speaker.
+pub fn kernel(lab: &Lab, node: &str) -> Result<views::Kernel> {
+    ask(lab, node, &["show", "kernel"])
+}
+
+fn ask<T: DeserializeOwned>(lab: &Lab, node: &str, words: &[&str]) -> Result<T> {
+    let args: Vec<&str> = ["-o", "json"].iter().chain(words).copied().collect();
+    let answer = redc(lab, node, &args)?;
+    serde_json::from_str(&answer).with_context(|| format!("redc on {node} answered {answer}"))
 }

@@ -3,8 +3,12 @@
 //! `lab run` and the tests of `proto-tests/tests/` call the same functions. None of them asks a
 //! speaker about itself where a kernel or a router can answer.
 
+pub mod errors;
+pub mod foreign;
+pub mod membership;
 pub mod purity;
 pub mod reachability;
+pub mod restart;
 pub mod routes;
 pub mod sessions;
 
@@ -12,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{Lab, report::Report};
+use super::{Lab, process::Signal, report::Report};
 
 /// From the start of `up` to all routes in all kernels.
 pub const CONVERGENCE_GOAL: Duration = Duration::from_secs(5);
@@ -45,4 +49,24 @@ pub fn steady(lab: &Lab, report: &mut Report) -> bool {
     ) && report.check("no NAT rule, no tunnel", || {
         purity::no_nat_no_tunnel(lab).map(|boxes| format!("none in {boxes} namespaces"))
     })
+}
+
+/// What changes in the cluster, and what breaks, behind whatever router: for labs with Redstart
+/// speakers. Leaves the lab as it was.
+pub fn changes(lab: &mut Lab, report: &mut Report) -> bool {
+    let took = |took: Duration| format!("after {} ms", took.as_millis());
+    let bound = membership::CHANGE_BOUND;
+    report.check(
+        &format!("node deleted: its routes are gone everywhere in {bound:?}"),
+        || membership::node_removed(lab, "n3").map(took),
+    ) && report.check(
+        "pod CIDRs changed: routes replaced, no session reset",
+        || membership::pod_cidrs_changed(lab, "n2").map(took),
+    ) && report.check(
+        "somebody else's route to the same prefix stays, and redc says so",
+        || foreign::same_prefix(lab, "n1", "n3").map(|()| "IPv4 and IPv6"),
+    ) && report.check(
+        "speaker killed and restarted: no route touched, no packet lost",
+        || restart::speaker_restarted(lab, "n2", Signal::Kill).map(|sent| format!("{sent} pings")),
+    )
 }
