@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use crate::{
-    session::{Event, OutBatch, PeerConfig, PeerId, PeerStatus, StopReason},
-    types::Family,
+    session::{DownReason, Event, OutBatch, PeerConfig, PeerId, PeerStatus, StopReason},
+    types::{Family, FamilySet},
 };
 
 use super::{clock::Clock, task::Task, transport::Transport};
@@ -87,13 +87,34 @@ pub fn spawn_peer(
     });
     let (streams, accepted) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
-    let (task, status) = Task::new(id, watched, accepted, ready.clone(), seed, clock, core);
+    let (task, status) = Task::new(
+        id,
+        watched,
+        accepted,
+        ready.clone(),
+        seed,
+        clock,
+        core.clone(),
+    );
     PeerHandle {
         desired,
         ready,
         streams,
         status,
-        task: tokio::spawn(task.run()),
+        task: tokio::spawn(guard(id, tokio::spawn(task.run()), core)),
+    }
+}
+
+/// A panic takes the sockets with it, but the routing table would keep the routes: say that the
+/// session is over. The neighbour stays down until it is configured anew.
+async fn guard(peer: PeerId, task: JoinHandle<()>, core: mpsc::Sender<FromPeer>) {
+    if task.await.is_err() {
+        let event = Event::Down {
+            reason: DownReason::InternalError,
+            retained: FamilySet::EMPTY,
+        };
+        // Without a core there is no table either.
+        let _ = core.send(FromPeer::Event { peer, event }).await;
     }
 }
 

@@ -188,6 +188,7 @@ impl Task {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect => self.dial = Some(Box::pin(dial(self.done.transport.clone()))),
+            Action::MakeRoom => self.outgoing = self.incoming.take(),
             Action::Close { slot, farewell } => {
                 if slot == Slot::Outgoing {
                     self.dial = None;

@@ -1,9 +1,9 @@
 //! Connection collision resolution (RFC 4271 section 6.8, RFC 6286 section 2.3).
 //!
 //! When both speakers dial at once there are two connections, and both must close the same one
-//! without talking about it. Each compares the two BGP Identifiers: "the connection initiated by the
-//! BGP speaker with the higher-valued BGP Identifier" survives. RFC 6286 lets two ASes use the same
-//! identifier, then "the one initiated by the BGP speaker with the larger AS number is preserved".
+//! without talking about it. Each compares the two BGP Identifiers "to retain only the connection
+//! initiated by the BGP speaker with the higher-valued BGP Identifier". RFC 6286 lets two ASes use the
+//! same identifier; then the connection of the speaker with the larger AS number is kept.
 
 use crate::types::{Asn, RouterId};
 
@@ -26,7 +26,7 @@ pub(super) enum Other {
     /// Established, and there is no sign that the neighbour gave it up.
     Established,
     /// Established, but the neighbour speaks graceful restart and has evidently begun again
-    /// (RFC 4724 section 5: "the old one" is closed).
+    /// (RFC 4724 section 5).
     Abandoned,
 }
 
@@ -43,8 +43,9 @@ pub(super) enum Verdict {
 
 /// The slot that survives between two speakers, whatever their states.
 ///
-/// "The comparison of BGP Identifiers is done by [treating them] as (4-octet long) unsigned
-/// integers." Two speakers of one AS with the same identifier never get here: the OPEN is refused.
+/// "Comparing BGP Identifiers is done by converting them to host byte order and treating them as
+/// 4-octet unsigned integers." Two speakers of one AS with the same identifier never get here: the
+/// OPEN is refused.
 pub(super) fn survivor(local: Speaker, remote: Speaker) -> Slot {
     if (local.router_id, local.asn) > (remote.router_id, remote.asn) {
         Slot::Outgoing

@@ -19,8 +19,7 @@ pub enum RemoteAs {
 impl RemoteAs {
     /// Whether `remote` is acceptable to a speaker of AS `local`.
     ///
-    /// Zero (RFC 7607 section 2: "MUST NOT" be used) and AS_TRANS as a real number (RFC 6793
-    /// section 9, reserved) never are.
+    /// Zero (RFC 7607 section 2) and AS_TRANS as a real number (RFC 6793 section 9) never are.
     #[must_use]
     pub fn accepts(self, local: Asn, remote: Asn) -> bool {
         if remote.is_zero() || remote == Asn::TRANS {

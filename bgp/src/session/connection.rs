@@ -14,20 +14,25 @@ use crate::{
 };
 
 use super::{
-    damping::Jitter, negotiate::Negotiated, outbox::Outbox, state::State, status::Counters,
+    damping::Jitter,
+    negotiate::Negotiated,
+    outbox::Outbox,
+    state::{Slot, State},
+    status::Counters,
 };
 
 /// "A HoldTimer value of 4 minutes is suggested" while the neighbour's OPEN is awaited (RFC 4271
 /// section 8.2.2).
 pub(super) const OPEN_HOLD: Duration = Duration::from_secs(240);
 
-/// "The default value of the SendHoldTime SHOULD be the greater of 8 minutes or 2 times the
-/// negotiated HoldTime" (RFC 9687 section 3.2, in its words).
+/// The SendHoldTimer runs eight minutes, or twice the hold time if that is longer (RFC 9687).
 pub(super) const SEND_HOLD: Duration = Duration::from_secs(480);
 
 /// One TCP connection and its buffers.
 #[derive(Debug)]
 pub(super) struct Link {
+    /// Who dialled. The slot says the same, unless an Established connection had to make room.
+    pub(super) origin: Slot,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) framer: Framer,
@@ -35,8 +40,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+    pub(super) fn new(origin: Slot, local: SocketAddr, remote: SocketAddr) -> Self {
         Self {
+            origin,
             local,
             remote,
             framer: Framer::new(),

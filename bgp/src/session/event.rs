@@ -29,6 +29,9 @@ pub enum Action {
         /// What to write before closing; may be empty.
         farewell: Bytes,
     },
+    /// The connection in [`Slot::Incoming`] belongs in [`Slot::Outgoing`] from now on, which is free:
+    /// the neighbour made another one, and it is not yet known which of the two lives.
+    MakeRoom,
 }
 
 /// What the owner of the routing table, and the log, must know. In order.

@@ -62,8 +62,7 @@ impl Negotiated {
     }
 
     /// The families whose routes stay for the neighbour's restart time when the session ends for
-    /// `reason` (RFC 4724 section 4.2: those "that had been previously received in the Graceful
-    /// Restart Capability").
+    /// `reason`: those that its Graceful Restart capability lists (RFC 4724 section 4.2).
     #[must_use]
     pub fn retained(&self, reason: &DownReason) -> FamilySet {
         match &self.graceful_restart {
@@ -112,8 +111,8 @@ impl OpenRefusal {
         match self {
             Self::BadPeerAs { .. } => Notification::new(open(OpenSubcode::BadPeerAs)),
             Self::BadBgpIdentifier(_) => Notification::new(open(OpenSubcode::BadBgpIdentifier)),
-            // "The Data field ... MUST list the set of capabilities that causes the speaker to send
-            // the message", encoded as in the OPEN (RFC 5492 section 5).
+            // "The Data field in the NOTIFICATION message MUST list the set of capabilities that
+            // causes the speaker to send the message" (RFC 5492 section 5), encoded as in the OPEN.
             Self::NoCommonFamily(ours) => {
                 let mut data = Vec::new();
                 for family in ours.iter() {

@@ -5,8 +5,8 @@
 //! in small portions of whole messages, whenever the wire buffer is empty. A control message joins
 //! the wire buffer directly, behind one portion at most.
 //!
-//! The outbox also measures progress for the SendHoldTimer (RFC 9687): "if a BGP speaker has data to
-//! send and the neighbour takes none of it", the session must end.
+//! The outbox also measures progress for the SendHoldTimer (RFC 9687): a session whose other end takes
+//! nothing of what there is to send must end, however alive it looks in the other direction.
 
 use core::time::Duration;
 

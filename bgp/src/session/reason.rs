@@ -186,6 +186,8 @@ pub enum DownReason {
     Stopped(StopReason),
     /// The configuration changed.
     Reconfigured(ResetReason),
+    /// A defect of ours: the task that ran the session panicked.
+    InternalError,
 }
 
 /// What follows from a failure.
@@ -214,6 +216,7 @@ impl DownReason {
             Self::PeerRestarted => "peer-restarted",
             Self::Stopped(_) => "stopped",
             Self::Reconfigured(_) => "reconfigured",
+            Self::InternalError => "internal-error",
         }
     }
 
@@ -230,12 +233,13 @@ impl DownReason {
             Self::NotificationReceived(n) => {
                 notification && n.code != ErrorCode::Cease(CeaseSubcode::HardReset)
             }
-            Self::Stopped(StopReason::BfdDown) => notification,
+            Self::Stopped(StopReason::BfdDown | StopReason::Reset(_)) => notification,
             Self::ConnectFailed(_)
             | Self::OpenRefused(_)
             | Self::Collision
             | Self::Stopped(_)
-            | Self::Reconfigured(_) => false,
+            | Self::Reconfigured(_)
+            | Self::InternalError => false,
         }
     }
 
@@ -266,7 +270,8 @@ impl DownReason {
             | Self::Collision
             | Self::PeerRestarted
             | Self::Stopped(_)
-            | Self::Reconfigured(_) => Penalty::Retry,
+            | Self::Reconfigured(_)
+            | Self::InternalError => Penalty::Retry,
         }
     }
 }
@@ -290,7 +295,8 @@ impl fmt::Display for DownReason {
             Self::HoldTimerExpired
             | Self::SendHoldTimerExpired
             | Self::Collision
-            | Self::PeerRestarted => Ok(()),
+            | Self::PeerRestarted
+            | Self::InternalError => Ok(()),
         }
     }
 }

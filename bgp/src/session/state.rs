@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-/// Which of the two connections of a neighbour.
+/// Which of the two connections of a neighbour. An Established connection may change its place to
+/// make room: see [`super::Action::MakeRoom`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// We dialled.

@@ -81,8 +81,8 @@ pub struct PeerStatus {
     pub state: State,
     /// Stopped by [`super::Peer::stop`].
     pub stopped: bool,
-    /// Which connection carries the session.
-    pub slot: Option<Slot>,
+    /// Who dialled the connection that is furthest.
+    pub origin: Option<Slot>,
     /// The session's parameters, from OpenConfirm on.
     pub negotiated: Option<Arc<Negotiated>>,
     /// Since when the session is Established.

@@ -63,13 +63,16 @@ impl Peer {
         {
             return Err(Refusal::AlreadyEstablished);
         }
-        // The neighbour dials one connection at a time: for it, the previous one is dead.
         match self.incoming {
             Connection::Idle => {}
-            // RFC 4724 section 5: the connection of the session is closed without a NOTIFICATION.
+            // The neighbour may have restarted, or this may be a probe of the port. RFC 4724 section
+            // 5 drops the session at once; we wait for an OPEN.
             Connection::Established(_) => {
-                self.end(now, Slot::Incoming, DownReason::PeerRestarted, How::Drop);
+                debug_assert!(self.outgoing.is_idle(), "nobody dials beside a session");
+                self.outgoing = self.incoming.take();
+                self.actions.push_back(Action::MakeRoom);
             }
+            // The neighbour dials one connection at a time: for it, the previous one is dead.
             _ => self.end(
                 now,
                 Slot::Incoming,
@@ -95,7 +98,7 @@ impl Peer {
             return;
         }
         let ours = local_open(&self.config, self.plain_open);
-        let mut link = Link::new(local, remote);
+        let mut link = Link::new(slot, local, remote);
         let open = Message::Open(ours.clone());
         let codec = crate::wire::Codec::default();
         link.send(now, &codec, &open, &mut self.record.sent);

@@ -50,8 +50,7 @@ impl Peer {
     }
 
     fn message(&mut self, now: Instant, slot: Slot, message: Message) {
-        // "If the HoldTimer is non-zero, restarts it" on every message; UPDATE and KEEPALIVE are the
-        // only ones that RFC 4271 names, and the only ones that a live neighbour repeats.
+        // RFC 4271 names KEEPALIVE and UPDATE here; any message is as good a sign of life.
         if let Some(session) = self.connection_mut(slot).session_mut() {
             session.restart_hold(now);
         }
@@ -70,8 +69,9 @@ impl Peer {
     }
 
     fn notification(&mut self, now: Instant, slot: Slot, notification: Notification) {
-        // RFC 5492 section 3: "the speaker SHOULD ... attempt to re-establish the session without
-        // sending the Capabilities Optional Parameter". Should that fail too, offer them again.
+        // "The speaker SHOULD attempt to re-establish a BGP connection with the peer without sending
+        // to the peer the Capabilities Optional Parameter" (RFC 5492 section 3). Some speakers say
+        // Unsupported Capability for it. Should that fail too, offer them again.
         if matches!(
             notification.code,
             ErrorCode::Open(
@@ -122,7 +122,7 @@ impl Peer {
         let other = match self.connection(slot.other()) {
             Connection::Idle | Connection::Connecting { .. } => Other::None,
             Connection::OpenSent(_) | Connection::OpenConfirm(_) => Other::Opening,
-            Connection::Established(e) if abandoned(e, negotiated, now) => Other::Abandoned,
+            Connection::Established(e) if abandoned(e, slot, negotiated, now) => Other::Abandoned,
             Connection::Established(_) => Other::Established,
         };
         let local = Speaker {
@@ -186,8 +186,8 @@ impl Peer {
         }
     }
 
-    /// "Receive Unexpected Message in [this] State", the type of the message as data (RFC 6608
-    /// section 3).
+    /// A message that the state does not expect: the subcode names the state, the data the type of
+    /// the message (RFC 6608 section 3).
     fn unexpected(&mut self, now: Instant, slot: Slot, state: State, message: &Message) {
         let subcode = match state {
             State::OpenSent => FsmSubcode::UnexpectedInOpenSent,
@@ -208,13 +208,15 @@ impl Peer {
     }
 }
 
-/// Whether an Established session is one that the neighbour has lost: it speaks graceful restart, and
-/// says that it restarted, or dials again long after a simultaneous start could explain it.
-fn abandoned(old: &Established, new: &Negotiated, now: Instant) -> bool {
+/// Whether an Established session is one that the neighbour has lost, given its OPEN on another
+/// connection: it speaks graceful restart, and says that it restarted, or dialled both connections
+/// (and nobody dials twice at once), or dialled long after a simultaneous start could explain it.
+fn abandoned(old: &Established, slot: Slot, new: &Negotiated, now: Instant) -> bool {
     let restarting = new
         .graceful_restart
         .as_ref()
         .is_some_and(|gr| gr.restarting);
-    old.session.negotiated.graceful_restart.is_some()
-        && (restarting || now.saturating_since(old.since) >= COLLISION_WINDOW)
+    let dialled_both = old.session.link.origin == slot;
+    let late = now.saturating_since(old.since) >= COLLISION_WINDOW;
+    old.session.negotiated.graceful_restart.is_some() && (restarting || dialled_both || late)
 }

@@ -54,7 +54,7 @@ impl Peer {
             at: now,
             state: self.record.state,
             stopped: self.phase == Phase::Stopped,
-            slot: lead.map(|(slot, _)| slot),
+            origin: lead.and_then(|(_, connection)| Some(connection.link()?.origin)),
             negotiated: session.map(|session| session.negotiated.clone()),
             established_since: lead
                 .and_then(|(_, connection)| connection.established())

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::{
     session::{
-        Action, DownReason, Event, GracefulRestartConfig, Reconfigured, Refusal, ResetReason, Slot,
-        State, StopReason,
+        Action, Disconnect, DownReason, Event, GracefulRestartConfig, Reconfigured, Refusal,
+        ResetReason, Slot, State, StopReason,
     },
     types::{Family, FamilySet, RouterId},
     wire::{
@@ -82,7 +82,7 @@ fn a_whole_session_is_told_in_order() {
     let status = h.peer.status(h.now);
     assert_eq!((status.sent.open, status.sent.keepalive), (1, 1));
     assert_eq!((status.received.open, status.received.keepalive), (1, 1));
-    assert_eq!(status.slot, Some(Slot::Outgoing));
+    assert_eq!(status.origin, Some(Slot::Outgoing));
     assert_eq!(status.established_count, 1);
 }
 
@@ -165,7 +165,7 @@ fn the_higher_identifier_keeps_its_connection() {
             h.receive(Slot::Incoming, &Message::Open(their_open()));
         }
         h.receive(Slot::Incoming, &Message::Keepalive);
-        assert_eq!(h.peer.status(h.now).slot, Some(Slot::Incoming));
+        assert_eq!(h.peer.status(h.now).origin, Some(Slot::Incoming));
         assert_eq!(h.peer.state(), State::Established);
         assert_eq!(
             h.peer.status(h.now).errors,
@@ -194,16 +194,19 @@ fn an_established_session_refuses_a_second_connection() {
 
 #[test]
 fn a_graceful_neighbour_that_dials_again_has_restarted() {
-    // Same direction: it dials one connection at a time, so the old one is dead for it.
+    // Same direction: nobody dials twice at once, so the old connection is dead for it.
     let mut h = graceful_session(Slot::Incoming, false);
     assert_eq!(h.peer.admit(h.now), Ok(()));
+    assert_eq!(h.actions(), [Action::MakeRoom]);
+    h.connect(Slot::Incoming);
+    assert_eq!(h.peer.state(), State::Established, "not before its OPEN");
+    h.receive(Slot::Incoming, &their_graceful_open(false, false));
     let events = h.events();
     let v4 = FamilySet::from_iter([Family::Ipv4Unicast]);
     assert!(events.iter().any(|event| matches!(event,
         Event::Down { reason: DownReason::PeerRestarted, retained } if *retained == v4)));
-    assert_eq!(h.closes(), [(Slot::Incoming, vec![])]);
-    h.connect(Slot::Incoming);
-    assert_eq!(h.peer.state(), State::OpenSent);
+    assert_eq!(h.closes(), [(Slot::Outgoing, vec![])]);
+    assert_eq!(h.peer.state(), State::OpenConfirm);
 
     // Other direction: only if its OPEN says so, or the session is too old for a late collision.
     for (age, restarting, restarted) in [(0, false, false), (0, true, true), (60, false, true)] {
@@ -224,6 +227,24 @@ fn a_graceful_neighbour_that_dials_again_has_restarted() {
             State::Established
         };
         assert_eq!(h.peer.state(), state);
+    }
+}
+
+#[test]
+fn a_probe_of_the_port_does_not_cost_a_session() {
+    for slot in Slot::ALL {
+        let mut h = graceful_session(slot, false);
+        for _ in 0..3 {
+            assert_eq!(h.peer.admit(h.now), Ok(()));
+            h.connect(Slot::Incoming);
+            h.peer.closed(h.now, Slot::Incoming, Disconnect::Closed);
+        }
+        assert_eq!(h.peer.state(), State::Established);
+        assert_eq!(h.peer.status(h.now).origin, Some(slot));
+        assert!(h.closes().is_empty());
+        // The session lives on in its new place.
+        h.receive(Slot::Outgoing, &cease(CeaseSubcode::AdministrativeShutdown));
+        assert_eq!(h.peer.state(), State::Active);
     }
 }
 

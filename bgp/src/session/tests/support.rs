@@ -154,7 +154,7 @@ impl Harness {
             .into_iter()
             .filter_map(|action| match action {
                 Action::Close { slot, farewell } => Some((slot, decode(&farewell))),
-                Action::Connect => None,
+                Action::Connect | Action::MakeRoom => None,
             });
         closes.collect()
     }

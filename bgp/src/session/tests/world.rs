@@ -149,6 +149,11 @@ impl World {
                     self.hosts[host].sockets.insert(conn, Slot::Outgoing);
                     self.send(conn, 1 - host, Arrival::Syn);
                 }
+                Action::MakeRoom => {
+                    for slot in self.hosts[host].sockets.values_mut() {
+                        *slot = Slot::Outgoing;
+                    }
+                }
                 Action::Close { slot, farewell } => {
                     let sockets = &mut self.hosts[host].sockets;
                     let Some(conn) = sockets.iter().find(|(_, s)| **s == slot).map(|(c, _)| *c)
@@ -266,7 +271,7 @@ impl World {
 
     fn established(&self) -> bool {
         let conn = |host: &Host| {
-            let slot = host.peer.status(self.now).slot?;
+            let slot = host.peer.established_slot()?;
             let up = host.peer.state() == State::Established;
             let of_slot = host.sockets.iter().find(|(_, s)| **s == slot);
             up.then_some(of_slot.map(|(conn, _)| *conn)?)
