@@ -16,7 +16,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// [`crds`] as files: name and YAML.
+/// [`crds`] as files: name and YAML. Each begins a document of its own, so that they may be put one
+/// after the other.
 ///
 /// # Errors
 ///
@@ -28,7 +29,7 @@ pub fn crds_yaml() -> Result<Vec<(String, String)>, CrdYamlError> {
             let name = format!("{}.yaml", crd.spec.names.plural);
             let mut value = serde_json::to_value(crd)?;
             as_kubernetes_writes(&mut value);
-            Ok((name, serde_saphyr::to_string(&value)?))
+            Ok((name, format!("---\n{}", serde_saphyr::to_string(&value)?)))
         })
         .collect()
 }
