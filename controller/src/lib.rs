@@ -9,3 +9,4 @@ pub mod health;
 pub mod index;
 pub mod metrics;
 pub mod source;
+pub mod speaker;

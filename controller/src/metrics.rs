@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub refused: BTreeMap<(String, String), u64>,
     /// Kernel routes by state.
     pub kernel_routes: BTreeMap<&'static str, u64>,
-    /// Kernel operations by (operation, result).
-    pub kernel_operations: BTreeMap<(&'static str, &'static str), u64>,
+    /// Kernel operations by outcome: `add`, `replace`, `delete`, or how they failed.
+    pub kernel_operations: BTreeMap<&'static str, u64>,
     /// Kernel routes found to differ from what was believed, and repaired.
     pub kernel_drift: u64,
     /// Connections refused at the listener, by reason.
@@ -181,13 +181,13 @@ impl Page<'_> {
         }
         let own = IntGauge::new("redstart_originated_prefixes", "Routes of this node's own.")?;
         self.add(own)?.set(signed(s.originated));
-        let refused = self.counter(
-            "redstart_routes_refused_total",
-            "Routes refused on import, by role of the neighbour and reason.",
+        let refused = self.gauge(
+            "redstart_routes_refused",
+            "Received routes that are refused, by role of the neighbour and reason.",
             &["role", "reason"],
         )?;
         for ((role, reason), n) in &s.refused {
-            refused.with_label_values(&[role, reason]).inc_by(*n);
+            refused.with_label_values(&[role, reason]).set(signed(*n));
         }
         Ok(())
     }
@@ -203,13 +203,11 @@ impl Page<'_> {
         }
         let operations = self.counter(
             "redstart_kernel_operations_total",
-            "Route operations sent to the kernel.",
-            &["operation", "result"],
+            "Route operations sent to the kernel, by what came of them.",
+            &["outcome"],
         )?;
-        for ((operation, result), n) in &s.kernel_operations {
-            operations
-                .with_label_values(&[operation, result])
-                .inc_by(*n);
+        for (outcome, n) in &s.kernel_operations {
+            operations.with_label_values(&[outcome]).inc_by(*n);
         }
         let drift = prometheus::IntCounter::new(
             "redstart_kernel_drift_total",

@@ -36,6 +36,18 @@ impl Counters {
         self.open + self.update + self.notification + self.keepalive + self.route_refresh
     }
 
+    /// Each type by its name.
+    pub fn by_type(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("open", self.open),
+            ("update", self.update),
+            ("notification", self.notification),
+            ("keepalive", self.keepalive),
+            ("route-refresh", self.route_refresh),
+        ]
+        .into_iter()
+    }
+
     pub(super) fn count(&mut self, message: &Message) {
         let counter = match message {
             Message::Open(_) => &mut self.open,

@@ -119,8 +119,8 @@ pub struct KernelSpec {
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]
     pub table: u32,
-    /// The metric of all our routes. A route of somebody else to the same destination is used
-    /// instead of ours if its metric is lower.
+    /// The metric of all our routes, which with the protocol tells them from everybody else's. Where
+    /// somebody else has a route to the same destination, whatever its metric, ours stays out.
     #[serde(default = "default::metric")]
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     pub metric: u32,

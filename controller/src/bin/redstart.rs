@@ -1,2 +1,78 @@
-//! wip
-fn main() {}
+//! The daemon.
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use redstart_controller::{
+    api,
+    speaker::{self, LogFormat, Options},
+};
+use tracing_subscriber::EnvFilter;
+
+/// BGP route distribution for on-prem Kubernetes.
+#[derive(Parser)]
+#[command(name = "redstart", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the speaker of this node.
+    Run(Options),
+    /// Print the custom resource definitions.
+    Crds,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Run(options) => run(options),
+        Command::Crds => crds(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("redstart: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn crds() -> anyhow::Result<()> {
+    for (_, yaml) in api::crds_yaml()? {
+        print!("{yaml}");
+    }
+    Ok(())
+}
+
+fn run(options: Options) -> anyhow::Result<()> {
+    start_logging(&options)?;
+    // Two workers: neighbours parse on one while the core decides on the other.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(speaker::run(options))
+}
+
+fn start_logging(options: &Options) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&options.log)
+        .with_context(|| format!("--log {:?} is not a filter", options.log))?;
+    let json = match options.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        subscriber.json().flatten_event(true).init();
+    } else {
+        subscriber.init();
+    }
+    Ok(())
+}

@@ -169,6 +169,24 @@ impl Index {
         self.listed.len() == Kind::ALL.len()
     }
 
+    /// Whether `kind` has been listed once.
+    #[must_use]
+    pub fn is_listed(&self, kind: Kind) -> bool {
+        self.listed.contains(&kind)
+    }
+
+    /// How many objects of `kind` are in force.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Node => self.objects.nodes.len(),
+            Kind::Secret => self.objects.secrets.len(),
+            Kind::BgpConfiguration => self.objects.configurations.len(),
+            Kind::BgpPeer => self.objects.peers.len(),
+            Kind::BgpAdvertisement => self.objects.advertisements.len(),
+        }
+    }
+
     /// The objects, once every kind has been listed.
     #[must_use]
     pub fn complete(&self) -> Option<&Objects> {

@@ -188,6 +188,18 @@ impl Rib {
         !self.v4.fib_dirty.is_empty() || !self.v6.fib_dirty.is_empty()
     }
 
+    /// Says everything again at the next [`take_fib_changes`](Self::take_fib_changes): for a kernel
+    /// table that starts empty.
+    pub fn repeat_fib(&mut self) {
+        fn mark<P: PrefixKey>(table: &mut Table<P>) {
+            for id in table.ids() {
+                table.fib_dirty.insert(id);
+            }
+        }
+        mark(&mut self.v4);
+        mark(&mut self.v6);
+    }
+
     /// What changed for the kernel since the last call, at most `max` prefixes: the latest state of
     /// each, `None` where no route is wanted any more. A change may repeat what was said before.
     pub fn take_fib_changes(&mut self, max: usize) -> Vec<(Prefix, Option<Route>)> {

@@ -227,6 +227,15 @@ impl Rib {
             .filter_map(|prefix| self.lookup(prefix))
     }
 
+    /// Every prefix that has a path, in order, IPv4 first: what to [`lookup`](Self::lookup) page by
+    /// page.
+    #[must_use]
+    pub fn sorted_prefixes(&self) -> Vec<Prefix> {
+        let v4 = self.v4.sorted().into_iter().map(Prefix::V4);
+        let v6 = self.v6.sorted().into_iter().map(Prefix::V6);
+        v4.chain(v6).collect()
+    }
+
     /// How many prefixes of a family are known.
     #[must_use]
     pub fn prefixes(&self, family: Family) -> usize {

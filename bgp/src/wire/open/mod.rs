@@ -9,6 +9,7 @@
 //! is the one that was configured is the session's question.
 
 mod capability;
+mod display;
 mod graceful_restart;
 
 use bytes::{BufMut, BytesMut};

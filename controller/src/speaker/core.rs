@@ -1,0 +1,213 @@
+//! The core task: one owner of the tables, no lock.
+//!
+//! The loop takes whatever comes next (objects, sessions' events, the kernel's, questions, time),
+//! lets the part concerned deal with it, and then settles: next hops are resolved, what changed for
+//! the kernel goes to the planner, neighbours with something to pull are woken, and if the kernel is
+//! free it gets the next batch. Nothing in here waits for anybody.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use redstart_bgp::{
+    net::{Clock, FromPeer},
+    time::Instant,
+};
+use redstart_rib::{Rib, RibConfig};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{
+    kernel::Kernel, listeners::Listeners, neighbours::Neighbours, objects::Configured,
+    restart::Restart, translate, views,
+};
+use crate::{
+    compile::{DesiredState, NodeIdentity},
+    control::Query,
+};
+
+/// Events of neighbours that may wait for the core, all neighbours together. A neighbour that finds
+/// it full stops reading from its socket.
+const PEER_EVENTS: usize = 256;
+
+/// Events of neighbours taken before everybody else gets a turn.
+const BURST: usize = 64;
+
+/// What the core hears besides neighbours and kernel.
+pub(super) struct Inputs {
+    /// What the objects say.
+    pub(super) configuration: watch::Receiver<Configured>,
+    /// Questions.
+    pub(super) asked: mpsc::Receiver<Query>,
+}
+
+/// The owner of the tables.
+pub(super) struct Core {
+    pub(super) clock: Clock,
+    /// Wall-clock time of the clock's origin.
+    pub(super) started: Timestamp,
+    pub(super) node: String,
+    pub(super) source: String,
+    pub(super) rib: Rib,
+    pub(super) kernel: Kernel,
+    pub(super) neighbours: Neighbours,
+    pub(super) listeners: Listeners,
+    pub(super) restart: Restart,
+    pub(super) configured: Configured,
+    pub(super) in_force: Option<Arc<DesiredState>>,
+    pub(super) configured_at: Option<Timestamp>,
+    from_peers: mpsc::Receiver<FromPeer>,
+}
+
+impl Core {
+    pub(super) fn new(clock: Clock, node: String, source: String) -> Self {
+        let seed = seed();
+        let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
+        Self {
+            clock,
+            started: Timestamp::now(),
+            node,
+            source,
+            rib: Rib::new(RibConfig::default(), seed),
+            kernel: Kernel::new(seed),
+            neighbours: Neighbours::new(clock, to_core, seed),
+            listeners: Listeners::new(),
+            restart: Restart::default(),
+            configured: Configured::default(),
+            in_force: None,
+            configured_at: None,
+            from_peers,
+        }
+    }
+
+    /// Runs until `stop`.
+    pub(super) async fn run(mut self, mut inputs: Inputs, stop: CancellationToken) {
+        let mut burst = Vec::with_capacity(BURST);
+        loop {
+            let wake = self.clock.sleep_until(self.next_timeout());
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = inputs.configuration.changed() => {
+                    let configured = inputs.configuration.borrow_and_update().clone();
+                    self.configure(configured);
+                }
+                Some(query) = inputs.asked.recv() => views::answer(&self, query),
+                _ = self.from_peers.recv_many(&mut burst, BURST) => {
+                    let now = self.clock.now();
+                    self.rib.set_time(now);
+                    for event in burst.drain(..) {
+                        // Whoever pulls must see what the announcements before it lead to.
+                        if matches!(event, FromPeer::Pull { .. }) {
+                            self.kernel.resolve_next_hops(&mut self.rib);
+                        }
+                        self.neighbours.on_event(now, event, &mut self.rib);
+                    }
+                }
+                event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),
+                () = wake => {}
+            }
+            self.settle();
+        }
+        info!("closing the sessions");
+        self.neighbours.stop_all().await;
+    }
+
+    /// What follows from whatever just happened.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        self.listeners.retry(now, &self.neighbours);
+        self.start_neighbours(now);
+        self.neighbours.on_time(now, &mut self.rib);
+        self.kernel.resolve_next_hops(&mut self.rib);
+        self.kernel.take_changes(&mut self.rib);
+        if self
+            .restart
+            .is_over(now, &self.neighbours, self.kernel.has_caught_up(&self.rib))
+        {
+            self.kernel.sweep();
+            self.apply(now);
+        }
+        self.neighbours.wake(self.rib.take_ready_peers());
+        self.kernel.push(now);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        [
+            self.kernel.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.listeners.poll_timeout(),
+            self.restart.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Makes the engine match what the objects say, by difference.
+    fn configure(&mut self, configured: Configured) {
+        self.configured = configured;
+        let Some(desired) = self.configured.desired.clone() else {
+            return;
+        };
+        if self
+            .in_force
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, &desired))
+        {
+            return;
+        }
+        let now = self.clock.now();
+        if self.in_force.is_none() {
+            self.restart.begin(now, &desired);
+        }
+        info!(
+            peers = desired.peers.len(),
+            originated = desired.originations.len(),
+            node = desired.node.is_some(),
+            "configuration in force"
+        );
+        self.rib.set_config(RibConfig {
+            max_paths: desired.kernel.max_paths,
+        });
+        self.kernel.configure(now, &desired.kernel, &mut self.rib);
+        self.in_force = Some(desired);
+        self.configured_at = Some(Timestamp::now());
+        self.apply(now);
+    }
+
+    /// Neighbours start once the kernel has told which routes an earlier process left: our OPEN says
+    /// whether forwarding survived (RFC 4724 section 3, F bit).
+    fn start_neighbours(&mut self, now: Instant) {
+        if self.restart.take_start(now, &self.kernel) {
+            self.apply(now);
+        }
+    }
+
+    fn apply(&mut self, now: Instant) {
+        let Some(desired) = self.in_force.clone() else {
+            return;
+        };
+        let Some(restarted) = self.restart.started() else {
+            return;
+        };
+        self.neighbours
+            .apply(now, &desired, restarted, &mut self.rib);
+        self.listeners.apply(now, &desired.listen, &self.neighbours);
+        let ids = self.neighbours.ids();
+        self.rib
+            .set_originations(translate::originations(&desired.originations, &ids));
+        // The routes of our own are complete: every kind of object was listed.
+        self.rib.release_end_of_rib();
+    }
+
+    /// Who this speaker is, once known.
+    pub(super) fn identity(&self) -> Option<&NodeIdentity> {
+        self.in_force.as_ref()?.node.as_ref()
+    }
+}
+
+/// Keys the hash tables: prefixes are chosen by others, so it must not be guessable.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,314 @@
+//! The kernel's side of the core: planner, next-hop resolution, and the one batch that is out.
+//!
+//! The netlink task is asked for one batch at a time, so a slow kernel costs nobody else anything:
+//! what changes meanwhile waits in the planner as state. Which table and marks to use is part of the
+//! configuration, so the socket opens with the first one. When the marks change, the routes under the
+//! old ones are removed first and installed anew under the new ones.
+
+use std::collections::BTreeMap;
+
+use redstart_bgp::{time::Instant, types::Family};
+use redstart_rib::{
+    Rib,
+    fib::{FibConfig, InstallState, KernelEvent, OpError, Planner},
+    netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes},
+    resolver::{KernelView, ResolverConfig},
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::{debug, error, info, warn};
+
+use super::translate;
+use crate::compile;
+
+/// Operations per batch.
+const BATCH: usize = 128;
+
+/// Changes moved from the RIB to the planner at a time.
+const CHANGES: usize = 4096;
+
+/// What the kernel, or the way to it, says.
+pub(super) enum Input {
+    /// Something happened in the kernel.
+    Event(KernelEvent),
+    /// The batch that was out is done.
+    Replies(Outcomes),
+    /// The netlink task is gone.
+    Gone,
+}
+
+/// The kernel as the core sees it.
+pub(super) struct Kernel {
+    seed: u64,
+    planner: Planner,
+    view: KernelView,
+    /// The resolver's generation at the last round.
+    resolved: u64,
+    netlink: Option<Link>,
+    /// Whether learned routes go into the kernel.
+    install: bool,
+    /// The marks to use once nothing is left under the present ones.
+    next: Option<FibConfig>,
+    /// Whether the first dump is in.
+    known: bool,
+    error: Option<String>,
+    warned: bool,
+}
+
+/// The netlink task.
+struct Link {
+    handle: NetlinkHandle,
+    events: mpsc::Receiver<KernelEvent>,
+    out: Option<JoinHandle<Outcomes>>,
+}
+
+impl Kernel {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            planner: Planner::new(FibConfig::default(), seed),
+            view: KernelView::new(ResolverConfig::default()),
+            resolved: 0,
+            netlink: None,
+            install: false,
+            next: None,
+            known: false,
+            error: None,
+            warned: false,
+        }
+    }
+
+    /// Follows the configuration.
+    pub(super) fn configure(&mut self, now: Instant, kernel: &compile::Kernel, rib: &mut Rib) {
+        let Some(config) = translate::fib(kernel) else {
+            return;
+        };
+        if self.netlink.is_none() {
+            self.open(config, kernel.install);
+        } else if *self.planner.config() != config {
+            info!(
+                table = config.table,
+                metric = config.metric,
+                protocol = config.protocol,
+                "kernel routes move"
+            );
+            self.planner.withdraw_all();
+            self.next = Some(config);
+        } else if self.install != kernel.install {
+            self.install = kernel.install;
+            if kernel.install {
+                rib.repeat_fib();
+            } else {
+                self.planner.withdraw_all();
+            }
+        }
+        self.install = kernel.install;
+        self.push(now);
+    }
+
+    fn open(&mut self, config: FibConfig, install: bool) {
+        self.install = install;
+        self.known = false;
+        self.view = KernelView::new(ResolverConfig {
+            bgp_protocol: config.protocol,
+            ..ResolverConfig::default()
+        });
+        self.resolved = 0;
+        let socket = NetlinkConfig {
+            table: config.table,
+            ..NetlinkConfig::default()
+        };
+        match netlink::open(socket) {
+            Ok((handle, events)) => {
+                self.netlink = Some(Link {
+                    handle,
+                    events,
+                    out: None,
+                });
+                self.error = None;
+            }
+            Err(cause) => {
+                error!(
+                    reason = "netlink-unavailable",
+                    "no access to the kernel's tables: {cause}"
+                );
+                self.error = Some(cause.to_string());
+            }
+        }
+        self.planner = Planner::new(config, self.seed);
+    }
+
+    /// The next thing that the kernel says; never, if there is no kernel to talk to.
+    pub(super) async fn next_event(&mut self) -> Input {
+        let Some(link) = &mut self.netlink else {
+            return std::future::pending().await;
+        };
+        let replies = async {
+            match &mut link.out {
+                Some(batch) => batch.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = link.events.recv() => event.map_or(Input::Gone, Input::Event),
+            replies = replies => {
+                link.out = None;
+                replies.map_or(Input::Gone, Input::Replies)
+            }
+        }
+    }
+
+    pub(super) fn on_event(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Event(event) => {
+                if matches!(event, KernelEvent::Synced(_)) {
+                    self.known = true;
+                }
+                if event == KernelEvent::Overrun {
+                    warn!(
+                        reason = "overrun",
+                        "events of the kernel were lost; reading its tables again"
+                    );
+                }
+                self.view.on_event(&event);
+                self.planner.on_event(now, &event);
+            }
+            Input::Replies(replies) => {
+                for (id, result) in replies {
+                    self.report(&result);
+                    self.planner.on_reply(now, id, result);
+                }
+            }
+            Input::Gone => {
+                error!(
+                    reason = "netlink-gone",
+                    "the connection to the kernel ended; routes stay as they are"
+                );
+                self.error = Some("the connection to the kernel ended".to_owned());
+                self.netlink = None;
+            }
+        }
+    }
+
+    /// Says the first refusal for want of privilege; the planner keeps the state of every route.
+    fn report(&mut self, result: &Result<(), OpError>) {
+        let Err(OpError::Refused(refused)) = result else {
+            if result.is_ok() {
+                self.warned = false;
+            }
+            return;
+        };
+        if refused.errno == libc::EPERM && !self.warned {
+            self.warned = true;
+            error!(
+                reason = "permission-denied",
+                "the kernel does not let this process change routes: CAP_NET_ADMIN is missing; sessions go on without"
+            );
+        } else {
+            debug!(errno = refused.errno, "route refused: {refused}");
+        }
+    }
+
+    /// Looks up next hops: all where the kernel's state moved, else the new ones.
+    pub(super) fn resolve_next_hops(&mut self, rib: &mut Rib) {
+        let generation = self.view.generation();
+        if generation == self.resolved {
+            rib.resolve_pending(&self.view);
+        } else {
+            self.resolved = generation;
+            rib.resolve(&self.view);
+        }
+    }
+
+    /// Takes over what the RIB wants.
+    pub(super) fn take_changes(&mut self, rib: &mut Rib) {
+        if !self.install || self.next.is_some() {
+            return;
+        }
+        for (prefix, route) in rib.take_fib_changes(CHANGES) {
+            self.planner.desire(prefix, route);
+        }
+    }
+
+    /// Gives the kernel the next batch, if it is free for one.
+    pub(super) fn push(&mut self, now: Instant) {
+        self.move_marks();
+        let Some(link) = &mut self.netlink else {
+            return;
+        };
+        if self.planner.take_resync_request(now) {
+            link.handle.resync();
+        }
+        if link.out.is_some() {
+            return;
+        }
+        let batch = self.planner.next_batch(now, BATCH);
+        if batch.is_empty() {
+            return;
+        }
+        let handle = link.handle.clone();
+        link.out = Some(tokio::spawn(async move { handle.apply(batch).await }));
+    }
+
+    /// Goes over to new marks when nothing is left under the old ones.
+    fn move_marks(&mut self) {
+        let free = self.netlink.as_ref().is_none_or(|l| l.out.is_none());
+        if free
+            && self.planner.is_quiescent()
+            && let Some(config) = self.next.take()
+        {
+            self.open(config, self.install);
+        }
+    }
+
+    /// Whether the kernel's routes and links are known.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether routes of an earlier process were found.
+    pub(super) fn has_adopted(&self, family: Family) -> bool {
+        self.planner
+            .iter()
+            .any(|(prefix, state)| prefix.family() == family && state == InstallState::Stale)
+    }
+
+    /// Whether everything that the RIB wants so far is known to the planner.
+    pub(super) fn has_caught_up(&self, rib: &Rib) -> bool {
+        !rib.has_fib_changes() && !rib.has_pending_next_hops()
+    }
+
+    /// Removes adopted routes that nobody confirmed.
+    pub(super) fn sweep(&mut self) {
+        let before = self.planner.counters().swept;
+        self.planner.sweep();
+        let swept = self.planner.counters().swept - before;
+        info!(swept, "recovery after start is over");
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = self.netlink.as_ref().is_some_and(|l| l.out.is_none());
+        self.planner.poll_timeout().filter(|_| waiting)
+    }
+
+    pub(super) fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Why the kernel cannot be reached, or does not let us.
+    pub(super) fn error(&self) -> Option<String> {
+        let denied = self.warned.then(|| "CAP_NET_ADMIN is missing".to_owned());
+        let trouble = self.netlink.as_ref().and_then(|l| l.handle.trouble());
+        self.error
+            .clone()
+            .or(denied)
+            .or(trouble.map(|t| t.to_string()))
+    }
+
+    /// The names of the links.
+    pub(super) fn links(&self) -> BTreeMap<u32, String> {
+        self.view
+            .links()
+            .map(|l| (l.ifindex, l.name.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! The addresses to listen on.
+//!
+//! One socket per family. An address that cannot be had (another BGP speaker on the host, a missing
+//! privilege) is reported once and tried again; meanwhile the sessions that this node dials itself
+//! work as usual.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use redstart_bgp::{
+    net::{ListenError, Listener, Transport},
+    session::PeerId,
+    time::Instant,
+};
+use tracing::{error, info};
+
+use super::neighbours::Neighbours;
+use crate::control::views;
+
+/// The pause between two attempts to have an address.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Every address that is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    wanted: BTreeMap<SocketAddr, State>,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open {
+        listener: Listener,
+        /// Whose connections are passed on.
+        registered: BTreeMap<PeerId, Transport>,
+        /// Why some neighbour's are not.
+        error: Option<String>,
+    },
+    Closed {
+        error: String,
+    },
+}
+
+impl Listeners {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens on `wanted` and nowhere else, for `neighbours` and nobody else.
+    pub(super) fn apply(&mut self, now: Instant, wanted: &[SocketAddr], neighbours: &Neighbours) {
+        self.wanted.retain(|addr, _| wanted.contains(addr));
+        for addr in wanted {
+            if !matches!(self.wanted.get(addr), Some(State::Open { .. })) {
+                self.open(now, *addr);
+            }
+        }
+        self.wanted
+            .values_mut()
+            .for_each(|state| state.register(neighbours));
+    }
+
+    fn open(&mut self, now: Instant, addr: SocketAddr) {
+        let state = match Listener::bind(addr) {
+            Ok(listener) => {
+                info!(address = %addr, "listening");
+                State::Open {
+                    listener,
+                    registered: BTreeMap::new(),
+                    error: None,
+                }
+            }
+            Err(cause) => {
+                self.retry_at = Some(now + RETRY);
+                let text = cause.to_string();
+                let said = matches!(self.wanted.get(&addr), Some(State::Closed { error }) if *error == text);
+                if !said {
+                    error!(address = %addr, reason = cause.id(), "{text}");
+                }
+                State::Closed { error: text }
+            }
+        };
+        self.wanted.insert(addr, state);
+    }
+
+    /// Tries again what could not be had.
+    pub(super) fn retry(&mut self, now: Instant, neighbours: &Neighbours) {
+        if self.retry_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let closed = |(addr, state): (&SocketAddr, &State)| {
+            matches!(state, State::Closed { .. }).then_some(*addr)
+        };
+        let missing: Vec<SocketAddr> = self.wanted.iter().filter_map(closed).collect();
+        for addr in missing {
+            self.open(now, addr);
+        }
+        self.wanted
+            .values_mut()
+            .for_each(|state| state.register(neighbours));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    pub(super) fn views(&self) -> Vec<views::Listener> {
+        let view = |(addr, state): (&SocketAddr, &State)| views::Listener {
+            address: *addr,
+            error: match state {
+                State::Open { error, .. } => error.clone(),
+                State::Closed { error } => Some(error.clone()),
+            },
+        };
+        self.wanted.iter().map(view).collect()
+    }
+
+    /// Connections refused, by reason.
+    pub(super) fn refused(&self) -> BTreeMap<String, u64> {
+        let unknown = self.wanted.values().map(|state| match state {
+            State::Open { listener, .. } => listener.refused(),
+            State::Closed { .. } => 0,
+        });
+        BTreeMap::from([("unknown-neighbour".to_owned(), unknown.sum())])
+    }
+}
+
+impl State {
+    /// Passes connections on to the neighbours as they are now.
+    fn register(&mut self, neighbours: &Neighbours) {
+        let Self::Open {
+            listener,
+            registered,
+            error,
+        } = self
+        else {
+            return;
+        };
+        let mut now: BTreeMap<PeerId, Transport> = neighbours
+            .iter()
+            .map(|(_, n)| (n.id, n.transport()))
+            .collect();
+        // Those that are gone first: a new neighbour may have their address.
+        for (id, transport) in &*registered {
+            if !now.contains_key(id) {
+                listener.unregister(transport);
+            }
+        }
+        *error = None;
+        for (name, neighbour) in neighbours.iter() {
+            let transport = neighbour.transport();
+            if registered.get(&neighbour.id) == Some(&transport) {
+                continue;
+            }
+            if let Err(cause) = listener.register(&transport, &neighbour.handle) {
+                report(name, &cause);
+                *error = Some(cause.to_string());
+                // Not registered: the next change of configuration tries again.
+                now.remove(&neighbour.id);
+            }
+        }
+        *registered = now;
+    }
+}
+
+fn report(name: &crate::compile::PeerName, cause: &ListenError) {
+    error!(peer = %name, reason = cause.id(), "{cause}");
+}

@@ -1,0 +1,146 @@
+//! The running daemon: every part wired to the others.
+//!
+//! [`run`] starts, in this order: logging is up already; the control socket; the source of objects
+//! and the task that compiles them; the core task. Everything else (kernel, listeners, neighbours)
+//! starts when the first complete configuration is there, because that is what it depends on.
+//!
+//! | file | job |
+//! |---|---|
+//! | `options` | the command line |
+//! | `objects` | objects in, desired state out |
+//! | `core` | the one owner of the tables: its loop, and what happens after each input |
+//! | `neighbours` | the neighbours' tasks: which there are, what their events mean |
+//! | `kernel` | the planner, and the one batch that is out at the kernel |
+//! | `listeners` | the addresses to listen on |
+//! | `restart` | what to make of routes that an earlier process left |
+//! | `translate` | words of the desired state to words of engine and RIB |
+//! | `views` | answers to the control socket |
+//!
+//! A stop (SIGTERM, SIGINT) closes the sessions so that the neighbours keep our routes where graceful
+//! restart was negotiated, and leaves the kernel's routes in place for the next process.
+
+mod core;
+mod kernel;
+mod listeners;
+mod neighbours;
+mod objects;
+mod options;
+mod restart;
+mod translate;
+mod views;
+
+use anyhow::Context as _;
+pub use options::{LogFormat, Options};
+use redstart_bgp::net::Clock;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+use crate::{
+    control, health,
+    source::{self, Source as _, dir::DirSource, kube::KubeSource},
+};
+
+/// Questions from the control socket and scrapes that may wait for the core.
+const QUERIES: usize = 16;
+
+/// Runs the speaker until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting at all: the control socket, the address for metrics, a source of
+/// objects that can never work. What can pass is reported and tried again instead.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let clock = Clock::new();
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let socket = control::unix_listener(&options.socket)?;
+    let scrapes = health::listen(options.metrics_listen).await?;
+    stop_on_signal(&stop)?;
+
+    let (queries, asked) = mpsc::channel(QUERIES);
+    tasks.spawn(control::serve(socket, queries.clone(), stop.clone()));
+    tasks.spawn(health::serve(scrapes, queries, stop.clone()));
+
+    let (configured, configuration) = watch::channel(objects::Configured::default());
+    let (batches, seen) = source::channel();
+    tasks.spawn(objects::follow(options.node.clone(), seen, configured));
+    let (description, source) = start_source(&options, batches, &stop);
+    let source = tasks.spawn(source);
+    info!(
+        node = options.node,
+        objects = description,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+
+    let core = core::Core::new(clock, options.node, description);
+    let core = tokio::spawn(core.run(
+        core::Inputs {
+            configuration,
+            asked,
+        },
+        stop.clone(),
+    ));
+    // A panic in the core must not leave a daemon that looks alive. Its routes stay in the kernel.
+    let outcome = tokio::select! {
+        core = core => core.context("the core task ended"),
+        source = source => match source {
+            Ok(Err(error)) => Err(error),
+            _ if stop.is_cancelled() => Ok(()),
+            _ => Err(anyhow::anyhow!("the source of objects ended")),
+        },
+    };
+    stop.cancel();
+    tasks.close();
+    let _ = tokio::fs::remove_file(&options.socket).await;
+    outcome
+}
+
+type SourceTask = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+/// The source that the options name: a directory, or the Kubernetes API.
+fn start_source(
+    options: &Options,
+    batches: mpsc::Sender<source::Batch>,
+    stop: &CancellationToken,
+) -> (String, SourceTask) {
+    let stop = stop.clone();
+    if let Some(dir) = &options.objects {
+        let description = format!("directory {}", dir.display());
+        let source = DirSource::new(dir.clone());
+        return (
+            description,
+            Box::pin(async move { Ok(source.run(batches, stop).await?) }),
+        );
+    }
+    let source = KubeSource::new(options.kubeconfig.clone());
+    let description = "the Kubernetes API".to_owned();
+    (
+        description,
+        Box::pin(async move { Ok(source.run(batches, stop).await?) }),
+    )
+}
+
+fn stop_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => info!(signal = "SIGTERM", "stopping"),
+            _ = interrupt.recv() => info!(signal = "SIGINT", "stopping"),
+        }
+        stop.cancel();
+        // Whoever asks twice does not want to wait.
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        error!("asked to stop again: leaving at once");
+        std::process::exit(1);
+    });
+    Ok(())
+}

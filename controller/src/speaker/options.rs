@@ -1,0 +1,51 @@
+//! What `redstart run` is told on its command line: where objects come from, and where to answer.
+//! Everything about BGP is in the objects.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use crate::control::DEFAULT_SOCKET;
+
+/// Options of `redstart run`.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The Node that this speaker speaks for.
+    #[arg(long, env = "NODE_NAME")]
+    pub node: String,
+    /// Read objects from the manifests in this directory, and watch it, instead of asking a
+    /// Kubernetes API server.
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    pub objects: Option<PathBuf>,
+    /// Credentials for the API server; the service account of the pod where there is none.
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The control socket, for redc.
+    #[arg(long, value_name = "PATH", env = "REDSTART_SOCKET", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    /// Where to serve /metrics, /healthz and /readyz.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:9179")]
+    pub metrics_listen: SocketAddr,
+    /// What to log: a level, or a filter such as `info,redstart_bgp=debug`.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "REDSTART_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+    /// How to log.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Text,
+}

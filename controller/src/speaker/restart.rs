@@ -1,0 +1,114 @@
+//! What to make of the routes that an earlier process left in the kernel.
+//!
+//! They are adopted as stale: kept, and confirmed one by one as neighbours announce them again. They
+//! go when every neighbour has sent its End-of-RIB, or when the restart time is over, whichever comes
+//! first: a neighbour that is down does not keep the others waiting.
+
+use std::time::Duration;
+
+use redstart_bgp::{
+    time::Instant,
+    types::{Family, FamilySet},
+};
+
+use super::{kernel::Kernel, neighbours::Neighbours, translate::Restarted};
+use crate::compile::DesiredState;
+
+/// How long to wait for the kernel's first dump before starting without it.
+const DUMP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The restart time where no neighbour has one.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(120);
+
+/// Where the process stands after its start.
+#[derive(Debug, Default)]
+pub(super) struct Restart {
+    phase: Phase,
+    /// When the neighbours may start at the latest.
+    start_by: Option<Instant>,
+    /// When stale routes go at the latest.
+    sweep_at: Option<Instant>,
+    restarted: Restarted,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// No configuration yet.
+    #[default]
+    Booting,
+    /// Waiting for the kernel's dump.
+    Dumping,
+    /// Neighbours are started; stale routes are kept.
+    Recovering,
+    /// Done.
+    Over,
+}
+
+impl Restart {
+    /// The first configuration is there.
+    pub(super) fn begin(&mut self, now: Instant, desired: &DesiredState) {
+        let window = desired
+            .peers
+            .values()
+            .filter_map(|p| p.graceful_restart)
+            .max();
+        let window = window.map_or(DEFAULT_WINDOW, |s| Duration::from_secs(s.into()));
+        self.phase = Phase::Dumping;
+        self.start_by = Some(now + DUMP_TIMEOUT);
+        self.sweep_at = Some(now + window);
+    }
+
+    /// Whether the neighbours may start now; true once.
+    pub(super) fn take_start(&mut self, now: Instant, kernel: &Kernel) -> bool {
+        let due = self.start_by.is_some_and(|by| by <= now);
+        if self.phase != Phase::Dumping || !(kernel.is_known() || due) {
+            return false;
+        }
+        let forwarding: FamilySet = Family::ALL
+            .into_iter()
+            .filter(|f| kernel.has_adopted(*f))
+            .collect();
+        self.restarted = Restarted {
+            restarting: !forwarding.is_empty(),
+            forwarding,
+        };
+        self.phase = Phase::Recovering;
+        self.start_by = None;
+        true
+    }
+
+    /// What our OPENs say about the restart; `None` before the neighbours may start.
+    pub(super) fn started(&self) -> Option<Restarted> {
+        match self.phase {
+            Phase::Booting | Phase::Dumping => None,
+            Phase::Recovering => Some(self.restarted),
+            // From now on only sessions are lost, never what the kernel holds.
+            Phase::Over => Some(Restarted {
+                restarting: false,
+                forwarding: FamilySet::ALL,
+            }),
+        }
+    }
+
+    /// Whether stale routes shall go now; true once. `caught_up`: everything learned so far is with
+    /// the planner.
+    pub(super) fn is_over(
+        &mut self,
+        now: Instant,
+        neighbours: &Neighbours,
+        caught_up: bool,
+    ) -> bool {
+        let due = self.sweep_at.is_some_and(|at| at <= now);
+        let done = caught_up && neighbours.all_initial_tables_received(now);
+        if self.phase != Phase::Recovering || !(due || done) {
+            return false;
+        }
+        self.phase = Phase::Over;
+        self.sweep_at = None;
+        true
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.start_by, self.sweep_at].into_iter().flatten().min()
+    }
+}
