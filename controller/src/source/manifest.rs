@@ -186,7 +186,8 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
     }
 }
 
-fn typed<T>(key: ObjectKey, document: Value) -> Observed
+/// An object of a known kind, or what is wrong with it.
+pub(super) fn typed<T>(key: ObjectKey, document: Value) -> Observed
 where
     T: DeserializeOwned,
     Observed: for<'a> From<&'a T>,

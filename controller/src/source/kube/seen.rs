@@ -13,8 +13,10 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer},
+    api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
+    diagnostic::{Diagnostic, Reason},
     index::{Kind, ObjectKey, Observed},
+    source::manifest,
 };
 
 /// A type that is watched.
@@ -22,8 +24,8 @@ pub(super) trait Watched: Resource<DynamicType = ()> + DeserializeOwned + 'stati
     /// Its kind.
     const KIND: Kind;
 
-    /// What is used of it.
-    fn observe(&self) -> Observed;
+    /// What is used of an object, or why nothing is.
+    fn parse(key: ObjectKey, object: Value) -> Observed;
 }
 
 macro_rules! watched {
@@ -31,8 +33,8 @@ macro_rules! watched {
         impl Watched for $type {
             const KIND: Kind = Kind::$kind;
 
-            fn observe(&self) -> Observed {
-                Observed::from(self)
+            fn parse(key: ObjectKey, object: Value) -> Observed {
+                manifest::typed::<$type>(key, object)
             }
         }
     )*};
@@ -111,13 +113,34 @@ fn key_of(kind: Kind, metadata: &ObjectMeta) -> ObjectKey {
     }
 }
 
+/// Parses an object, with the words that the same object in a file would get. The one difference:
+/// a field that we do not know is ignored. The API server has accepted it, so its CRD is newer than
+/// this program, as in the middle of an upgrade.
 fn observe<K: Watched>(key: ObjectKey, object: Value) -> Observed {
-    match serde_json::from_value::<K>(object) {
-        Ok(object) => object.observe(),
-        // The error quotes the value.
-        Err(_) if K::KIND == Kind::Secret => Observed::unreadable(key, "it is not a Secret"),
-        Err(error) => Observed::unreadable(key, error),
+    let (unknown, wrong): (Vec<_>, Vec<_>) = schema::violations(K::KIND, &object)
+        .into_iter()
+        .partition(|violation| violation.reason == Reason::UnknownField);
+    if !wrong.is_empty() {
+        let problems = wrong.into_iter().map(|it| {
+            let message = format!("{}; its last good version stays in force", it.message);
+            Diagnostic::error(key.object_ref(), it.field, it.reason, message)
+        });
+        return Observed {
+            problems: problems.collect(),
+            object: None,
+            key,
+        };
     }
+    let mut observed = K::parse(key, object);
+    let object = observed.key.object_ref();
+    observed.problems.extend(unknown.into_iter().map(|it| {
+        let message = format!(
+            "{}, as far as this version knows; it is ignored",
+            it.message
+        );
+        Diagnostic::warning(object.clone(), it.field, it.reason, message)
+    }));
+    observed
 }
 
 impl<K: Watched> Resource for Seen<K> {
@@ -154,6 +177,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::diagnostic::Severity;
 
     #[test]
     fn whatever_an_object_is_its_listing_is_decoded() {
@@ -175,6 +199,24 @@ mod tests {
             let seen: Seen<BGPPeer> = serde_json::from_value(object.clone()).unwrap();
             assert_eq!(seen.observed.object, None, "{object}");
         }
+    }
+
+    #[test]
+    fn a_field_of_a_newer_crd_is_ignored_and_a_wrong_one_is_named() {
+        let peer = |spec: Value| -> Observed {
+            let object = json!({"metadata": {"name": "a"}, "spec": spec});
+            serde_json::from_value::<Seen<BGPPeer>>(object)
+                .unwrap()
+                .observed
+        };
+        let newer = peer(json!({"address": "192.0.2.1", "asn": 1, "colour": "red"}));
+        assert!(newer.object.is_some());
+        assert_eq!(newer.problems[0].severity, Severity::Warning);
+        assert_eq!(newer.problems[0].field, "spec.colour");
+        let wrong = peer(json!({"address": 5, "asn": 1, "colour": "red"}));
+        assert_eq!(wrong.object, None);
+        assert_eq!(wrong.problems.len(), 1);
+        assert_eq!(wrong.problems[0].field, "spec.address");
     }
 
     #[test]

@@ -1,0 +1,293 @@
+//! The Kubernetes source against a server that fails in every way that is known: nothing is ever
+//! taken away by it, and everything is there afterwards.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod kube_world;
+
+use std::time::Duration;
+
+use kube_world::{
+    Follower, World, block_on, known, names, node, nodes, refuse_nodes, three_nodes,
+    watches_of_nodes, with_world,
+};
+use redstart_controller::{
+    index::Kind,
+    source::{
+        Health, SourceEvent,
+        kube::{ListMode, WatchReason},
+    },
+};
+use redstart_proto_tests::apiserver::{
+    ApiServer, Options, Verb,
+    faults::{Action, Rule, StreamingLists, WatchEnd},
+};
+
+#[test]
+fn gone_in_the_middle_of_a_watch_lists_again_and_keeps_what_is_there() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            // Told 410, and away while things change and the history is forgotten.
+            server.faults().add(refuse_nodes(503));
+            server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
+            follower
+                .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
+                .await;
+            server.remove(&nodes(), "", "a");
+            server.put(node("d", "10.0.4.0/24")).unwrap();
+            server.compact();
+            assert_eq!(names(&follower.index), ["a", "b", "c"]);
+            server.faults().clear();
+            follower
+                .until(|index| names(index) == ["b", "c", "d"])
+                .await;
+            assert_eq!(follower.story(Kind::Node), ["listed a b c", "listed b c d"]);
+            assert_eq!(follower.index.health(Kind::Node), Health::Synced);
+            assert_eq!(follower.status(Kind::Node).listings, 2);
+        },
+    );
+}
+
+#[test]
+fn gone_as_the_answer_to_a_watch_lists_again() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            server.faults().add(Rule {
+                verb: Some(Verb::Watch),
+                plural: Some("nodes".to_owned()),
+                times: Some(1),
+                action: Action::Status {
+                    code: 410,
+                    retry_after: None,
+                },
+            });
+            server.faults().end_watches(Some("nodes"), WatchEnd::Close);
+            follower
+                .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
+                .await;
+            assert_eq!(follower.reason(Kind::Node), Some(WatchReason::Gone));
+            follower
+                .until_health(Kind::Node, |it| *it == Health::Synced)
+                .await;
+            assert_eq!(follower.story(Kind::Node), ["listed a b c", "listed a b c"]);
+        },
+    );
+}
+
+#[test]
+fn dropped_watches_resume_where_they_were() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            for (end, watches) in [(WatchEnd::Drop, 2), (WatchEnd::Close, 3)] {
+                server.faults().end_watches(None, end);
+                while watches_of_nodes(server) < watches {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            server.remove(&nodes(), "", "b");
+            follower.until_caught_up(server).await;
+            assert_eq!(
+                follower.story(Kind::Node),
+                ["listed a b c", "deleted b", "applied marker"]
+            );
+        },
+    );
+}
+
+#[test]
+fn a_server_that_was_set_back_in_time_is_listed_again() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            // As after a restore of etcd: our resource version is far in its future.
+            server.faults().add(Rule {
+                verb: Some(Verb::Watch),
+                plural: Some("nodes".to_owned()),
+                times: Some(5),
+                action: Action::Status {
+                    code: 504,
+                    retry_after: None,
+                },
+            });
+            server.faults().end_watches(Some("nodes"), WatchEnd::Close);
+            follower
+                .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
+                .await;
+            follower
+                .until_health(Kind::Node, |it| *it == Health::Synced)
+                .await;
+            assert_eq!(follower.story(Kind::Node), ["listed a b c", "listed a b c"]);
+            assert_eq!(follower.status(Kind::Node).failures, 5);
+        },
+    );
+}
+
+#[test]
+fn a_server_that_refuses_streaming_lists_gets_list_and_watch() {
+    let refuse = |server: &ApiServer| {
+        server.faults().set_streaming_lists(StreamingLists::Refused);
+    };
+    with_world(three_nodes(), refuse, async |mut world| {
+        let World { server, follower } = &mut world;
+        assert_eq!(follower.status(Kind::Node).mode, ListMode::ListWatch);
+        assert_eq!(follower.status(Kind::Node).failures, 0);
+        server.remove(&nodes(), "", "b");
+        follower.until_caught_up(server).await;
+        assert_eq!(
+            follower.story(Kind::Node),
+            ["listed a b c", "deleted b", "applied marker"]
+        );
+        let asked = server.faults().requests();
+        let lists: Vec<_> = asked
+            .iter()
+            .filter(|it| it.uri.starts_with("/api/v1/nodes?") && !it.uri.contains("watch="))
+            .collect();
+        assert_eq!(lists.len(), 1, "{asked:?}");
+        assert!(lists[0].uri.contains("resourceVersion=0"), "{lists:?}");
+        assert!(!lists[0].uri.contains("limit="), "{lists:?}");
+    });
+}
+
+#[test]
+fn a_server_that_does_not_know_streaming_lists_gets_list_and_watch() {
+    let ignore = |server: &ApiServer| {
+        server.faults().set_streaming_lists(StreamingLists::Ignored);
+    };
+    with_world(three_nodes(), ignore, async |world| {
+        let follower = &world.follower;
+        assert_eq!(follower.status(Kind::Node).mode, ListMode::ListWatch);
+        assert_eq!(follower.story(Kind::Node), ["listed a b c"]);
+    });
+}
+
+#[test]
+fn a_listing_that_breaks_off_takes_nothing_away() {
+    let refuse = |server: &ApiServer| {
+        server.faults().set_streaming_lists(StreamingLists::Refused);
+    };
+    with_world(three_nodes(), refuse, async |mut world| {
+        let World { server, follower } = &mut world;
+        server.faults().add(Rule {
+            verb: Some(Verb::List),
+            plural: Some("nodes".to_owned()),
+            times: Some(2),
+            action: Action::Truncate,
+        });
+        server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
+        follower
+            .until(|index| {
+                let health = index.health(Kind::Node);
+                matches!(health, Health::Retrying { error } if error.contains("EOF"))
+            })
+            .await;
+        assert_eq!(
+            follower.reason(Kind::Node),
+            Some(WatchReason::InvalidAnswer)
+        );
+        follower
+            .until_health(Kind::Node, |it| *it == Health::Synced)
+            .await;
+        assert_eq!(follower.story(Kind::Node), ["listed a b c", "listed a b c"]);
+    });
+}
+
+#[test]
+fn an_outage_takes_nothing_away_and_ends_with_the_differences() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            let before = known(&follower.index).clone();
+            let listed = follower.events.len();
+            server.faults().refuse_connections(true);
+            let outage = tokio::time::sleep(Duration::from_secs(2));
+            tokio::pin!(outage);
+            loop {
+                tokio::select! {
+                    () = &mut outage => break,
+                    () = follower.take() => {}
+                }
+            }
+            assert!(
+                follower.events[listed..]
+                    .iter()
+                    .all(|event| matches!(event, SourceEvent::Health { .. })),
+                "{:?}",
+                &follower.events[listed..]
+            );
+            assert_eq!(*known(&follower.index), before);
+            for kind in Kind::ALL {
+                assert!(matches!(
+                    follower.index.health(kind),
+                    Health::Retrying { .. }
+                ));
+                assert!(!follower.status(kind).connected);
+                assert_eq!(follower.reason(kind), Some(WatchReason::Unreachable));
+            }
+            server.put(node("b", "10.0.9.0/24")).unwrap();
+            server.remove(&nodes(), "", "c");
+            server.faults().refuse_connections(false);
+            for kind in Kind::ALL {
+                follower
+                    .until_health(kind, |it| *it == Health::Synced)
+                    .await;
+            }
+            follower.until_caught_up(server).await;
+            assert_eq!(
+                follower.story(Kind::Node),
+                ["listed a b c", "applied b", "deleted c", "applied marker"]
+            );
+            assert_eq!(follower.story(Kind::BgpPeer), ["listed "]);
+        },
+    );
+}
+
+#[test]
+fn a_busy_server_is_asked_again_until_it_answers() {
+    let server = ApiServer::start(Options::default()).unwrap();
+    server.put(node("a", "10.0.1.0/24")).unwrap();
+    for code in [429, 500, 503] {
+        server.faults().add(Rule {
+            verb: Some(Verb::Watch),
+            plural: None,
+            times: Some(5),
+            action: Action::Status {
+                code,
+                retry_after: None,
+            },
+        });
+    }
+    server.faults().add(Rule {
+        verb: Some(Verb::Watch),
+        plural: None,
+        times: Some(5),
+        action: Action::Delay { millis: 100 },
+    });
+    block_on(async {
+        let mut follower = Follower::start(&server.kubeconfig());
+        follower.until_complete().await;
+        assert_eq!(names(&follower.index), ["a"]);
+        let failures: u64 = Kind::ALL
+            .map(|kind| follower.status(kind).failures)
+            .iter()
+            .sum();
+        assert_eq!(failures, 15);
+    });
+}

@@ -1,0 +1,228 @@
+//! A server, a source that follows it, and the index that it feeds.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+use std::{path::PathBuf, time::Duration};
+
+use redstart_controller::{
+    index::{Index, Kind, Objects},
+    source::{
+        self, Batch, Health, Source, SourceEvent,
+        kube::{KubeSource, Statuses, Tuning, WatchReason, WatchStatus},
+    },
+};
+use redstart_proto_tests::apiserver::{
+    ApiServer, Gvr, Kubeconfig, Options,
+    faults::{Action, Rule},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// No test takes longer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+pub const HASTE: Tuning = Tuning {
+    backoff_min: Duration::from_millis(20),
+    backoff_max: Duration::from_millis(200),
+    listing_patience: Duration::from_secs(2),
+};
+
+/// A server, a source, and the index that it feeds.
+pub struct World {
+    pub server: ApiServer,
+    pub follower: Follower,
+}
+
+/// A source and the index that it feeds.
+pub struct Follower {
+    pub index: Index,
+    /// Every event so far.
+    pub events: Vec<SourceEvent>,
+    pub batches: mpsc::Receiver<Batch>,
+    pub statuses: watch::Receiver<Statuses>,
+    pub stop: CancellationToken,
+    _directory: TempDir,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Follower {
+    pub fn start(kubeconfig: &Kubeconfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kubeconfig");
+        kubeconfig.write(&path).unwrap();
+        Self::start_from(path, directory)
+    }
+
+    pub fn start_from(path: PathBuf, directory: TempDir) -> Self {
+        let (sender, batches) = source::channel();
+        let stop = CancellationToken::new();
+        let source = KubeSource::new(Some(path)).tuned(HASTE);
+        let statuses = source.statuses();
+        tokio::spawn(source.run(sender, stop.clone()));
+        Self {
+            index: Index::new(),
+            events: Vec::new(),
+            batches,
+            statuses,
+            stop,
+            _directory: directory,
+        }
+    }
+
+    pub async fn take(&mut self) {
+        let batch = self.batches.recv().await.expect("the source has ended");
+        for event in batch {
+            self.events.push(event.clone());
+            self.index.apply(event);
+        }
+    }
+
+    pub async fn until(&mut self, mut done: impl FnMut(&Index) -> bool) {
+        while !done(&self.index) {
+            self.take().await;
+        }
+    }
+
+    /// Until every kind is listed and watched.
+    pub async fn until_complete(&mut self) {
+        self.until(Index::is_complete).await;
+        for kind in Kind::ALL {
+            self.until_health(kind, |it| *it == Health::Synced).await;
+        }
+    }
+
+    pub async fn until_health(&mut self, kind: Kind, wanted: impl Fn(&Health) -> bool) {
+        self.until(|index| wanted(&index.health(kind))).await;
+    }
+
+    /// Until what is written right now has arrived: a marker object is written after it.
+    pub async fn until_caught_up(&mut self, server: &ApiServer) {
+        server.put(node("marker", "10.255.0.0/24")).unwrap();
+        self.until(|index| known(index).nodes.contains_key("marker"))
+            .await;
+    }
+
+    pub fn status(&self, kind: Kind) -> WatchStatus {
+        self.statuses.borrow()[&kind].clone()
+    }
+
+    pub fn reason(&self, kind: Kind) -> Option<WatchReason> {
+        self.status(kind).last_error.map(|(_, error)| error.reason)
+    }
+
+    /// What happened to a kind, without its health, in short.
+    pub fn story(&self, kind: Kind) -> Vec<String> {
+        let of_kind = self.events.iter().filter_map(|event| match event {
+            SourceEvent::Restarted { kind: of, objects } if *of == kind => {
+                let mut names: Vec<_> = objects.iter().map(|it| it.key.name.as_str()).collect();
+                names.sort_unstable();
+                Some(format!("listed {}", names.join(" ")))
+            }
+            SourceEvent::Applied(object) if object.key.kind == kind => {
+                Some(format!("applied {}", object.key.name))
+            }
+            SourceEvent::Deleted(key) if key.kind == kind => Some(format!("deleted {}", key.name)),
+            _ => None,
+        });
+        of_kind.collect()
+    }
+}
+
+/// Runs a test body against a server with this content, and a source that has listed it.
+pub fn with_world<F: Future<Output = ()>>(
+    objects: Vec<Value>,
+    prepare: impl FnOnce(&ApiServer),
+    body: impl FnOnce(World) -> F,
+) {
+    let server = ApiServer::start(Options::default()).unwrap();
+    for object in objects {
+        server.put(object).unwrap();
+    }
+    prepare(&server);
+    block_on(async {
+        let mut follower = Follower::start(&server.kubeconfig());
+        follower.until_complete().await;
+        body(World { server, follower }).await;
+    });
+}
+
+pub fn block_on(body: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(LIMIT, body)
+            .await
+            .expect("the test takes too long");
+    });
+}
+
+pub fn known(index: &Index) -> &Objects {
+    index.complete().expect("every kind has been listed")
+}
+
+pub fn names(index: &Index) -> Vec<&str> {
+    known(index).nodes.keys().map(String::as_str).collect()
+}
+
+pub fn node(name: &str, cidr: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"rack": "a"}, "managedFields": [{"manager": "x"}]},
+        "spec": {"podCIDR": cidr, "podCIDRs": [cidr]},
+        "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]},
+    })
+}
+
+pub fn peer(name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPPeer",
+        "metadata": {"name": name}, "spec": {"address": address, "asn": 64999},
+    })
+}
+
+pub fn nodes() -> Gvr {
+    Gvr::new("", "v1", "nodes")
+}
+
+pub fn three_nodes() -> Vec<Value> {
+    vec![
+        node("a", "10.0.1.0/24"),
+        node("b", "10.0.2.0/24"),
+        node("c", "10.0.3.0/24"),
+    ]
+}
+
+pub fn watches_of_nodes(server: &ApiServer) -> usize {
+    let asked = server.faults().requests();
+    let watches = asked.iter().filter(|it| {
+        it.uri.starts_with("/api/v1/nodes?") && it.uri.contains("watch=") && it.code == 200
+    });
+    watches.count()
+}
+
+pub fn refuse_nodes(code: u16) -> Rule {
+    Rule {
+        verb: None,
+        plural: Some("nodes".to_owned()),
+        times: None,
+        action: Action::Status {
+            code,
+            retry_after: None,
+        },
+    }
+}
