@@ -46,9 +46,9 @@ pub fn parse(file: &str, text: &str) -> Result<Manifest, Diagnostic> {
     } else {
         yaml_documents(text)
     };
-    let documents = documents.map_err(|(field, message)| {
-        let message = format!("{message}; the objects that it held last stay in force");
-        Diagnostic::error(file_ref(file), field, Reason::InvalidYaml, message)
+    let documents = documents.map_err(|error| {
+        let message = format!("{error}; the objects that it held last stay in force");
+        Diagnostic::error(file_ref(file), "", Reason::InvalidYaml, message)
     })?;
     let mut manifest = Manifest::default();
     for (i, document) in documents.into_iter().enumerate() {
@@ -57,9 +57,7 @@ pub fn parse(file: &str, text: &str) -> Result<Manifest, Diagnostic> {
     Ok(manifest)
 }
 
-type SyntaxError = (String, String);
-
-fn yaml_documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
+fn yaml_documents(text: &str) -> Result<Vec<Value>, String> {
     // The limits keep a hostile file from eating the memory; a dump of a cluster with some
     // thousand Nodes must fit.
     let options = serde_saphyr::options! {
@@ -70,22 +68,14 @@ fn yaml_documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
         },
         with_snippet: false,
     };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
-        let place = e.location().map_or_else(String::new, |at| {
-            format!("line {} column {}", at.line(), at.column())
-        });
-        (place, e.to_string())
-    })
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|e| e.to_string())
 }
 
-fn json_documents(text: &str) -> Result<Vec<Value>, SyntaxError> {
+fn json_documents(text: &str) -> Result<Vec<Value>, String> {
     serde_json::Deserializer::from_str(text)
         .into_iter()
         .collect::<Result<_, _>>()
-        .map_err(|e| {
-            let place = format!("line {} column {}", e.line(), e.column());
-            (place, e.to_string())
-        })
+        .map_err(|e| e.to_string())
 }
 
 impl Manifest {
@@ -154,7 +144,7 @@ impl Manifest {
     }
 
     fn refuse(&mut self, file: &str, place: &str, field: &str, reason: Reason, message: &str) {
-        let field = format!("{place} {field}");
+        let message = format!("{message} [{place}]");
         self.problems
             .push(Diagnostic::error(file_ref(file), field, reason, message));
     }

@@ -132,7 +132,7 @@ async fn a_file_that_goes_bad_keeps_its_objects_and_says_where() {
     let problem = running.index.problems().next().unwrap().clone();
     assert_eq!(problem.object.to_string(), "File/a.yaml");
     assert_eq!(problem.reason, Reason::InvalidYaml);
-    assert!(problem.field.starts_with("line "), "{problem}");
+    assert!(problem.message.contains("line "), "{problem}");
     assert!(Running::address(&running.index, "a").is_some());
 
     running.replace("a.yaml", &peer("a", "192.0.2.9"));

@@ -57,7 +57,7 @@ fn json_is_read_as_json() {
         "{\n\t\"apiVersion\": \"v1\", \"kind\": \"Node\",\n\t\"metadata\": {\"name\": \"a\"}\n}\n";
     assert_eq!(parse("a.json", text).unwrap().objects.len(), 1);
     let error = parse("a.json", "{\n  \"a\": }").unwrap_err();
-    assert_eq!(error.field, "line 2 column 8");
+    assert!(error.message.contains("line 2 column 8"), "{error}");
 }
 
 #[test]
@@ -65,9 +65,9 @@ fn broken_yaml_names_line_and_column() {
     let error = parse("a.yaml", "a: 1\nb: [\n").unwrap_err();
     assert_eq!(error.reason, Reason::InvalidYaml);
     assert_eq!(error.object.to_string(), "File/a.yaml");
-    assert!(error.field.starts_with("line 2"), "{error}");
+    assert!(error.message.contains("line 2, column "), "{error}");
     let error = parse("a.yaml", "a: 1\na: 2\n").unwrap_err();
-    assert!(error.field.starts_with("line 2"), "{error}");
+    assert!(error.message.contains("line 2, column "), "{error}");
 }
 
 #[test]
@@ -75,28 +75,35 @@ fn documents_that_are_no_object_are_named() {
     let of = |text: &str| reasons(&parse("a.yaml", text).unwrap());
     assert_eq!(
         of("kind: Node"),
-        one("File/a.yaml", "document 1 apiVersion", Reason::MissingField)
+        one("File/a.yaml", "apiVersion", Reason::MissingField)
     );
     assert_eq!(
         of("kind: Node\napiVersion: v1\nmetadata: { name: a }\n---\njust text"),
-        one("File/a.yaml", "document 2 apiVersion", Reason::MissingField)
+        one("File/a.yaml", "apiVersion", Reason::MissingField)
     );
     assert_eq!(
         of("{ apiVersion: v1, kind: Node }"),
-        one(
-            "File/a.yaml",
-            "document 1 metadata.name",
-            Reason::MissingField
-        )
+        one("File/a.yaml", "metadata.name", Reason::MissingField)
     );
     assert_eq!(
         of("{ apiVersion: redstart.dev/v1alpha1, kind: BGPPear, metadata: { name: a } }"),
-        one("File/a.yaml", "document 1 kind", Reason::InvalidValue)
+        one("File/a.yaml", "kind", Reason::InvalidValue)
     );
     assert_eq!(
         of("{ apiVersion: v1, kind: List }"),
-        one("File/a.yaml", "document 1 items", Reason::MissingField)
+        one("File/a.yaml", "items", Reason::MissingField)
     );
+}
+
+#[test]
+fn a_problem_says_which_document_it_is_in() {
+    let manifest = parse(
+        "a.yaml",
+        "{ apiVersion: v1, kind: List, items: [{ kind: Node }] }",
+    )
+    .unwrap();
+    let message = &manifest.problems[0].message;
+    assert!(message.contains("[document 1 items[0]]"), "{message}");
 }
 
 #[test]
