@@ -146,6 +146,8 @@ impl Task {
     /// Handles what happened. `false`: the handle is gone.
     fn handle(&mut self, step: Step) -> bool {
         let now = self.clock.now();
+        // Publishing is no reason to publish again: an idle neighbour costs nothing.
+        let idle = matches!(step, Step::Time) && !self.is_due(now);
         match step {
             Step::Desired => self.apply(now),
             Step::HandleGone => return false,
@@ -165,8 +167,15 @@ impl Task {
             Step::RoutesReady => self.routes_ready = true,
             Step::Delivered => {}
         }
-        self.touch(now);
+        if !idle {
+            self.publish_at.get_or_insert(now + STATUS_AGE);
+        }
         true
+    }
+
+    /// Whether a timer of the engine is due.
+    fn is_due(&self, now: Instant) -> bool {
+        self.peer.poll_timeout().is_some_and(|at| at <= now)
     }
 
     /// Does everything that needs no waiting.
@@ -355,11 +364,6 @@ impl Task {
         self.pull = Some(pull);
         // What becomes ready from now on is not in this answer.
         self.routes_ready = false;
-    }
-
-    /// Something may have changed: publish soon.
-    fn touch(&mut self, now: Instant) {
-        self.publish_at.get_or_insert(now + STATUS_AGE);
     }
 
     fn publish(&mut self) {

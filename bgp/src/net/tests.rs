@@ -177,6 +177,17 @@ async fn status_follows_the_session() {
 }
 
 #[tokio::test]
+async fn an_idle_session_does_nothing() {
+    let (mut a, mut b) = pair((A, B), |_, _, config| config.hold_time = 0);
+    both_established(&mut a, &mut b).await;
+    // A task that published at least once more than it had to would go on doing so.
+    sleep(Duration::from_millis(600)).await;
+    let settled = a.peer.status().at;
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(a.peer.status().at, settled);
+}
+
+#[tokio::test]
 async fn the_same_password_connects() {
     for addresses in [
         (A, B),
