@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, ErrorKind},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Shutdown, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -196,6 +196,9 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.task.abort();
+        // The task lets go of the socket a moment later; somebody may want the port now. A socket
+        // that cannot be shut down is closed already.
+        let _ = SockRef::from(&*self.socket).shutdown(Shutdown::Both);
     }
 }
 

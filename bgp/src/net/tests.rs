@@ -263,6 +263,17 @@ async fn a_port_in_use_is_named() {
 }
 
 #[tokio::test]
+async fn a_dropped_listener_frees_its_port_at_once() {
+    for ip in [A, Ipv6Addr::LOCALHOST.into()] {
+        let first = listen(ip);
+        let addr = first.local_addr();
+        drop(first);
+        // Nothing was awaited: the accepting task has not run since.
+        Listener::bind(addr).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn attempts_that_fail_say_why() {
     let closed = listen(B).local_addr();
     let mut transport = Transport::new(closed);
