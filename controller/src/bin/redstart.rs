@@ -1,6 +1,9 @@
 //! The daemon.
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -41,8 +44,10 @@ fn main() -> ExitCode {
 }
 
 fn crds() -> anyhow::Result<()> {
+    // Not `print!`, which panics when the reader (`head`, say) has had enough.
+    let mut out = io::stdout().lock();
     for (_, yaml) in api::crds_yaml()? {
-        print!("{yaml}");
+        out.write_all(yaml.as_bytes())?;
     }
     Ok(())
 }
@@ -64,7 +69,7 @@ fn start_logging(options: &Options) -> anyhow::Result<()> {
     let json = match options.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !io::stderr().is_terminal(),
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
