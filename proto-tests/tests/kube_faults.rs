@@ -13,14 +13,14 @@ mod kube_world;
 use std::time::Duration;
 
 use kube_world::{
-    Follower, World, block_on, known, names, node, nodes, refuse_nodes, three_nodes,
+    Follower, HASTE, LIMIT, World, block_on, known, names, node, nodes, refuse_nodes, three_nodes,
     watches_of_nodes, with_world,
 };
 use redstart_controller::{
     index::Kind,
     source::{
         Health, SourceEvent,
-        kube::{ListMode, WatchReason},
+        kube::{ListMode, Tuning, WatchReason},
     },
 };
 use redstart_proto_tests::apiserver::{
@@ -257,6 +257,46 @@ fn an_outage_takes_nothing_away_and_ends_with_the_differences() {
             assert_eq!(follower.story(Kind::BgpPeer), ["listed "]);
         },
     );
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_and_asked_again() {
+    let server = ApiServer::start(Options {
+        bookmark_interval: LIMIT,
+        ..Options::default()
+    })
+    .unwrap();
+    server.put(node("a", "10.0.1.0/24")).unwrap();
+    let never = Action::Delay {
+        millis: u64::try_from(LIMIT.as_millis()).unwrap(),
+    };
+    server.faults().add(Rule {
+        verb: Some(Verb::Watch),
+        plural: Some("nodes".to_owned()),
+        times: Some(1),
+        action: never,
+    });
+    block_on(async {
+        let mut follower = Follower::start_tuned(
+            &server.kubeconfig(),
+            Tuning {
+                read_timeout: Duration::from_millis(500),
+                listing_patience: LIMIT,
+                ..HASTE
+            },
+        );
+        follower.until_complete().await;
+        assert_eq!(
+            follower.reason(Kind::Node),
+            Some(WatchReason::ConnectionLost)
+        );
+        // A watch that falls silent is opened again, and nothing else happens.
+        while watches_of_nodes(&server) < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        follower.until_caught_up(&server).await;
+        assert_eq!(follower.story(Kind::Node), ["listed a", "applied marker"]);
+    });
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub struct Tuning {
     pub backoff_max: Duration,
     /// How long a listing may make no progress.
     pub listing_patience: Duration,
+    /// How long a connection may say nothing.
+    pub read_timeout: Duration,
 }
 
 impl Default for Tuning {
@@ -85,6 +87,7 @@ impl Default for Tuning {
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(30),
             listing_patience: Duration::from_secs(60),
+            read_timeout: READ_TIMEOUT,
         }
     }
 }
@@ -147,11 +150,18 @@ impl KubeSource {
 /// # Errors
 /// See [`ConnectError`]. The API server is not asked anything yet.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+    connect_with(kubeconfig, READ_TIMEOUT).await
+}
+
+async fn connect_with(
+    kubeconfig: Option<&Path>,
+    read_timeout: Duration,
+) -> Result<Client, ConnectError> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path).await?,
         None => Config::infer().await.map_err(Box::new)?,
     };
-    config.read_timeout = Some(READ_TIMEOUT);
+    config.read_timeout = Some(read_timeout);
     config.reset_reader_on_write = true;
     // `follow` tries again by itself, and must see each failure to report it.
     config.default_retry = false;
@@ -177,7 +187,7 @@ impl Source for KubeSource {
         batches: mpsc::Sender<Batch>,
         stop: CancellationToken,
     ) -> Result<(), ConnectError> {
-        let client = connect(self.kubeconfig.as_deref()).await?;
+        let client = connect_with(self.kubeconfig.as_deref(), self.tuning.read_timeout).await?;
         let mut tasks = JoinSet::new();
         let task = Task {
             client,

@@ -8,7 +8,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use redstart_controller::{
     index::{Index, Kind, Objects},
@@ -33,6 +33,7 @@ pub const HASTE: Tuning = Tuning {
     backoff_min: Duration::from_millis(20),
     backoff_max: Duration::from_millis(200),
     listing_patience: Duration::from_secs(2),
+    read_timeout: Duration::from_secs(60),
 };
 
 /// A server, a source, and the index that it feeds.
@@ -60,16 +61,16 @@ impl Drop for Follower {
 
 impl Follower {
     pub fn start(kubeconfig: &Kubeconfig) -> Self {
+        Self::start_tuned(kubeconfig, HASTE)
+    }
+
+    pub fn start_tuned(kubeconfig: &Kubeconfig, tuning: Tuning) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubeconfig");
         kubeconfig.write(&path).unwrap();
-        Self::start_from(path, directory)
-    }
-
-    pub fn start_from(path: PathBuf, directory: TempDir) -> Self {
         let (sender, batches) = source::channel();
         let stop = CancellationToken::new();
-        let source = KubeSource::new(Some(path)).tuned(HASTE);
+        let source = KubeSource::new(Some(path)).tuned(tuning);
         let statuses = source.statuses();
         tokio::spawn(source.run(sender, stop.clone()));
         Self {
