@@ -10,7 +10,7 @@
 
 mod kube_world;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube_world::{
     Follower, HASTE, LIMIT, World, block_on, known, names, node, nodes, refuse_nodes, three_nodes,
@@ -296,6 +296,42 @@ fn a_server_that_says_nothing_is_given_up_and_asked_again() {
         }
         follower.until_caught_up(&server).await;
         assert_eq!(follower.story(Kind::Node), ["listed a", "applied marker"]);
+    });
+}
+
+#[test]
+fn when_one_kind_reaches_the_server_again_the_others_do_not_wait() {
+    let server = ApiServer::start(Options::default()).unwrap();
+    block_on(async {
+        let mut follower = Follower::start_tuned(
+            &server.kubeconfig(),
+            Tuning {
+                backoff_max: LIMIT,
+                ..HASTE
+            },
+        );
+        follower.until_complete().await;
+        server.faults().refuse_connections(true);
+        for kind in Kind::ALL {
+            follower
+                .until_health(kind, |it| matches!(it, Health::Retrying { .. }))
+                .await;
+        }
+        // Afterwards each pause is some seconds long, and each kind's is another.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        server.faults().refuse_connections(false);
+        let mut first = None;
+        for kind in Kind::ALL {
+            while follower.index.health(kind) != Health::Synced {
+                follower.take().await;
+                let any = Kind::ALL.map(|kind| follower.index.health(kind));
+                if any.contains(&Health::Synced) {
+                    first.get_or_insert_with(Instant::now);
+                }
+            }
+        }
+        let spread = first.unwrap().elapsed();
+        assert!(spread < Duration::from_millis(800), "{spread:?}");
     });
 }
 

@@ -64,7 +64,8 @@ fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn start_logging(options: &Options) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&options.log)
+    // The source reports each failure once, in context; kube would add a line per attempt.
+    let filter = EnvFilter::try_new(format!("kube_client=off,kube_runtime=off,{}", options.log))
         .with_context(|| format!("--log {:?} is not a filter", options.log))?;
     let json = match options.log_format {
         LogFormat::Json => true,

@@ -35,6 +35,7 @@ mod status;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -44,7 +45,7 @@ use kube::{
     config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -194,6 +195,7 @@ impl Source for KubeSource {
             tuning: self.tuning,
             statuses: self.statuses,
             batches,
+            recovered: Arc::new(Notify::new()),
         };
         task.spawn::<core::Node>(&mut tasks);
         task.spawn::<core::Secret>(&mut tasks);
@@ -219,11 +221,13 @@ struct Task {
     tuning: Tuning,
     statuses: watch::Sender<Statuses>,
     batches: mpsc::Sender<Batch>,
+    recovered: Arc<Notify>,
 }
 
 impl Task {
     fn spawn<K: Watched>(&self, tasks: &mut JoinSet<()>) {
-        let follower = Follower::new(K::KIND, self.statuses.clone());
+        let recovered = Arc::clone(&self.recovered);
+        let follower = Follower::new(K::KIND, self.statuses.clone(), recovered);
         tasks.spawn(follow::<K>(
             self.client.clone(),
             self.tuning,

@@ -103,15 +103,42 @@ pub(super) fn diagnose(kind: Kind, plural: &str, error: &watcher::Error) -> Watc
         | watcher::Error::WatchFailed(cause) => Some(cause),
         _ => None,
     };
-    let message = chain(cause.map_or(error as &dyn Error, |cause| cause));
+    let layers = layers(cause.map_or(error as &dyn Error, |cause| cause));
+    let root = layers.last().map(String::as_str).unwrap_or_default();
     // TLS and connect errors are several boxed layers deep, of types that are not public.
-    let reason = match cause {
-        _ if message.contains("certificate") => WatchReason::UntrustedCertificate,
-        None | Some(kube::Error::SerdeError(_)) => WatchReason::InvalidAnswer,
-        Some(_) if message.contains("(Connect)") => WatchReason::Unreachable,
-        Some(_) => WatchReason::ConnectionLost,
+    let says = |text: &str| layers.iter().any(|layer| layer.contains(text));
+    let (reason, message) = match cause {
+        Some(_) if says("certificate") => (
+            WatchReason::UntrustedCertificate,
+            format!("the API server's certificate is not trusted: {root}"),
+        ),
+        None | Some(kube::Error::SerdeError(_)) => (
+            WatchReason::InvalidAnswer,
+            format!("the API server's answer makes no sense: {root}"),
+        ),
+        Some(_) if says("(Connect)") => (
+            WatchReason::Unreachable,
+            format!("no connection to the API server: {root}"),
+        ),
+        Some(_) => (
+            WatchReason::ConnectionLost,
+            format!(
+                "the connection to the API server failed: {}",
+                layers.join(": ")
+            ),
+        ),
     };
     WatchError { reason, message }
+}
+
+impl WatchReason {
+    /// Whether the server may be well by now, because somebody else has reached it.
+    pub(super) const fn is_about_the_connection(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::ConnectionLost | Self::Stalled
+        )
+    }
 }
 
 fn of_status(kind: Kind, plural: &str, status: &Status) -> WatchError {
@@ -137,16 +164,16 @@ fn of_status(kind: Kind, plural: &str, status: &Status) -> WatchError {
     WatchError { reason, message }
 }
 
-/// An error with its causes; what a cause repeats is said once.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+/// An error and its causes, the deepest last; what a cause repeats is left out.
+fn layers(error: &dyn Error) -> Vec<String> {
+    let mut layers = vec![error.to_string()];
     let mut next = error.source();
     while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+        let text = cause.to_string();
+        if !layers.iter().any(|layer| layer.contains(&text)) {
+            layers.push(text);
         }
         next = cause.source();
     }
-    text
+    layers
 }

@@ -7,9 +7,14 @@
 //! - rebuilds it, which lists again, where the watcher would repeat one request for ever: 410 Gone as
 //!   the HTTP answer to a watch, and a resource version that the server has not reached (its etcd was
 //!   restored from a backup);
+//! - tries again at once when another kind's watch has recovered, so that objects of different kinds
+//!   that changed during an outage arrive together;
 //! - sees when a watch has been accepted, which the watcher does not tell before the next change.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::StreamExt;
 use http::{Request, Response};
@@ -20,7 +25,7 @@ use kube::{
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -62,10 +67,16 @@ pub(super) struct Follower {
     /// The listing so far, while one is under way.
     listing: Option<Vec<Observed>>,
     failed_resumes: u32,
+    /// Rung by the watch of any kind when it recovers.
+    recovered: Arc<Notify>,
 }
 
 impl Follower {
-    pub(super) fn new(kind: Kind, statuses: watch::Sender<Statuses>) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        statuses: watch::Sender<Statuses>,
+        recovered: Arc<Notify>,
+    ) -> Self {
         Self {
             kind,
             statuses,
@@ -73,6 +84,7 @@ impl Follower {
             health: Health::Starting,
             listing: None,
             failed_resumes: 0,
+            recovered,
         }
     }
 
@@ -212,12 +224,28 @@ impl Follower {
         }
         if health == Health::Synced && self.health != Health::Starting {
             tracing::info!(kind = %self.kind, "watch recovered");
+            self.recovered.notify_waiters();
         }
         self.health = health.clone();
         batch.push(SourceEvent::Health {
             kind: self.kind,
             health,
         });
+    }
+
+    /// Waits after a failure, but no longer than until another kind reaches the server.
+    async fn pause(&self, duration: Duration) {
+        let reason = self
+            .status
+            .last_error
+            .as_ref()
+            .map(|(_, error)| error.reason);
+        if reason.is_some_and(WatchReason::is_about_the_connection) {
+            // Either way it is time to try again.
+            let _ = timeout(duration, self.recovered.notified()).await;
+        } else {
+            sleep(duration).await;
+        }
     }
 
     fn publish(&self) {
@@ -276,7 +304,7 @@ pub(super) async fn follow<K: Watched>(
                 Next::Continue => {}
                 Next::Renegotiate => break,
                 Next::Pause | Next::Relist => {
-                    sleep(backoff.pause().max(wish)).await;
+                    follower.pause(backoff.pause().max(wish)).await;
                     if next == Next::Relist {
                         break;
                     }
