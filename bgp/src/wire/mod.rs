@@ -8,8 +8,7 @@
 //!
 //! Attributes are rows of one descriptor table (`attr::TABLE`): adding one is a row and a file.
 
-#![allow(dead_code, reason = "the UPDATE bodies follow")]
-
+mod attr;
 mod codec;
 mod error;
 mod framer;

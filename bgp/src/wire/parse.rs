@@ -3,14 +3,12 @@
 //! Input is `&[u8]`, the error is [`ParseError`]. A field with a length is cut first, then parsed
 //! to its end: no parser ever sees octets that are not its own.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use nom::{
     IResult, Parser,
     bytes::complete::take,
-    combinator::{all_consuming, map},
+    combinator::all_consuming,
     multi::length_data,
-    number::complete::{be_u8, be_u16, be_u32, be_u128},
+    number::complete::{be_u8, be_u16, be_u32},
 };
 
 use super::error::ParseError;
@@ -28,14 +26,6 @@ pub(crate) fn u16(input: &[u8]) -> PResult<'_, u16> {
 
 pub(crate) fn u32(input: &[u8]) -> PResult<'_, u32> {
     be_u32(input)
-}
-
-pub(crate) fn ipv4(input: &[u8]) -> PResult<'_, Ipv4Addr> {
-    map(be_u32, Ipv4Addr::from_bits).parse(input)
-}
-
-pub(crate) fn ipv6(input: &[u8]) -> PResult<'_, Ipv6Addr> {
-    map(be_u128, Ipv6Addr::from_bits).parse(input)
 }
 
 /// `n` octets.

@@ -1,0 +1,188 @@
+//! Writing attributes.
+//!
+//! In the order of their codes, as RFC 4271 section 5 asks ("SHOULD order path attributes"); the MP
+//! attributes are written by their own functions, first in the message (RFC 7606 section 5.1).
+
+use bytes::{BufMut, BytesMut};
+
+use super::{code, flag};
+use crate::{
+    types::{AsPath, AsPathSegment, Asn, NextHop, PathAttributes, SegmentType},
+    wire::codec::Codec,
+};
+
+/// Most ASes that one segment can hold: its length is one octet.
+const SEGMENT_MAX: usize = 255;
+
+const WELL_KNOWN: u8 = flag::TRANSITIVE;
+const TRANSITIVE: u8 = flag::OPTIONAL | flag::TRANSITIVE;
+const NON_TRANSITIVE: u8 = flag::OPTIONAL;
+
+/// Appends one attribute. The extended length is used only where it must be (RFC 4271 section 4.3:
+/// "MAY be used only if the length of the attribute value is greater than 255 octets").
+fn put(flags: u8, code: u8, value: &[u8], out: &mut BytesMut) {
+    let flags = flags & !flag::EXTENDED_LENGTH;
+    match u8::try_from(value.len()) {
+        Ok(len) => {
+            out.put_slice(&[flags, code, len]);
+        }
+        Err(_) => {
+            out.put_slice(&[flags | flag::EXTENDED_LENGTH, code]);
+            // Longer values do not fit any message; the caller finds the whole too long.
+            out.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
+        }
+    }
+    out.put_slice(value);
+}
+
+/// Appends everything but the MP attributes. `next_hop`: whether NEXT_HOP is among them.
+pub(in super::super) fn put_attributes(
+    codec: &Codec,
+    attrs: &PathAttributes,
+    next_hop: bool,
+    out: &mut BytesMut,
+) {
+    put(WELL_KNOWN, code::ORIGIN, &[attrs.origin as u8], out);
+    put(
+        WELL_KNOWN,
+        code::AS_PATH,
+        &path_octets(&attrs.as_path, codec.four_octet_as),
+        out,
+    );
+    if let (Some(NextHop::V4(addr)), true) = (attrs.next_hop, next_hop) {
+        put(WELL_KNOWN, code::NEXT_HOP, &addr.octets(), out);
+    }
+    if let Some(med) = attrs.med {
+        put(
+            NON_TRANSITIVE,
+            code::MULTI_EXIT_DISC,
+            &med.to_be_bytes(),
+            out,
+        );
+    }
+    // "A BGP speaker MUST NOT include this attribute in UPDATE messages it sends to external peers"
+    // (RFC 4271 section 5.1.5).
+    if let (Some(local_pref), false) = (attrs.local_pref, codec.ebgp) {
+        put(WELL_KNOWN, code::LOCAL_PREF, &local_pref.to_be_bytes(), out);
+    }
+    if attrs.atomic_aggregate {
+        put(WELL_KNOWN, code::ATOMIC_AGGREGATE, &[], out);
+    }
+    put_aggregator(codec, attrs, out);
+    put_list(
+        code::COMMUNITIES,
+        &attrs.communities,
+        |c| c.0.to_be_bytes(),
+        out,
+    );
+    if !codec.ebgp {
+        put_reflection(attrs, out);
+    }
+    put_list(
+        code::EXTENDED_COMMUNITIES,
+        &attrs.extended_communities,
+        |c| c.0,
+        out,
+    );
+    put_as4(codec, attrs, out);
+    put_list(
+        code::LARGE_COMMUNITY,
+        &attrs.large_communities,
+        |c| {
+            let mut octets = [0; 12];
+            let fields = [c.global, c.local1, c.local2];
+            for (place, field) in octets.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+                *place = field.to_be_bytes();
+            }
+            octets
+        },
+        out,
+    );
+    for unknown in &attrs.unknown {
+        put(unknown.flags, unknown.code, &unknown.value, out);
+    }
+}
+
+fn put_list<T, const N: usize>(
+    code: u8,
+    list: &[T],
+    octets: impl Fn(&T) -> [u8; N],
+    out: &mut BytesMut,
+) {
+    if !list.is_empty() {
+        let value: Vec<u8> = list.iter().flat_map(octets).collect();
+        put(TRANSITIVE, code, &value, out);
+    }
+}
+
+/// RFC 4456 section 8; both stay within the AS.
+fn put_reflection(attrs: &PathAttributes, out: &mut BytesMut) {
+    if let Some(id) = attrs.originator_id {
+        put(NON_TRANSITIVE, code::ORIGINATOR_ID, &id.0.octets(), out);
+    }
+    if !attrs.cluster_list.is_empty() {
+        let value: Vec<u8> = attrs
+            .cluster_list
+            .iter()
+            .flat_map(|id| id.to_be_bytes())
+            .collect();
+        put(NON_TRANSITIVE, code::CLUSTER_LIST, &value, out);
+    }
+}
+
+fn put_aggregator(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
+    let Some(aggregator) = attrs.aggregator else {
+        return;
+    };
+    let mut value = asn_octets(aggregator.asn, codec.four_octet_as);
+    value.extend_from_slice(&aggregator.addr.octets());
+    put(TRANSITIVE, code::AGGREGATOR, &value, out);
+}
+
+/// What a two-octet peer must carry for those behind it (RFC 6793 section 4.2.2).
+fn put_as4(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
+    let wide = |asn: Asn| asn.0 > u16::MAX.into();
+    if codec.four_octet_as {
+        return;
+    }
+    if attrs.as_path.iter().any(wide) {
+        // "Whenever the AS path information contains the AS_CONFED_SEQUENCE or AS_CONFED_SET path
+        // segment, the NEW BGP speaker MUST exclude such path segments from the AS4_PATH".
+        let mut path = attrs.as_path.clone();
+        path.segments
+            .retain(|s| matches!(s.kind, SegmentType::Sequence | SegmentType::Set));
+        put(TRANSITIVE, code::AS4_PATH, &path_octets(&path, true), out);
+    }
+    if let Some(aggregator) = attrs.aggregator.filter(|a| wide(a.asn)) {
+        let mut value = asn_octets(aggregator.asn, true);
+        value.extend_from_slice(&aggregator.addr.octets());
+        put(TRANSITIVE, code::AS4_AGGREGATOR, &value, out);
+    }
+}
+
+fn asn_octets(asn: Asn, four_octets: bool) -> Vec<u8> {
+    if four_octets {
+        asn.0.to_be_bytes().to_vec()
+    } else {
+        asn.to_two_octet().to_be_bytes().to_vec()
+    }
+}
+
+fn path_octets(path: &AsPath, four_octets: bool) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for segment in &path.segments {
+        put_segment(segment, four_octets, &mut octets);
+    }
+    octets
+}
+
+/// A segment of more than 255 ASes becomes several.
+fn put_segment(segment: &AsPathSegment, four_octets: bool, out: &mut Vec<u8>) {
+    for part in segment.asns.chunks(SEGMENT_MAX) {
+        out.push(segment.kind as u8);
+        out.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        for asn in part {
+            out.extend_from_slice(&asn_octets(*asn, four_octets));
+        }
+    }
+}
