@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -19,7 +20,10 @@ use crate::{
         ConnectError, DownReason, Event, Negotiated, OutBatch, PeerConfig, PeerId, RemoteAs, State,
         StopReason,
     },
-    types::{Asn, FamilySet, RouterId},
+    types::{
+        AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes,
+        RouterId,
+    },
     wire::{CeaseSubcode, Codec, ErrorCode, Framer, Message},
 };
 
@@ -415,4 +419,79 @@ async fn a_slow_core_does_not_cost_the_session() {
         });
         assert_eq!(refresh.await, family);
     }
+}
+
+/// A batch of so many IPv4 prefixes, numbered from `first`.
+fn batch(first: u32, prefixes: u32) -> OutBatch {
+    let attrs = PathAttributes {
+        as_path: AsPath::sequence([Asn(65001)]),
+        next_hop: Some(NextHop::V4([192, 0, 2, 1].into())),
+        ..PathAttributes::default()
+    };
+    let list = (first..first + prefixes)
+        .filter_map(|n| Ipv4Prefix::new((0x0a00_0000 + (n << 4)).into(), 28))
+        .map(Nlri::plain)
+        .collect();
+    OutBatch {
+        reach: vec![(Arc::new(attrs), NlriSet::V4(list))],
+        ..OutBatch::default()
+    }
+}
+
+/// More than the socket buffers hold, so the sender has to wait for the receiver again and again.
+#[tokio::test]
+async fn routes_are_pulled_until_there_are_none() {
+    const BATCHES: u32 = 100;
+    const SIZE: u32 = 4096;
+    let (mut a, mut b) = pair((A, B), |_, _, _| {});
+    both_established(&mut a, &mut b).await;
+    a.peer.routes_ready();
+    let send = async {
+        let mut sent = 0;
+        while let Some(from) = a.core.recv().await {
+            let FromPeer::Pull { reply, .. } = from else {
+                continue;
+            };
+            let mut answer = OutBatch::default();
+            if sent < BATCHES {
+                answer = batch(sent * SIZE, SIZE);
+            } else if sent == BATCHES {
+                answer.end_of_rib = FamilySet::from_iter([Family::Ipv4Unicast]);
+            }
+            let last = answer.is_empty();
+            reply.send(answer).unwrap();
+            sent += 1;
+            if last {
+                return sent;
+            }
+        }
+        panic!("the task ended");
+    };
+    let receive = async {
+        let mut seen = BTreeSet::new();
+        loop {
+            let update = b.until(|event| match event {
+                Event::Update(update) => Some(update),
+                Event::Down { reason, .. } => panic!("{reason}"),
+                _ => None,
+            });
+            let update = update.await;
+            assert!(update.faults.is_empty(), "{:?}", update.faults);
+            for reach in &update.reach {
+                assert_eq!(reach.attrs.as_path, AsPath::sequence([Asn(65001)]));
+                seen.extend(reach.nlri.iter().map(|nlri| nlri.prefix));
+            }
+            if update.end_of_rib == Some(Family::Ipv4Unicast) {
+                return seen;
+            }
+        }
+    };
+    let (answers, seen) = timeout(LIMIT, async { tokio::join!(send, receive) })
+        .await
+        .expect("the table did not arrive");
+    // The batches, the End-of-RIB, and the empty one that ends it.
+    assert_eq!(answers, BATCHES + 2);
+    assert_eq!(seen.len(), usize::try_from(BATCHES * SIZE).unwrap());
+    let status = a.peer.status();
+    assert_eq!(status.state, State::Established);
 }

@@ -4,5 +4,6 @@ mod arbitrary;
 mod cells;
 mod damped;
 mod lifecycle;
+mod sending;
 mod support;
 mod world;
