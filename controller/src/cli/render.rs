@@ -174,7 +174,7 @@ pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
 }
 
 fn detail(out: &mut String, label: &str, value: &str) {
-    let _ = writeln!(out, "  {:<20}{value}", format!("{label}:"));
+    let _ = writeln!(out, "  {:<24}{value}", format!("{label}:"));
 }
 
 fn protocol_details(p: &Protocol) -> String {

@@ -73,13 +73,13 @@ tor-with-a-long-name  BGP    ---    start  2026-05-28 20:26:40  Active  connecti
 fn protocols_all_shows_every_detail() {
     let text = protocols(&[protocol("mesh-n2", "Established", None)], true, &style());
     for line in [
-        "  BGP state:          Established",
-        "  Neighbor address:   10.10.0.12:179",
-        "  Neighbor AS:        64512",
-        "  Hold timer:         61.500/90",
-        "  Routes:             2 imported, 1 exported, 2 preferred, 0 stale",
-        "  Refused:            1 not-its-pod-cidr",
-        "  Messages:           9 received (2 UPDATE), 8 sent (1 UPDATE)",
+        "  BGP state:              Established",
+        "  Neighbor address:       10.10.0.12:179",
+        "  Neighbor AS:            64512",
+        "  Hold timer:             61.500/90",
+        "  Routes:                 2 imported, 1 exported, 2 preferred, 0 stale",
+        "  Refused:                1 not-its-pod-cidr",
+        "  Messages:               9 received (2 UPDATE), 8 sent (1 UPDATE)",
     ] {
         assert!(
             text.lines().any(|l| l == line),
