@@ -43,7 +43,7 @@ enum Command {
     /// Show sessions and routes.
     Status,
     /// Bring labs up, check everything that must hold, remove them.
-    Run(RunOptions),
+    Run(Which),
     /// Print the address of each TCP peer.
     #[command(hide = true)]
     TcpServe { listen: SocketAddr },
@@ -57,31 +57,37 @@ struct What {
     /// What stands at the top of the rack: bird, frr, ecmp (two BIRDs).
     #[arg(long, default_value = "bird")]
     tor: TorKind,
-    /// Do not wait for sessions and routes: leave it up as it is, also when they never come.
-    #[arg(long)]
-    no_wait: bool,
-    #[command(flatten)]
-    how: How,
-}
-
-#[derive(clap::Args)]
-struct RunOptions {
-    /// Only this: bird, frr, ecmp; all of them, one after the other, if not given.
-    #[arg(long)]
-    tor: Option<TorKind>,
-    #[command(flatten)]
-    how: How,
-}
-
-#[derive(clap::Args, Clone)]
-struct How {
     /// Where the speakers get their objects: objects (a directory), kube (an API server).
     #[arg(long, default_value = "objects", value_parser = source)]
     source: Source,
     /// What speaks on the nodes: redstart, or bird, the stand-in that proves the lab itself.
     #[arg(long, default_value = "redstart", value_parser = speaker)]
     speaker: SpeakerKind,
+    /// Do not wait for sessions and routes: leave it up as it is, also when they never come.
+    #[arg(long)]
+    no_wait: bool,
 }
+
+#[derive(clap::Args)]
+struct Which {
+    /// Only labs with this at the top of the rack.
+    #[arg(long)]
+    tor: Option<TorKind>,
+    /// Only labs whose objects come from there.
+    #[arg(long, value_parser = source)]
+    source: Option<Source>,
+    /// What speaks on the nodes: redstart, or bird, the stand-in that proves the lab itself.
+    #[arg(long, default_value = "redstart", value_parser = speaker)]
+    speaker: SpeakerKind,
+}
+
+/// The labs of `lab run`: every kind of router, and the API server behind one of them.
+const RUN: [(TorKind, Source); 4] = [
+    (TorKind::Bird, Source::Objects),
+    (TorKind::Frr, Source::Objects),
+    (TorKind::Ecmp, Source::Objects),
+    (TorKind::Bird, Source::Kube),
+];
 
 fn source(text: &str) -> Result<Source, String> {
     match text {
@@ -132,21 +138,17 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn options(name: &str, tor: TorKind, how: &How) -> Result<LabOptions> {
-    Ok(LabOptions {
-        name: name.to_owned(),
-        tor,
-        source: how.source,
-        speaker: how.speaker,
-        binaries: Binaries::find()?,
-    })
-}
-
 fn up(name: &str, what: &What) -> Result<()> {
-    let mut lab = Lab::up(options(name, what.tor, &what.how)?)?;
+    let mut lab = Lab::up(LabOptions {
+        name: name.to_owned(),
+        tor: what.tor,
+        source: what.source,
+        speaker: what.speaker,
+        binaries: Binaries::find()?,
+    })?;
     if what.no_wait {
         lab.keep();
-        print_hints(&lab.topology, what.how.speaker);
+        print_hints(&lab.topology, what.speaker);
         return Ok(());
     }
     let took = checks::converged(&lab)?;
@@ -155,7 +157,7 @@ fn up(name: &str, what: &What) -> Result<()> {
         "All routes are in all kernels, {:.2} s after the start.\n",
         took.as_secs_f64()
     );
-    print_hints(&lab.topology, what.how.speaker);
+    print_hints(&lab.topology, what.speaker);
     Ok(())
 }
 
@@ -245,22 +247,25 @@ fn status(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn run(name: &str, wanted: &RunOptions) -> Result<ExitCode> {
-    let kinds = wanted
-        .tor
-        .map_or_else(|| TorKind::ALL.to_vec(), |kind| vec![kind]);
+fn run(name: &str, which: &Which) -> Result<ExitCode> {
+    let mut labs = RUN.to_vec();
+    labs.retain(|(tor, source)| {
+        which.tor.is_none_or(|wanted| wanted == *tor)
+            && which.source.is_none_or(|wanted| wanted == *source)
+            && (which.speaker == SpeakerKind::Redstart || *source == Source::Objects)
+    });
+    if labs.is_empty() {
+        bail!("nothing to run: `lab up` takes every combination, `lab run` these: {RUN:?}");
+    }
     let mut held = true;
-    for kind in kinds {
-        println!("{kind} at the top of the rack:");
-        let mut lab = Lab::up(options(name, kind, &wanted.how)?)?;
-        let mut report = Report::default();
-        if checks::steady(&lab, &mut report) && wanted.how.speaker == SpeakerKind::Redstart {
-            checks::changes(&mut lab, &mut report);
-        }
-        lab.down()?;
-        wait::check_interrupt()?;
-        held &= report.all_held();
-        println!("   {report}\n");
+    for (tor, source) in labs {
+        let objects = if source == Source::Kube {
+            "an API server"
+        } else {
+            "a directory"
+        };
+        println!("{tor} at the top of the rack, objects from {objects}:");
+        held &= run_one(name, tor, source, which.speaker)?;
     }
     println!("To look around in one: lab up --tor bird; lab exec n1 bash; lab down");
     Ok(if held {
@@ -268,4 +273,25 @@ fn run(name: &str, wanted: &RunOptions) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn run_one(name: &str, tor: TorKind, source: Source, speaker: SpeakerKind) -> Result<bool> {
+    let mut lab = Lab::up(LabOptions {
+        name: name.to_owned(),
+        tor,
+        source,
+        speaker,
+        binaries: Binaries::find()?,
+    })?;
+    let mut report = Report::default();
+    if checks::steady(&lab, &mut report) && speaker == SpeakerKind::Redstart {
+        checks::changes(&mut lab, &mut report);
+    }
+    wait::check_interrupt()?;
+    if !report.all_held() {
+        println!("{}", lab.log_tails());
+    }
+    lab.down()?;
+    println!("   {report}\n");
+    Ok(report.all_held())
 }

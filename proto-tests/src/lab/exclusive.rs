@@ -55,6 +55,17 @@ pub struct TestLab {
 }
 
 impl TestLab {
+    /// Brings up a lab with Redstart speakers that watch a directory.
+    pub fn redstart(name: &str, tor: TorKind, lab_program: &str) -> Result<Self> {
+        Self::up(
+            name,
+            tor,
+            Source::Objects,
+            SpeakerKind::Redstart,
+            lab_program,
+        )
+    }
+
     /// Brings up a lab of that name; `lab_program` is the path of the `lab` binary, beside which
     /// the others are.
     pub fn up(
@@ -76,5 +87,13 @@ impl TestLab {
             lab,
             _exclusive: exclusive,
         })
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.lab.log_tails());
+        }
     }
 }

@@ -36,8 +36,7 @@ pub mod wait;
 mod wiring;
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -226,6 +225,17 @@ impl Lab {
         process.stop(signal, Duration::from_secs(10))
     }
 
+    /// Ends the daemons of a router, in good order.
+    pub fn stop_router(&mut self, router: &str) -> Result<()> {
+        let prefix = format!("{router}-");
+        for process in &mut self.others {
+            if process.record.role.starts_with(&prefix) {
+                process.stop(Signal::Terminate, Duration::from_secs(10))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The speaker of a node as a process.
     pub fn speaker(&mut self, node: &str) -> Result<&mut Process> {
         self.speakers
@@ -233,10 +243,23 @@ impl Lab {
             .with_context(|| format!("no speaker {node}"))
     }
 
-    /// What the speaker of a node has logged.
-    pub fn speaker_log(&self, node: &str) -> Result<String> {
-        let path: PathBuf = self.processes().log(&speaker::role(node));
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    /// The last lines of every log of the lab, to understand a failure after it is gone.
+    pub fn log_tails(&self) -> String {
+        const LINES: usize = 12;
+        let mut text = String::new();
+        let records = self.processes().records().unwrap_or_default();
+        let roles: BTreeSet<String> = records.into_iter().map(|record| record.role).collect();
+        for role in roles.iter().filter(|role| !role.starts_with("tcp-")) {
+            let log = std::fs::read(self.processes().log(role)).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let lines: Vec<&str> = log.lines().collect();
+            text.push_str(&format!("--- {role}\n"));
+            for line in lines.iter().skip(lines.len().saturating_sub(LINES)) {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
     }
 }
 

@@ -20,13 +20,15 @@ pub fn same_prefix(lab: &Lab, on: &str, to: &str) -> Result<()> {
     let metric = speaker::kernel(lab, on)?.metric;
     lab.objects().delete(&node_file(to))?;
     wait_all(lab, &expected(&lab.topology.without(to)), CHANGE_BOUND)?;
+    let mut foreign = Vec::new();
     for family in Family::ALL {
         let (dst, via) = (target.pod_cidrs.of(family), router.rack.of(family));
-        netns.ip(&[format!(
-            "route add {dst} via {via} proto static metric {metric}"
-        )])?;
-        let before = kernel::routes_to(&netns, family, dst)?;
-        lab.objects().put_node(target)?;
+        let route = format!("{dst} via {via} proto static metric {metric}");
+        netns.ip(&[format!("route add {route}")])?;
+        foreign.push((family, dst, route, kernel::routes_to(&netns, family, dst)?));
+    }
+    lab.objects().put_node(target)?;
+    for (family, dst, route, before) in foreign {
         wait::until("the CLI explains", Duration::from_secs(10), || {
             explained(lab, on, dst)
         })?;
@@ -34,9 +36,7 @@ pub fn same_prefix(lab: &Lab, on: &str, to: &str) -> Result<()> {
         if before != after || after.len() != 1 {
             bail!("the foreign route changed: {before:?} became {after:?}");
         }
-        netns.ip(&[format!(
-            "route del {dst} via {via} proto static metric {metric}"
-        )])?;
+        netns.ip(&[format!("route del {route}")])?;
     }
     wait_all(lab, &expected(&lab.topology), Duration::from_secs(10))
         .context("the foreign route is gone")?;

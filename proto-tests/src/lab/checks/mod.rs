@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod membership;
 pub mod purity;
 pub mod reachability;
+pub mod redundancy;
 pub mod restart;
 pub mod routes;
 pub mod sessions;

@@ -1,0 +1,26 @@
+//! The same cluster from an API server: TLS, a token, list and watch.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by panicking"
+)]
+
+use redstart_proto_tests::lab::{
+    checks::{self, membership, purity, reachability},
+    exclusive::TestLab,
+    speaker::{Source, SpeakerKind},
+    topology::TorKind,
+};
+
+#[test]
+fn the_same_cluster_comes_up_from_the_api_server() {
+    let program = env!("CARGO_BIN_EXE_lab");
+    let (source, speaker) = (Source::Kube, SpeakerKind::Redstart);
+    let lab = TestLab::up("kube", TorKind::Bird, source, speaker, program).unwrap();
+    checks::converged(&lab.lab).unwrap();
+    assert_eq!(reachability::ping(&lab.lab).unwrap(), 72);
+    assert_eq!(reachability::tcp(&lab.lab).unwrap(), 72);
+    purity::no_nat_no_tunnel(&lab.lab).unwrap();
+    membership::node_removed(&lab.lab, "n3").unwrap();
+    membership::pod_cidrs_changed(&lab.lab, "n2").unwrap();
+}
