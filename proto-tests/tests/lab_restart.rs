@@ -30,6 +30,12 @@ fn a_killed_speaker_is_not_missed_behind_frr() {
 }
 
 #[test]
+fn a_killed_speaker_is_not_missed_behind_two_routers() {
+    // Two next hops: they must not shrink to the router that is heard of first.
+    restart::speaker_restarted(&mut lab(TorKind::Ecmp).lab, "n2", Signal::Kill).unwrap();
+}
+
+#[test]
 fn somebody_elses_route_to_the_same_prefix_stays() {
     foreign::same_prefix(&lab(TorKind::Bird).lab, "n1", "n3").unwrap();
 }

@@ -119,7 +119,9 @@ impl Core {
         self.start_neighbours(now);
         self.neighbours.on_time(now, &mut self.rib);
         self.kernel.resolve_next_hops(&mut self.rib);
-        self.kernel.take_changes(&mut self.rib);
+        if !self.restart.defers_selection(now, &self.neighbours) {
+            self.kernel.take_changes(&mut self.rib);
+        }
         if self
             .restart
             .is_over(now, &self.neighbours, self.kernel.has_caught_up(&self.rib))

@@ -3,6 +3,12 @@
 //! They are adopted as stale: kept, and confirmed one by one as neighbours announce them again. They
 //! go when every neighbour has sent its End-of-RIB, or when the restart time is over, whichever comes
 //! first: a neighbour that is down does not keep the others waiting.
+//!
+//! Until every neighbour has told its initial table, what was learned is only part of the truth: a
+//! route with two next hops would shrink to the one that was heard of first, and grow again. So the
+//! kernel keeps what it has for a short time (RFC 4724 section 4.1): the Restarting Speaker "MUST
+//! defer route selection for an address family until it either (a) receives the End-of-RIB marker
+//! from all its peers […] or (b) the Selection_Deferral_Timer referred to below has expired".
 
 use std::time::Duration;
 
@@ -17,6 +23,11 @@ use crate::compile::DesiredState;
 /// How long to wait for the kernel's first dump before starting without it.
 const DUMP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The Selection_Deferral_Timer of RFC 4724: how long the kernel keeps exactly what it has, while
+/// neighbours come back. Far below their restart times, because a neighbour that is dead for good
+/// must not keep the news of the others out of the kernel.
+const SELECTION_DEFERRAL: Duration = Duration::from_secs(5);
+
 /// The restart time where no neighbour has one.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(120);
 
@@ -26,6 +37,8 @@ pub(super) struct Restart {
     phase: Phase,
     /// When the neighbours may start at the latest.
     start_by: Option<Instant>,
+    /// Until when the kernel is left as it is, at the latest.
+    select_at: Option<Instant>,
     /// When stale routes go at the latest.
     sweep_at: Option<Instant>,
     restarted: Restarted,
@@ -74,7 +87,22 @@ impl Restart {
         };
         self.phase = Phase::Recovering;
         self.start_by = None;
+        self.select_at = self
+            .restarted
+            .restarting
+            .then_some(now + SELECTION_DEFERRAL);
         true
+    }
+
+    /// Whether the kernel is to be left as it is for now.
+    pub(super) fn defers_selection(&mut self, now: Instant, neighbours: &Neighbours) -> bool {
+        let Some(at) = self.select_at else {
+            return false;
+        };
+        if at <= now || neighbours.all_initial_tables_received(now) {
+            self.select_at = None;
+        }
+        self.select_at.is_some()
     }
 
     /// What our OPENs say about the restart; `None` before the neighbours may start.
@@ -109,6 +137,9 @@ impl Restart {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.start_by, self.sweep_at].into_iter().flatten().min()
+        [self.start_by, self.select_at, self.sweep_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
