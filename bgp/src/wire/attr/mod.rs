@@ -28,7 +28,7 @@ use crate::types::{Aggregator, AsPath, PathAttributes, UnknownAttribute};
 
 pub(super) use as_path::merge_as4;
 pub(super) use mp::{
-    MP_UNREACH_HEADER_LEN, MpReach, MpUnreach, mp_reach_header_len, put_mp_reach_header,
+    MpReach, MpUnreach, mp_reach_header_len, mp_unreach_header_len, put_mp_reach_header,
     put_mp_unreach_header,
 };
 pub(super) use put::put_attributes;
@@ -357,8 +357,13 @@ pub(super) fn read_list<'a>(
     while !list.is_empty() {
         let Some((raw, rest)) = cut(list) else {
             // RFC 7606 section 4: "the 'treat-as-withdraw' approach MUST be used", because the NLRI
-            // field is found by the Total Attribute Length, which was right.
+            // field is found by the Total Attribute Length, which was right. Unless the attribute is
+            // the one that has the routes: those cannot be located any more, so the session is reset
+            // (section 3 (j)).
             let code = list.get(1).copied().unwrap_or(0);
+            if has_routes(code) {
+                return Err(mp_error(list));
+            }
             collected.fault(
                 code,
                 Disposition::TreatAsWithdraw,
@@ -393,8 +398,12 @@ fn read_one<'a>(
         collected.fault(raw.code, Disposition::DiscardAttribute, reason);
         return Ok(());
     }
-    // RFC 7606 section 3 (c): flags that conflict with the type are "treat-as-withdraw" for all.
-    // The value is read nevertheless: of MP_REACH_NLRI, to know which routes to withdraw.
+    // RFC 7606 section 3 (c): flags that conflict with the type are "treat-as-withdraw", "unless the
+    // specification for the attribute mandates different handling". Section 5.3 does: NLRI in an
+    // MP attribute with wrong flags are syntactically incorrect, which resets the session.
+    if !row.class.accepts(raw.flags) && has_routes(raw.code) {
+        return Err(mp_error(raw.octets));
+    }
     if !row.class.accepts(raw.flags) {
         collected.fault(
             raw.code,
@@ -416,7 +425,7 @@ fn read_one<'a>(
 /// Attribute List; of any other, "all the occurrences ... other than the first one SHALL be
 /// discarded".
 fn duplicate(raw: &Raw<'_>, collected: &mut Collected<'_>) -> Result<(), Notification> {
-    if matches!(raw.code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI) {
+    if has_routes(raw.code) {
         return Err(reset(FaultReason::Duplicate, &[]));
     }
     collected.fault(
@@ -442,6 +451,17 @@ fn unknown(raw: &Raw<'_>, collected: &mut Collected<'_>) -> Result<(), Notificat
         });
     }
     Ok(())
+}
+
+/// Whether the attribute holds NLRI, without which nothing can be treated as withdrawn.
+const fn has_routes(code: u8) -> bool {
+    matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI)
+}
+
+/// An MP attribute that cannot be read: "Optional Attribute Error" (RFC 4760 section 7).
+fn mp_error(octets: &[u8]) -> Notification {
+    let code = ErrorCode::Update(UpdateSubcode::OptionalAttributeError);
+    Notification::with_data(code, octets)
 }
 
 /// The NOTIFICATION for a fault that nothing milder can handle.

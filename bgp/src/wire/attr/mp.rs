@@ -76,7 +76,7 @@ pub(super) fn reach<'a>(
         return Ok(());
     };
     let next_hop = next_hop(codec, family, octets)?;
-    if next_hop.is_none() {
+    if next_hop.is_none() && !nlri.is_empty() {
         let reason = FaultReason::InvalidNextHop;
         into.fault(code::MP_REACH_NLRI, Disposition::TreatAsWithdraw, reason);
     }
@@ -153,8 +153,11 @@ pub(super) fn unreach<'a>(
     Ok(())
 }
 
-/// Octets of an MP attribute before its value: flags, code and a two-octet length.
-const ATTRIBUTE_HEADER: usize = 4;
+/// Octets of an attribute before its value: flags, code, and a length of two octets where one is
+/// too short.
+const fn header_len(value_len: usize) -> usize {
+    if value_len > 255 { 4 } else { 3 }
+}
 
 /// Appends MP_REACH_NLRI up to the NLRI; `nlri_len` octets of those must follow.
 pub(in super::super) fn put_mp_reach_header(
@@ -176,8 +179,9 @@ pub(in super::super) fn put_mp_reach_header(
 }
 
 /// Octets that [`put_mp_reach_header`] appends.
-pub(in super::super) fn mp_reach_header_len(next_hop: NextHop) -> usize {
-    ATTRIBUTE_HEADER + 3 + 2 + next_hop_octets(next_hop).len()
+pub(in super::super) fn mp_reach_header_len(next_hop: NextHop, nlri_len: usize) -> usize {
+    let fixed = 3 + 2 + next_hop_octets(next_hop).len();
+    header_len(fixed + nlri_len) + fixed
 }
 
 /// Appends MP_UNREACH_NLRI up to the NLRI; `nlri_len` octets of those must follow.
@@ -186,12 +190,18 @@ pub(in super::super) fn put_mp_unreach_header(family: Family, nlri_len: usize, o
 }
 
 /// Octets that [`put_mp_unreach_header`] appends.
-pub(in super::super) const MP_UNREACH_HEADER_LEN: usize = ATTRIBUTE_HEADER + 3;
+pub(in super::super) const fn mp_unreach_header_len(nlri_len: usize) -> usize {
+    header_len(3 + nlri_len) + 3
+}
 
 fn put_header(code: u8, family: Family, rest: usize, out: &mut BytesMut) {
-    out.put_u8(flag::OPTIONAL | flag::EXTENDED_LENGTH);
-    out.put_u8(code);
-    out.put_u16(u16::try_from(3 + rest).unwrap_or(u16::MAX));
+    match u8::try_from(3 + rest) {
+        Ok(len) => out.put_slice(&[flag::OPTIONAL, code, len]),
+        Err(_) => {
+            out.put_slice(&[flag::OPTIONAL | flag::EXTENDED_LENGTH, code]);
+            out.put_u16(u16::try_from(3 + rest).unwrap_or(u16::MAX));
+        }
+    }
     out.put_u16(family.afi());
     out.put_u8(family.safi());
 }

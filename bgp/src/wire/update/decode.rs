@@ -20,6 +20,9 @@ use super::{
 };
 use crate::types::{Family, NextHop, NlriSet};
 
+#[cfg(test)]
+mod tests;
+
 /// The three fields of the message.
 struct Fields<'a> {
     withdrawn: &'a [u8],

@@ -9,7 +9,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::super::{
-    attr::{self, MP_UNREACH_HEADER_LEN, mp_reach_header_len},
+    attr::{self, mp_reach_header_len, mp_unreach_header_len},
     codec::Codec,
     error::EncodeError,
     header::{HEADER_LEN, MessageType, frame},
@@ -19,6 +19,9 @@ use crate::types::{Family, NextHop, Nlri, NlriSet, PathAttributes};
 
 /// Octets of a message besides withdrawn routes, attributes and NLRI: the two lengths.
 const FIXED: usize = HEADER_LEN + 4;
+
+/// NLRI of this many octets need the long form of an MP attribute's length, whatever else is in it.
+const MANY: usize = 255;
 
 /// Packs announcements. See [`Codec::encode_reach`].
 pub(crate) fn encode_reach(
@@ -40,7 +43,7 @@ pub(crate) fn encode_reach(
     let mp_header = if classic {
         0
     } else {
-        mp_reach_header_len(next_hop)
+        mp_reach_header_len(next_hop, MANY)
     };
     let room = codec
         .max_update_len()
@@ -104,7 +107,7 @@ impl Announcement<'_> {
                 return;
             };
             put_len(
-                mp_reach_header_len(next_hop) + nlri_len + self.attributes.len(),
+                mp_reach_header_len(next_hop, nlri_len) + nlri_len + self.attributes.len(),
                 out,
             );
             attr::put_mp_reach_header(family, next_hop, nlri_len, out);
@@ -134,7 +137,12 @@ fn pack_withdrawals<P: WirePrefix>(
 ) -> usize {
     let add_path = codec.add_path_send.contains(P::FAMILY);
     let classic = P::FAMILY == Family::Ipv4Unicast;
-    let overhead = FIXED + if classic { 0 } else { MP_UNREACH_HEADER_LEN };
+    let mp_header = if classic {
+        0
+    } else {
+        mp_unreach_header_len(MANY)
+    };
+    let overhead = FIXED + mp_header;
     let room = codec.max_update_len().saturating_sub(overhead);
     let mut messages = 0;
     while !routes.is_empty() {
@@ -147,7 +155,7 @@ fn pack_withdrawals<P: WirePrefix>(
                 out.put_u16(0);
             } else {
                 out.put_u16(0);
-                put_len(MP_UNREACH_HEADER_LEN + len, out);
+                put_len(mp_unreach_header_len(len) + len, out);
                 attr::put_mp_unreach_header(P::FAMILY, len, out);
                 nlri::put(now, add_path, out);
             }
@@ -165,7 +173,7 @@ pub(crate) fn encode_end_of_rib(family: Family, out: &mut BytesMut) {
         if family == Family::Ipv4Unicast {
             out.put_u16(0);
         } else {
-            put_len(MP_UNREACH_HEADER_LEN, out);
+            put_len(mp_unreach_header_len(0), out);
             attr::put_mp_unreach_header(family, 0, out);
         }
     });
