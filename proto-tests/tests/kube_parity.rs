@@ -149,8 +149,8 @@ fn a_directory_and_the_api_give_the_same_state() {
     });
 }
 
+/// Takes a minute: the client reads a token file again after 50 s.
 #[test]
-#[ignore = "takes a minute: kube reads a token file again after 50 s"]
 fn a_rotated_token_is_picked_up_from_its_file() {
     let (objects, elsewhere) = (examples(), tempfile::tempdir().unwrap());
     let server = ApiServer::start(Options {
