@@ -4,7 +4,10 @@
 //! or on a neighbour, because a restart heals neither. Readiness says whether a configuration is
 //! in force.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -34,12 +37,24 @@ pub async fn serve(
         .await
 }
 
-/// Opens the address, with an error that names it.
+/// Opens the address, with an error that names it. Where `[::]` cannot be had because the host has no
+/// IPv6, `0.0.0.0` is what was meant.
 ///
 /// # Errors
 /// As the system says, with the address before it.
 pub async fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await.map_err(|e| {
+    let no_ipv6 = |e: &io::Error| {
+        addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+            && matches!(
+                e.raw_os_error(),
+                Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+            )
+    };
+    let opened = match TcpListener::bind(addr).await {
+        Err(e) if no_ipv6(&e) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).await,
+        other => other,
+    };
+    opened.map_err(|e| {
         io::Error::new(
             e.kind(),
             format!("cannot listen on {addr} for metrics and health: {e}"),
