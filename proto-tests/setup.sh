@@ -37,6 +37,8 @@ missing_packages() {
     [ -x /usr/lib/frr/bgpd ] || echo frr
     [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || echo containernetworking-plugins
     have cc || echo build-essential
+    # Cargo fetches crates over TLS; the smallest installations trust nobody.
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ "${1:-}" != tests ] || have kubectl || echo kubernetes-client
 }
 
