@@ -6,6 +6,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+use k8s_openapi::api::apps::v1::DaemonSet;
 use redstart_proto_tests::lab::{
     Lab,
     checks::{
@@ -92,4 +93,24 @@ fn port_179_in_use_is_said_and_worked_around() {
 #[test]
 fn without_net_admin_every_route_says_so() {
     errors::no_net_admin(&mut lab().lab, "n1").unwrap();
+}
+
+#[test]
+fn the_capabilities_of_the_daemonset_are_enough() {
+    let manifest = include_str!("../../manifests/base/daemonset.yaml");
+    let manifest: DaemonSet = serde_saphyr::from_str(manifest).unwrap();
+    let pod = manifest.spec.unwrap().template.spec.unwrap();
+    let capabilities = pod.containers[0].security_context.as_ref().unwrap();
+    let capabilities = capabilities.capabilities.as_ref().unwrap();
+    assert_eq!(
+        capabilities.drop.as_deref(),
+        Some(["ALL".to_owned()].as_slice())
+    );
+    let added: Vec<String> = capabilities
+        .add
+        .iter()
+        .flatten()
+        .map(|name| name.to_lowercase())
+        .collect();
+    errors::capabilities_are_enough(&mut lab().lab, "n1", &added).unwrap();
 }

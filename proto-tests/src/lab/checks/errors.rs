@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use redstart_controller::control::views::KernelRoute;
 
 use super::{
     routes::{self, expected, wait_all},
@@ -175,28 +176,12 @@ fn squat(lab: &Lab, node: &str) -> Result<Process> {
 /// A speaker without `CAP_NET_ADMIN`: it says so for every route that it cannot install, and its
 /// sessions work; with the capability it installs them.
 pub fn no_net_admin(lab: &mut Lab, node: &str) -> Result<()> {
-    lab.stop_speaker(node, Signal::Terminate)?;
-    for family in Family::ALL {
-        let flush = ["route", "flush", "proto", "bgp"];
-        let args: Vec<&str> = std::iter::once(family.flag()).chain(flush).collect();
-        lab.netns(node).output("ip", &args)?;
-    }
-    let drop_capability = [
-        "setpriv",
-        "--bounding-set",
-        "-net_admin",
-        "--inh-caps",
-        "-net_admin",
-    ];
-    let mut start = SpeakerStart::of(node);
-    start.wrapper = drop_capability.map(str::to_owned).into();
-    lab.start_speaker(&start)?;
+    restart_from_scratch(lab, node, "-net_admin")?;
     established(lab, BACK).context("without NET_ADMIN")?;
     wait::until("the speaker says what it may not do", BACK, || {
         let view = speaker::kernel(lab, node)?;
-        let refused = |route: &redstart_controller::control::views::KernelRoute| {
-            route.state.reason.as_deref() == Some("permission-denied")
-        };
+        let refused =
+            |route: &KernelRoute| route.state.reason.as_deref() == Some("permission-denied");
         if view.routes.is_empty() || !view.routes.iter().all(refused) {
             bail!("show kernel says {:?}", view.routes);
         }
@@ -206,4 +191,34 @@ pub fn no_net_admin(lab: &mut Lab, node: &str) -> Result<()> {
     lab.start_speaker(&SpeakerStart::of(node))?;
     wait_all(lab, &expected(&lab.topology), BACK).context("with NET_ADMIN again")?;
     Ok(())
+}
+
+/// A speaker with no capabilities but these (`net_admin`, …) does its whole job.
+pub fn capabilities_are_enough(lab: &mut Lab, node: &str, capabilities: &[String]) -> Result<()> {
+    let plus: Vec<String> = capabilities
+        .iter()
+        .map(|name| format!(",+{name}"))
+        .collect();
+    restart_from_scratch(lab, node, &format!("-all{}", plus.concat()))?;
+    established(lab, BACK)?;
+    wait_all(lab, &expected(&lab.topology), BACK)?;
+    let listeners = speaker::status(lab, node)?.listeners;
+    match listeners.iter().find(|listener| listener.error.is_some()) {
+        Some(listener) => bail!("it cannot listen: {listener:?}"),
+        None => Ok(()),
+    }
+}
+
+/// Restarts a speaker with another capability bounding set, and none of its routes in the kernel.
+fn restart_from_scratch(lab: &mut Lab, node: &str, bounding_set: &str) -> Result<()> {
+    lab.stop_speaker(node, Signal::Terminate)?;
+    for family in Family::ALL {
+        let args = [family.flag(), "route", "flush", "proto", "bgp"];
+        lab.netns(node).output("ip", &args)?;
+    }
+    let mut start = SpeakerStart::of(node);
+    start.wrapper = ["setpriv", "--bounding-set", bounding_set]
+        .map(str::to_owned)
+        .into();
+    lab.start_speaker(&start)
 }
