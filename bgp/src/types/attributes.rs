@@ -227,6 +227,8 @@ pub struct PathAttributes {
     pub extended_communities: Box<[ExtendedCommunity]>,
     /// LARGE_COMMUNITY (RFC 8092), sorted, no duplicates.
     pub large_communities: Box<[LargeCommunity]>,
+    /// OTC: from here on the route goes to customers only (RFC 9234 section 5).
+    pub otc: Option<Asn>,
     /// Optional transitive attributes that are passed on unread, sorted by type code.
     pub unknown: Box<[UnknownAttribute]>,
 }

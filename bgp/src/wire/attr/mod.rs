@@ -59,6 +59,7 @@ pub(super) mod code {
     pub(in super::super) const AS4_PATH: u8 = 17;
     pub(in super::super) const AS4_AGGREGATOR: u8 = 18;
     pub(in super::super) const LARGE_COMMUNITY: u8 = 32;
+    pub(in super::super) const ONLY_TO_CUSTOMER: u8 = 35;
 }
 
 /// The flags that a type must have.
@@ -133,7 +134,7 @@ const fn row_from(from: Sender, row: Descriptor) -> Descriptor {
 }
 
 /// Every attribute that is read; the rest are unknown.
-static TABLE: [Descriptor; 16] = {
+static TABLE: [Descriptor; 17] = {
     use Class::{OptionalNonTransitive, OptionalTransitive, WellKnown};
     use Disposition::{DiscardAttribute, Reset, TreatAsWithdraw};
     use Sender::{InternalPeers, TwoOctetPeers};
@@ -228,6 +229,12 @@ static TABLE: [Descriptor; 16] = {
             OptionalTransitive,
             TreatAsWithdraw,
             communities::large,
+        ),
+        row(
+            code::ONLY_TO_CUSTOMER,
+            OptionalTransitive,
+            TreatAsWithdraw,
+            single::only_to_customer,
         ),
     ]
 };

@@ -98,6 +98,14 @@ pub(in super::super) fn put_attributes(
         },
         out,
     );
+    if let Some(asn) = attrs.otc {
+        put(
+            TRANSITIVE,
+            code::ONLY_TO_CUSTOMER,
+            &asn.0.to_be_bytes(),
+            out,
+        );
+    }
     for unknown in &attrs.unknown {
         put(unknown.flags, unknown.code, &unknown.value, out);
     }

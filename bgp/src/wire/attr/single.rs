@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Collected, exactly};
 use crate::{
-    types::{Origin, RouterId},
+    types::{Asn, Origin, RouterId},
     wire::{codec::Codec, error::FaultReason},
 };
 
@@ -58,6 +58,18 @@ pub(super) fn atomic_aggregate<'a>(
 ) -> Outcome {
     let [] = exactly::<0>(value)?;
     into.attrs.atomic_aggregate = true;
+    Ok(())
+}
+
+/// RFC 9234 section 5: "The OTC Attribute is considered malformed if the length value is not 4. An
+/// UPDATE message with a malformed OTC Attribute SHALL be handled using the approach of
+/// 'treat-as-withdraw'". Four octets, whatever the width of AS numbers on the session.
+pub(super) fn only_to_customer<'a>(
+    _: &Codec,
+    value: &'a [u8],
+    into: &mut Collected<'a>,
+) -> Outcome {
+    into.attrs.otc = Some(Asn(u32::from_be_bytes(exactly(value)?)));
     Ok(())
 }
 

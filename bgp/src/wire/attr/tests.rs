@@ -43,6 +43,7 @@ fn attributes(next_hop: NextHop) -> PathAttributes {
             local2: 3,
         }]
         .into(),
+        otc: Some(Asn(4_200_000_001)),
         ..PathAttributes::default()
     }
 }
@@ -86,4 +87,27 @@ fn local_pref_stays_within_the_as() {
     };
     assert_eq!(update.reach[0].attrs.local_pref, None);
     assert_eq!(update.faults, []);
+}
+
+/// The width of AS numbers on the session does not change the attribute (RFC 9234 section 5).
+#[test]
+fn only_to_customer_has_four_octets_or_withdraws_the_routes() {
+    let v4 = nlri::<crate::types::Ipv4Prefix>(&["10.0.0.0/8"]);
+    let attrs = attributes(NextHop::V4([192, 0, 2, 1].into()));
+    let codec = codec(false, true);
+    let mut out = BytesMut::new();
+    codec.encode_reach(&attrs, &v4, &mut out).unwrap();
+    let otc = [0xc0, 35, 4, 0xfa, 0x56, 0xea, 0x01];
+    let at = out.windows(7).position(|octets| octets == otc).unwrap();
+    // One octet shorter: the attribute, and with it the fields that say how long they are.
+    let mut short = out.to_vec();
+    short.remove(at + 6);
+    short[at + 2] = 3;
+    short[17] -= 1;
+    short[22] -= 1;
+    let Ok(Message::Update(update)) = codec.decode(&short) else {
+        panic!("not an UPDATE")
+    };
+    assert_eq!((update.reach.len(), update.unreach), (0, vec![v4]));
+    assert_eq!(update.faults.first().map(|fault| fault.code), Some(35));
 }
