@@ -191,7 +191,7 @@ pub struct Aggregator {
 /// with the Partial bit (RFC 4271 section 5).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnknownAttribute {
-    /// The flags as received, low four bits cleared.
+    /// Optional, Transitive and, where it came from a peer, Partial; no other bit.
     pub flags: u8,
     /// The type code.
     pub code: u8,

@@ -53,8 +53,8 @@ impl nom::error::ParseError<&[u8]> for ParseError {
     }
 }
 
-/// What is done about a fault (RFC 7606 section 2), mildest first: "if multiple errors are
-/// encountered, the strongest action wins" is `max`.
+/// What is done about a fault (RFC 7606 section 2), mildest first. Of several faults in one UPDATE
+/// the strongest approach is taken (section 3 (h)), which is `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Disposition {
     /// The attribute is dropped and the route kept.
@@ -99,7 +99,8 @@ pub struct AttributeFault {
 /// What is wrong with a path attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum FaultReason {
-    /// Optional, Transitive or Partial contradicts the type (RFC 7606 section 3 (c)).
+    /// Optional or Transitive contradicts the type (RFC 7606 section 3 (c)), or Partial is set where
+    /// it must not be (RFC 4271 section 4.3).
     #[error("invalid-flags")]
     InvalidFlags,
     /// The length is none that the type can have, or lengths inside the value disagree with it.

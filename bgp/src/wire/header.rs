@@ -80,8 +80,8 @@ impl MessageType {
 
     /// The longest message of this type, in octets with the header.
     ///
-    /// "The maximum message size of the OPEN and KEEPALIVE messages remains 4,096 octets"
-    /// (RFC 8654 section 4).
+    /// RFC 8654 leaves OPEN as it was: it is sent before the capability is known. A KEEPALIVE is its
+    /// header and nothing else (RFC 4271 section 4.4).
     #[must_use]
     pub const fn max_len(self, extended: bool) -> usize {
         match self {

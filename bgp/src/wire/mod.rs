@@ -49,3 +49,6 @@ pub enum Message {
     /// ROUTE-REFRESH (RFC 2918, RFC 7313).
     RouteRefresh(RouteRefresh),
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ fn one<P: WirePrefix>(add_path: bool, input: &[u8]) -> PResult<'_, Nlri<P>> {
 fn list<P: WirePrefix>(add_path: bool, mut input: &[u8]) -> Result<Vec<Nlri<P>>, ParseError> {
     // A guess of typical prefixes: most IPv4 routes are /24, most IPv6 routes /48.
     let typical = 1 + usize::from(P::FAMILY.max_len() / 32 + 2) + if add_path { 4 } else { 0 };
-    let mut nlri = Vec::with_capacity(input.len() / typical + 1);
+    let mut nlri = Vec::with_capacity(input.len().div_ceil(typical));
     while !input.is_empty() {
         let (rest, item) = one(add_path, input)?;
         nlri.push(item);

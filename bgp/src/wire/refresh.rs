@@ -16,8 +16,7 @@ pub enum RefreshKind {
     Begin,
     /// 2: they have all been sent (EoRR).
     End,
-    /// Any other subtype: "the BGP speaker MUST ignore the received ROUTE-REFRESH message"
-    /// (RFC 7313 section 5).
+    /// Any other subtype: whoever receives it must ignore the message (RFC 7313 section 5).
     Unknown(u8),
 }
 
@@ -53,16 +52,20 @@ pub struct RouteRefresh {
 }
 
 impl RouteRefresh {
-    /// Reads a whole message. A body of other than four octets would be an ORF (RFC 5291), which
-    /// Redstart never offers.
+    /// Reads a whole message. A longer body would be an ORF (RFC 5291), which Redstart never offers,
+    /// or belong to a subtype that is ignored whatever its body is.
     pub(crate) fn decode(message: &[u8]) -> Result<Self, Notification> {
-        let Some(&[afi_hi, afi_lo, code, safi]) = message.get(HEADER_LEN..) else {
+        let Some(&[afi_hi, afi_lo, code, safi, ref more @ ..]) = message.get(HEADER_LEN..) else {
             return Err(bad_length(message));
         };
+        let kind = RefreshKind::from_code(code);
+        if !more.is_empty() && !matches!(kind, RefreshKind::Unknown(_)) {
+            return Err(bad_length(message));
+        }
         Ok(Self {
             afi: u16::from_be_bytes([afi_hi, afi_lo]),
             safi,
-            kind: RefreshKind::from_code(code),
+            kind,
         })
     }
 

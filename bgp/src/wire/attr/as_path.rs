@@ -25,9 +25,13 @@ pub(super) fn as_path<'a>(codec: &Codec, value: &'a [u8], into: &mut Collected<'
     Ok(())
 }
 
-/// RFC 6793 section 6: confederation segments in AS4_PATH are discarded, the rest is used.
+/// RFC 6793 section 6: confederation segments in AS4_PATH are discarded, the rest is used. An empty
+/// one is malformed, other than an empty AS_PATH.
 pub(super) fn as4_path<'a>(_: &Codec, value: &'a [u8], into: &mut Collected<'a>) -> Outcome {
     let mut path = segments(value, true)?;
+    if path.segments.is_empty() {
+        return Err(FaultReason::InvalidLength);
+    }
     path.segments.retain(|s| !is_confederation(s.kind));
     into.as4_path = Some(path);
     Ok(())
@@ -121,9 +125,9 @@ fn aggregated(asn: u32, addr: &[u8]) -> Result<Aggregator, FaultReason> {
 /// Puts the four-octet numbers back (RFC 6793 section 4.2.3).
 pub(in super::super) fn merge_as4(collected: &mut Collected<'_>) {
     let (path, aggregator) = (collected.as4_path.take(), collected.as4_aggregator.take());
-    // "If the AGGREGATOR attribute is also present ... and if the AS number in it is not AS_TRANS,
-    // then ... the AS4_AGGREGATOR attribute and the AS4_PATH attribute SHALL be ignored": somebody
-    // who does not know them has aggregated since.
+    // Both aggregators, and the AS number in AGGREGATOR is not AS_TRANS: then "the AS4_AGGREGATOR
+    // attribute and the AS4_PATH attribute SHALL be ignored", because somebody who does not know
+    // them has aggregated since.
     if let (Some(old), Some(new)) = (&mut collected.attrs.aggregator, aggregator) {
         if old.asn != Asn::TRANS {
             return;
@@ -137,8 +141,8 @@ pub(in super::super) fn merge_as4(collected: &mut Collected<'_>) {
 
 /// The leading ASes of `path` that `as4` does not know, then `as4`.
 fn merged(path: &AsPath, as4: AsPath) -> AsPath {
-    // "If the number of AS numbers in the AS_PATH attribute is less than the number ... in the
-    // AS4_PATH attribute, then the AS4_PATH attribute SHALL be ignored".
+    // "If the number of AS numbers in the AS_PATH attribute is less than the number of AS
+    // numbers in the AS4_PATH attribute, then the AS4_PATH attribute SHALL be ignored".
     let Some(mut lead) = path.hop_count().checked_sub(as4.hop_count()) else {
         return path.clone();
     };

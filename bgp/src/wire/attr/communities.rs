@@ -2,8 +2,8 @@
 //!
 //! All three are lists of items of one size, malformed if empty or if an item is cut short (RFC 7606
 //! sections 7.8 and 7.14, RFC 8092 section 6). They are sets: kept in order, each item once, so that
-//! two routes with the same communities have equal attributes. RFC 8092 section 5: "a receiving
-//! speaker MUST silently remove redundant LARGE_COMMUNITY values".
+//! two routes with the same communities have equal attributes. For large communities RFC 8092
+//! section 3 asks receivers for that.
 
 use super::Collected;
 use crate::{

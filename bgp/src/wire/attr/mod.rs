@@ -28,8 +28,8 @@ use crate::types::{Aggregator, AsPath, PathAttributes, UnknownAttribute};
 
 pub(super) use as_path::merge_as4;
 pub(super) use mp::{
-    MpReach, MpUnreach, mp_reach_header_len, mp_unreach_header_len, put_mp_reach_header,
-    put_mp_unreach_header,
+    MpReach, MpUnreach, mp_reach_header_len, mp_reach_room, mp_unreach_header_len,
+    put_mp_reach_header, put_mp_unreach_header,
 };
 pub(super) use put::put_attributes;
 
@@ -99,9 +99,8 @@ enum Sender {
     Anybody,
     /// From an external peer it is discarded, whatever it holds (RFC 7606 sections 7.5, 7.9, 7.10).
     InternalPeers,
-    /// "To prevent the possible propagation of Confederation-related path segments" and because it
-    /// says nothing new: from a peer that speaks four-octet AS numbers it is discarded (RFC 6793
-    /// section 6).
+    /// From a peer that speaks four-octet AS numbers it is discarded, whatever it holds: its AS_PATH
+    /// says it all (RFC 6793 section 4.1).
     TwoOctetPeers,
 }
 
@@ -264,9 +263,22 @@ impl Collected<'_> {
         self.seen.contains(code)
     }
 
-    /// Whether anything but MP_UNREACH_NLRI was there.
+    /// Whether anything but MP_UNREACH_NLRI was there, be it octets that are no whole attribute.
     pub(super) fn has_more_than_unreach(&self) -> bool {
-        self.seen.without(code::MP_UNREACH_NLRI) || !self.faults.is_empty()
+        let overrun = |fault: &AttributeFault| fault.reason == FaultReason::AttributeOverrun;
+        self.seen.without(code::MP_UNREACH_NLRI) || self.faults.iter().any(overrun)
+    }
+
+    /// A message without NLRI of its own, but with MP_REACH_NLRI, "SHOULD NOT carry the NEXT_HOP
+    /// attribute", and who receives one "SHOULD ignore this attribute" (RFC 4760 section 3): some
+    /// speakers send it as 0.0.0.0, and that must not cost the routes.
+    pub(super) fn ignore_next_hop(&mut self) {
+        self.next_hop = None;
+        for fault in &mut self.faults {
+            if fault.code == code::NEXT_HOP && fault.reason != FaultReason::AttributeOverrun {
+                fault.disposition = Disposition::DiscardAttribute;
+            }
+        }
     }
 
     pub(super) fn fault(&mut self, code: u8, disposition: Disposition, reason: FaultReason) {
@@ -420,7 +432,8 @@ fn read_one<'a>(
     }
     match (row.read)(codec, raw.value, collected) {
         Ok(()) => Ok(()),
-        Err(reason) if row.malformed == Disposition::Reset => Err(reset(reason, raw.octets)),
+        // Only MP attributes reset.
+        Err(_) if row.malformed == Disposition::Reset => Err(mp_error(raw.octets)),
         Err(reason) => {
             collected.fault(raw.code, row.malformed, reason);
             Ok(())
@@ -465,7 +478,8 @@ const fn has_routes(code: u8) -> bool {
     matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI)
 }
 
-/// An MP attribute that cannot be read: "Optional Attribute Error" (RFC 4760 section 7).
+/// An MP attribute that cannot be read: "Optional Attribute Error", whatever is wrong with it
+/// (RFC 4760 section 7).
 fn mp_error(octets: &[u8]) -> Notification {
     let code = ErrorCode::Update(UpdateSubcode::OptionalAttributeError);
     Notification::with_data(code, octets)

@@ -184,6 +184,14 @@ pub(in super::super) fn mp_reach_header_len(next_hop: NextHop, nlri_len: usize) 
     header_len(fixed + nlri_len) + fixed
 }
 
+/// The most octets of NLRI that fit with MP_REACH_NLRI around them into `room` octets.
+pub(in super::super) fn mp_reach_room(next_hop: NextHop, room: usize) -> Option<usize> {
+    let fixed = mp_reach_header_len(next_hop, 0);
+    let nlri = room.checked_sub(fixed)?;
+    // More NLRI than the short length can count make the header one octet longer.
+    Some(nlri - (mp_reach_header_len(next_hop, nlri) - fixed))
+}
+
 /// Appends MP_UNREACH_NLRI up to the NLRI; `nlri_len` octets of those must follow.
 pub(in super::super) fn put_mp_unreach_header(family: Family, nlri_len: usize, out: &mut BytesMut) {
     put_header(code::MP_UNREACH_NLRI, family, nlri_len, out);

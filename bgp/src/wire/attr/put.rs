@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::{code, flag};
 use crate::{
-    types::{AsPath, AsPathSegment, Asn, NextHop, PathAttributes, SegmentType},
+    types::{AsPath, AsPathSegment, Asn, NextHop, PathAttributes, SegmentType, UnknownAttribute},
     wire::codec::Codec,
 };
 
@@ -18,10 +18,10 @@ const WELL_KNOWN: u8 = flag::TRANSITIVE;
 const TRANSITIVE: u8 = flag::OPTIONAL | flag::TRANSITIVE;
 const NON_TRANSITIVE: u8 = flag::OPTIONAL;
 
-/// Appends one attribute. The extended length is used only where it must be (RFC 4271 section 4.3:
-/// "MAY be used only if the length of the attribute value is greater than 255 octets").
+/// Appends one attribute. The extended length is used only where it must be, and the four bits
+/// without a meaning "MUST be zero when sent" (RFC 4271 section 4.3).
 fn put(flags: u8, code: u8, value: &[u8], out: &mut BytesMut) {
-    let flags = flags & !flag::EXTENDED_LENGTH;
+    let flags = flags & (flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL);
     match u8::try_from(value.len()) {
         Ok(len) => {
             out.put_slice(&[flags, code, len]);
@@ -61,9 +61,10 @@ pub(in super::super) fn put_attributes(
         );
     }
     // "A BGP speaker MUST NOT include this attribute in UPDATE messages it sends to external peers"
-    // (RFC 4271 section 5.1.5).
-    if let (Some(local_pref), false) = (attrs.local_pref, codec.ebgp) {
-        put(WELL_KNOWN, code::LOCAL_PREF, &local_pref.to_be_bytes(), out);
+    // (RFC 4271 section 5.1.5), and an internal peer treats a route without it as withdrawn.
+    if !codec.ebgp {
+        let local_pref = attrs.effective_local_pref().to_be_bytes();
+        put(WELL_KNOWN, code::LOCAL_PREF, &local_pref, out);
     }
     if attrs.atomic_aggregate {
         put(WELL_KNOWN, code::ATOMIC_AGGREGATE, &[], out);
@@ -78,13 +79,17 @@ pub(in super::super) fn put_attributes(
     if !codec.ebgp {
         put_reflection(attrs, out);
     }
+    let mut unknown = Unknown(&attrs.unknown);
+    unknown.put_below(code::EXTENDED_COMMUNITIES, out);
     put_list(
         code::EXTENDED_COMMUNITIES,
         &attrs.extended_communities,
         |c| c.0,
         out,
     );
+    unknown.put_below(code::AS4_PATH, out);
     put_as4(codec, attrs, out);
+    unknown.put_below(code::LARGE_COMMUNITY, out);
     put_list(
         code::LARGE_COMMUNITY,
         &attrs.large_communities,
@@ -98,6 +103,7 @@ pub(in super::super) fn put_attributes(
         },
         out,
     );
+    unknown.put_below(code::ONLY_TO_CUSTOMER, out);
     if let Some(asn) = attrs.otc {
         put(
             TRANSITIVE,
@@ -106,8 +112,21 @@ pub(in super::super) fn put_attributes(
             out,
         );
     }
-    for unknown in &attrs.unknown {
-        put(unknown.flags, unknown.code, &unknown.value, out);
+    unknown.put_below(u8::MAX, out);
+}
+
+/// Attributes that are passed on unread and not yet written, in the order of their codes.
+struct Unknown<'a>(&'a [UnknownAttribute]);
+
+impl Unknown<'_> {
+    /// Appends those up to `code`.
+    fn put_below(&mut self, code: u8, out: &mut BytesMut) {
+        let count = self.0.partition_point(|unknown| unknown.code <= code);
+        let (now, later) = self.0.split_at(count);
+        for unknown in now {
+            put(unknown.flags, unknown.code, &unknown.value, out);
+        }
+        self.0 = later;
     }
 }
 
@@ -153,12 +172,12 @@ fn put_as4(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     if codec.four_octet_as {
         return;
     }
-    if attrs.as_path.iter().any(wide) {
-        // "Whenever the AS path information contains the AS_CONFED_SEQUENCE or AS_CONFED_SET path
-        // segment, the NEW BGP speaker MUST exclude such path segments from the AS4_PATH".
-        let mut path = attrs.as_path.clone();
-        path.segments
-            .retain(|s| matches!(s.kind, SegmentType::Sequence | SegmentType::Set));
+    // "Whenever the AS path information contains the AS_CONFED_SEQUENCE or AS_CONFED_SET path
+    // segment, the NEW BGP speaker MUST exclude such path segments from the AS4_PATH".
+    let mut path = attrs.as_path.clone();
+    path.segments
+        .retain(|s| matches!(s.kind, SegmentType::Sequence | SegmentType::Set));
+    if path.iter().any(wide) {
         put(TRANSITIVE, code::AS4_PATH, &path_octets(&path, true), out);
     }
     if let Some(aggregator) = attrs.aggregator.filter(|a| wide(a.asn)) {

@@ -21,8 +21,9 @@ pub(super) fn origin<'a>(_: &Codec, value: &'a [u8], into: &mut Collected<'a>) -
     Ok(())
 }
 
-/// RFC 4271 section 5.1.3, RFC 7606 section 7.3. "Semantically incorrect" (RFC 4271 section 6.3)
-/// next hops are those that no host can have; whether it is one of ours is known to the RIB.
+/// RFC 4271 section 5.1.3, RFC 7606 section 7.3. Here only syntax is judged: whether the value
+/// "represents a valid IP host address" (RFC 4271 section 6.3). Whether it is one of ours is known
+/// to the RIB.
 pub(super) fn next_hop<'a>(_: &Codec, value: &'a [u8], into: &mut Collected<'a>) -> Outcome {
     let addr = Ipv4Addr::from(exactly::<4>(value)?);
     if !may_be_host(addr) {
@@ -63,13 +64,18 @@ pub(super) fn atomic_aggregate<'a>(
 
 /// RFC 9234 section 5: "The OTC Attribute is considered malformed if the length value is not 4. An
 /// UPDATE message with a malformed OTC Attribute SHALL be handled using the approach of
-/// 'treat-as-withdraw'". Four octets, whatever the width of AS numbers on the session.
+/// 'treat-as-withdraw'". Four octets, whatever the width of AS numbers on the session. Zero is
+/// handled so too: no AS can have said it (RFC 7607).
 pub(super) fn only_to_customer<'a>(
     _: &Codec,
     value: &'a [u8],
     into: &mut Collected<'a>,
 ) -> Outcome {
-    into.attrs.otc = Some(Asn(u32::from_be_bytes(exactly(value)?)));
+    let asn = Asn(u32::from_be_bytes(exactly(value)?));
+    if asn.is_zero() {
+        return Err(FaultReason::AsZero);
+    }
+    into.attrs.otc = Some(asn);
     Ok(())
 }
 

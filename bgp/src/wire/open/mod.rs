@@ -26,7 +26,7 @@ use super::{
 };
 use crate::types::{Asn, RouterId};
 
-/// "Its current value is 4" (RFC 4271 section 4.2).
+/// "The current BGP version number is 4" (RFC 4271 section 4.2).
 const VERSION: u8 = 4;
 /// Optional parameter Capabilities (RFC 5492 section 4).
 const CAPABILITIES: u8 = 2;
@@ -83,6 +83,11 @@ impl Open {
             capabilities,
         };
         open.check()?;
+        // Zero in the two-octet field is no AS either, whatever capability 65 says: a number that
+        // does not fit is AS_TRANS there.
+        if fixed.my_as == 0 {
+            return Err(refused(OpenSubcode::BadPeerAs));
+        }
         Ok(open)
     }
 
@@ -113,8 +118,7 @@ impl Open {
         }
         frame(MessageType::Open, out, |out| {
             out.put_u8(self.version);
-            // AS_TRANS "MUST be used in the 'My Autonomous System' field" where the number has no
-            // two-octet form (RFC 6793 section 4.1).
+            // AS_TRANS where the number has no two-octet form (RFC 6793 section 9).
             out.put_u16(self.asn.to_two_octet());
             out.put_u16(self.hold_time);
             out.put_slice(&self.router_id.0.octets());
@@ -137,9 +141,8 @@ fn fixed_part(input: &[u8]) -> PResult<'_, Fixed<'_>> {
     let (input, my_as) = parse::u16(input)?;
     let (input, hold_time) = parse::u16(input)?;
     let (input, identifier) = parse::u32(input)?;
-    // "The Non-Ext OP Len field MUST be ignored on receipt once the use of the extended format is
-    // determined positively by inspection of the Non-Ext OP Type field" (RFC 9072 section 2). With
-    // no parameters at all there is no type to inspect.
+    // The type 255 alone says that the lengths are long: the one-octet length before it is to be
+    // ignored (RFC 9072 section 2). With no parameters at all there is no type to look at.
     let extended = matches!(input, [1..=u8::MAX, EXTENDED_LENGTH, ..]);
     let (rest, parameters) = if extended {
         let (input, _) = parse::octets(2)(input)?;

@@ -80,12 +80,12 @@ pub(crate) fn decode(codec: &Codec, message: &[u8]) -> Result<Update, Notificati
     if !codec.families.contains(ipv4) {
         drop_classic(&mut update, &mut announced, &mut collected);
     }
+    if fields.nlri.is_empty() && collected.has(code::MP_REACH_NLRI) {
+        collected.ignore_next_hop();
+    }
     check_mandatory(codec, &announced, &mut collected);
     if let Some(fault) = collected.withdrawing() {
-        // RFC 7606 section 5.2: with attributes and no routes to announce, "we cannot be confident
-        // that the NLRI have been successfully parsed", and anything stronger than "attribute
-        // discard" is a "session reset".
-        if announced.is_empty() {
+        if hides_routes(&fields, &collected) {
             return Err(attr::reset(fault.reason, &[]));
         }
         announced.withdraw(&mut update);
@@ -106,7 +106,19 @@ fn end_of_rib(fields: &Fields<'_>, collected: &Collected<'_>) -> Option<Family> 
         return Some(Family::Ipv4Unicast);
     }
     let mp = collected.mp_unreach.filter(|mp| mp.nlri.is_empty())?;
-    (!collected.has_more_than_unreach()).then_some(mp.family)
+    (!collected.has_more_than_unreach() && collected.faults.is_empty()).then_some(mp.family)
+}
+
+/// RFC 7606 section 5.2: with attributes other than MP_UNREACH_NLRI and no reachable NLRI, "we cannot
+/// be confident that the NLRI have been successfully parsed", and anything stronger than "attribute
+/// discard" is a "session reset". Routes of a family that this session does not carry are there all
+/// the same.
+fn hides_routes(fields: &Fields<'_>, collected: &Collected<'_>) -> bool {
+    let mp = match collected.mp_reach {
+        Some(mp) => !mp.nlri.is_empty(),
+        None => collected.has(code::MP_REACH_NLRI),
+    };
+    fields.nlri.is_empty() && !mp && collected.has_more_than_unreach()
 }
 
 fn push(list: &mut Vec<NlriSet>, nlri: NlriSet) {

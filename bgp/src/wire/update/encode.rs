@@ -1,15 +1,15 @@
 //! Writing UPDATEs: as few as hold the routes.
 //!
 //! RFC 7606 section 5.1: an UPDATE "MUST NOT contain more than one of the following: non-empty
-//! Withdrawn Routes field, non-empty NLRI field, MP_REACH_NLRI attribute, and MP_UNREACH_NLRI
-//! attribute", and the MP attribute is "the very first path attribute". IPv4 routes with an IPv4 next
-//! hop go in the classic fields, everything else by MP_REACH_NLRI. The attributes are written once
-//! and copied into each message.
+//! Withdrawn Routes field, non-empty Network Layer Reachability Information field, MP_REACH_NLRI
+//! attribute, and MP_UNREACH_NLRI attribute", and the MP attribute is "the very first path
+//! attribute". IPv4 routes with an IPv4 next hop go in the classic fields, everything else by
+//! MP_REACH_NLRI. The attributes are written once and copied into each message.
 
 use bytes::{BufMut, BytesMut};
 
 use super::super::{
-    attr::{self, mp_reach_header_len, mp_unreach_header_len},
+    attr::{self, mp_reach_header_len, mp_reach_room, mp_unreach_header_len},
     codec::Codec,
     error::EncodeError,
     header::{HEADER_LEN, MessageType, frame},
@@ -40,14 +40,13 @@ pub(crate) fn encode_reach(
     };
     let mut attributes = BytesMut::new();
     attr::put_attributes(codec, attrs, classic, &mut attributes);
-    let mp_header = if classic {
-        0
-    } else {
-        mp_reach_header_len(next_hop, MANY)
-    };
     let room = codec
         .max_update_len()
-        .checked_sub(FIXED + attributes.len() + mp_header)
+        .checked_sub(FIXED + attributes.len())
+        .and_then(|room| match classic {
+            true => Some(room),
+            false => mp_reach_room(next_hop, room),
+        })
         .ok_or(EncodeError::AttributesTooLong)?;
     let message = Announcement {
         next_hop: (!classic).then_some(next_hop),
