@@ -53,12 +53,8 @@ pub(in super::super) fn put_attributes(
         put(WELL_KNOWN, code::NEXT_HOP, &addr.octets(), out);
     }
     if let Some(med) = attrs.med {
-        put(
-            NON_TRANSITIVE,
-            code::MULTI_EXIT_DISC,
-            &med.to_be_bytes(),
-            out,
-        );
+        let med = med.to_be_bytes();
+        put(NON_TRANSITIVE, code::MULTI_EXIT_DISC, &med, out);
     }
     // "A BGP speaker MUST NOT include this attribute in UPDATE messages it sends to external peers"
     // (RFC 4271 section 5.1.5), and an internal peer treats a route without it as withdrawn.
@@ -93,24 +89,13 @@ pub(in super::super) fn put_attributes(
     put_list(
         code::LARGE_COMMUNITY,
         &attrs.large_communities,
-        |c| {
-            let mut octets = [0; 12];
-            let fields = [c.global, c.local1, c.local2];
-            for (place, field) in octets.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
-                *place = field.to_be_bytes();
-            }
-            octets
-        },
+        large_octets,
         out,
     );
     unknown.put_below(code::ONLY_TO_CUSTOMER, out);
     if let Some(asn) = attrs.otc {
-        put(
-            TRANSITIVE,
-            code::ONLY_TO_CUSTOMER,
-            &asn.0.to_be_bytes(),
-            out,
-        );
+        let asn = asn.0.to_be_bytes();
+        put(TRANSITIVE, code::ONLY_TO_CUSTOMER, &asn, out);
     }
     unknown.put_below(u8::MAX, out);
 }
@@ -128,6 +113,15 @@ impl Unknown<'_> {
         }
         self.0 = later;
     }
+}
+
+fn large_octets(community: &LargeCommunity) -> [u8; 12] {
+    let mut octets = [0; 12];
+    let fields = [community.global, community.local1, community.local2];
+    for (place, field) in octets.as_chunks_mut::<4>().0.iter_mut().zip(fields) {
+        *place = field.to_be_bytes();
+    }
+    octets
 }
 
 fn put_list<T, const N: usize>(
