@@ -7,7 +7,10 @@ use bytes::{BufMut, BytesMut};
 
 use super::{code, flag};
 use crate::{
-    types::{AsPath, AsPathSegment, Asn, NextHop, PathAttributes, SegmentType, UnknownAttribute},
+    types::{
+        AsPath, AsPathSegment, Asn, LargeCommunity, NextHop, PathAttributes, SegmentType,
+        UnknownAttribute,
+    },
     wire::codec::Codec,
 };
 
