@@ -78,6 +78,11 @@ pub(in super::super) fn put_attributes(
     if !codec.ebgp {
         put_reflection(attrs, out);
     }
+    put_rest(codec, attrs, out);
+}
+
+/// Everything above CLUSTER_LIST, among which what is passed on unread has its place.
+fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     let mut unknown = Unknown(&attrs.unknown);
     unknown.put_below(code::EXTENDED_COMMUNITIES, out);
     put_list(
