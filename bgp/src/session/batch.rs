@@ -27,12 +27,20 @@ pub struct OutBatch {
     pub reach: Vec<(Arc<PathAttributes>, NlriSet)>,
     /// Families whose initial table is complete with this batch (RFC 4724 section 2).
     pub end_of_rib: FamilySet,
+    /// Families whose routes are sent again, beginning with this batch (RFC 7313 section 4).
+    pub refresh_begin: FamilySet,
+    /// Families all of whose routes were sent again since the beginning was told, counting this batch.
+    pub refresh_end: FamilySet,
 }
 
 impl OutBatch {
     /// Whether there is nothing to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.withdraw.is_empty() && self.reach.is_empty() && self.end_of_rib.is_empty()
+        self.withdraw.is_empty()
+            && self.reach.is_empty()
+            && self.end_of_rib.is_empty()
+            && self.refresh_begin.is_empty()
+            && self.refresh_end.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 
 use core::{fmt, time::Duration};
 
-use crate::types::{Asn, Family, FamilySet, RouterId};
+use crate::types::{Asn, Family, FamilySet, Role, RouterId};
 
 /// Which AS number the neighbour must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +67,16 @@ impl Default for GracefulRestartConfig {
     }
 }
 
+/// What we say in the Long-Lived Graceful Restart capability (RFC 9494 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLivedConfig {
+    /// How long the neighbour shall keep our routes beyond the restart time, as a last resort.
+    /// Seconds, at most 2^24 - 1.
+    pub stale_time: u32,
+    /// The families that it is offered for.
+    pub families: FamilySet,
+}
+
 /// Everything that the engine needs to know about one neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerConfig {
@@ -89,6 +99,25 @@ pub struct PeerConfig {
     pub families: FamilySet,
     /// The Graceful Restart capability to offer.
     pub graceful_restart: Option<GracefulRestartConfig>,
+    /// The Long-Lived Graceful Restart capability to offer. Without graceful restart it is not
+    /// offered: the neighbour would have to ignore it (RFC 9494 section 3.1).
+    pub long_lived: Option<LongLivedConfig>,
+    /// Families for which to offer to receive several paths for a prefix (RFC 7911).
+    pub add_path_receive: FamilySet,
+    /// Families for which to offer to send several paths for a prefix (RFC 7911).
+    pub add_path_send: FamilySet,
+    /// Our BGP Role towards an external neighbour (RFC 9234). Ignored on an internal session.
+    pub role: Option<Role>,
+    /// Insist that the neighbour announces its role too (RFC 9234 section 4.2, "strict mode").
+    pub strict_role: bool,
+    /// Offer to mark where a refresh of routes begins and ends (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// The upper bound on how long a refresh may take before routes that it did not repeat are given
+    /// up (RFC 7313 section 4).
+    pub refresh_time: Duration,
+    /// DelayOpenTime: how long to wait for the neighbour's OPEN before sending ours (RFC 4271 section
+    /// 8.1.1).
+    pub delay_open: Option<Duration>,
     /// Offer messages of up to 65535 octets (RFC 8654).
     pub extended_messages: bool,
     /// Offer IPv4 routes with an IPv6 next hop (RFC 8950).
@@ -99,7 +128,8 @@ pub struct PeerConfig {
 }
 
 impl PeerConfig {
-    /// A neighbour with default timers, IPv4 unicast and no optional extension.
+    /// A neighbour with default timers and IPv4 unicast; of the extensions those that are good for
+    /// everybody.
     #[must_use]
     pub fn new(local_as: Asn, remote_as: RemoteAs, router_id: RouterId) -> Self {
         Self {
@@ -112,10 +142,38 @@ impl PeerConfig {
             passive: false,
             families: FamilySet::from_iter([Family::Ipv4Unicast]),
             graceful_restart: None,
-            extended_messages: false,
+            long_lived: None,
+            add_path_receive: FamilySet::EMPTY,
+            add_path_send: FamilySet::EMPTY,
+            role: None,
+            strict_role: false,
+            enhanced_route_refresh: false,
+            refresh_time: Duration::from_secs(300),
+            delay_open: None,
+            extended_messages: true,
             extended_next_hop: false,
             collision_established: false,
         }
+    }
+
+    /// Whether the neighbour can only be one of our AS.
+    pub(super) fn is_internal(&self) -> bool {
+        match self.remote_as {
+            RemoteAs::Internal => true,
+            RemoteAs::External => false,
+            RemoteAs::Number(remote) => remote == self.local_as,
+        }
+    }
+
+    /// Our role towards a neighbour of AS `remote`: "the BGP Role characterizes the relationship
+    /// between the eBGP speakers" (RFC 9234 section 4.1).
+    pub(super) fn role_towards(&self, remote: Asn) -> Option<Role> {
+        self.role.filter(|_| remote != self.local_as)
+    }
+
+    /// Whether there is no session with a neighbour that has no role.
+    pub(super) fn insists_on_role(&self) -> bool {
+        self.strict_role && self.role.is_some() && !self.is_internal()
     }
 
     /// What it takes to go from this configuration to `new`, given that a session with a neighbour of
@@ -138,6 +196,12 @@ impl PeerConfig {
             Some(ResetReason::Families)
         } else if self.extended_next_hop != new.extended_next_hop {
             Some(ResetReason::ExtendedNextHop)
+        } else if self.add_path_receive != new.add_path_receive
+            || self.add_path_send != new.add_path_send
+        {
+            Some(ResetReason::AddPath)
+        } else if self.role != new.role {
+            Some(ResetReason::Role)
         } else {
             None
         };
@@ -146,6 +210,10 @@ impl PeerConfig {
         }
         if self.hold_time != new.hold_time
             || self.graceful_restart != new.graceful_restart
+            || self.long_lived != new.long_lived
+            || self.strict_role != new.strict_role
+            || self.enhanced_route_refresh != new.enhanced_route_refresh
+            || self.delay_open != new.delay_open
             || self.extended_messages != new.extended_messages
         {
             return Reconfigured::NextSession;
@@ -178,6 +246,10 @@ pub enum ResetReason {
     Families,
     /// Whether IPv4 routes may have an IPv6 next hop.
     ExtendedNextHop,
+    /// For which families several paths are sent or received.
+    AddPath,
+    /// Our BGP Role.
+    Role,
     /// The address, port, source, password or TTL rule of the TCP connection.
     Transport,
 }
@@ -190,6 +262,8 @@ impl fmt::Display for ResetReason {
             Self::RouterId => "router-id",
             Self::Families => "families",
             Self::ExtendedNextHop => "extended-next-hop",
+            Self::AddPath => "add-path",
+            Self::Role => "role",
             Self::Transport => "transport",
         })
     }

@@ -65,6 +65,12 @@ pub enum Event {
     Update(Update),
     /// The neighbour wants all routes of a family again (RFC 2918).
     RefreshRequested(Family),
+    /// The neighbour sends all its routes of a family again: mark those that are there as stale
+    /// (RFC 7313 section 4). May come again before the end; then all are stale again.
+    RefreshBegin(Family),
+    /// It has sent them all, or took too long: what is still stale is gone. Always follows a
+    /// [`Event::RefreshBegin`], unless the session ends first.
+    RefreshEnd(Family),
     /// Routes that cannot be sent on this session; nothing else is affected.
     Unsendable(Unsendable),
 }

@@ -32,8 +32,8 @@
 //!
 //! # Where things are
 //!
-//! `peer` is the machine; `connection` its slots; `collision`, `negotiate` and `damping` are pure
-//! rules; `outbox` orders bytes; `reason` holds every typed reason for which a session can end.
+//! `peer` is the machine; `connection` its slots; `collision`, `offer`, `negotiate` and `damping`
+//! are pure rules; `outbox` orders bytes; `reason` holds every typed reason for which a session can end.
 
 mod batch;
 mod collision;
@@ -42,6 +42,7 @@ mod connection;
 mod damping;
 mod event;
 mod negotiate;
+mod offer;
 mod outbox;
 mod peer;
 mod reason;
@@ -49,7 +50,9 @@ mod state;
 mod status;
 
 pub use batch::{OutBatch, PeerId};
-pub use config::{GracefulRestartConfig, PeerConfig, Reconfigured, RemoteAs, ResetReason};
+pub use config::{
+    GracefulRestartConfig, LongLivedConfig, PeerConfig, Reconfigured, RemoteAs, ResetReason,
+};
 pub use event::{Action, Event, Refusal, Unsendable, UnsendableReason};
 pub use negotiate::{Negotiated, OpenRefusal};
 pub use peer::Peer;

@@ -1,21 +1,23 @@
 //! OPEN: what we offer, what we accept, and what follows for the session.
 //!
 //! RFC 4271 section 6.2 (checks), RFC 5492 (capabilities), RFC 6793 (four-octet AS numbers), RFC 6286
-//! (BGP Identifiers), RFC 4760 (families), RFC 4724 (graceful restart), RFC 8654, RFC 8950.
+//! (BGP Identifiers), RFC 4760 (families), RFC 4724 (graceful restart), RFC 9494
+//! (long-lived graceful restart), RFC 7313, RFC 7911 (several paths), RFC 8654, RFC 8950, RFC 9234 (roles).
+//! What we offer is in `offer`.
 
 use core::{fmt, time::Duration};
 use std::net::SocketAddr;
 
 use crate::{
-    types::{Asn, Family, FamilySet, RouterId},
+    types::{Asn, Family, FamilySet, Role, RouterId},
     wire::{
-        Capability, Codec, ErrorCode, GracefulRestart, GracefulRestartFamily, Notification, Open,
-        OpenSubcode,
+        AddPathMode, Capability, Codec, ErrorCode, GracefulRestart, LongLivedFamily,
+        LongLivedGracefulRestart, Notification, Open, OpenSubcode,
     },
 };
 
 use super::{
-    config::{GracefulRestartConfig, PeerConfig, RemoteAs},
+    config::{PeerConfig, RemoteAs},
     reason::DownReason,
 };
 
@@ -48,6 +50,18 @@ pub struct Negotiated {
     pub graceful_restart: Option<GracefulRestart>,
     /// Both sides set the N bit (RFC 8538).
     pub graceful_notification: bool,
+    /// The neighbour's Long-Lived Graceful Restart capability, if we offered ours too and both offered
+    /// graceful restart: the common families for which it has a stale time (RFC 9494).
+    pub long_lived: Option<LongLivedGracefulRestart>,
+    /// Both mark the beginning and end of a refresh (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// Families whose routes may come in several paths, with path identifiers (RFC 7911).
+    pub add_path_receive: FamilySet,
+    /// Families whose routes we may send in several paths, with path identifiers (RFC 7911).
+    pub add_path_send: FamilySet,
+    /// Our role, if one is configured and the session is external (RFC 9234). The rules for the
+    /// Only to Customer attribute apply whether or not the neighbour announced its own.
+    pub role: Option<Role>,
     /// What we offered.
     pub local_capabilities: Vec<Capability>,
     /// What the neighbour offered.
@@ -61,19 +75,40 @@ impl Negotiated {
         self.codec.ebgp
     }
 
+    /// What the neighbour is to us, if we have a role: the counterpart of ours. It announced the
+    /// same, or nothing.
+    #[must_use]
+    pub fn remote_role(&self) -> Option<Role> {
+        self.role.map(Role::counterpart)
+    }
+
+    /// How long routes of a family may be stale beyond the restart time (RFC 9494 section 4.2).
+    #[must_use]
+    pub fn long_lived_stale_time(&self, family: Family) -> Option<Duration> {
+        let restart = self.long_lived.as_ref()?;
+        let of_family = |f: &&LongLivedFamily| Family::from_afi_safi(f.afi, f.safi) == Some(family);
+        let seconds = restart.families.iter().find(of_family)?.stale_time;
+        Some(Duration::from_secs(seconds.into()))
+    }
+
     /// The families whose routes stay for the neighbour's restart time when the session ends for
-    /// `reason`: those that its Graceful Restart capability lists (RFC 4724 section 4.2).
+    /// `reason`: those that its Graceful Restart capability lists (RFC 4724 section 4.2), and those
+    /// that it wants to be kept for long (RFC 9494 section 4.2).
     #[must_use]
     pub fn retained(&self, reason: &DownReason) -> FamilySet {
-        match &self.graceful_restart {
-            Some(gr) if reason.retains_routes(self.graceful_notification) => gr
-                .families
-                .iter()
-                .filter_map(|f| Family::from_afi_safi(f.afi, f.safi))
-                .collect::<FamilySet>()
-                .intersection(self.families),
-            _ => FamilySet::EMPTY,
+        let Some(gr) = &self.graceful_restart else {
+            return FamilySet::EMPTY;
+        };
+        if !reason.retains_routes(self.graceful_notification) {
+            return FamilySet::EMPTY;
         }
+        let long_lived = self.long_lived.iter().flat_map(|gr| &gr.families);
+        let listed = gr.families.iter().map(|f| (f.afi, f.safi));
+        listed
+            .chain(long_lived.map(|f| (f.afi, f.safi)))
+            .filter_map(|(afi, safi)| Family::from_afi_safi(afi, safi))
+            .collect::<FamilySet>()
+            .intersection(self.families)
     }
 }
 
@@ -91,6 +126,14 @@ pub enum OpenRefusal {
     BadBgpIdentifier(RouterId),
     /// The neighbour offers none of our families.
     NoCommonFamily(FamilySet),
+    /// The roles of the two ASes do not fit together (RFC 9234 section 4.2).
+    RoleMismatch {
+        /// Ours.
+        local: Role,
+        /// The number of the neighbour's. `None`: it did not say, though it has to, or it said
+        /// two things.
+        remote: Option<u8>,
+    },
 }
 
 impl OpenRefusal {
@@ -101,6 +144,7 @@ impl OpenRefusal {
             Self::BadPeerAs { .. } => "bad-peer-as",
             Self::BadBgpIdentifier(_) => "bad-bgp-identifier",
             Self::NoCommonFamily(_) => "no-common-family",
+            Self::RoleMismatch { .. } => "role-mismatch",
         }
     }
 
@@ -111,6 +155,7 @@ impl OpenRefusal {
         match self {
             Self::BadPeerAs { .. } => Notification::new(open(OpenSubcode::BadPeerAs)),
             Self::BadBgpIdentifier(_) => Notification::new(open(OpenSubcode::BadBgpIdentifier)),
+            Self::RoleMismatch { .. } => Notification::new(open(OpenSubcode::RoleMismatch)),
             // "The Data field in the NOTIFICATION message MUST list the set of capabilities that
             // causes the speaker to send the message" (RFC 5492 section 5), encoded as in the OPEN.
             Self::NoCommonFamily(ours) => {
@@ -135,65 +180,15 @@ impl fmt::Display for OpenRefusal {
                 f.write_str("the neighbour offers none of")?;
                 ours.iter().try_for_each(|family| write!(f, " {family}"))
             }
+            Self::RoleMismatch { local, remote } => {
+                write!(f, "as {local} we need a {}, ", local.counterpart())?;
+                match remote.map(|code| (Role::from_code(code), code)) {
+                    None => f.write_str("the neighbour has no definite role"),
+                    Some((Some(role), _)) => write!(f, "the neighbour is a {role}"),
+                    Some((None, code)) => write!(f, "the neighbour has the unknown role {code}"),
+                }
+            }
         }
-    }
-}
-
-/// Our OPEN. `plain`: without capabilities, for a neighbour that refused them.
-pub(super) fn local_open(config: &PeerConfig, plain: bool) -> Open {
-    Open {
-        version: 4,
-        asn: config.local_as,
-        hold_time: config.hold_time,
-        router_id: config.router_id,
-        capabilities: if plain {
-            Vec::new()
-        } else {
-            local_capabilities(config)
-        },
-    }
-}
-
-fn local_capabilities(config: &PeerConfig) -> Vec<Capability> {
-    let mut capabilities: Vec<_> = config
-        .families
-        .iter()
-        .map(|family| Capability::Multiprotocol {
-            afi: family.afi(),
-            safi: family.safi(),
-        })
-        .collect();
-    capabilities.push(Capability::RouteRefresh);
-    if config.extended_next_hop && config.families.contains(Family::Ipv4Unicast) {
-        capabilities.push(Capability::ExtendedNextHop(vec![(1, 1, 2)]));
-    }
-    if config.extended_messages {
-        capabilities.push(Capability::ExtendedMessage);
-    }
-    if let Some(gr) = &config.graceful_restart {
-        capabilities.push(Capability::GracefulRestart(local_restart(
-            gr,
-            config.families,
-        )));
-    }
-    capabilities.push(Capability::FourOctetAs(config.local_as));
-    capabilities
-}
-
-fn local_restart(gr: &GracefulRestartConfig, families: FamilySet) -> GracefulRestart {
-    GracefulRestart {
-        restarting: gr.restarting,
-        notification: gr.notification,
-        // Twelve bits on the wire.
-        restart_time: gr.restart_time.min(4095),
-        families: families
-            .iter()
-            .map(|family| GracefulRestartFamily {
-                afi: family.afi(),
-                safi: family.safi(),
-                forwarding_preserved: gr.forwarding_preserved.contains(family),
-            })
-            .collect(),
     }
 }
 
@@ -217,6 +212,7 @@ pub(super) fn negotiate(
     let both = |wanted: fn(&Capability) -> bool| {
         ours.capabilities.iter().any(wanted) && theirs.capabilities.iter().any(wanted)
     };
+    let (we, they) = (add_path(&ours.capabilities), add_path(&theirs.capabilities));
     let codec = Codec {
         four_octet_as: both(|c| matches!(c, Capability::FourOctetAs(_))),
         ebgp: theirs.asn != config.local_as,
@@ -227,10 +223,12 @@ pub(super) fn negotiate(
         } else {
             FamilySet::EMPTY
         },
-        ..Codec::default()
+        add_path_receive: we.receive.intersection(they.send).intersection(families),
+        add_path_send: we.send.intersection(they.receive).intersection(families),
     };
     let (our_gr, their_gr) = (restart_of(ours), restart_of(&theirs));
     let hold = Duration::from_secs(u64::from(hold_time));
+    let route_refresh = both(|c| matches!(c, Capability::RouteRefresh));
     Ok(Negotiated {
         codec,
         local_addr,
@@ -242,8 +240,13 @@ pub(super) fn negotiate(
         hold_time: hold,
         keepalive: hold / 3,
         families,
-        route_refresh: both(|c| matches!(c, Capability::RouteRefresh)),
+        route_refresh,
+        enhanced_route_refresh: both(|c| matches!(c, Capability::EnhancedRouteRefresh)),
+        add_path_receive: codec.add_path_receive,
+        add_path_send: codec.add_path_send,
+        role: config.role_towards(theirs.asn),
         graceful_restart: our_gr.and(their_gr).cloned(),
+        long_lived: long_lived(ours, &theirs, families),
         graceful_notification: our_gr.is_some_and(|gr| gr.notification)
             && their_gr.is_some_and(|gr| gr.notification),
         local_capabilities: ours.capabilities.clone(),
@@ -262,7 +265,76 @@ fn check(config: &PeerConfig, theirs: &Open) -> Result<(), OpenRefusal> {
     if theirs.asn == config.local_as && theirs.router_id == config.router_id {
         return Err(OpenRefusal::BadBgpIdentifier(theirs.router_id));
     }
-    Ok(())
+    check_role(config, theirs)
+}
+
+/// RFC 9234 section 4.2. "If the BGP Role Capability is advertised, and one is also received from the
+/// peer, the Roles MUST correspond to the relationships" of table 2, else the connection is rejected;
+/// "if multiple BGP Role Capabilities are received and not all of them have the same value, then the
+/// BGP speaker MUST reject the connection".
+fn check_role(config: &PeerConfig, theirs: &Open) -> Result<(), OpenRefusal> {
+    let Some(local) = config.role_towards(theirs.asn) else {
+        return Ok(());
+    };
+    let mut announced = theirs.capabilities.iter().filter_map(|c| match c {
+        Capability::Role(code) => Some(*code),
+        _ => None,
+    });
+    let refused = |remote| Err(OpenRefusal::RoleMismatch { local, remote });
+    match announced.next() {
+        None if config.strict_role => refused(None),
+        None => Ok(()),
+        Some(first) if announced.any(|other| other != first) => refused(None),
+        Some(first) if Role::from_code(first) != Some(local.counterpart()) => refused(Some(first)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The families in which a speaker takes and gives several paths.
+struct AddPath {
+    receive: FamilySet,
+    send: FamilySet,
+}
+
+fn add_path(capabilities: &[Capability]) -> AddPath {
+    let mut sets = AddPath {
+        receive: FamilySet::EMPTY,
+        send: FamilySet::EMPTY,
+    };
+    let lists = capabilities.iter().filter_map(|c| match c {
+        Capability::AddPath(list) => Some(list),
+        _ => None,
+    });
+    for (afi, safi, mode) in lists.flatten() {
+        let Some(family) = Family::from_afi_safi(*afi, *safi) else {
+            continue;
+        };
+        if matches!(mode, AddPathMode::Receive | AddPathMode::Both) {
+            sets.receive.insert(family);
+        }
+        if matches!(mode, AddPathMode::Send | AddPathMode::Both) {
+            sets.send.insert(family);
+        }
+    }
+    sets
+}
+
+/// "If the LLGR Capability is received without an accompanying GR Capability, the LLGR Capability MUST
+/// be ignored" (RFC 9494 section 3.1).
+fn long_lived(ours: &Open, theirs: &Open, families: FamilySet) -> Option<LongLivedGracefulRestart> {
+    restart_of(ours).and(restart_of(theirs))?;
+    let of = |open: &Open| {
+        open.capabilities.iter().find_map(|c| match c {
+            Capability::LongLivedGracefulRestart(gr) => Some(gr.clone()),
+            _ => None,
+        })
+    };
+    let (_, mut remote) = of(ours).zip(of(theirs))?;
+    remote.families.retain(|f| {
+        let family = Family::from_afi_safi(f.afi, f.safi);
+        f.stale_time > 0 && family.is_some_and(|family| families.contains(family))
+    });
+    Some(remote)
 }
 
 /// A speaker that offers no Multiprotocol capability speaks IPv4 unicast alone (RFC 4760 section 8).
@@ -300,160 +372,4 @@ fn restart_of(open: &Open) -> Option<&GracefulRestart> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const US: Asn = Asn(65001);
-    const THEM: Asn = Asn(4_200_000_001);
-
-    fn id(n: u32) -> RouterId {
-        RouterId::from_u32(n)
-    }
-
-    fn config(remote_as: RemoteAs) -> PeerConfig {
-        let mut config = PeerConfig::new(US, remote_as, id(1));
-        config.families = FamilySet::ALL;
-        config
-    }
-
-    fn theirs() -> Open {
-        let mut config = PeerConfig::new(THEM, RemoteAs::External, id(2));
-        config.families = FamilySet::ALL;
-        config.hold_time = 30;
-        local_open(&config, false)
-    }
-
-    fn run(config: &PeerConfig, theirs: Open) -> Result<Negotiated, OpenRefusal> {
-        let addr = SocketAddr::from(([127, 0, 0, 1], 179));
-        negotiate(config, &local_open(config, false), theirs, (addr, addr))
-    }
-
-    #[test]
-    fn agreement() {
-        let n = run(&config(RemoteAs::Number(THEM)), theirs()).unwrap();
-        assert_eq!(n.families, FamilySet::ALL);
-        assert_eq!(n.hold_time, Duration::from_secs(30));
-        assert_eq!(n.keepalive, Duration::from_secs(10));
-        assert!(n.codec.four_octet_as && n.codec.ebgp && n.route_refresh);
-        assert!(!n.codec.extended_messages);
-        assert_eq!(n.remote_as, THEM);
-    }
-
-    #[test]
-    fn as_rules() {
-        #[rustfmt::skip]
-        let rows = [
-            (RemoteAs::Number(THEM), THEM,       true),
-            (RemoteAs::Number(THEM), Asn(65002), false),
-            (RemoteAs::Number(Asn::TRANS), Asn::TRANS, false),
-            (RemoteAs::Internal,     US,         true),
-            (RemoteAs::Internal,     THEM,       false),
-            (RemoteAs::External,     THEM,       true),
-            (RemoteAs::External,     US,         false),
-            (RemoteAs::External,     Asn(0),     false),
-            (RemoteAs::External,     Asn::TRANS, false),
-        ];
-        for (expected, got, accepted) in rows {
-            let mut open = theirs();
-            open.asn = got;
-            let result = run(&config(expected), open);
-            let refusal = OpenRefusal::BadPeerAs { expected, got };
-            assert_eq!(result.is_ok(), accepted, "{expected} {got}");
-            if !accepted {
-                assert_eq!(result, Err(refusal), "{expected} {got}");
-            }
-        }
-    }
-
-    #[test]
-    fn identifiers_must_differ_within_an_as_only() {
-        let mut open = theirs();
-        open.router_id = id(1);
-        assert!(run(&config(RemoteAs::External), open.clone()).is_ok());
-        open.asn = US;
-        assert_eq!(
-            run(&config(RemoteAs::Internal), open.clone()),
-            Err(OpenRefusal::BadBgpIdentifier(id(1)))
-        );
-    }
-
-    #[test]
-    fn the_smaller_hold_time_counts_and_zero_is_the_smallest() {
-        for (offered, expected) in [(0, 0), (3, 3), (600, 90)] {
-            let mut open = theirs();
-            open.hold_time = offered;
-            let n = run(&config(RemoteAs::External), open).unwrap();
-            assert_eq!(n.hold_time.as_secs(), expected);
-        }
-    }
-
-    #[test]
-    fn a_neighbour_without_capabilities_speaks_ipv4_unicast() {
-        let mut open = theirs();
-        open.asn = Asn(65002);
-        open.capabilities.clear();
-        let n = run(&config(RemoteAs::External), open.clone()).unwrap();
-        assert_eq!(n.families, FamilySet::from_iter([Family::Ipv4Unicast]));
-        assert!(!n.codec.four_octet_as && !n.route_refresh);
-
-        let mut v6_only = config(RemoteAs::External);
-        v6_only.families = FamilySet::from_iter([Family::Ipv6Unicast]);
-        let refusal = run(&v6_only, open).unwrap_err();
-        assert_eq!(refusal.id(), "no-common-family");
-        assert_eq!(refusal.notification().data.as_ref(), [1, 4, 0, 2, 0, 1]);
-    }
-
-    #[test]
-    fn an_unknown_family_is_not_mistaken_for_none() {
-        let mut open = theirs();
-        open.capabilities = vec![Capability::Multiprotocol { afi: 25, safi: 70 }];
-        assert_eq!(
-            run(&config(RemoteAs::External), open),
-            Err(OpenRefusal::NoCommonFamily(FamilySet::ALL))
-        );
-    }
-
-    #[test]
-    fn routes_are_retained_by_the_letter_of_graceful_restart() {
-        use crate::session::{Disconnect, StopReason};
-        use crate::wire::CeaseSubcode;
-        let mut us = config(RemoteAs::External);
-        us.graceful_restart = Some(GracefulRestartConfig {
-            notification: true,
-            ..GracefulRestartConfig::default()
-        });
-        let lost = DownReason::ConnectionLost(Disconnect::Reset);
-        let received =
-            |sub| DownReason::NotificationReceived(Notification::new(ErrorCode::Cease(sub)));
-        let reset = received(CeaseSubcode::AdministrativeReset);
-        let hard = received(CeaseSubcode::HardReset);
-
-        assert_eq!(
-            run(&us, theirs()).unwrap().retained(&lost),
-            FamilySet::EMPTY
-        );
-        for notification in [false, true] {
-            let mut open = theirs();
-            open.capabilities
-                .push(Capability::GracefulRestart(GracefulRestart {
-                    restarting: false,
-                    notification,
-                    restart_time: 5000,
-                    families: vec![GracefulRestartFamily {
-                        afi: 1,
-                        safi: 1,
-                        forwarding_preserved: true,
-                    }],
-                }));
-            let n = run(&us, open).unwrap();
-            let v4 = FamilySet::from_iter([Family::Ipv4Unicast]);
-            let by_notification = if notification { v4 } else { FamilySet::EMPTY };
-            assert_eq!(n.retained(&lost), v4);
-            assert_eq!(n.retained(&reset), by_notification);
-            assert_eq!(n.retained(&DownReason::HoldTimerExpired), by_notification);
-            assert_eq!(n.retained(&hard), FamilySet::EMPTY);
-            let stop = DownReason::Stopped(StopReason::Shutdown(String::new()));
-            assert_eq!(n.retained(&stop), FamilySet::EMPTY);
-        }
-    }
-}
+mod tests;

@@ -92,6 +92,12 @@ impl FamilySet {
         self.0 &= !family.bit();
     }
 
+    /// The members of either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The members of both.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
@@ -117,6 +123,12 @@ impl FromIterator<Family> for FamilySet {
             set.insert(family);
         }
         set
+    }
+}
+
+impl Extend<Family> for FamilySet {
+    fn extend<I: IntoIterator<Item = Family>>(&mut self, iter: I) {
+        iter.into_iter().for_each(|family| self.insert(family));
     }
 }
 

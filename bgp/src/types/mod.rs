@@ -9,6 +9,7 @@ mod community;
 mod family;
 mod next_hop;
 mod prefix;
+mod role;
 mod router_id;
 
 pub use asn::{Asn, ParseAsnError};
@@ -21,4 +22,5 @@ pub use next_hop::NextHop;
 pub use prefix::{
     Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, ParsePrefixError, PathId, Prefix, PrefixKey,
 };
+pub use role::Role;
 pub use router_id::RouterId;

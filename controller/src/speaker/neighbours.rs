@@ -318,6 +318,7 @@ impl Neighbour {
             }
             Event::Update(update) => self.update(name, &update, rib),
             Event::RefreshRequested(family) => rib.refresh_out(self.id, family),
+            Event::RefreshBegin(_) | Event::RefreshEnd(_) => {}
             Event::Unsendable(what) => {
                 warn!(peer = %name, routes = what.nlri.len(), reason = %what.reason, "routes cannot be sent");
             }

@@ -11,7 +11,7 @@ use super::{
     super::{
         connection::{Connection, Link, OPEN_HOLD, OpenSent},
         event::{Action, Event, Refusal},
-        negotiate::local_open,
+        offer::local_open,
         reason::{ConnectError, Disconnect, DownReason, Penalty},
         state::{Slot, State},
     },
@@ -97,7 +97,7 @@ impl Peer {
             self.actions.push_back(Action::Close { slot, farewell });
             return;
         }
-        let ours = local_open(&self.config, self.plain_open);
+        let ours = local_open(&self.config, &self.withheld);
         let mut link = Link::new(slot, local, remote);
         let open = Message::Open(ours.clone());
         let codec = crate::wire::Codec::default();

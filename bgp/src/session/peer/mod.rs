@@ -19,6 +19,7 @@ use super::{
     connection::Connection,
     damping::{Damping, Jitter},
     event::{Action, Event},
+    offer::Withheld,
     reason::{DownReason, StopReason},
     state::{Slot, State},
     status::{Counters, LastErrors},
@@ -58,8 +59,8 @@ pub struct Peer {
     incoming: Connection,
     jitter: Jitter,
     damping: Damping,
-    /// The neighbour refused our capabilities: the next OPEN has none (RFC 5492 section 3).
-    plain_open: bool,
+    /// What the neighbour refused: the next OPEN goes without (RFC 5492 section 3).
+    withheld: Withheld,
     /// The driver does not read: silence says nothing about the neighbour.
     read_paused: bool,
     record: Record,
@@ -79,7 +80,7 @@ impl Peer {
             incoming: Connection::Idle,
             jitter: Jitter::new(seed),
             damping: Damping::default(),
-            plain_open: false,
+            withheld: Withheld::default(),
             read_paused: false,
             record: Record {
                 state: State::Idle,
@@ -100,7 +101,7 @@ impl Peer {
             return;
         }
         self.damping.reset();
-        self.plain_open = false;
+        self.withheld = Withheld::default();
         self.phase = Phase::Active { dial_at: Some(now) };
         self.dial(now);
     }
@@ -127,7 +128,7 @@ impl Peer {
         self.config = config;
         if identity {
             // What the neighbour refused of the old identity says nothing about the new one.
-            self.plain_open = false;
+            self.withheld = Withheld::default();
         }
         if let (Reconfigured::Reset(what), true) = (change, engaged) {
             let why = StopReason::ConfigurationChange;

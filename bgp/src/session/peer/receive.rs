@@ -4,8 +4,8 @@ use crate::{
     time::Instant,
     types::Family,
     wire::{
-        CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open, OpenSubcode,
-        RefreshKind, RouteRefresh,
+        CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open, RefreshKind,
+        RouteRefresh,
     },
 };
 
@@ -69,18 +69,7 @@ impl Peer {
     }
 
     fn notification(&mut self, now: Instant, slot: Slot, notification: Notification) {
-        // "The speaker SHOULD attempt to re-establish a BGP connection with the peer without sending
-        // to the peer the Capabilities Optional Parameter" (RFC 5492 section 3). Some speakers say
-        // Unsupported Capability for it. Should that fail too, offer them again.
-        if matches!(
-            notification.code,
-            ErrorCode::Open(
-                OpenSubcode::UnsupportedOptionalParameter | OpenSubcode::UnsupportedCapability
-            )
-        ) {
-            self.plain_open =
-                !self.plain_open && self.config.families.contains(Family::Ipv4Unicast);
-        }
+        self.withheld.learn(&self.config, &notification);
         let reason = DownReason::NotificationReceived(notification);
         self.end(now, slot, reason, How::Drop);
     }

@@ -161,7 +161,10 @@ impl Watcher {
                     assert!(self.up, "down without up");
                     self.up = false;
                 }
-                Event::Update(_) | Event::RefreshRequested(_) => {
+                Event::Update(_)
+                | Event::RefreshRequested(_)
+                | Event::RefreshBegin(_)
+                | Event::RefreshEnd(_) => {
                     assert!(self.up, "routes without a session");
                 }
                 Event::StateChanged { from, to } => {

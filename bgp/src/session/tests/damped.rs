@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use crate::{
     session::{Action, ConnectError, Disconnect, Refusal, Slot, State},
-    types::Family,
-    wire::{ErrorCode, Message, Notification, OpenSubcode},
+    types::{Family, Role},
+    wire::{Capability, ErrorCode, Message, Notification, OpenSubcode},
 };
 
 use super::support::{Harness, our_config};
@@ -134,4 +134,61 @@ fn capabilities_that_the_session_needs_are_never_left_out() {
     h.connect(Slot::Outgoing);
     let sent = h.written(Slot::Outgoing);
     assert!(matches!(&sent[..], [Message::Open(open)] if !open.capabilities.is_empty()));
+}
+
+/// The capabilities of the next OPEN after the neighbour refused the one before with `data`.
+fn offered_after(h: &mut Harness, data: &[u8]) -> Vec<Capability> {
+    let refusal = ErrorCode::Open(OpenSubcode::UnsupportedCapability);
+    let refusal = Notification::with_data(refusal, data);
+    h.receive(Slot::Outgoing, &Message::Notification(refusal));
+    h.now = h.peer.poll_timeout().unwrap();
+    h.peer.handle_timeout(h.now);
+    h.connect(Slot::Outgoing);
+    match &h.written(Slot::Outgoing)[..] {
+        [Message::Open(open)] => open.capabilities.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_refusal_that_names_capabilities_costs_those_alone() {
+    let in_open_sent = || Harness::in_state(our_config(), Slot::Outgoing, State::OpenSent);
+    let mut h = in_open_sent();
+    let has = |offered: &[Capability], code| offered.iter().any(|c| c.code() == code);
+    let families = |offered: &[Capability]| offered.iter().filter(|c| c.code() == 1).count();
+
+    let offered = offered_after(&mut h, &[6, 0]);
+    assert!(!has(&offered, 6) && has(&offered, 2) && has(&offered, 65));
+    assert_eq!(families(&offered), 2);
+    // Another one: both are left out.
+    let offered = offered_after(&mut h, &[1, 4, 0, 2, 0, 1]);
+    assert!(!has(&offered, 6) && has(&offered, 65));
+    assert_eq!(families(&offered), 1);
+    // The last family is no loss that a session survives: everything is offered again.
+    let offered = offered_after(&mut h, &[1, 4, 0, 1, 0, 1]);
+    assert!(has(&offered, 6));
+    assert_eq!(families(&offered), 2);
+
+    // Something that we did not offer, or a list cut short: there is nothing to leave out but all.
+    for data in [&[200, 0][..], &[6, 9], &[6]] {
+        assert!(
+            offered_after(&mut in_open_sent(), data).is_empty(),
+            "{data:?}"
+        );
+    }
+}
+
+#[test]
+fn a_role_that_must_be_there_is_never_left_out() {
+    let mut config = our_config();
+    (config.role, config.strict_role) = (Some(Role::Peer), true);
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::OpenSent);
+    h.peer.reconfigure(h.now, config);
+    h.drain();
+    h.connect(Slot::Outgoing);
+    h.drain();
+    for data in [&[9, 1, 4][..], &[]] {
+        let offered = offered_after(&mut h, data);
+        assert!(offered.contains(&Capability::Role(4)), "{data:?}");
+    }
 }

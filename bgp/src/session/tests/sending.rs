@@ -62,7 +62,7 @@ fn keepalives_overtake_a_long_table() {
 fn routes_that_do_not_fit_are_skipped_and_told() {
     let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);
     let mut long = attrs();
-    long.as_path = AsPath::sequence((0..2000).map(|i| Asn(100_000 + i)));
+    long.as_path = AsPath::sequence((0..20_000).map(|i| Asn(100_000 + i)));
     let mut batch = ipv4_batch(3, long);
     batch.reach.extend(ipv4_batch(5, attrs()).reach);
     h.peer.send_batch(h.now, &batch);

@@ -15,7 +15,7 @@ use crate::{
     wire::{Codec, Framer, Message, Open},
 };
 
-use super::super::negotiate::local_open;
+use super::super::offer::{Withheld, local_open};
 
 pub(super) const US: Asn = Asn(65001);
 pub(super) const THEM: Asn = Asn(65002);
@@ -39,7 +39,7 @@ pub(super) fn their_config() -> PeerConfig {
 }
 
 pub(super) fn their_open() -> Open {
-    local_open(&their_config(), false)
+    local_open(&their_config(), &Withheld::default())
 }
 
 /// What both sides negotiate from the two configurations.
@@ -47,6 +47,7 @@ pub(super) fn codec() -> Codec {
     Codec {
         four_octet_as: true,
         ebgp: true,
+        extended_messages: true,
         families: FamilySet::ALL,
         ..Codec::default()
     }
@@ -60,6 +61,7 @@ pub(super) fn encode(message: &Message) -> BytesMut {
 
 pub(super) fn decode(bytes: &[u8]) -> Vec<Message> {
     let mut framer = Framer::new();
+    framer.set_extended(true);
     framer.push(bytes);
     let mut messages = Vec::new();
     while let Some(message) = framer.next().unwrap() {
