@@ -1,7 +1,11 @@
 //! The codec as its users see it: octets in, values out, and back.
 
+mod arbitrary;
+mod as4;
 mod faults;
 mod packing;
+mod robustness;
+mod round_trip;
 
 use super::{Codec, Framer, Message, Update};
 use crate::types::{Family, FamilySet, Nlri, NlriSet, Prefix, PrefixKey};
