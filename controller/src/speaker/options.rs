@@ -14,8 +14,8 @@ pub struct Options {
     #[arg(long, env = "NODE_NAME")]
     pub node: String,
     /// Read objects from the manifests in this directory, and watch it, instead of asking a
-    /// Kubernetes API server.
-    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    /// Kubernetes API server, whatever `--kubeconfig` or the environment say of one.
+    #[arg(long, value_name = "DIR")]
     pub objects: Option<PathBuf>,
     /// Credentials for the API server; the service account of the pod where there is none.
     #[arg(long, value_name = "FILE", env = "KUBECONFIG")]

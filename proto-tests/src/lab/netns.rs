@@ -112,13 +112,14 @@ pub(crate) fn pipe(command: &mut Command, input: &str) -> Result<String> {
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot run {command:?}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin
-            .write_all(input.as_bytes())
-            .with_context(|| format!("cannot feed {command:?}"))?;
-    }
+    // A command that ends early breaks the pipe; why it ended says more than that.
+    let fed = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
     succeeded(command, &output)?;
+    fed.with_context(|| format!("cannot feed {command:?}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
