@@ -3,6 +3,7 @@
 mod arbitrary;
 mod as4;
 mod faults;
+mod messages;
 mod packing;
 mod robustness;
 mod round_trip;
