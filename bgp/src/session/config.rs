@@ -147,7 +147,7 @@ impl PeerConfig {
             add_path_send: FamilySet::EMPTY,
             role: None,
             strict_role: false,
-            enhanced_route_refresh: false,
+            enhanced_route_refresh: true,
             refresh_time: Duration::from_secs(300),
             delay_open: None,
             extended_messages: true,

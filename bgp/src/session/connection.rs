@@ -17,6 +17,7 @@ use super::{
     damping::Jitter,
     negotiate::Negotiated,
     outbox::Outbox,
+    refresh::Refresh,
     state::{Slot, State},
     status::Counters,
 };
@@ -120,6 +121,7 @@ impl Session {
 pub(super) struct Established {
     pub(super) session: Session,
     pub(super) since: Instant,
+    pub(super) refresh: Refresh,
 }
 
 /// One slot.
@@ -199,6 +201,13 @@ impl Connection {
         }
     }
 
+    pub(super) fn established_mut(&mut self) -> Option<&mut Established> {
+        match self {
+            Self::Established(established) => Some(established),
+            _ => None,
+        }
+    }
+
     /// How messages on this connection look now.
     pub(super) fn codec(&self) -> Codec {
         self.session()
@@ -229,7 +238,8 @@ impl Connection {
             }
         };
         let send_hold = self.link().and_then(|link| link.outbox.deadline());
-        [a, b, send_hold].into_iter().flatten().min()
+        let refresh = self.established().and_then(|e| e.refresh.deadline());
+        [a, b, send_hold, refresh].into_iter().flatten().min()
     }
 
     /// The last octets for the socket: see [`Outbox::farewell`].

@@ -46,6 +46,7 @@ mod offer;
 mod outbox;
 mod peer;
 mod reason;
+mod refresh;
 mod state;
 mod status;
 

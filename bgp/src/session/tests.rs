@@ -4,6 +4,7 @@ mod arbitrary;
 mod cells;
 mod damped;
 mod lifecycle;
+mod refresh;
 mod sending;
 mod support;
 mod world;

@@ -207,6 +207,7 @@ impl Peer {
     }
 
     /// The slot of the session, if there is one.
+    #[cfg(test)]
     pub(super) fn established_slot(&self) -> Option<Slot> {
         self.connections()
             .find_map(|(slot, c)| c.established().map(|_| slot))

@@ -4,8 +4,8 @@ use crate::{
     time::Instant,
     types::Family,
     wire::{
-        CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open, RefreshKind,
-        RouteRefresh,
+        CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open,
+        RouteRefresh, Update,
     },
 };
 
@@ -16,6 +16,7 @@ use super::{
         event::Event,
         negotiate::{Negotiated, negotiate},
         reason::DownReason,
+        refresh::Refresh,
         state::{Slot, State},
     },
     Peer,
@@ -60,10 +61,10 @@ impl Peer {
             (State::OpenSent, Message::Open(open)) => self.open(now, slot, open),
             (State::OpenConfirm, Message::Keepalive) => self.establish(now, slot),
             (State::Established, Message::Keepalive) => {}
-            (State::Established, Message::Update(update)) => {
-                self.events.push_back(Event::Update(update));
+            (State::Established, Message::Update(update)) => self.update(slot, update),
+            (State::Established, Message::RouteRefresh(refresh)) => {
+                self.refresh(now, slot, refresh);
             }
-            (State::Established, Message::RouteRefresh(refresh)) => self.refresh(refresh),
             (state, message) => self.unexpected(now, slot, state, &message),
         }
     }
@@ -150,6 +151,7 @@ impl Peer {
             *self.connection_mut(slot) = Connection::Established(Box::new(Established {
                 session,
                 since: now,
+                refresh: Refresh::default(),
             }));
             self.record.established_count += 1;
             self.events.push_back(Event::Established(negotiated));
@@ -159,19 +161,29 @@ impl Peer {
         self.end(now, slot.other(), DownReason::Collision, how);
     }
 
-    /// RFC 2918: a request for a family that was not negotiated is ignored. The markers of RFC 7313
-    /// are tolerated: we never offer that capability.
-    fn refresh(&mut self, refresh: RouteRefresh) {
+    fn update(&mut self, slot: Slot, update: Update) {
+        if let (Some(family), Some(established)) = (
+            update.end_of_rib,
+            self.connection_mut(slot).established_mut(),
+        ) {
+            established.refresh.end_of_rib_received(family);
+        }
+        self.events.push_back(Event::Update(update));
+    }
+
+    /// RFC 2918 section 4: "A BGP speaker that receives a ROUTE-REFRESH for an <AFI, SAFI> that it
+    /// did not advertise SHOULD ignore it." The markers likewise.
+    fn refresh(&mut self, now: Instant, slot: Slot, refresh: RouteRefresh) {
+        let patience = self.config.refresh_time;
+        let Some(established) = self.connection_mut(slot).established_mut() else {
+            return;
+        };
+        let negotiated = established.session.negotiated.clone();
         let family = Family::from_afi_safi(refresh.afi, refresh.safi);
-        let negotiated = self
-            .established_slot()
-            .and_then(|slot| self.connection(slot).session())
-            .map(|session| session.negotiated.families);
-        if let (RefreshKind::Request, Some(family), Some(families)) =
-            (refresh.kind, family, negotiated)
-            && families.contains(family)
-        {
-            self.events.push_back(Event::RefreshRequested(family));
+        if let Some(family) = family.filter(|family| negotiated.families.contains(*family)) {
+            let refreshes = &mut established.refresh;
+            let event = refreshes.received(now, patience, &negotiated, family, refresh.kind);
+            self.events.extend(event);
         }
     }
 

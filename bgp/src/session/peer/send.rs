@@ -13,9 +13,10 @@ use crate::{
 use super::{
     super::{
         batch::OutBatch,
-        connection::{Connection, Session},
+        connection::{Connection, Established, Session},
         event::{Event, Unsendable, UnsendableReason},
         state::Slot,
+        status::Counters,
     },
     Peer,
 };
@@ -24,44 +25,27 @@ impl Peer {
     /// Queues route changes. Without a session they are forgotten: the next one starts from the whole
     /// table. What the session cannot carry is reported as [`Event::Unsendable`] and skipped.
     pub fn send_batch(&mut self, now: Instant, batch: &OutBatch) {
-        let events = &mut self.events;
-        let Some(session) = established_mut(&mut self.outgoing, &mut self.incoming) else {
+        let sent = &mut self.record.sent;
+        let Some(established) = established_mut(&mut self.outgoing, &mut self.incoming) else {
             return;
         };
-        let (codec, families) = (session.negotiated.codec, session.negotiated.families);
-        let out = session.link.outbox.updates();
-        let mut sent = 0;
-        let mut skipped = |nlri: &NlriSet, reason| {
-            let nlri = nlri.clone();
-            events.push_back(Event::Unsendable(Unsendable { nlri, reason }));
-        };
-        for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
-            if families.contains(nlri.family()) {
-                sent += codec.encode_unreach(nlri, out);
-            } else {
-                skipped(nlri, UnsendableReason::FamilyNotNegotiated);
-            }
-        }
-        for (attrs, nlri) in batch.reach.iter().filter(|(_, nlri)| !nlri.is_empty()) {
-            match reach(&codec, families, attrs, nlri, out) {
-                Ok(messages) => sent += messages,
-                Err(reason) => skipped(nlri, reason),
-            }
-        }
-        for family in batch.end_of_rib.intersection(families).iter() {
-            codec.encode_end_of_rib(family, out);
-            sent += 1;
-        }
-        session.link.outbox.arm(now);
-        self.record.sent.update += u64::try_from(sent).unwrap_or(u64::MAX);
+        mark(established, batch.refresh_begin, RefreshKind::Begin, sent);
+        let (updates, unsendable) = routes(&mut established.session, batch);
+        sent.update += u64::try_from(updates).unwrap_or(u64::MAX);
+        end_of_rib(established, batch.end_of_rib, sent);
+        mark(established, batch.refresh_end, RefreshKind::End, sent);
+        established.session.link.outbox.arm(now);
+        self.events
+            .extend(unsendable.into_iter().map(Event::Unsendable));
     }
 
     /// Asks the neighbour for all its routes of a family again. `false`: there is no session, or it
     /// cannot do that for this family.
     pub fn send_route_refresh(&mut self, now: Instant, family: Family) -> bool {
-        let Some(session) = established_mut(&mut self.outgoing, &mut self.incoming) else {
+        let Some(established) = established_mut(&mut self.outgoing, &mut self.incoming) else {
             return false;
         };
+        let session = &mut established.session;
         if !session.negotiated.route_refresh || !session.negotiated.families.contains(family) {
             return false;
         }
@@ -101,6 +85,32 @@ impl Peer {
     }
 }
 
+/// Queues the routes of a batch. Returns the number of messages, and what could not be sent.
+fn routes(session: &mut Session, batch: &OutBatch) -> (usize, Vec<Unsendable>) {
+    let (codec, families) = (session.negotiated.codec, session.negotiated.families);
+    let out = session.link.outbox.updates();
+    let mut messages = 0;
+    let mut unsendable = Vec::new();
+    let mut skipped = |nlri: &NlriSet, reason| {
+        let nlri = nlri.clone();
+        unsendable.push(Unsendable { nlri, reason });
+    };
+    for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
+        if families.contains(nlri.family()) {
+            messages += codec.encode_unreach(nlri, out);
+        } else {
+            skipped(nlri, UnsendableReason::FamilyNotNegotiated);
+        }
+    }
+    for (attrs, nlri) in batch.reach.iter().filter(|(_, nlri)| !nlri.is_empty()) {
+        match reach(&codec, families, attrs, nlri, out) {
+            Ok(sent) => messages += sent,
+            Err(reason) => skipped(nlri, reason),
+        }
+    }
+    (messages, unsendable)
+}
+
 fn reach(
     codec: &Codec,
     families: FamilySet,
@@ -114,12 +124,42 @@ fn reach(
     Ok(codec.encode_reach(attrs, nlri, out)?)
 }
 
+fn end_of_rib(established: &mut Established, families: FamilySet, sent: &mut Counters) {
+    let session = &mut established.session;
+    let negotiated = &session.negotiated;
+    for family in families.intersection(negotiated.families).iter() {
+        negotiated
+            .codec
+            .encode_end_of_rib(family, session.link.outbox.updates());
+        established.refresh.end_of_rib_sent(family);
+        sent.update += 1;
+    }
+}
+
+/// Queues the markers of a refresh in line with the UPDATEs: a marker that overtook one would say
+/// something else.
+fn mark(
+    established: &mut Established,
+    families: FamilySet,
+    kind: RefreshKind,
+    sent: &mut Counters,
+) {
+    let session = &mut established.session;
+    let negotiated = &session.negotiated;
+    for family in families.intersection(negotiated.families).iter() {
+        if let Some(marker) = established.refresh.marker(negotiated, family, kind) {
+            let out = session.link.outbox.updates();
+            negotiated.codec.encode(&Message::RouteRefresh(marker), out);
+            sent.route_refresh += 1;
+        }
+    }
+}
+
 fn established_mut<'a>(
     outgoing: &'a mut Connection,
     incoming: &'a mut Connection,
-) -> Option<&'a mut Session> {
+) -> Option<&'a mut Established> {
     [outgoing, incoming]
         .into_iter()
-        .find(|connection| connection.established().is_some())?
-        .session_mut()
+        .find_map(Connection::established_mut)
 }

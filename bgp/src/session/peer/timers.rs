@@ -54,9 +54,13 @@ impl Peer {
         if !core::mem::take(&mut self.read_paused) {
             return;
         }
+        let patience = self.config.refresh_time;
         for slot in Slot::ALL {
             if let Some(session) = self.connection_mut(slot).session_mut() {
                 session.restart_hold(now);
+            }
+            if let Some(established) = self.connection_mut(slot).established_mut() {
+                established.refresh.postpone(now + patience);
             }
         }
     }
@@ -90,6 +94,23 @@ impl Peer {
             }
         }
         self.keepalive_timeout(now, slot);
+        self.refresh_timeout(now, slot);
+    }
+
+    fn refresh_timeout(&mut self, now: Instant, slot: Slot) {
+        let (paused, patience) = (self.read_paused, self.config.refresh_time);
+        let Some(established) = self.connection_mut(slot).established_mut() else {
+            return;
+        };
+        let refresh = &mut established.refresh;
+        if refresh.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        if paused {
+            return refresh.postpone(now + patience);
+        }
+        let over: Vec<_> = core::iter::from_fn(|| refresh.timeout(now)).collect();
+        self.events.extend(over);
     }
 
     fn keepalive_timeout(&mut self, now: Instant, slot: Slot) {

@@ -13,7 +13,7 @@ use super::support::{Harness, our_config};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn attrs() -> PathAttributes {
+pub(super) fn attrs() -> PathAttributes {
     PathAttributes {
         as_path: AsPath::sequence([Asn(65001)]),
         next_hop: Some(NextHop::V4([10, 0, 0, 1].into())),
@@ -21,7 +21,7 @@ fn attrs() -> PathAttributes {
     }
 }
 
-fn ipv4_batch(prefixes: u32, attrs: PathAttributes) -> OutBatch {
+pub(super) fn ipv4_batch(prefixes: u32, attrs: PathAttributes) -> OutBatch {
     let list = (0..prefixes)
         .filter_map(|i| Ipv4Prefix::new((0x0a00_0000 + (i << 8)).into(), 24))
         .map(Nlri::plain)
