@@ -143,6 +143,13 @@ fn as_base(peer: &Peer, update: &Update) -> bool {
     })
 }
 
+/// Whether the first fault with `disposition` is `named`, by type code and reason.
+fn named(update: &Update, disposition: Option<Disposition>, name: &str) -> bool {
+    let mut faults = update.faults.iter();
+    let first = faults.find(|f| Some(f.disposition) == disposition);
+    first.is_some_and(|f| format!("{} {}", f.code, f.reason) == name)
+}
+
 /// Judges one row; an error says what happened instead.
 fn judge(peer: &Peer, expected: &str, octets: &[u8]) -> Result<(), String> {
     let (verb, argument) = expected.split_once(' ').unwrap_or((expected, ""));
@@ -163,9 +170,8 @@ fn judge(peer: &Peer, expected: &str, octets: &[u8]) -> Result<(), String> {
         "accept" => kept && worst.is_none(),
         "ignore" => kept && worst.is_none() && as_base(peer, &update),
         "discard" => {
-            let code: u8 = argument.parse().unwrap();
             kept && worst == discarded
-                && update.faults.iter().any(|f| f.code == code)
+                && named(&update, discarded, argument)
                 && as_base(peer, &update)
         }
         "pass" => {
@@ -179,10 +185,12 @@ fn judge(peer: &Peer, expected: &str, octets: &[u8]) -> Result<(), String> {
             kept && worst.is_none() && update.reach.iter().all(|reach| passes(&reach.attrs))
         }
         "withdraw" => {
+            let withdrawing = Some(Disposition::TreatAsWithdraw);
             update.reach.is_empty()
                 && !routes.is_empty()
                 && withdrawn(&update) == routes
-                && worst == Some(Disposition::TreatAsWithdraw)
+                && worst == withdrawing
+                && named(&update, withdrawing, argument)
         }
         "nothing" => update.reach.is_empty() && withdrawn(&update) == none,
         _ => false,

@@ -258,3 +258,19 @@ fn a_message_has_one_kind_of_routes() {
     let attributes_len = usize::from(u16::from_be_bytes([out[21], out[22]]));
     assert_eq!(out.len(), 23 + attributes_len, "NLRI");
 }
+
+#[test]
+fn the_long_form_of_a_length_is_used_only_where_it_must_be() {
+    for count in [1, 27, 28, 40] {
+        let set = many::<Ipv6Prefix>(count);
+        let octets: usize = items([&set])
+            .into_iter()
+            .map(|item| size(item, false))
+            .sum();
+        let mut out = BytesMut::new();
+        assert_eq!(plain(true).encode_unreach(&set, &mut out), 1);
+        let long = 3 + octets > 255;
+        assert_eq!(out[23], if long { 0x90 } else { 0x80 }, "{count} prefixes");
+        assert_packed(&plain(true), &set, &[out.to_vec()], true);
+    }
+}

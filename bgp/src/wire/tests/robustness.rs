@@ -8,6 +8,8 @@ use super::{
     arbitrary, cut, decode_update, message,
 };
 
+use crate::types::Family;
+
 /// What the rest of the speaker relies on.
 fn assert_sound(codec: &Codec, update: &Update) {
     let withdrawing = update
@@ -59,9 +61,16 @@ fn assert_resent(codec: &Codec, reach: &super::super::Reach) {
     }
 }
 
+/// On the session, and on ones of a single family.
 fn assert_total(codec: &Codec, octets: &[u8]) {
-    if let Ok(Message::Update(update)) = codec.decode(octets) {
-        assert_sound(codec, &update);
+    for families in [&Family::ALL[..], &Family::ALL[..1], &Family::ALL[1..]] {
+        let codec = Codec {
+            families: super::families(families),
+            ..*codec
+        };
+        if let Ok(Message::Update(update)) = codec.decode(octets) {
+            assert_sound(&codec, &update);
+        }
     }
 }
 

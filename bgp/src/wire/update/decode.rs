@@ -20,9 +20,6 @@ use super::{
 };
 use crate::types::{Family, NextHop, NlriSet};
 
-#[cfg(test)]
-mod tests;
-
 /// The three fields of the message.
 struct Fields<'a> {
     withdrawn: &'a [u8],
