@@ -7,7 +7,6 @@ use super::{
     super::{Codec, Disposition, EncodeError, Framer, Message, Update},
     arbitrary, cut, decode_update, message,
 };
-
 use crate::types::Family;
 
 /// What the rest of the speaker relies on.
