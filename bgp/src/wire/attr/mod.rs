@@ -263,10 +263,9 @@ impl Collected<'_> {
         self.seen.contains(code)
     }
 
-    /// Whether anything but MP_UNREACH_NLRI was there, be it octets that are no whole attribute.
+    /// Whether anything but a faultless MP_UNREACH_NLRI was there.
     pub(super) fn has_more_than_unreach(&self) -> bool {
-        let overrun = |fault: &AttributeFault| fault.reason == FaultReason::AttributeOverrun;
-        self.seen.without(code::MP_UNREACH_NLRI) || self.faults.iter().any(overrun)
+        self.seen.without(code::MP_UNREACH_NLRI) || !self.faults.is_empty()
     }
 
     /// A message without NLRI of its own, but with MP_REACH_NLRI, "SHOULD NOT carry the NEXT_HOP

@@ -103,19 +103,19 @@ fn end_of_rib(fields: &Fields<'_>, collected: &Collected<'_>) -> Option<Family> 
         return Some(Family::Ipv4Unicast);
     }
     let mp = collected.mp_unreach.filter(|mp| mp.nlri.is_empty())?;
-    (!collected.has_more_than_unreach() && collected.faults.is_empty()).then_some(mp.family)
+    (!collected.has_more_than_unreach()).then_some(mp.family)
 }
 
-/// RFC 7606 section 5.2: with attributes other than MP_UNREACH_NLRI and no reachable NLRI, "we cannot
-/// be confident that the NLRI have been successfully parsed", and anything stronger than "attribute
-/// discard" is a "session reset". Routes of a family that this session does not carry are there all
-/// the same.
+/// RFC 7606 section 5.2: with attributes other than MP_UNREACH_NLRI, which never is at fault without a
+/// reset, and no reachable NLRI, "we cannot be confident that the NLRI have been successfully parsed",
+/// and anything stronger than "attribute discard" is a "session reset". Routes of a family that this
+/// session does not carry are there all the same.
 fn hides_routes(fields: &Fields<'_>, collected: &Collected<'_>) -> bool {
     let mp = match collected.mp_reach {
         Some(mp) => !mp.nlri.is_empty(),
         None => collected.has(code::MP_REACH_NLRI),
     };
-    fields.nlri.is_empty() && !mp && collected.has_more_than_unreach()
+    fields.nlri.is_empty() && !mp
 }
 
 fn push(list: &mut Vec<NlriSet>, nlri: NlriSet) {
