@@ -26,8 +26,12 @@ use super::{
 /// section 8.2.2).
 pub(super) const OPEN_HOLD: Duration = Duration::from_secs(240);
 
-/// The SendHoldTimer runs eight minutes, or twice the hold time if that is longer (RFC 9687).
+/// The SendHoldTimer runs eight minutes, or twice the hold time if that is longer (RFC 9687 section
+/// 6).
 pub(super) const SEND_HOLD: Duration = Duration::from_secs(480);
+
+/// "KEEPALIVE messages MUST NOT be sent more frequently than one per second" (RFC 4271 section 4.4).
+const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// One TCP connection and its buffers.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Link {
             local,
             remote,
             framer: Framer::new(),
-            outbox: Outbox::new(SEND_HOLD),
+            outbox: Outbox::new(Some(SEND_HOLD)),
         }
     }
 
@@ -92,8 +96,7 @@ impl Session {
         jitter: &mut Jitter,
     ) -> Self {
         link.framer.set_extended(negotiated.codec.extended_messages);
-        link.outbox
-            .set_send_hold(SEND_HOLD.max(negotiated.hold_time * 2));
+        link.outbox.set_send_hold(send_hold(negotiated.hold_time));
         let mut session = Self {
             link,
             negotiated: Arc::new(negotiated),
@@ -112,8 +115,15 @@ impl Session {
 
     pub(super) fn restart_keepalive(&mut self, now: Instant, jitter: &mut Jitter) {
         let interval = self.negotiated.keepalive;
-        self.keepalive = (!interval.is_zero()).then(|| now + jitter.apply(interval));
+        self.keepalive =
+            (!interval.is_zero()).then(|| now + jitter.apply(interval).max(MIN_KEEPALIVE));
     }
+}
+
+/// The SendHoldTime of a session. None where the hold time is zero: "the SendHoldTimer is stopped"
+/// (RFC 9687 section 4.3).
+fn send_hold(hold_time: Duration) -> Option<Duration> {
+    (!hold_time.is_zero()).then(|| SEND_HOLD.max(hold_time * 2))
 }
 
 /// Routes flow.

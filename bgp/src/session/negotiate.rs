@@ -364,8 +364,11 @@ fn has_extended_next_hop(capability: &Capability) -> bool {
     matches!(capability, Capability::ExtendedNextHop(list) if list.contains(&(1, 1, 2)))
 }
 
+/// "If more than one instance of the Graceful Restart Capability is carried in the capability
+/// advertisement, the receiver of the advertisement MUST ignore all but the last instance" (RFC 4724
+/// section 3).
 fn restart_of(open: &Open) -> Option<&GracefulRestart> {
-    open.capabilities.iter().find_map(|c| match c {
+    open.capabilities.iter().rev().find_map(|c| match c {
         Capability::GracefulRestart(gr) => Some(gr),
         _ => None,
     })

@@ -28,12 +28,13 @@ pub(super) struct Outbox {
     /// How many octets of `wire` complete the message whose start is already written.
     torn: usize,
     updates: BytesMut,
-    send_hold: Duration,
+    /// `None`: the SendHoldTimer does not run.
+    send_hold: Option<Duration>,
     deadline: Option<Instant>,
 }
 
 impl Outbox {
-    pub(super) fn new(send_hold: Duration) -> Self {
+    pub(super) fn new(send_hold: Option<Duration>) -> Self {
         Self {
             wire: BytesMut::new(),
             torn: 0,
@@ -43,8 +44,10 @@ impl Outbox {
         }
     }
 
-    pub(super) fn set_send_hold(&mut self, send_hold: Duration) {
+    /// Changes the SendHoldTime. A timer that runs goes on as it was, unless there is none any more.
+    pub(super) fn set_send_hold(&mut self, send_hold: Option<Duration>) {
         self.send_hold = send_hold;
+        self.deadline = self.deadline.filter(|_| send_hold.is_some());
     }
 
     /// Where control messages are appended. Call [`Outbox::arm`] afterwards.
@@ -60,7 +63,7 @@ impl Outbox {
     /// Starts the SendHoldTimer if there is something to send and it does not run.
     pub(super) fn arm(&mut self, now: Instant) {
         if self.deadline.is_none() && !self.is_empty() {
-            self.deadline = Some(now + self.send_hold);
+            self.deadline = self.send_hold.map(|send_hold| now + send_hold);
         }
     }
 
@@ -157,6 +160,7 @@ mod tests {
 
     const NOW: Instant = Instant::ZERO;
     const HOLD: Duration = Duration::from_secs(480);
+    const SEND_HOLD: Option<Duration> = Some(HOLD);
 
     fn message(len: u16, fill: u8) -> Vec<u8> {
         let mut m = vec![fill; usize::from(len)];
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn control_overtakes_queued_updates_but_never_splits_a_message() {
-        let mut outbox = Outbox::new(HOLD);
+        let mut outbox = Outbox::new(SEND_HOLD);
         for _ in 0..30 {
             outbox.updates().extend_from_slice(&message(4000, 2));
         }
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn farewell_completes_the_torn_message_and_drops_the_rest() {
-        let mut outbox = Outbox::new(HOLD);
+        let mut outbox = Outbox::new(SEND_HOLD);
         for fill in 1..=3 {
             outbox.updates().extend_from_slice(&message(100, fill));
         }
@@ -196,15 +200,15 @@ mod tests {
 
     #[test]
     fn farewell_without_a_torn_message_is_the_notification_alone() {
-        let mut outbox = Outbox::new(HOLD);
+        let mut outbox = Outbox::new(SEND_HOLD);
         outbox.control().extend_from_slice(&message(50, 1));
         assert_eq!(outbox.farewell(Some(&message(21, 9))).len(), 21);
-        assert!(Outbox::new(HOLD).farewell(None).is_empty());
+        assert!(Outbox::new(SEND_HOLD).farewell(None).is_empty());
     }
 
     #[test]
     fn progress_moves_the_send_hold_deadline() {
-        let mut outbox = Outbox::new(HOLD);
+        let mut outbox = Outbox::new(SEND_HOLD);
         outbox.arm(NOW);
         assert_eq!(outbox.deadline(), None);
         outbox.control().extend_from_slice(&message(40, 1));
@@ -216,6 +220,17 @@ mod tests {
         outbox.wrote(later, 1);
         assert_eq!(outbox.deadline(), Some(later + HOLD));
         outbox.wrote(later, 39);
+        assert_eq!(outbox.deadline(), None);
+    }
+
+    #[test]
+    fn without_a_send_hold_time_there_is_no_deadline() {
+        let mut outbox = Outbox::new(SEND_HOLD);
+        outbox.control().extend_from_slice(&message(40, 1));
+        outbox.arm(NOW);
+        outbox.set_send_hold(None);
+        assert_eq!(outbox.deadline(), None);
+        outbox.arm(NOW);
         assert_eq!(outbox.deadline(), None);
     }
 }

@@ -1,0 +1,139 @@
+//! Rules that RFCs state in a sentence, and that nothing else would notice if they were broken.
+
+use core::time::Duration;
+
+use crate::{
+    session::{Event, GracefulRestartConfig, OutBatch, Slot, State},
+    types::{AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes},
+    wire::{
+        Capability, ErrorCode, GracefulRestart, Message, Notification, RefreshKind, RouteRefresh,
+    },
+};
+
+use super::support::{Harness, our_config, their_open};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Established with a neighbour whose OPEN has these capabilities besides the usual ones.
+fn session_with(capabilities: &[Capability]) -> Harness {
+    let mut config = our_config();
+    config.graceful_restart = Some(GracefulRestartConfig::default());
+    let mut h = Harness::in_state(config, Slot::Outgoing, State::OpenSent);
+    let mut open = their_open();
+    open.capabilities.extend_from_slice(capabilities);
+    h.receive(Slot::Outgoing, &Message::Open(open));
+    h.receive(Slot::Outgoing, &Message::Keepalive);
+    assert_eq!(h.peer.state(), State::Established);
+    h.drain();
+    h
+}
+
+/// RFC 4271 section 4.4.
+#[test]
+fn keepalives_are_a_second_apart() {
+    let mut config = our_config();
+    config.hold_time = 3;
+    let mut h = Harness::in_state(config, Slot::Outgoing, State::Established);
+    for n in 0..50 {
+        let before = h.now;
+        h.now = h.peer.poll_timeout().unwrap();
+        h.peer.handle_timeout(h.now);
+        assert_eq!(h.written(Slot::Outgoing), [Message::Keepalive]);
+        // The first one after OPEN came on another clock.
+        assert!(n == 0 || h.now - before >= SECOND);
+        h.receive(Slot::Outgoing, &Message::Keepalive);
+    }
+}
+
+/// RFC 9687 section 4.3: the SendHoldTimer is stopped where the hold time is zero.
+#[test]
+fn a_hold_time_of_zero_gives_the_neighbour_all_the_time_it_wants() {
+    let mut config = our_config();
+    config.hold_time = 0;
+    let mut h = Harness::in_state(config, Slot::Outgoing, State::Established);
+    let prefix = Ipv4Prefix::new([10, 0, 0, 0].into(), 8).unwrap();
+    let attrs = PathAttributes {
+        as_path: AsPath::sequence([Asn(65001)]),
+        next_hop: Some(NextHop::V4([10, 0, 0, 1].into())),
+        ..PathAttributes::default()
+    };
+    let batch = OutBatch {
+        reach: vec![(attrs.into(), NlriSet::V4(vec![Nlri::plain(prefix)]))],
+        ..OutBatch::default()
+    };
+    h.peer.send_batch(h.now, &batch);
+    assert!(!h.peer.transmit(Slot::Outgoing).is_empty());
+    assert_eq!(h.peer.poll_timeout(), None);
+}
+
+/// RFC 4724 section 3.
+#[test]
+fn of_several_graceful_restart_capabilities_the_last_counts() {
+    let restart = |restart_time| {
+        Capability::GracefulRestart(GracefulRestart {
+            restart_time,
+            ..GracefulRestart::default()
+        })
+    };
+    let h = session_with(&[restart(10), restart(20)]);
+    let negotiated = h.peer.negotiated().unwrap();
+    let restart = negotiated.graceful_restart.as_ref().unwrap();
+    assert_eq!(restart.restart_time, 20);
+}
+
+/// RFC 5492 section 3.
+#[test]
+fn a_capability_that_nobody_knows_is_ignored() {
+    let unknown = Capability::Unknown {
+        code: 239,
+        value: vec![1, 2, 3],
+    };
+    // The same one twice, and one that we know twice: no different.
+    let h = session_with(&[unknown.clone(), unknown, Capability::RouteRefresh]);
+    let plain = session_with(&[]);
+    let (n, p) = (
+        h.peer.negotiated().unwrap(),
+        plain.peer.negotiated().unwrap(),
+    );
+    assert_eq!((n.codec, n.families), (p.codec, p.families));
+}
+
+/// RFC 2918 section 4 and RFC 7313 section 5.
+#[test]
+fn refreshes_that_mean_nothing_are_ignored() {
+    let mut config = our_config();
+    config.families = FamilySet::from_iter([Family::Ipv4Unicast]);
+    let mut h = Harness::in_state(config, Slot::Outgoing, State::Established);
+    let refresh = |afi, kind| {
+        let safi = 1;
+        Message::RouteRefresh(RouteRefresh { afi, safi, kind })
+    };
+    // A family that we know and did not negotiate, one that we do not know, a subtype from later.
+    for message in [
+        refresh(2, RefreshKind::Request),
+        refresh(25, RefreshKind::Request),
+        refresh(1, RefreshKind::Unknown(9)),
+    ] {
+        h.receive(Slot::Outgoing, &message);
+        assert!(h.events().is_empty(), "{message:?}");
+        assert_eq!(h.peer.state(), State::Established);
+    }
+    h.receive(Slot::Outgoing, &refresh(1, RefreshKind::Request));
+    assert!(matches!(
+        h.events()[..],
+        [Event::RefreshRequested(Family::Ipv4Unicast)]
+    ));
+}
+
+/// RFC 4271 section 6.4.
+#[test]
+fn a_notification_is_never_answered() {
+    for (code, subcode) in [(6, 2), (3, 1), (9, 9), (0, 0), (255, 255)] {
+        let mut h = Harness::in_state(our_config(), Slot::Incoming, State::Established);
+        let notification = Notification::with_data(ErrorCode::from_wire(code, subcode), &[0xff; 3]);
+        h.receive(Slot::Incoming, &Message::Notification(notification));
+        assert_eq!(h.closes(), [(Slot::Incoming, vec![])], "{code}/{subcode}");
+        let reason = h.reason().unwrap();
+        assert_eq!(reason.id(), "notification-received");
+    }
+}
