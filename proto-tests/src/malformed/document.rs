@@ -1,0 +1,48 @@
+//! The table as `docs/MALFORMED.md`.
+
+use std::fmt::Write as _;
+
+use super::{Case, Stage, codec_outcome};
+
+/// The document for these cases.
+pub fn render(cases: &[Case]) -> String {
+    let mut out = String::from(PREFACE);
+    let _ = writeln!(out, "{} cases.\n", cases.len());
+    out.push_str("| case | stands for | session | expected | codec |\n|---|---|---|---|---|\n");
+    for case in cases {
+        let ours = match codec_outcome(case, usize::MAX) {
+            Ok(outcome) => outcome.to_string(),
+            Err(error) => error,
+        };
+        let stage = match case.stage {
+            Stage::First => "first message",
+            Stage::Established => "",
+        };
+        let session = case.session.to_string();
+        let session = [session.as_str(), stage]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {session} | {} | {ours} |",
+            case.name, case.source, case.expected,
+        );
+    }
+    out
+}
+
+const PREFACE: &str = "\
+# Malformed input
+
+What Redstart does with messages that are wrong, or that looked wrong to somebody. The table is the
+one of `proto-tests/src/malformed`; this page is generated from it
+(`REDSTART_UPDATE=1 cargo test -p redstart-proto-tests --test malformed_codec`).
+
+*Expected* is what the RFC named beside it asks of the speaker as a whole; `malformed_live` checks it
+on live sessions, beside a bystander that must notice nothing. *Codec* is what the codec alone makes
+of the octets, as `malformed_codec` has just seen it; it knows no state and no configuration, so an
+unexpected or unwanted message is well-formed to it.
+
+";
