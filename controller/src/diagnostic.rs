@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::compile::ObjectRef;
+use crate::object::ObjectRef;
 
 /// One thing that is wrong, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,5 +8,6 @@ pub mod diagnostic;
 pub mod health;
 pub mod index;
 pub mod metrics;
+pub mod object;
 pub mod source;
 pub mod speaker;

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::object::ObjectRef;
 use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, RouterId};
 
 /// What this node's speaker shall do.
@@ -52,21 +53,6 @@ pub struct PeerName(pub String);
 impl fmt::Display for PeerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
-    }
-}
-
-/// The Kubernetes object that asked for something.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectRef {
-    /// `Node`, `BGPPeer`, …
-    pub kind: String,
-    /// Its name, with the namespace before it where it has one.
-    pub name: String,
-}
-
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
     }
 }
 

@@ -33,14 +33,15 @@ use std::{
 };
 
 pub use desired::{
-    Advertise, DesiredState, Import, Kernel, NodeIdentity, ObjectRef, Origination, Password, Peer,
-    PeerName, PeerRole, RemoteAs, Ttl,
+    Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer, PeerName,
+    PeerRole, RemoteAs, Ttl,
 };
 
 use crate::{
     api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec},
     diagnostic::{Diagnostic, Reason},
     index::{Index, Kind, Node, ObjectKey, Objects},
+    object::ObjectRef,
 };
 use pod_cidrs::PodCidrs;
 

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redstart_bgp::types::Prefix;
 
-use super::{
-    Advertise, ObjectRef, Origination, Peer, PeerName, PeerRole, Scope, configuration_ref, node_ref,
-};
+use super::{Advertise, Origination, Peer, PeerName, PeerRole, Scope, configuration_ref, node_ref};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     index::{Advertisement, Kind, ObjectKey},
+    object::ObjectRef,
 };
 
 type Originations = BTreeMap<Prefix, Origination>;

@@ -1,10 +1,11 @@
 //! Passwords of sessions (TCP-MD5, RFC 2385).
 
-use super::{ObjectRef, Password};
+use super::Password;
 use crate::{
     api::{NAMESPACE, SecretKeyRef},
     diagnostic::{Diagnostic, Reason},
     index::Objects,
+    object::ObjectRef,
 };
 
 /// Longest key that Linux takes (`TCP_MD5SIG_MAXKEYLEN`).

@@ -8,12 +8,13 @@ use std::{
 use redstart_bgp::types::FamilySet;
 
 use super::{
-    Import, ObjectRef, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, identity::families,
-    password, session::SessionParameters,
+    Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, identity::families, password,
+    session::SessionParameters,
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
     index::{self, Kind, ObjectKey},
+    object::ObjectRef,
 };
 
 impl Scope<'_> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{api, compile::ObjectRef};
+use crate::{api, object::ObjectRef};
 
 /// A kind of objects that is read. Adding one: a variant here, a module that parses it, a map in
 /// [`Objects`](super::Objects), a watch in each source.

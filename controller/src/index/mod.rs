@@ -13,6 +13,7 @@
 
 mod advertisement;
 mod configuration;
+mod event;
 mod kind;
 mod node;
 mod observed;
@@ -24,16 +25,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use advertisement::Advertisement;
 pub use configuration::Configuration;
+pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
 pub use node::Node;
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use secret::Secret;
 
-use crate::{
-    diagnostic::Diagnostic,
-    source::{Health, SourceEvent},
-};
+use crate::diagnostic::Diagnostic;
 
 /// Every object in force, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

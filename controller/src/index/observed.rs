@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Advertisement, Configuration, Kind, Node, ObjectKey, Peer, Secret};
 use crate::{
-    compile::ObjectRef,
     diagnostic::{Diagnostic, Reason},
+    object::ObjectRef,
 };
 
 /// An object as a source saw it, parsed.

@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::{
     api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer},
-    compile::ObjectRef,
     diagnostic::{Diagnostic, Reason},
     index::{Kind, ObjectKey, Observed},
+    object::ObjectRef,
 };
 
 /// What a file holds.

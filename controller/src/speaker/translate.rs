@@ -11,7 +11,10 @@ use redstart_rib::{
     PeerSelector, SessionKind, fib::FibConfig,
 };
 
-use crate::compile::{self, Import, NodeIdentity, ObjectRef, PeerName, PeerRole};
+use crate::{
+    compile::{self, Import, NodeIdentity, PeerName, PeerRole},
+    object::ObjectRef,
+};
 
 /// What this process knows of the one before it (RFC 4724 section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
