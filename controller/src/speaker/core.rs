@@ -57,6 +57,8 @@ pub(super) struct Core {
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
     from_peers: mpsc::Receiver<FromPeer>,
+    /// Whether a part of the last event's consequences is left for the next turn.
+    unsettled: bool,
 }
 
 impl Core {
@@ -77,6 +79,7 @@ impl Core {
             in_force: None,
             configured_at: None,
             from_peers,
+            unsettled: false,
         }
     }
 
@@ -119,21 +122,20 @@ impl Core {
         self.start_neighbours(now);
         self.neighbours.on_time(now, &mut self.rib);
         self.kernel.resolve_next_hops(&mut self.rib);
-        if !self.restart.defers_selection(now, &self.neighbours) {
-            self.kernel.take_changes(&mut self.rib);
-        }
-        if self
-            .restart
-            .is_over(now, &self.neighbours, self.kernel.has_caught_up(&self.rib))
-        {
-            self.kernel.sweep();
+        self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
+            && self.kernel.take_changes(&mut self.rib);
+        if self.restart.is_over(now, &self.neighbours) {
+            self.kernel.recovered();
             self.apply(now);
         }
         self.neighbours.wake(self.rib.take_ready_peers());
-        self.kernel.push(now);
+        self.kernel.push(now, &mut self.rib);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
+        if self.unsettled {
+            return Some(Instant::ZERO);
+        }
         [
             self.kernel.poll_timeout(),
             self.neighbours.poll_timeout(),

@@ -4,8 +4,12 @@
 //! what changes meanwhile waits in the planner as state. Which table and marks to use is part of the
 //! configuration, so the socket opens with the first one. When the marks change, the routes under the
 //! old ones are removed first and installed anew under the new ones.
+//!
+//! Each time that the netlink task starts, a new planner starts with it: it adopts what it finds under
+//! our marks, and the RIB says everything again. What nobody wants then goes, but not before the
+//! recovery after the start of the process is over (`restart`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use redstart_bgp::{time::Instant, types::Family};
 use redstart_rib::{
@@ -23,8 +27,11 @@ use crate::compile;
 /// Operations per batch.
 const BATCH: usize = 128;
 
-/// Changes moved from the RIB to the planner at a time.
+/// Changes moved from the RIB to the planner before everybody else gets a turn.
 const CHANGES: usize = 4096;
+
+/// The pause before netlink is opened again.
+const REOPEN: Duration = Duration::from_secs(5);
 
 /// What the kernel, or the way to it, says.
 pub(super) enum Input {
@@ -48,8 +55,14 @@ pub(super) struct Kernel {
     install: bool,
     /// The marks to use once nothing is left under the present ones.
     next: Option<FibConfig>,
-    /// Whether the first dump is in.
+    /// Whether the planner has its first dump.
     known: bool,
+    /// Whether adopted routes that nobody wants may go, once everything wanted is known.
+    recovered: bool,
+    /// Whether this planner's have gone.
+    swept: bool,
+    /// When to try netlink again.
+    reopen_at: Option<Instant>,
     error: Option<String>,
     warned: bool,
 }
@@ -72,6 +85,9 @@ impl Kernel {
             install: false,
             next: None,
             known: false,
+            recovered: false,
+            swept: false,
+            reopen_at: None,
             error: None,
             warned: false,
         }
@@ -82,9 +98,18 @@ impl Kernel {
         let Some(config) = translate::fib(kernel) else {
             return;
         };
+        let installed = std::mem::replace(&mut self.install, kernel.install);
         if self.netlink.is_none() {
-            self.open(config, kernel.install);
-        } else if *self.planner.config() != config {
+            self.open(now, config, rib);
+        } else if *self.planner.config() == config {
+            // Whoever changes the marks back before they have moved wants the old routes again.
+            let returned = self.next.take().is_some();
+            if !kernel.install {
+                self.planner.withdraw_all();
+            } else if returned || !installed {
+                rib.repeat_fib();
+            }
+        } else if self.next.as_ref() != Some(&config) {
             info!(
                 table = config.table,
                 metric = config.metric,
@@ -93,21 +118,15 @@ impl Kernel {
             );
             self.planner.withdraw_all();
             self.next = Some(config);
-        } else if self.install != kernel.install {
-            self.install = kernel.install;
-            if kernel.install {
-                rib.repeat_fib();
-            } else {
-                self.planner.withdraw_all();
-            }
         }
-        self.install = kernel.install;
-        self.push(now);
+        self.push(now, rib);
     }
 
-    fn open(&mut self, config: FibConfig, install: bool) {
-        self.install = install;
+    /// Opens netlink and begins anew under the marks of `config`.
+    fn open(&mut self, now: Instant, config: FibConfig, rib: &mut Rib) {
         self.known = false;
+        self.swept = false;
+        self.reopen_at = None;
         self.view = KernelView::new(ResolverConfig {
             bgp_protocol: config.protocol,
             ..ResolverConfig::default()
@@ -127,14 +146,21 @@ impl Kernel {
                 self.error = None;
             }
             Err(cause) => {
-                error!(
-                    reason = "netlink-unavailable",
-                    "no access to the kernel's tables: {cause}"
-                );
-                self.error = Some(cause.to_string());
+                let cause = cause.to_string();
+                if self.error.as_ref() != Some(&cause) {
+                    error!(
+                        reason = "netlink-unavailable",
+                        "no access to the kernel's tables: {cause}"
+                    );
+                }
+                self.error = Some(cause);
+                self.netlink = None;
+                self.reopen_at = Some(now + REOPEN);
             }
         }
         self.planner = Planner::new(config, self.seed);
+        // The planner before this one took what it heard with it.
+        rib.repeat_fib();
     }
 
     /// The next thing that the kernel says; never, if there is no kernel to talk to.
@@ -185,6 +211,7 @@ impl Kernel {
                 );
                 self.error = Some("the connection to the kernel ended".to_owned());
                 self.netlink = None;
+                self.reopen_at = Some(now + REOPEN);
             }
         }
     }
@@ -219,19 +246,21 @@ impl Kernel {
         }
     }
 
-    /// Takes over what the RIB wants.
-    pub(super) fn take_changes(&mut self, rib: &mut Rib) {
+    /// Takes over what the RIB wants. True if there is more, for the next turn.
+    pub(super) fn take_changes(&mut self, rib: &mut Rib) -> bool {
         if !self.install || self.next.is_some() {
-            return;
+            return false;
         }
         for (prefix, route) in rib.take_fib_changes(CHANGES) {
             self.planner.desire(prefix, route);
         }
+        rib.has_fib_changes()
     }
 
     /// Gives the kernel the next batch, if it is free for one.
-    pub(super) fn push(&mut self, now: Instant) {
-        self.move_marks();
+    pub(super) fn push(&mut self, now: Instant, rib: &mut Rib) {
+        self.begin_anew(now, rib);
+        self.sweep(rib);
         let Some(link) = &mut self.netlink else {
             return;
         };
@@ -249,14 +278,18 @@ impl Kernel {
         link.out = Some(tokio::spawn(async move { handle.apply(batch).await }));
     }
 
-    /// Goes over to new marks when nothing is left under the old ones.
-    fn move_marks(&mut self) {
-        let free = self.netlink.as_ref().is_none_or(|l| l.out.is_none());
-        if free
-            && self.planner.is_quiescent()
-            && let Some(config) = self.next.take()
-        {
-            self.open(config, self.install);
+    /// Goes over to new marks when nothing is left under the old ones, and opens netlink again when it
+    /// is time.
+    fn begin_anew(&mut self, now: Instant, rib: &mut Rib) {
+        let free = self.netlink.as_ref().is_some_and(|l| l.out.is_none());
+        let moving = (free && self.planner.is_quiescent()).then(|| self.next.take());
+        let lost = self.reopen_at.take_if(|at| *at <= now);
+        if let Some(config) = moving.flatten() {
+            self.open(now, config, rib);
+        } else if lost.is_some() {
+            let config = self.next.take();
+            let config = config.unwrap_or_else(|| self.planner.config().clone());
+            self.open(now, config, rib);
         }
     }
 
@@ -272,22 +305,31 @@ impl Kernel {
             .any(|(prefix, state)| prefix.family() == family && state == InstallState::Stale)
     }
 
-    /// Whether everything that the RIB wants so far is known to the planner.
-    pub(super) fn has_caught_up(&self, rib: &Rib) -> bool {
-        !rib.has_fib_changes() && !rib.has_pending_next_hops()
+    /// The recovery after the start is over: adopted routes that nobody wants may go.
+    pub(super) const fn recovered(&mut self) {
+        self.recovered = true;
     }
 
-    /// Removes adopted routes that nobody confirmed.
-    pub(super) fn sweep(&mut self) {
+    /// Removes adopted routes that nobody wants, once: when everything wanted is with the planner.
+    fn sweep(&mut self, rib: &Rib) {
+        let caught_up = !self.install || !(rib.has_fib_changes() || rib.has_pending_next_hops());
+        if !self.recovered || self.swept || !self.known || self.next.is_some() || !caught_up {
+            return;
+        }
+        self.swept = true;
         let before = self.planner.counters().swept;
         self.planner.sweep();
         let swept = self.planner.counters().swept - before;
-        info!(swept, "recovery after start is over");
+        info!(
+            swept,
+            "recovery is over: adopted routes that nobody wants are removed"
+        );
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.netlink.as_ref().is_some_and(|l| l.out.is_none());
-        self.planner.poll_timeout().filter(|_| waiting)
+        let planned = self.planner.poll_timeout().filter(|_| waiting);
+        [planned, self.reopen_at].into_iter().flatten().min()
     }
 
     pub(super) fn planner(&self) -> &Planner {

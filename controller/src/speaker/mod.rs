@@ -77,7 +77,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     );
 
     let core = core::Core::new(clock, options.node, description);
-    let core = tokio::spawn(core.run(
+    let mut core = tokio::spawn(core.run(
         core::Inputs {
             configuration,
             asked,
@@ -85,13 +85,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         stop.clone(),
     ));
     // A panic in the core must not leave a daemon that looks alive. Its routes stay in the kernel.
-    let outcome = tokio::select! {
-        core = core => core.context("the core task ended"),
-        source = source => match source {
+    let source = async {
+        match source.await {
             Ok(Err(error)) => Err(error),
             _ if stop.is_cancelled() => Ok(()),
             _ => Err(anyhow::anyhow!("the source of objects ended")),
-        },
+        }
+    };
+    let outcome = tokio::select! {
+        ended = &mut core => ended.context("the core task ended"),
+        source = source => {
+            stop.cancel();
+            // The source has nothing to say goodbye to; the core has its sessions.
+            core.await.context("the core task ended").and(source)
+        }
     };
     stop.cancel();
     tasks.close();

@@ -26,6 +26,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a neighbour that does not say End-of-RIB gets for its initial table.
 const SILENT_INITIAL_TABLE: Duration = Duration::from_secs(10);
 
+/// How long a neighbour that came back within its restart time gets to confirm its routes.
+const STALE_PATHS: Duration = Duration::from_secs(360);
+
 /// One neighbour.
 pub(super) struct Neighbour {
     pub(super) id: PeerId,
@@ -45,20 +48,20 @@ pub(super) struct Neighbour {
 /// An established session.
 struct Session {
     negotiated: Arc<Negotiated>,
-    since: Instant,
-    end_of_rib: FamilySet,
+    /// The families whose initial table has not been received.
+    awaited: FamilySet,
+    /// When to wait no longer, for a neighbour that does not say End-of-RIB.
+    silent_until: Option<Instant>,
 }
 
 impl Session {
-    /// Whether everything that the neighbour had when the session came up has arrived.
-    fn has_initial_table(&self, now: Instant) -> bool {
-        let said = self
-            .negotiated
-            .families
-            .iter()
-            .all(|f| self.end_of_rib.contains(f));
-        let silent = self.negotiated.graceful_restart.is_none();
-        said || (silent && now - self.since >= SILENT_INITIAL_TABLE)
+    fn new(now: Instant, negotiated: Arc<Negotiated>) -> Self {
+        let silent = negotiated.graceful_restart.is_none();
+        Self {
+            awaited: negotiated.families,
+            silent_until: silent.then_some(now + SILENT_INITIAL_TABLE),
+            negotiated,
+        }
     }
 }
 
@@ -211,11 +214,21 @@ impl Neighbours {
                 info!(peer = %name, reason = "restart-time-over", "stale routes removed");
                 rib.sweep_stale(neighbour.id, None);
             }
+            if let Some(session) = &mut neighbour.session
+                && session.silent_until.take_if(|at| *at <= now).is_some()
+            {
+                session.awaited = FamilySet::EMPTY;
+            }
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.by_name.values().filter_map(|n| n.stale_until).min()
+        let silent = |n: &Neighbour| n.session.as_ref().and_then(|s| s.silent_until);
+        self.by_name
+            .values()
+            .flat_map(|n| [n.stale_until, silent(n)])
+            .flatten()
+            .min()
     }
 
     /// Tells neighbours that there is something to pull.
@@ -228,10 +241,10 @@ impl Neighbours {
     }
 
     /// Whether every neighbour is up and has sent what it has.
-    pub(super) fn all_initial_tables_received(&self, now: Instant) -> bool {
+    pub(super) fn all_initial_tables_received(&self) -> bool {
         self.by_name
             .values()
-            .all(|n| n.session.as_ref().is_some_and(|s| s.has_initial_table(now)))
+            .all(|n| n.session.as_ref().is_some_and(|s| s.awaited.is_empty()))
     }
 
     /// Ends every session, in the way that lets the neighbours keep our routes where they can.
@@ -352,11 +365,10 @@ impl Neighbour {
                 rib.sweep_stale(self.id, Some(family));
             }
         }
-        self.session = Some(Session {
-            negotiated,
-            since: now,
-            end_of_rib: FamilySet::EMPTY,
-        });
+        // The restart time was for coming back. "To put an upper bound on the amount of time a router
+        // retains the stale routes" is another matter (RFC 4724 section 4.2).
+        self.stale_until = self.stale_until.map(|_| now + STALE_PATHS);
+        self.session = Some(Session::new(now, negotiated));
     }
 
     fn down(
@@ -405,7 +417,10 @@ impl Neighbour {
         if let Some(family) = update.end_of_rib {
             rib.end_of_rib(self.id, family);
             if let Some(session) = &mut self.session {
-                session.end_of_rib.insert(family);
+                session.awaited.remove(family);
+                if session.awaited.is_empty() {
+                    self.stale_until = None;
+                }
             }
         }
     }

@@ -99,7 +99,7 @@ impl Restart {
         let Some(at) = self.select_at else {
             return false;
         };
-        if at <= now || neighbours.all_initial_tables_received(now) {
+        if at <= now || neighbours.all_initial_tables_received() {
             self.select_at = None;
         }
         self.select_at.is_some()
@@ -118,16 +118,10 @@ impl Restart {
         }
     }
 
-    /// Whether stale routes shall go now; true once. `caught_up`: everything learned so far is with
-    /// the planner.
-    pub(super) fn is_over(
-        &mut self,
-        now: Instant,
-        neighbours: &Neighbours,
-        caught_up: bool,
-    ) -> bool {
+    /// Whether stale routes may go now; true once.
+    pub(super) fn is_over(&mut self, now: Instant, neighbours: &Neighbours) -> bool {
         let due = self.sweep_at.is_some_and(|at| at <= now);
-        let done = caught_up && neighbours.all_initial_tables_received(now);
+        let done = neighbours.all_initial_tables_received();
         if self.phase != Phase::Recovering || !(due || done) {
             return false;
         }
