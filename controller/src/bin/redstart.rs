@@ -37,10 +37,22 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("redstart: {error:#}");
+            eprintln!("redstart: {}", in_one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes. Some errors repeat their cause in their own words; it is said once.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.as_str() {
+            "" => cause,
+            said if said.contains(&cause) => said.to_owned(),
+            said => format!("{said}: {cause}"),
+        }
+    })
 }
 
 fn crds() -> anyhow::Result<()> {
@@ -67,13 +79,15 @@ fn start_logging(options: &Options) -> anyhow::Result<()> {
     // The source reports each failure once, in context; kube would add a line per attempt.
     let filter = EnvFilter::try_new(format!("kube_client=off,kube_runtime=off,{}", options.log))
         .with_context(|| format!("--log {:?} is not a filter", options.log))?;
+    let terminal = io::stderr().is_terminal();
     let json = match options.log_format {
         LogFormat::Json => true,
         LogFormat::Text => false,
-        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Auto => !terminal,
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(terminal)
         .with_writer(std::io::stderr);
     if json {
         subscriber.json().flatten_event(true).init();

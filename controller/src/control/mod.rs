@@ -12,7 +12,7 @@ pub mod views;
 
 use redstart_bgp::types::Prefix;
 pub(crate) use server::ask;
-pub use server::{ControlError, serve, unix_listener};
+pub use server::{ControlError, SocketFile, serve, unix_listener};
 use tokio::sync::oneshot;
 
 /// Where the control socket is unless told otherwise.

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::IpAddr,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,6 +40,9 @@ pub enum ControlError {
     /// Another daemon answers there.
     #[error("control socket {0}: another redstart is listening there")]
     InUse(PathBuf),
+    /// There is a file that no daemon left there.
+    #[error("control socket {0}: there is a file of this name that is not a socket")]
+    NotASocket(PathBuf),
     /// The system refused.
     #[error("control socket {path}: {error}")]
     Io {
@@ -66,13 +69,49 @@ pub fn unix_listener(path: &Path) -> Result<UnixListener, ControlError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(io)?;
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-        _ => {}
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path).map_err(io)?,
+        Ok(_) => return Err(ControlError::NotASocket(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
     }
     let listener = UnixListener::bind(path).map_err(io)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(io)?;
     Ok(listener)
+}
+
+/// The socket's place in the file system. Dropping it removes the file, unless another daemon has
+/// put its own there since.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Option<Identity>,
+}
+
+/// Device, inode, and time of the last change: inodes are used again.
+type Identity = (u64, u64, (i64, i64));
+
+impl SocketFile {
+    /// The file at `path`, as it is now.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let identity = Self::identity(&path);
+        Self { path, identity }
+    }
+
+    fn identity(path: &Path) -> Option<Identity> {
+        let meta = fs::symlink_metadata(path).ok()?;
+        Some((meta.dev(), meta.ino(), (meta.ctime(), meta.ctime_nsec())))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && self.identity == Self::identity(&self.path) {
+            // A socket file that nobody listens on hurts nobody: the next daemon replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Answers until `stop`.
@@ -317,6 +356,31 @@ mod tests {
         drop(first);
         assert!(socket.exists());
         unix_listener(&socket).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_daemon_takes_its_socket_along_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("redstart.sock");
+        let old = unix_listener(&path).unwrap();
+        let old_file = SocketFile::new(&path);
+        drop(old);
+        let _new = unix_listener(&path).unwrap();
+        let new_file = SocketFile::new(&path);
+        drop(old_file);
+        assert!(path.exists());
+        drop(new_file);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("precious");
+        fs::write(&path, "precious").unwrap();
+        let refused = unix_listener(&path).unwrap_err();
+        assert!(matches!(refused, ControlError::NotASocket(_)), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[tokio::test]

@@ -29,6 +29,9 @@ mod restart;
 mod translate;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 use anyhow::Context as _;
 pub use options::{LogFormat, Options};
 use redstart_bgp::net::Clock;
@@ -36,7 +39,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::{
@@ -54,21 +57,21 @@ const QUERIES: usize = 16;
 /// objects that can never work. What can pass is reported and tried again instead.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let clock = Clock::new();
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
     let socket = control::unix_listener(&options.socket)?;
+    let _file = control::SocketFile::new(&options.socket);
+    let stop = CancellationToken::new();
     let scrapes = health::listen(options.metrics_listen).await?;
     stop_on_signal(&stop)?;
 
     let (queries, asked) = mpsc::channel(QUERIES);
-    tasks.spawn(control::serve(socket, queries.clone(), stop.clone()));
-    tasks.spawn(health::serve(scrapes, queries, stop.clone()));
+    tokio::spawn(control::serve(socket, queries.clone(), stop.clone()));
+    tokio::spawn(health::serve(scrapes, queries, stop.clone()));
 
     let (configured, configuration) = watch::channel(objects::Configured::default());
     let (batches, seen) = source::channel();
-    tasks.spawn(objects::follow(options.node.clone(), seen, configured));
+    tokio::spawn(objects::follow(options.node.clone(), seen, configured));
     let (description, source) = start_source(&options, batches, &stop);
-    let source = tasks.spawn(source);
+    let source = tokio::spawn(source);
     info!(
         node = options.node,
         objects = description,
@@ -101,8 +104,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         }
     };
     stop.cancel();
-    tasks.close();
-    let _ = tokio::fs::remove_file(&options.socket).await;
     outcome
 }
 

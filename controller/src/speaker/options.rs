@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::control::DEFAULT_SOCKET;
 
@@ -11,14 +11,15 @@ use crate::control::DEFAULT_SOCKET;
 #[derive(Clone, Debug, Args)]
 pub struct Options {
     /// The Node that this speaker speaks for.
-    #[arg(long, env = "NODE_NAME")]
+    #[arg(long, env = "NODE_NAME", value_parser = NonEmptyStringValueParser::new())]
     pub node: String,
     /// Read objects from the manifests in this directory, and watch it, instead of asking a
     /// Kubernetes API server, whatever `--kubeconfig` or the environment say of one.
     #[arg(long, value_name = "DIR")]
     pub objects: Option<PathBuf>,
-    /// Credentials for the API server; the service account of the pod where there is none.
-    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    /// Credentials for the API server. Without this: $KUBECONFIG, ~/.kube/config, or the service
+    /// account of the pod.
+    #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The control socket, for redc.
     #[arg(long, value_name = "PATH", env = "REDSTART_SOCKET", default_value = DEFAULT_SOCKET)]
