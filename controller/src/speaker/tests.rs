@@ -29,10 +29,11 @@ use super::{
 };
 use crate::{
     compile::{
-        DesiredState, Import, Kernel, NodeIdentity, ObjectRef, Origination, Peer, PeerName,
-        PeerRole, RemoteAs, Ttl,
+        DesiredState, Import, Kernel, NodeIdentity, Origination, Peer, PeerName, PeerRole,
+        RemoteAs, Ttl,
     },
     control::{Query, ask},
+    object::ObjectRef,
 };
 
 /// More than any test needs; so that none hangs.
