@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     time::Instant,
-    wire::{Codec, Framer, Message, Notification, Open},
+    wire::{Codec, Framer, Message, MessageType, Notification, Open, Update},
 };
 
 use super::{
@@ -32,6 +32,9 @@ pub(super) const SEND_HOLD: Duration = Duration::from_secs(480);
 
 /// "KEEPALIVE messages MUST NOT be sent more frequently than one per second" (RFC 4271 section 4.4).
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// Where the header has the type of a message (RFC 4271 section 4.1).
+const TYPE_AT: usize = 18;
 
 /// One TCP connection and its buffers.
 #[derive(Debug)]
@@ -67,6 +70,15 @@ impl Link {
         self.outbox.arm(now);
         sent.count(message);
     }
+}
+
+/// The TCP connection is up, and we wait a little for the neighbour's OPEN before we send ours: Connect
+/// or Active with the DelayOpenTimer running (RFC 4271 section 8.2.2).
+#[derive(Debug)]
+pub(super) struct Delayed {
+    pub(super) link: Link,
+    /// The DelayOpenTimer.
+    pub(super) until: Instant,
 }
 
 /// Our OPEN is out.
@@ -142,6 +154,8 @@ pub(super) enum Connection {
     Idle,
     /// The driver dials; give up at the deadline. [`super::Slot::Outgoing`] only.
     Connecting { deadline: Instant },
+    /// The TCP connection is up; our OPEN is not out yet.
+    Delayed(Box<Delayed>),
     /// Waiting for the neighbour's OPEN.
     OpenSent(Box<OpenSent>),
     /// Waiting for the neighbour's first KEEPALIVE.
@@ -160,10 +174,14 @@ impl Connection {
     }
 
     /// The state as operators know it, if the slot is in use.
-    pub(super) const fn state(&self) -> Option<State> {
+    pub(super) fn state(&self) -> Option<State> {
         match self {
             Self::Idle => None,
             Self::Connecting { .. } => Some(State::Connect),
+            Self::Delayed(delayed) => Some(match delayed.link.origin {
+                Slot::Outgoing => State::Connect,
+                Slot::Incoming => State::Active,
+            }),
             Self::OpenSent(_) => Some(State::OpenSent),
             Self::OpenConfirm(_) => Some(State::OpenConfirm),
             Self::Established(_) => Some(State::Established),
@@ -173,6 +191,7 @@ impl Connection {
     pub(super) fn link(&self) -> Option<&Link> {
         match self {
             Self::Idle | Self::Connecting { .. } => None,
+            Self::Delayed(delayed) => Some(&delayed.link),
             Self::OpenSent(open) => Some(&open.link),
             Self::OpenConfirm(session) => Some(&session.link),
             Self::Established(established) => Some(&established.session.link),
@@ -182,6 +201,7 @@ impl Connection {
     pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
         match self {
             Self::Idle | Self::Connecting { .. } => None,
+            Self::Delayed(delayed) => Some(&mut delayed.link),
             Self::OpenSent(open) => Some(&mut open.link),
             Self::OpenConfirm(session) => Some(&mut session.link),
             Self::Established(established) => Some(&mut established.session.link),
@@ -192,7 +212,7 @@ impl Connection {
         match self {
             Self::OpenConfirm(session) => Some(session),
             Self::Established(established) => Some(&established.session),
-            Self::Idle | Self::Connecting { .. } | Self::OpenSent(_) => None,
+            Self::Idle | Self::Connecting { .. } | Self::Delayed(_) | Self::OpenSent(_) => None,
         }
     }
 
@@ -200,7 +220,7 @@ impl Connection {
         match self {
             Self::OpenConfirm(session) => Some(session),
             Self::Established(established) => Some(&mut established.session),
-            Self::Idle | Self::Connecting { .. } | Self::OpenSent(_) => None,
+            Self::Idle | Self::Connecting { .. } | Self::Delayed(_) | Self::OpenSent(_) => None,
         }
     }
 
@@ -218,6 +238,14 @@ impl Connection {
         }
     }
 
+    /// The HoldTimer.
+    pub(super) fn hold(&self) -> Option<Instant> {
+        match self {
+            Self::OpenSent(open) => Some(open.hold),
+            other => other.session().and_then(|session| session.hold),
+        }
+    }
+
     /// How messages on this connection look now.
     pub(super) fn codec(&self) -> Codec {
         self.session()
@@ -227,13 +255,19 @@ impl Connection {
     /// The next whole message that arrived.
     pub(super) fn next_message(&mut self) -> Result<Option<Message>, Notification> {
         let codec = self.codec();
+        let established = self.established().is_some();
         let Some(link) = self.link_mut() else {
             return Ok(None);
         };
-        match link.framer.next()? {
-            Some(bytes) => codec.decode(&bytes).map(Some),
-            None => Ok(None),
+        let Some(bytes) = link.framer.next()? else {
+            return Ok(None);
+        };
+        // Before there is a session nothing is known of how an UPDATE looks. It is refused for coming
+        // at all, whatever is in it (RFC 4271 section 8.2.2, events 27 and 28).
+        if !established && bytes.get(TYPE_AT) == Some(&MessageType::Update.code()) {
+            return Ok(Some(Message::Update(Update::default())));
         }
+        codec.decode(&bytes).map(Some)
     }
 
     /// When this slot next needs `handle_timeout`.
@@ -241,6 +275,7 @@ impl Connection {
         let (a, b) = match self {
             Self::Idle => return None,
             Self::Connecting { deadline } => return Some(*deadline),
+            Self::Delayed(delayed) => (Some(delayed.until), None),
             Self::OpenSent(open) => (Some(open.hold), None),
             Self::OpenConfirm(session) => (session.hold, session.keepalive),
             Self::Established(established) => {
@@ -257,6 +292,7 @@ impl Connection {
         let codec = self.codec();
         let link = match self {
             Self::Idle | Self::Connecting { .. } => return Bytes::new(),
+            Self::Delayed(delayed) => delayed.link,
             Self::OpenSent(open) => open.link,
             Self::OpenConfirm(session) => session.link,
             Self::Established(established) => established.session.link,

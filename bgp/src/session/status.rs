@@ -80,6 +80,8 @@ pub struct Timers {
     pub keepalive: Option<Duration>,
     /// ConnectRetryTimer.
     pub connect_retry: Option<Duration>,
+    /// DelayOpenTimer.
+    pub delay_open: Option<Duration>,
     /// IdleHoldTimer.
     pub idle_hold: Option<Duration>,
 }

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod cells;
 mod damped;
+mod events;
 mod letter;
 mod lifecycle;
 mod refresh;

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     super::{
-        connection::{Connection, Link, OPEN_HOLD, OpenSent},
+        connection::{Connection, Delayed, Link, OPEN_HOLD, OpenSent},
         event::{Action, Event, Refusal},
         offer::local_open,
         reason::{ConnectError, Disconnect, DownReason, Penalty},
@@ -97,19 +97,38 @@ impl Peer {
             self.actions.push_back(Action::Close { slot, farewell });
             return;
         }
-        let ours = local_open(&self.config, &self.withheld);
-        let mut link = Link::new(slot, local, remote);
-        let open = Message::Open(ours.clone());
-        let codec = crate::wire::Codec::default();
-        link.send(now, &codec, &open, &mut self.record.sent);
-        *self.connection_mut(slot) = Connection::OpenSent(Box::new(OpenSent {
-            link,
-            ours,
-            hold: now + OPEN_HOLD,
-        }));
+        let link = Link::new(slot, local, remote);
+        match self.config.delay_open.filter(|delay| !delay.is_zero()) {
+            Some(delay) => {
+                let until = now + delay;
+                *self.connection_mut(slot) = Connection::Delayed(Box::new(Delayed { link, until }));
+            }
+            None => self.say_open(now, slot, link),
+        }
         // RFC 4271 section 8.2.2: the ConnectRetryTimer stops while there is a connection.
         self.phase = Phase::Active { dial_at: None };
         self.note_state(now);
+    }
+
+    /// Sends our OPEN. The neighbour has "a large value" of time for its own (RFC 4271 section 8.2.2).
+    fn say_open(&mut self, now: Instant, slot: Slot, mut link: Link) {
+        let ours = local_open(&self.config, &self.withheld);
+        let open = Message::Open(ours.clone());
+        let codec = crate::wire::Codec::default();
+        link.send(now, &codec, &open, &mut self.record.sent);
+        let hold = now + OPEN_HOLD;
+        *self.connection_mut(slot) = Connection::OpenSent(Box::new(OpenSent { link, ours, hold }));
+    }
+
+    /// The DelayOpenTimer expired, or the neighbour's OPEN came first.
+    pub(super) fn end_delay(&mut self, now: Instant, slot: Slot) {
+        if !matches!(self.connection(slot), Connection::Delayed(_)) {
+            return;
+        }
+        if let Connection::Delayed(delayed) = self.connection_mut(slot).take() {
+            self.say_open(now, slot, delayed.link);
+            self.note_state(now);
+        }
     }
 
     /// The attempt to dial failed.

@@ -55,6 +55,10 @@ impl Peer {
         if let Some(session) = self.connection_mut(slot).session_mut() {
             session.restart_hold(now);
         }
+        // OPEN while the DelayOpenTimer runs: ours goes out, and theirs is taken as ever.
+        if matches!(message, Message::Open(_)) {
+            self.end_delay(now, slot);
+        }
         let state = self.connection(slot).state().unwrap_or_default();
         match (state, message) {
             (_, Message::Notification(n)) => self.notification(now, slot, n),
@@ -111,7 +115,9 @@ impl Peer {
     fn collision(&self, now: Instant, slot: Slot, negotiated: &Negotiated) -> Verdict {
         let other = match self.connection(slot.other()) {
             Connection::Idle | Connection::Connecting { .. } => Other::None,
-            Connection::OpenSent(_) | Connection::OpenConfirm(_) => Other::Opening,
+            Connection::Delayed(_) | Connection::OpenSent(_) | Connection::OpenConfirm(_) => {
+                Other::Opening
+            }
             Connection::Established(e) if abandoned(e, slot, negotiated, now) => Other::Abandoned,
             Connection::Established(_) => Other::Established,
         };
@@ -194,7 +200,8 @@ impl Peer {
             State::OpenSent => FsmSubcode::UnexpectedInOpenSent,
             State::OpenConfirm => FsmSubcode::UnexpectedInOpenConfirm,
             State::Established => FsmSubcode::UnexpectedInEstablished,
-            State::Idle | State::Active | State::Connect => return,
+            // While our OPEN is delayed. No subcode names these states.
+            State::Idle | State::Active | State::Connect => FsmSubcode::Unspecific,
         };
         let kind = match message {
             Message::Open(_) => MessageType::Open,

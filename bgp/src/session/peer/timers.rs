@@ -1,4 +1,4 @@
-//! Time: ConnectRetry, IdleHold, Hold, Keepalive and SendHold.
+//! Time: ConnectRetry, IdleHold, DelayOpen, Hold, Keepalive, SendHold and the bound on refreshes.
 
 use crate::{
     time::Instant,
@@ -75,15 +75,17 @@ impl Peer {
             }
             return;
         }
+        if let Connection::Delayed(delayed) = connection {
+            if delayed.until <= now {
+                self.end_delay(now, slot);
+            }
+            return;
+        }
         // RFC 9687 section 3.3: the connection is dropped; a NOTIFICATION could not get through.
         if due(connection.link().and_then(|link| link.outbox.deadline())) {
             return self.end(now, slot, DownReason::SendHoldTimerExpired, How::Drop);
         }
-        let hold = match connection {
-            Connection::OpenSent(open) => Some(open.hold),
-            other => other.session().and_then(|session| session.hold),
-        };
-        if due(hold) {
+        if due(connection.hold()) {
             if !self.read_paused || matches!(connection, Connection::OpenSent(_)) {
                 let notification = Notification::new(ErrorCode::HoldTimerExpired);
                 let how = How::Notify(notification);

@@ -7,6 +7,7 @@ use crate::time::Instant;
 use super::{
     super::{
         config::PeerConfig,
+        connection::Connection,
         negotiate::Negotiated,
         state::State,
         status::{PeerStatus, Timers},
@@ -48,7 +49,13 @@ impl Peer {
         let (connect_retry, idle_hold) = match self.phase {
             Phase::Stopped => (None, None),
             Phase::IdleHold { until, .. } => (None, Some(left(until))),
-            Phase::Active { dial_at } => (dial_at.map(left), None),
+            Phase::Active { dial_at } => {
+                let attempt = match self.outgoing {
+                    Connection::Connecting { deadline } => Some(deadline),
+                    _ => None,
+                };
+                (dial_at.or(attempt).map(left), None)
+            }
         };
         PeerStatus {
             at: now,
@@ -62,9 +69,13 @@ impl Peer {
             state_since: self.record.state_since,
             established_count: self.record.established_count,
             timers: Timers {
-                hold: session.and_then(|session| session.hold).map(left),
+                hold: lead.and_then(|(_, connection)| connection.hold()).map(left),
                 keepalive: session.and_then(|session| session.keepalive).map(left),
                 connect_retry,
+                delay_open: lead.and_then(|(_, connection)| match connection {
+                    Connection::Delayed(delayed) => Some(left(delayed.until)),
+                    _ => None,
+                }),
                 idle_hold,
             },
             received: self.record.received,

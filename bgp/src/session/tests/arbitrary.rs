@@ -40,7 +40,7 @@ enum Said {
     Open,
     Keepalive,
     Update,
-    Refresh,
+    Refresh(RefreshKind),
     Notification,
 }
 
@@ -48,12 +48,21 @@ fn slot() -> impl Strategy<Value = Slot> {
     prop_oneof![Just(Slot::Outgoing), Just(Slot::Incoming)]
 }
 
+fn refresh_kind() -> impl Strategy<Value = RefreshKind> {
+    prop_oneof![
+        Just(RefreshKind::Request),
+        Just(RefreshKind::Begin),
+        Just(RefreshKind::End),
+        Just(RefreshKind::Unknown(3)),
+    ]
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let said = prop_oneof![
         4 => Just(Said::Open),
         4 => Just(Said::Keepalive),
         1 => Just(Said::Update),
-        1 => Just(Said::Refresh),
+        1 => refresh_kind().prop_map(Said::Refresh),
         1 => Just(Said::Notification),
     ];
     prop_oneof![
@@ -70,7 +79,7 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Pause),
         1 => Just(Input::Resume),
         4 => (0u64..100_000).prop_map(Input::Sleep),
-        1 => (0u8..4).prop_map(Input::Reconfigure),
+        1 => (0u8..5).prop_map(Input::Reconfigure),
         2 => Just(Input::Batch),
         1 => Just(Input::Refresh),
         1 => Just(Input::TransportChanged),
@@ -102,6 +111,8 @@ fn apply(h: &mut Harness, input: Input) {
             let end_of_rib = FamilySet::ALL;
             let batch = OutBatch {
                 end_of_rib,
+                refresh_begin: end_of_rib,
+                refresh_end: end_of_rib,
                 ..OutBatch::default()
             };
             h.peer.send_batch(now, &batch);
@@ -119,10 +130,10 @@ fn message(said: Said) -> Message {
             end_of_rib: Some(Family::Ipv4Unicast),
             ..Update::default()
         }),
-        Said::Refresh => Message::RouteRefresh(RouteRefresh {
+        Said::Refresh(kind) => Message::RouteRefresh(RouteRefresh {
             afi: 1,
             safi: 1,
-            kind: RefreshKind::Request,
+            kind,
         }),
         Said::Notification => {
             Message::Notification(Notification::new(ErrorCode::Fsm(FsmSubcode::Unspecific)))
@@ -136,6 +147,7 @@ fn config(n: u8) -> crate::session::PeerConfig {
         0 => {}
         1 => config.passive = true,
         2 => config = graceful(config),
+        3 => config.delay_open = Some(Duration::from_secs(2)),
         _ => config.remote_as = RemoteAs::Number(Asn(64999)),
     }
     config
@@ -146,6 +158,7 @@ fn config(n: u8) -> crate::session::PeerConfig {
 struct Watcher {
     up: bool,
     state: State,
+    refreshing: FamilySet,
 }
 
 impl Watcher {
@@ -160,12 +173,18 @@ impl Watcher {
                 Event::Down { .. } => {
                     assert!(self.up, "down without up");
                     self.up = false;
+                    self.refreshing = FamilySet::EMPTY;
                 }
-                Event::Update(_)
-                | Event::RefreshRequested(_)
-                | Event::RefreshBegin(_)
-                | Event::RefreshEnd(_) => {
+                Event::Update(_) | Event::RefreshRequested(_) => {
                     assert!(self.up, "routes without a session");
+                }
+                Event::RefreshBegin(family) => {
+                    assert!(self.up, "a refresh without a session");
+                    self.refreshing.insert(family);
+                }
+                Event::RefreshEnd(family) => {
+                    assert!(self.refreshing.contains(family), "end without begin");
+                    self.refreshing.remove(family);
                 }
                 Event::StateChanged { from, to } => {
                     assert_eq!(from, self.state);
@@ -206,7 +225,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sequence_breaks_an_invariant(inputs in prop::collection::vec(input(), 1..80), n in 0u8..3) {
+    fn no_sequence_breaks_an_invariant(inputs in prop::collection::vec(input(), 1..80), n in 0u8..4) {
         let mut h = Harness::new(config(n));
         let mut watcher = Watcher::default();
         for input in inputs {

@@ -375,6 +375,23 @@ fn one_side_is_killed_and_comes_back() {
     });
 }
 
+/// Both wait for the other's OPEN first.
+#[test]
+fn both_delay_their_open() {
+    fn delayed(mut config: PeerConfig) -> PeerConfig {
+        config.delay_open = Some(Duration::from_millis(200));
+        config
+    }
+    for_many_seeds(|seed| {
+        let mut world = World::new(seed, delayed);
+        world.start(A);
+        let offset = world.random(300);
+        world.run(Duration::from_millis(offset), |_| false);
+        world.start(B);
+        world.converge(2 * SECOND, &format!("seed {seed}, B after {offset} ms"));
+    });
+}
+
 /// No FIN: the survivor still believes in the session when the neighbour dials again.
 #[test]
 fn one_host_loses_power_and_comes_back() {
