@@ -16,6 +16,7 @@ pub mod build;
 pub mod document;
 pub mod header;
 pub mod incidents;
+pub mod live;
 pub mod multiprotocol;
 pub mod notification;
 pub mod open;
