@@ -319,8 +319,8 @@ fn add_path(capabilities: &[Capability]) -> AddPath {
     sets
 }
 
-/// "If the LLGR Capability is received without an accompanying GR Capability, the LLGR Capability MUST
-/// be ignored" (RFC 9494 section 3.1).
+/// A long-lived capability without a Graceful Restart capability beside it does not count (RFC 9494
+/// section 4.5).
 fn long_lived(ours: &Open, theirs: &Open, families: FamilySet) -> Option<LongLivedGracefulRestart> {
     restart_of(ours).and(restart_of(theirs))?;
     let of = |open: &Open| {

@@ -133,8 +133,8 @@ fn local_capabilities(config: &PeerConfig, withheld: &Withheld) -> Vec<Capabilit
     if config.enhanced_route_refresh {
         capabilities.push(Capability::EnhancedRouteRefresh);
     }
-    // "The LLGR Capability MUST be advertised in conjunction with the GR Capability" (RFC 9494
-    // section 3.1).
+    // RFC 9494 section 3.1: the long-lived one goes with the Graceful Restart capability, never
+    // alone.
     if let (Some(long_lived), Some(gr)) = (&config.long_lived, &config.graceful_restart) {
         let long_lived = stale(long_lived, gr, families);
         capabilities.push(Capability::LongLivedGracefulRestart(long_lived));

@@ -88,7 +88,8 @@ impl Refresh {
             }
             RefreshKind::End => self.end(|of, _| of == family),
             // "When the BGP speaker receives a ROUTE-REFRESH message with a 'Message Subtype' field
-            // other than 0, 1, or 2, it MUST ignore the received message" (RFC 7313 section 5).
+            // other than 0, 1, or 2, it MUST ignore the received ROUTE-REFRESH message" (RFC 7313
+            // section 5).
             RefreshKind::Begin | RefreshKind::Unknown(_) => None,
         }
     }

@@ -17,7 +17,7 @@ impl Asn {
         u16::try_from(self.0).unwrap_or(23456)
     }
 
-    /// Zero: "MUST NOT" appear anywhere (RFC 7607 section 2).
+    /// Zero, which no OPEN and no attribute may have (RFC 7607 section 2).
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0

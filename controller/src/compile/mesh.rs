@@ -149,7 +149,8 @@ fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<
     }
 }
 
-/// RFC 6286 section 2.1: within an AS, a BGP Identifier "MUST be unique".
+/// RFC 6286 section 2.1: the BGP Identifier "should be unique within an AS". Two internal speakers
+/// with the same one refuse each other (section 2.2).
 fn check_router_ids(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let mut owners: BTreeMap<RouterId, BTreeSet<&str>> = BTreeMap::new();
     for node in scope.objects.nodes.values() {

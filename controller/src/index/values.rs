@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// An AS number that a speaker may have. Besides zero (RFC 7607) and `AS_TRANS` (RFC 6793), the last
-/// ones of both ranges "SHOULD NOT be used by operators" (RFC 7300).
+/// ones of both ranges are reserved (RFC 7300).
 pub(super) fn usable_asn(asn: Asn) -> Result<Asn, String> {
     if asn.is_reserved() {
         Err(format!("AS number {asn} is reserved"))

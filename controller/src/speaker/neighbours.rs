@@ -444,9 +444,9 @@ fn link_of(remote: SocketAddr) -> Option<u32> {
     }
 }
 
-/// RFC 4724 section 4.2: routes kept over a restart go at once if "the Forwarding State bit for that
-/// address family is not set in the newly received Graceful Restart Capability, or if a specific
-/// address family is not included", or if there is no such capability.
+/// RFC 4724 section 4.2: routes kept over a restart go at once if the new Graceful Restart capability
+/// does not set the Forwarding State bit of their family or does not list the family, or if there is
+/// no such capability.
 fn forwarding_preserved(negotiated: &Negotiated, family: Family) -> bool {
     negotiated.graceful_restart.as_ref().is_some_and(|gr| {
         gr.families

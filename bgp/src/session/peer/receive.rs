@@ -177,8 +177,8 @@ impl Peer {
         self.events.push_back(Event::Update(update));
     }
 
-    /// RFC 2918 section 4: "A BGP speaker that receives a ROUTE-REFRESH for an <AFI, SAFI> that it
-    /// did not advertise SHOULD ignore it." The markers likewise.
+    /// RFC 2918 section 4: a request for a family that we did not advertise is ignored. The markers
+    /// likewise.
     fn refresh(&mut self, now: Instant, slot: Slot, refresh: RouteRefresh) {
         let patience = self.config.refresh_time;
         let Some(established) = self.connection_mut(slot).established_mut() else {
@@ -194,7 +194,7 @@ impl Peer {
     }
 
     /// A message that the state does not expect: the subcode names the state, the data the type of
-    /// the message (RFC 6608 section 3).
+    /// the message (RFC 6608 section 4).
     fn unexpected(&mut self, now: Instant, slot: Slot, state: State, message: &Message) {
         let subcode = match state {
             State::OpenSent => FsmSubcode::UnexpectedInOpenSent,
