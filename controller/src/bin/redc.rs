@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 use redstart_controller::{
     cli::{
         client::{self, ClientError},
-        command::{self, Command},
+        command::{self, Command, RouteSelect},
         render::{self, Style},
     },
     control::{DEFAULT_SOCKET, views},
@@ -25,7 +25,7 @@ struct Args {
     #[arg(short = 'o', long, value_enum, default_value = "text")]
     output: Output,
     /// The command.
-    #[arg(required = true, trailing_var_arg = true)]
+    #[arg(required = true)]
     command: Vec<String>,
 }
 
@@ -80,7 +80,14 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
             *all,
             &style,
         ),
-        Command::Routes { all, .. } => render::routes(&client::lines(&body)?, *all),
+        Command::Routes { all, select } => {
+            let routes = client::lines(&body)?;
+            if routes.is_empty() && *select != RouteSelect::All {
+                // As birdc says it; no failure, for it is an answer.
+                return Ok("Network not found\n".to_owned());
+            }
+            render::routes(&routes, *all)
+        }
         Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
     })
 }

@@ -137,3 +137,66 @@ impl Restart {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redstart_bgp::net::Clock;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::compile::Kernel as KernelSpec;
+
+    fn desired() -> DesiredState {
+        DesiredState {
+            node: None,
+            listen: Vec::new(),
+            peers: [].into(),
+            originations: [].into(),
+            kernel: KernelSpec {
+                install: true,
+                table: 254,
+                metric: 179,
+                protocol: 186,
+                max_paths: 1,
+            },
+        }
+    }
+
+    fn no_neighbours() -> Neighbours {
+        Neighbours::new(Clock::new(), mpsc::channel(1).0, 0)
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_answer_holds_the_neighbours_back_for_a_moment_only() {
+        let (kernel, mut restart) = (Kernel::new(0), Restart::default());
+        let begin = Instant::ZERO;
+        assert!(!restart.take_start(begin, &kernel), "nothing is configured");
+        restart.begin(begin, &desired());
+        assert!(!restart.take_start(begin, &kernel));
+        assert_eq!(restart.started(), None);
+        assert_eq!(restart.poll_timeout(), Some(begin + DUMP_TIMEOUT));
+
+        let late = begin + DUMP_TIMEOUT;
+        assert!(restart.take_start(late, &kernel));
+        assert!(!restart.take_start(late, &kernel), "once");
+        // Nothing is known of an earlier process, so nothing is promised to the neighbours.
+        assert_eq!(restart.started(), Some(Restarted::default()));
+        assert!(!restart.defers_selection(late, &no_neighbours()));
+    }
+
+    #[test]
+    fn recovery_ends_once_and_leaves_no_timer() {
+        let (kernel, mut restart) = (Kernel::new(0), Restart::default());
+        restart.begin(Instant::ZERO, &desired());
+        let neighbours = no_neighbours();
+        let late = Instant::ZERO + DUMP_TIMEOUT;
+        assert!(!restart.is_over(late, &neighbours), "it has not begun");
+        restart.take_start(late, &kernel);
+        assert!(restart.is_over(late, &neighbours));
+        assert!(!restart.is_over(late, &neighbours), "once");
+        assert_eq!(restart.poll_timeout(), None);
+        let from_now_on = restart.started().unwrap();
+        assert!(!from_now_on.restarting);
+        assert_eq!(from_now_on.forwarding, FamilySet::ALL);
+    }
+}

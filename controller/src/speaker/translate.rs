@@ -174,3 +174,154 @@ pub(super) fn families(set: FamilySet) -> Vec<String> {
 pub(super) fn is_another(old: &compile::Peer, new: &compile::Peer) -> bool {
     old.remote != new.remote || old.role != new.role
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, Ipv6Addr},
+        time::Duration,
+    };
+
+    use redstart_bgp::types::{Asn, RouterId};
+
+    use super::*;
+    use crate::compile::Ttl;
+
+    const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+
+    fn node() -> NodeIdentity {
+        NodeIdentity {
+            name: "n1".to_owned(),
+            asn: Asn(64512),
+            router_id: RouterId(V4),
+            ipv4: Some(V4),
+            ipv6: Some(V6),
+        }
+    }
+
+    fn router() -> compile::Peer {
+        compile::Peer {
+            source: ObjectRef {
+                kind: "BGPPeer".to_owned(),
+                name: "tor".to_owned(),
+            },
+            role: PeerRole::Router,
+            remote: ([10, 0, 0, 254], 179).into(),
+            local: None,
+            remote_as: compile::RemoteAs::External,
+            local_as: Asn(64999),
+            families: [Family::Ipv4Unicast].into_iter().collect(),
+            passive: false,
+            hold_time: 90,
+            connect_retry: Duration::from_secs(5),
+            ttl: Ttl::Hops(1),
+            graceful_restart: Some(120),
+            password: None,
+            import: Import::Exactly([].into()),
+        }
+    }
+
+    #[test]
+    fn the_next_hop_is_our_end_of_the_session_and_the_nodes_address_for_the_other_family() {
+        let next_hops = |local: &str| {
+            let own = next_hop_self(&node(), local.parse().unwrap());
+            (own.v4.map(NextHop::addr), own.v6.map(NextHop::addr))
+        };
+        let text = |v4: &str, v6: &str| (v4.parse().ok(), v6.parse().ok());
+        assert_eq!(next_hops("10.9.0.1"), text("10.9.0.1", "fd00::1"));
+        assert_eq!(next_hops("fd09::1"), text("10.0.0.1", "fd09::1"));
+        // A link-local address is of no use beyond the link.
+        assert_eq!(next_hops("fe80::1"), text("10.0.0.1", "fd00::1"));
+    }
+
+    #[test]
+    fn an_open_promises_what_the_kernel_kept_of_the_families_of_the_session() {
+        let restarted = Restarted {
+            restarting: true,
+            forwarding: FamilySet::ALL,
+        };
+        let config = session(&router(), &node(), restarted);
+        let restart = config.graceful_restart.unwrap();
+        assert!(restart.restarting && restart.notification);
+        assert_eq!(restart.restart_time, 120);
+        assert_eq!(restart.forwarding_preserved, router().families);
+
+        let first = session(&router(), &node(), Restarted::default());
+        let restart = first.graceful_restart.unwrap();
+        assert!(!restart.restarting && restart.forwarding_preserved.is_empty());
+
+        let without = compile::Peer {
+            graceful_restart: None,
+            ..router()
+        };
+        let config = session(&without, &node(), restarted);
+        assert_eq!(config.graceful_restart, None);
+    }
+
+    #[test]
+    fn only_address_and_role_make_another_neighbour() {
+        let old = router();
+        let same = compile::Peer {
+            local_as: Asn(1),
+            remote_as: compile::RemoteAs::Number(Asn(2)),
+            hold_time: 3,
+            passive: true,
+            families: FamilySet::ALL,
+            ..router()
+        };
+        assert!(!is_another(&old, &same));
+        let moved = compile::Peer {
+            remote: ([10, 0, 0, 253], 179).into(),
+            ..router()
+        };
+        assert!(is_another(&old, &moved));
+        let joined = compile::Peer {
+            role: PeerRole::Mesh {
+                node: "n2".to_owned(),
+            },
+            ..router()
+        };
+        assert!(is_another(&old, &joined));
+    }
+
+    #[test]
+    fn an_advertisement_reaches_the_neighbours_that_there_are() {
+        let name = |name: &str| PeerName(name.to_owned());
+        let object = router().source;
+        let advertise = compile::Advertise {
+            source: object.clone(),
+            peers: [name("tor"), name("gone")].into(),
+            communities: [].into(),
+            large_communities: [].into(),
+            local_pref: Some(200),
+            med: None,
+            prepend: 2,
+        };
+        let prefix: Prefix = "10.244.1.0/24".parse().unwrap();
+        let origination = compile::Origination {
+            object,
+            advertise: vec![advertise],
+            blackhole: true,
+        };
+        let ids = [(name("tor"), PeerId(7)), (name("other"), PeerId(8))].into();
+        let made = originations(&[(prefix, origination)].into(), &ids);
+        assert!(made[&prefix].blackhole);
+        let advertise = &made[&prefix].advertise[0];
+        assert_eq!(advertise.to, PeerSelector::Peers([PeerId(7)].into()));
+        assert_eq!((advertise.local_pref, advertise.prepend), (Some(200), 2));
+    }
+
+    #[test]
+    fn a_metric_of_zero_marks_nothing() {
+        let kernel = |metric| compile::Kernel {
+            install: true,
+            table: 254,
+            metric,
+            protocol: 186,
+            max_paths: 1,
+        };
+        assert_eq!(fib(&kernel(0)), None);
+        assert_eq!(fib(&kernel(7)).unwrap().metric.get(), 7);
+    }
+}
