@@ -169,6 +169,21 @@ async fn two_neighbours_establish_one_session() {
 }
 
 #[tokio::test]
+async fn two_that_start_at_the_same_instant_get_one_session_and_keep_it() {
+    for round in 0..200 {
+        let (mut a, mut b) = pair((A, B), |_, _, _| {});
+        let both = timeout(LIMIT, both_established(&mut a, &mut b)).await;
+        assert!(both.is_ok(), "round {round}");
+        // What is left of the other connection must not disturb the session.
+        for end in [&a, &b] {
+            let status = end.peer.status();
+            assert_eq!(status.established_count, 1, "round {round}");
+            assert_eq!(status.state, State::Established, "round {round}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn status_follows_the_session() {
     let (mut a, mut b) = pair((A, B), |_, _, _| {});
     assert!(a.peer.status().established_since.is_none());

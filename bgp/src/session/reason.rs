@@ -282,13 +282,7 @@ impl fmt::Display for DownReason {
         match self {
             Self::ConnectFailed(error) => write!(f, ": {error}"),
             Self::ConnectionLost(how) => write!(f, ": {how}"),
-            Self::NotificationReceived(n) | Self::NotificationSent(n) => {
-                write!(f, ": {n}")?;
-                match n.shutdown_message() {
-                    Some(text) if !text.is_empty() => write!(f, " ({text})"),
-                    _ => Ok(()),
-                }
-            }
+            Self::NotificationReceived(n) | Self::NotificationSent(n) => write!(f, ": {n}"),
             Self::OpenRefused(refusal) => write!(f, ": {refusal}"),
             Self::Stopped(why) => write!(f, ": {why}"),
             Self::Reconfigured(what) => write!(f, ": {what}"),
@@ -298,5 +292,19 @@ impl fmt::Display for DownReason {
             | Self::PeerRestarted
             | Self::InternalError => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_text_is_shown_once() {
+        let sub = CeaseSubcode::AdministrativeShutdown;
+        let down =
+            DownReason::NotificationReceived(Notification::cease_with_message(sub, "new cable"));
+        let shown = down.to_string();
+        assert_eq!(shown.matches("new cable").count(), 1, "{shown}");
     }
 }
