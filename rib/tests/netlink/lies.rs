@@ -221,3 +221,31 @@ fn a_link_that_is_gone_parks_its_routes() {
         }
     });
 }
+
+#[test]
+fn a_route_that_was_appended_to_ours_goes_with_it_and_ours_comes_back() {
+    in_namespace(async {
+        let mut node = Node::start().await;
+        node.desire("fd01::/64", unicast(&[gateway("fd00:2::9", 2)]));
+        node.settle().await;
+        let metric = node.planner.config().metric.to_string();
+        ip(&[
+            "-6",
+            "route",
+            "append",
+            "fd01::/64",
+            "via",
+            "fd00:3::9",
+            "metric",
+            &metric,
+            "proto",
+            "static",
+        ]);
+        node.until("stepped aside", |n| n.planner.counters().deleted == 1)
+            .await;
+        node.until_installed("fd01::/64").await;
+        node.settle().await;
+        node.assert_all_installed();
+        node.assert_kernel_agrees().await;
+    });
+}

@@ -21,6 +21,8 @@
 //!
 //! One race remains that the kernel gives no means to close: between somebody's replacing our route
 //! and our hearing of it, a REPLACE of ours overwrites theirs. It takes their using our metric.
+//! IPv6 has another: a route that somebody appends to ours under our metric becomes a leg of it, and
+//! goes when ours steps aside. We look again at once, so that the prefix does not stay without any.
 
 mod entry;
 mod events;

@@ -21,13 +21,26 @@ impl Planner {
         };
         entry.in_flight = false;
         match result {
-            Ok(()) => self.succeeded(prefix, change),
+            Ok(()) => {
+                self.suspect_legs(now, prefix, &change);
+                self.succeeded(prefix, change);
+            }
             Err(OpError::Refused(e)) if already_gone(&change, e.errno) => {
                 self.succeeded(prefix, change);
             }
             Err(error) => self.failed(now, prefix, &change, error),
         }
         self.touch(prefix);
+    }
+
+    /// IPv6 makes one multipath route of those that share prefix and metric, whoever made them, and
+    /// a delete takes all legs. So a foreign route that joined ours went with it, without an event
+    /// that we would not take for the echo of our own operation: look again.
+    fn suspect_legs(&mut self, now: Instant, prefix: Prefix, change: &Change) {
+        let joined = || self.foreign.has_metric(prefix, self.config.metric.get());
+        if matches!(prefix, Prefix::V6(_)) && *change == Change::Delete && joined() {
+            self.request_resync(now);
+        }
     }
 
     fn succeeded(&mut self, prefix: Prefix, change: Change) {
