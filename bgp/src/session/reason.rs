@@ -294,17 +294,3 @@ impl fmt::Display for DownReason {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_operators_text_is_shown_once() {
-        let sub = CeaseSubcode::AdministrativeShutdown;
-        let down =
-            DownReason::NotificationReceived(Notification::cease_with_message(sub, "new cable"));
-        let shown = down.to_string();
-        assert_eq!(shown.matches("new cable").count(), 1, "{shown}");
-    }
-}
