@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
 };
 
-use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::session::{ConnectError, Disconnect};
@@ -20,11 +19,6 @@ pub(super) async fn dial(transport: Transport) -> Result<TcpStream, ConnectError
     };
     let socket = socket.map_err(|e| connect_error(&e))?;
     transport.apply(&socket).map_err(|e| option_error(&e))?;
-    if let Some(interface) = &transport.interface {
-        SockRef::from(&socket)
-            .bind_device(Some(interface.as_bytes()))
-            .map_err(|e| connect_error(&e))?;
-    }
     if let Some(local) = transport.local {
         socket
             .bind(SocketAddr::new(local, 0))

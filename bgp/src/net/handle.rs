@@ -13,7 +13,7 @@ use crate::{
     types::{Family, FamilySet},
 };
 
-use super::{clock::Clock, task::Task, transport::Transport};
+use super::{clock::Clock, range::Accepted, task::Task, transport::Transport};
 
 /// Accepted connections that may wait for the task to look.
 const STREAMS: usize = 4;
@@ -143,8 +143,10 @@ impl PeerHandle {
     }
 
     /// Takes over a changed configuration. Only a change of identity resets the session: see
-    /// [`crate::session::Peer::reconfigure`]; any change of the transport does. The listeners do not
-    /// hear of a changed address or password by this: register again.
+    /// [`crate::session::Peer::reconfigure`]; so does any change of the transport, but that of one
+    /// password into another. The session survives that if the neighbour gets the new one within
+    /// the hold time; until then neither end hears the other. The listeners do not hear of a changed
+    /// address or password by this: register again.
     pub fn reconfigure(&self, session: PeerConfig, transport: Transport) {
         self.desired.send_if_modified(|desired| {
             let changed = desired.session != session || desired.transport != transport;
@@ -182,6 +184,12 @@ impl PeerHandle {
         drop(desired);
         // A task that panicked has ended as well.
         let _ = task.await;
+    }
+
+    /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
+    /// task has several waiting already, and the connection is closed.
+    pub fn accept(&self, connection: Accepted) -> bool {
+        self.streams.try_send(connection.0).is_ok()
     }
 
     pub(super) fn streams(&self) -> mpsc::Sender<TcpStream> {

@@ -18,12 +18,13 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::session::Refusal;
+use crate::{session::Refusal, types::Prefix};
 
 use super::{
     farewell::Farewells,
     handle::PeerHandle,
-    sockopt::{SocketOptionError, set_md5_key},
+    range::{FromListener, Offer, Range, RangeId, Registered},
+    sockopt::{SocketOptionError, set_md5_key, set_md5_prefix_key},
     transport::Transport,
 };
 
@@ -63,6 +64,14 @@ pub enum ListenError {
         /// The option.
         source: SocketOptionError,
     },
+    /// The password of a range could not be set: connections from there are not accepted.
+    #[error("no connections accepted from {range}: {source}")]
+    Range {
+        /// The range.
+        range: Prefix,
+        /// The option.
+        source: SocketOptionError,
+    },
 }
 
 impl ListenError {
@@ -83,7 +92,7 @@ impl ListenError {
             Self::AddressNotAvailable(_) => "address-not-available",
             Self::PermissionDenied(_) => "permission-denied",
             Self::Other { .. } => "listen-failed",
-            Self::Option { .. } => "socket-option-refused",
+            Self::Option { .. } | Self::Range { .. } => "socket-option-refused",
         }
     }
 }
@@ -99,7 +108,28 @@ fn remote_of(addr: SocketAddr) -> Remote {
 }
 
 /// Who gets connections from where.
-type Registry = BTreeMap<Remote, mpsc::Sender<TcpStream>>;
+#[derive(Debug, Default)]
+struct Registry {
+    peers: BTreeMap<Remote, mpsc::Sender<TcpStream>>,
+    ranges: Vec<Registered>,
+}
+
+impl Registry {
+    /// The range with the longest prefix that has this address.
+    fn range(&self, remote: IpAddr) -> Option<&Registered> {
+        self.ranges
+            .iter()
+            .filter(|range| range.prefix.contains(remote))
+            .max_by_key(|range| range.prefix.len())
+    }
+}
+
+/// Connections refused.
+#[derive(Debug, Default)]
+struct Refused {
+    unknown: AtomicU64,
+    full: AtomicU64,
+}
 
 /// One listening socket and the task that accepts from it. Dropping it closes the socket; connections
 /// that were passed on stay.
@@ -108,7 +138,7 @@ pub struct Listener {
     local: SocketAddr,
     socket: Arc<TcpListener>,
     registry: watch::Sender<Registry>,
-    refused: Arc<AtomicU64>,
+    refused: Arc<Refused>,
     task: AbortHandle,
 }
 
@@ -121,8 +151,8 @@ impl Listener {
         let socket = open(addr).map_err(|e| ListenError::of(addr, e))?;
         let local = socket.local_addr().map_err(|e| ListenError::of(addr, e))?;
         let socket = Arc::new(socket);
-        let (registry, registered) = watch::channel(Registry::new());
-        let refused = Arc::new(AtomicU64::new(0));
+        let (registry, registered) = watch::channel(Registry::default());
+        let refused = Arc::new(Refused::default());
         let task = tokio::spawn(accept(socket.clone(), registered, refused.clone()));
         Ok(Self {
             local,
@@ -152,10 +182,11 @@ impl Listener {
         // First the key, then the welcome.
         self.set_key(transport).inspect_err(|_| {
             self.registry
-                .send_modify(|registry| drop(registry.remove(&remote_of(transport.remote))));
+                .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
         })?;
         self.registry.send_modify(|registry| {
-            registry.insert(remote_of(transport.remote), peer.streams());
+            let remote = remote_of(transport.remote);
+            registry.peers.insert(remote, peer.streams());
         });
         Ok(())
     }
@@ -166,17 +197,70 @@ impl Listener {
             return;
         }
         self.registry
-            .send_modify(|registry| drop(registry.remove(&remote_of(transport.remote))));
+            .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
         if transport.password.is_some() {
             // Without the key, or with one for nobody: either way nobody is let in.
             let _ = set_md5_key(self.fd(), transport.remote.ip(), None);
         }
     }
 
+    /// Hands connections from addresses of a range to `owner` from now on, as long as nobody has
+    /// registered the address. In place of a range with the same number, whose places stay taken: so a
+    /// limit or a password changes. A range of the other family is ignored.
+    ///
+    /// # Errors
+    /// The kernel does not take the password. Connections from the range are then refused.
+    pub fn register_range(
+        &self,
+        range: &Range,
+        owner: mpsc::Sender<FromListener>,
+    ) -> Result<(), ListenError> {
+        let before = self.take_range(range.id);
+        if range.prefix.addr().is_ipv4() != self.local.is_ipv4() {
+            return Ok(());
+        }
+        match set_md5_prefix_key(self.fd(), range.prefix, range.password.as_ref()) {
+            // There was no key to take away.
+            Err(_) if range.password.is_none() => {}
+            other => other.map_err(|source| ListenError::Range {
+                range: range.prefix,
+                source,
+            })?,
+        }
+        self.registry
+            .send_modify(|registry| registry.ranges.push(Registered::new(range, owner, before)));
+        Ok(())
+    }
+
+    /// Refuses connections from a range from now on. Its neighbours stay as they are.
+    pub fn unregister_range(&self, id: RangeId) {
+        self.take_range(id);
+    }
+
+    fn take_range(&self, id: RangeId) -> Option<Registered> {
+        let mut taken = None;
+        self.registry.send_if_modified(|registry| {
+            let known = registry.ranges.iter().position(|range| range.id == id);
+            taken = known.map(|at| registry.ranges.remove(at));
+            taken.is_some()
+        });
+        if let Some(range) = &taken {
+            // If there was one.
+            let _ = set_md5_prefix_key(self.fd(), range.prefix, None);
+        }
+        taken
+    }
+
     /// Connections refused because nobody with that address is configured.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.refused.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Connections refused because their range has no place left.
+    #[must_use]
+    pub fn refused_by_limit(&self) -> u64 {
+        self.refused.full.load(Ordering::Relaxed)
     }
 
     fn set_key(&self, transport: &Transport) -> Result<(), ListenError> {
@@ -225,7 +309,7 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
 async fn accept(
     socket: Arc<TcpListener>,
     registered: watch::Receiver<Registry>,
-    refused: Arc<AtomicU64>,
+    refused: Arc<Refused>,
 ) {
     let mut farewells = Farewells::default();
     loop {
@@ -234,14 +318,36 @@ async fn accept(
             tokio::time::sleep(EXHAUSTED).await;
             continue;
         };
-        let peer = registered.borrow().get(&remote_of(remote)).cloned();
-        match peer {
-            // A neighbour that dials faster than its task can look loses the connection and retries.
-            Some(peer) => drop(peer.try_send(stream)),
-            None => {
-                refused.fetch_add(1, Ordering::Relaxed);
-                farewells.refuse(stream, Refusal::Unknown.notification());
+        // A neighbour that dials faster than its task can look loses the connection and retries.
+        match pass_on(&registered.borrow(), stream, remote) {
+            Ok(()) => {}
+            Err((stream, refusal)) => {
+                let count = match refusal {
+                    Refusal::RangeFull => &refused.full,
+                    _ => &refused.unknown,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+                farewells.refuse(stream, refusal.notification());
             }
         }
+    }
+}
+
+/// Gives a connection to whom it belongs, or gives it back if that is nobody.
+fn pass_on(
+    registry: &Registry,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> Result<(), (TcpStream, Refusal)> {
+    if let Some(peer) = registry.peers.get(&remote_of(remote)) {
+        let _ = peer.try_send(stream);
+        return Ok(());
+    }
+    match registry.range(remote.ip()) {
+        None => Err((stream, Refusal::Unknown)),
+        Some(range) => match range.offer(stream, remote) {
+            Offer::Full(stream) => Err((stream, Refusal::RangeFull)),
+            Offer::Taken | Offer::Busy => Ok(()),
+        },
     }
 }

@@ -30,6 +30,7 @@ mod connect;
 mod farewell;
 mod handle;
 mod listener;
+mod range;
 mod sockopt;
 mod task;
 mod transport;
@@ -37,6 +38,7 @@ mod transport;
 pub use clock::Clock;
 pub use handle::{FromPeer, PeerHandle, spawn_peer};
 pub use listener::{ListenError, Listener};
+pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};
 pub use sockopt::SocketOptionError;
 pub use transport::{Secret, Transport, Ttl};
 

@@ -22,9 +22,16 @@ use std::{
 use socket2::SockAddr;
 
 use super::transport::Secret;
+use crate::types::Prefix;
 
 /// `TCP_MD5SIG_MAXKEYLEN` of linux/tcp.h.
 const MAX_KEY: usize = 80;
+
+/// `TCP_MD5SIG_EXT` of linux/tcp.h: `TCP_MD5SIG` that looks at `flags`.
+const TCP_MD5SIG_EXT: libc::c_int = 32;
+
+/// `TCP_MD5SIG_FLAG_PREFIX` of linux/tcp.h: the key is for all addresses of a prefix.
+const FLAG_PREFIX: u8 = 1;
 
 /// `struct tcp_md5sig` of linux/tcp.h.
 #[repr(C)]
@@ -66,6 +73,31 @@ pub(super) fn set_md5_key(
     remote: IpAddr,
     key: Option<&Secret>,
 ) -> Result<(), SocketOptionError> {
+    let option = named("TCP_MD5SIG", md5sig(remote, key))?;
+    named(
+        "TCP_MD5SIG",
+        set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &option),
+    )
+}
+
+/// Requires segments from all addresses of `prefix` to be signed with `key`; `None` takes the key
+/// away. For listeners: a connection keeps the key of the address that it came from. The longest
+/// prefix counts, and an address alone is the longest.
+pub(super) fn set_md5_prefix_key(
+    socket: BorrowedFd<'_>,
+    prefix: Prefix,
+    key: Option<&Secret>,
+) -> Result<(), SocketOptionError> {
+    let mut option = named("TCP_MD5SIG_EXT", md5sig(prefix.addr(), key))?;
+    option.flags = FLAG_PREFIX;
+    option.prefix_len = prefix.len();
+    named(
+        "TCP_MD5SIG_EXT",
+        set(socket, libc::IPPROTO_TCP, TCP_MD5SIG_EXT, &option),
+    )
+}
+
+fn md5sig(remote: IpAddr, key: Option<&Secret>) -> io::Result<TcpMd5Sig> {
     let key = key.map_or(&[][..], Secret::as_bytes);
     let addr = SockAddr::from(SocketAddr::new(remote, 0));
     // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
@@ -73,17 +105,16 @@ pub(super) fn set_md5_key(
     let (Some(slot), Ok(key_len)) = (option.key.get_mut(..key.len()), u16::try_from(key.len()))
     else {
         // A truncated key would be another password than the one that was configured.
-        let too_long = io::Error::new(io::ErrorKind::InvalidInput, "key longer than 80 octets");
-        return named("TCP_MD5SIG", Err(too_long));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "key longer than 80 octets",
+        ));
     };
     slot.copy_from_slice(key);
     option.key_len = key_len;
     // SAFETY: `as_storage` of a SockAddr is the same C type, initialised.
     option.addr = unsafe { core::ptr::read(addr.as_ptr().cast()) };
-    named(
-        "TCP_MD5SIG",
-        set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &option),
-    )
+    Ok(option)
 }
 
 /// Drops what arrives with a smaller TTL or hop limit.
@@ -102,6 +133,30 @@ pub(super) fn set_min_ttl(
             "IPV6_MINHOPCOUNT",
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, &value),
         ),
+    }
+}
+
+/// Sends segments with the don't-fragment bit, and heeds what routers say about the size of packets
+/// that pass (RFC 1191, RFC 8201). Whatever the host's default is.
+pub(super) fn set_path_mtu_discovery(
+    socket: BorrowedFd<'_>,
+    remote: IpAddr,
+) -> Result<(), SocketOptionError> {
+    match remote {
+        IpAddr::V4(_) => {
+            let value = libc::IP_PMTUDISC_WANT;
+            named(
+                "IP_MTU_DISCOVER",
+                set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &value),
+            )
+        }
+        IpAddr::V6(_) => {
+            let value = libc::IPV6_PMTUDISC_WANT;
+            named(
+                "IPV6_MTU_DISCOVER",
+                set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &value),
+            )
+        }
     }
 }
 

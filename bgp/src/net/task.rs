@@ -216,7 +216,8 @@ impl Task {
         if let (Some(why), None) = (&new.stopped, &old.stopped) {
             self.peer.stop(now, why);
         }
-        if new.transport != old.transport {
+        let rotated = old.transport.differs_by_key(&new.transport) && self.rekey();
+        if new.transport != old.transport && !rotated {
             self.peer.transport_changed(now);
         }
         if new.session != old.session {
@@ -236,6 +237,19 @@ impl Task {
                 self.peer.send_route_refresh(now, family);
             }
         }
+    }
+
+    /// Gives what is connected, or about to be, the key of `done`. `false`: a socket has not got it, and
+    /// must not go on with the old one.
+    fn rekey(&mut self) -> bool {
+        let transport = &self.done.transport;
+        if self.dial.is_some() {
+            self.dial = Some(Box::pin(dial(transport.clone())));
+        }
+        [&self.outgoing, &self.incoming]
+            .into_iter()
+            .flatten()
+            .all(|socket| transport.apply_key(&socket.stream).is_ok())
     }
 
     fn accepted(&mut self, now: Instant, stream: TcpStream) {

@@ -8,7 +8,7 @@ use std::{
 
 use socket2::SockRef;
 
-use super::sockopt::{SocketOptionError, named, set_md5_key, set_min_ttl};
+use super::sockopt::{SocketOptionError, named, set_md5_key, set_min_ttl, set_path_mtu_discovery};
 
 /// How long the kernel may try to deliver before it gives up: as long as the SendHoldTimer
 /// (RFC 9687), which ends the session for the same reason.
@@ -95,6 +95,31 @@ impl Transport {
         }
     }
 
+    /// Whether `new` is the same but for another key: the only change that a connection survives.
+    ///
+    /// To have a key or not is no such change. A connection without one may have been made by anybody.
+    pub(super) fn differs_by_key(&self, new: &Self) -> bool {
+        let keys = (&self.password, &new.password);
+        let rotated = matches!(keys, (Some(old), Some(new)) if old != new);
+        let password = new.password.clone();
+        rotated
+            && *new
+                == Self {
+                    password,
+                    ..self.clone()
+                }
+    }
+
+    /// Sets the key of a socket of this neighbour, also while it is connected.
+    ///
+    /// Linux signs each segment when it leaves, also one that it sends again, with the key of that
+    /// moment. So after a change at one end nothing is accepted at the other, which drops segments
+    /// with another key, and all of it is sent again and accepted once the other end has changed too.
+    /// The session survives if that happens within the hold time.
+    pub(super) fn apply_key(&self, socket: &impl AsFd) -> Result<(), SocketOptionError> {
+        set_md5_key(socket.as_fd(), self.remote.ip(), self.password.as_ref())
+    }
+
     /// Sets every option of a socket of this neighbour, ours before it connects or one that was
     /// accepted.
     ///
@@ -114,9 +139,18 @@ impl Transport {
         if let Some(least) = self.ttl.least_accepted() {
             set_min_ttl(socket.as_fd(), remote, least)?;
         }
-        if self.password.is_some() {
-            set_md5_key(socket.as_fd(), remote, self.password.as_ref())?;
+        if let Some(interface) = &self.interface {
+            // The kernel binds a connection from a link-local address itself, and to bind it again
+            // takes a privilege.
+            if named("SO_BINDTODEVICE", sock.device())?.is_none() {
+                let bound = sock.bind_device(Some(interface.as_bytes()));
+                named("SO_BINDTODEVICE", bound)?;
+            }
         }
+        if self.password.is_some() {
+            self.apply_key(socket)?;
+        }
+        set_path_mtu_discovery(socket.as_fd(), remote)?;
         named("TCP_NODELAY", sock.set_tcp_nodelay(true))?;
         named(
             "TCP_USER_TIMEOUT",

@@ -101,6 +101,9 @@ pub enum Refusal {
     /// Nobody with this address is configured.
     #[error("unknown-neighbour")]
     Unknown,
+    /// The address is in a range that has no place left.
+    #[error("range-full")]
+    RangeFull,
     /// The neighbour is shut down here.
     #[error("neighbour-stopped")]
     Stopped,
@@ -118,7 +121,9 @@ impl Refusal {
     pub fn notification(self) -> Notification {
         Notification::new(ErrorCode::Cease(match self {
             Self::AlreadyEstablished => CeaseSubcode::ConnectionCollisionResolution,
-            Self::Unknown | Self::Stopped | Self::IdleHold => CeaseSubcode::ConnectionRejected,
+            Self::Unknown | Self::RangeFull | Self::Stopped | Self::IdleHold => {
+                CeaseSubcode::ConnectionRejected
+            }
         }))
     }
 }

@@ -1,0 +1,237 @@
+//! Neighbours that nobody configured one by one.
+
+use core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+
+use super::{A, B, End, LIMIT, config, end, listen};
+use crate::{
+    net::{
+        Clock, FromListener, Listener, Newcomer, Place, Range, RangeId, Secret, Transport,
+        spawn_peer,
+    },
+    session::{PeerId, RemoteAs},
+    types::Asn,
+    wire::{CeaseSubcode, Codec, ErrorCode, Framer, Message},
+};
+
+fn range(limit: usize) -> Range {
+    Range {
+        id: RangeId(7),
+        prefix: "127.0.0.0/24".parse().unwrap(),
+        limit,
+        password: None,
+    }
+}
+
+fn secret(text: &str) -> Secret {
+    text.as_bytes().to_vec().into()
+}
+
+/// A listener on 127.0.0.1 with a range, and what the owner hears.
+fn open(range: &Range) -> (Listener, mpsc::Receiver<FromListener>) {
+    let listener = listen(A);
+    let (owner, owned) = mpsc::channel(4);
+    listener.register_range(range, owner).unwrap();
+    (listener, owned)
+}
+
+async fn newcomer(owned: &mut mpsc::Receiver<FromListener>) -> Newcomer {
+    let FromListener::Newcomer(newcomer) = timeout(LIMIT, owned.recv()).await.unwrap().unwrap();
+    newcomer
+}
+
+/// What the owner of a range does: makes a passive neighbour.
+fn admit(listener: Listener, newcomer: Newcomer, password: Option<Secret>) -> (End, Place) {
+    let mut transport = Transport::new(newcomer.remote);
+    transport.password = password;
+    let mut config = config(1);
+    (config.passive, config.remote_as) = (true, RemoteAs::External);
+    let (to_core, core) = mpsc::channel(1);
+    let peer = spawn_peer(
+        PeerId(1),
+        config,
+        transport.clone(),
+        1,
+        Clock::new(),
+        to_core,
+    );
+    listener.register(&transport, &peer).unwrap();
+    assert!(peer.accept(newcomer.connection));
+    let end = End {
+        listener,
+        peer,
+        core,
+    };
+    (end, newcomer.place)
+}
+
+/// A neighbour at 127.0.0.2 that dials the listener.
+fn dialler(listener: &Listener, password: Option<Secret>) -> End {
+    let mut transport = Transport::new(listener.local_addr());
+    transport.local = Some(B);
+    transport.password = password;
+    end(2, listen(B), &transport, config(2))
+}
+
+async fn connect_from(listener: &Listener, from: IpAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(listener.local_addr()).await.unwrap()
+}
+
+/// The Cease with which a connection is closed; `None` if it is closed without.
+async fn refusal(mut stream: TcpStream) -> Option<ErrorCode> {
+    let mut bytes = Vec::new();
+    let read = timeout(LIMIT, stream.read_to_end(&mut bytes)).await;
+    read.unwrap().unwrap();
+    let mut framer = Framer::new();
+    framer.push(&bytes);
+    match Codec::default().decode(&framer.next().unwrap()?).unwrap() {
+        Message::Notification(n) => Some(n.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn host(n: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, n).into()
+}
+
+#[tokio::test]
+async fn somebody_from_a_range_becomes_a_neighbour() {
+    let (listener, mut owned) = open(&range(1));
+    let mut b = dialler(&listener, None);
+    let newcomer = newcomer(&mut owned).await;
+    assert_eq!((newcomer.range, newcomer.remote.ip()), (RangeId(7), B));
+    let (mut a, _place) = admit(listener, newcomer, None);
+    let (ours, _) = tokio::join!(a.established(), b.established());
+    assert_eq!(ours.remote_as, Asn(65002));
+    assert_eq!(a.listener.refused(), 0);
+}
+
+#[tokio::test]
+async fn a_range_has_so_many_places() {
+    let (listener, mut owned) = open(&range(2));
+    let streams = [
+        connect_from(&listener, host(2)).await,
+        connect_from(&listener, host(3)).await,
+    ];
+    let (first, _second) = (newcomer(&mut owned).await, newcomer(&mut owned).await);
+    let third = connect_from(&listener, host(4)).await;
+    let rejected = Some(ErrorCode::Cease(CeaseSubcode::ConnectionRejected));
+    assert_eq!(refusal(third).await, rejected);
+    assert_eq!((listener.refused_by_limit(), listener.refused()), (1, 0));
+    // A neighbour goes: there is room for another one.
+    drop(first);
+    let _fourth = connect_from(&listener, host(4)).await;
+    assert_eq!(newcomer(&mut owned).await.remote.ip(), host(4));
+    drop(streams);
+}
+
+#[tokio::test]
+async fn a_changed_limit_counts_those_that_are_there() {
+    let (listener, mut owned) = open(&range(1));
+    let _stream = connect_from(&listener, host(2)).await;
+    let _first = newcomer(&mut owned).await;
+    let (owner, mut owned) = mpsc::channel(4);
+    listener.register_range(&range(2), owner).unwrap();
+    let _stream = connect_from(&listener, host(3)).await;
+    let _second = newcomer(&mut owned).await;
+    assert!(
+        refusal(connect_from(&listener, host(4)).await)
+            .await
+            .is_some()
+    );
+    assert_eq!(listener.refused_by_limit(), 1);
+}
+
+#[tokio::test]
+async fn the_longest_range_counts_and_a_neighbour_more_than_any() {
+    let (listener, mut wide) = open(&range(9));
+    let (owner, mut narrow) = mpsc::channel(4);
+    let half = Range {
+        id: RangeId(8),
+        prefix: "127.0.0.128/25".parse().unwrap(),
+        ..range(9)
+    };
+    listener.register_range(&half, owner).unwrap();
+    let _low = connect_from(&listener, host(5)).await;
+    let _high = connect_from(&listener, host(200)).await;
+    assert_eq!(newcomer(&mut wide).await.remote.ip(), host(5));
+    assert_eq!(newcomer(&mut narrow).await.remote.ip(), host(200));
+
+    let mut b = dialler(&listener, None);
+    let (mut a, _place) = admit(listener, newcomer(&mut wide).await, None);
+    tokio::join!(a.established(), b.established());
+    b.peer
+        .restart(crate::session::StopReason::Reset(String::new()));
+    b.down().await;
+    // It comes back to its neighbour, not as somebody new.
+    tokio::join!(a.established(), b.established());
+    assert!(wide.try_recv().is_err());
+
+    a.listener.unregister_range(RangeId(7));
+    assert!(
+        refusal(connect_from(&a.listener, host(5)).await)
+            .await
+            .is_some()
+    );
+    assert_eq!(a.listener.refused(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_that_is_gone_or_busy_costs_a_connection() {
+    let listener = listen(A);
+    let (owner, owned) = mpsc::channel(1);
+    listener.register_range(&range(9), owner).unwrap();
+    let _waiting = connect_from(&listener, host(2)).await;
+    assert_eq!(refusal(connect_from(&listener, host(3)).await).await, None);
+    drop(owned);
+    assert_eq!(refusal(connect_from(&listener, host(4)).await).await, None);
+}
+
+#[tokio::test]
+async fn a_range_with_a_password_lets_in_who_knows_it() {
+    let mut protected = range(9);
+    protected.password = Some(secret("swordfish"));
+    let (listener, mut owned) = open(&protected);
+    let mut b = dialler(&listener, protected.password.clone());
+    let (mut a, _place) = admit(
+        listener,
+        newcomer(&mut owned).await,
+        protected.password.clone(),
+    );
+    tokio::join!(a.established(), b.established());
+
+    // Without it there is not even a connection.
+    let unsigned = connect_from(&a.listener, host(3));
+    assert!(timeout(Duration::from_millis(500), unsigned).await.is_err());
+    assert!(owned.try_recv().is_err());
+    // Once the range is gone, so is its key.
+    a.listener.unregister_range(RangeId(7));
+    let unsigned = timeout(LIMIT, connect_from(&a.listener, host(4))).await;
+    assert!(refusal(unsigned.unwrap()).await.is_some());
+}
+
+#[tokio::test]
+async fn a_range_whose_password_the_kernel_refuses_lets_nobody_in() {
+    let listener = listen(A);
+    let (owner, _owned) = mpsc::channel(1);
+    let mut protected = range(9);
+    protected.password = Some(vec![b'x'; 81].into());
+    let error = listener.register_range(&protected, owner).unwrap_err();
+    assert_eq!(error.id(), "socket-option-refused");
+    assert!(error.to_string().contains("127.0.0.0/24"), "{error}");
+    assert!(
+        refusal(connect_from(&listener, host(2)).await)
+            .await
+            .is_some()
+    );
+    assert_eq!(listener.refused(), 1);
+}
