@@ -4,6 +4,7 @@
 #
 #   ./proto-tests/lab.sh               check everything, behind BIRD, FRR and two BIRDs
 #   ./proto-tests/lab.sh run --tor frr only behind FRR
+#   ./proto-tests/lab.sh run --kubeconfig FILE   with the objects in that (test!) cluster
 #   ./proto-tests/lab.sh up            bring it up and leave it up; then lab.sh exec, status, down
 set -eu
 cd "$(dirname "$0")/.."

@@ -16,9 +16,12 @@ use redstart_controller::{
     index::{Index, Objects},
     source::{self, Batch, Source, kube::KubeSource},
 };
-use redstart_proto_tests::apiserver::{
-    ApiServer, Options,
-    cluster::{Cluster, real_kubeconfig},
+use redstart_proto_tests::{
+    apiserver::{
+        ApiServer, Options,
+        cluster::{Cluster, real_kubeconfig},
+    },
+    lab::exclusive::Exclusive,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -60,6 +63,8 @@ fn against_every_cluster(body: &impl AsyncFn(&mut Cluster) -> anyhow::Result<()>
         ..Options::default()
     })
     .unwrap();
+    // In a real cluster, one run at a time: the one that made the CRDs takes them away.
+    let _alone = real_kubeconfig().map(|_| Exclusive::wait().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kubeconfig");
     server.kubeconfig().write(&path).unwrap();

@@ -7,11 +7,18 @@
 //! REDSTART_TEST_KUBECONFIG=~/.kube/config cargo test -p redstart-proto-tests --test kube_cluster
 //! ```
 //!
+//! `lab_cluster`, with a whole lab, does so likewise; see CONTRIBUTING.md.
+//!
 //! The account must be allowed to manage Nodes, redstart.dev objects and CRDs. The cluster needs no
 //! special state and is left as it was: every object is named `redstart-test-RUN-…` and labelled
-//! `redstart.dev/test-run=RUN`, only what carries that label is deleted, and a CRD is deleted only if
-//! it was not there before. After a test process was killed,
-//! `kubectl delete nodes,bgppeers,bgpadvertisements -l redstart.dev/test-run` removes what is left.
+//! `redstart.dev/test-run=RUN`, and only what carries that label is deleted. CRDs that are missing are
+//! created with that label too, so those that were there before stay. After a test process was
+//! killed, this removes what is left:
+//!
+//! ```text
+//! kubectl delete nodes,crds -l redstart.dev/test-run
+//! kubectl delete bgpconfigurations,bgppeers,bgpadvertisements -l redstart.dev/test-run
+//! ```
 
 use std::{env, panic::AssertUnwindSafe, path::PathBuf, time::Duration};
 
@@ -26,7 +33,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use redstart_controller::{
-    api::{BGPAdvertisement, BGPPeer, crds},
+    api::{BGPAdvertisement, BGPConfiguration, BGPPeer, crds},
     source::kube::connect,
 };
 use serde::de::DeserializeOwned;
@@ -37,8 +44,9 @@ pub const KUBECONFIG_VARIABLE: &str = "REDSTART_TEST_KUBECONFIG";
 /// What every object of a run is labelled with.
 pub const RUN_LABEL: &str = "redstart.dev/test-run";
 
-/// How long a CRD may take to be served.
+/// How long a CRD may take to be served, or to go with what is left of its kind.
 const ESTABLISHED_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The kubeconfig of the real cluster to test against, if one was named.
 #[must_use]
@@ -54,10 +62,28 @@ pub struct Cluster {
     /// The kubeconfig that leads to it, for the speaker under test.
     pub kubeconfig: PathBuf,
     run: String,
-    crds_made: Vec<String>,
 }
 
 impl Cluster {
+    /// The cluster of a kubeconfig, for the run of that name. Asks nothing of it yet.
+    ///
+    /// # Errors
+    /// What is wrong with the kubeconfig.
+    pub async fn connect(kubeconfig: PathBuf, run: String) -> anyhow::Result<Self> {
+        let client = connect(Some(&kubeconfig)).await?;
+        Ok(Self {
+            client,
+            kubeconfig,
+            run,
+        })
+    }
+
+    /// To ask it anything else.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Runs a scenario and takes away what it made, also when it panics or fails.
     ///
     /// # Errors
@@ -66,14 +92,13 @@ impl Cluster {
     where
         F: AsyncFnOnce(&mut Self) -> anyhow::Result<()>,
     {
-        let mut cluster = Self {
-            client: connect(Some(&kubeconfig)).await?,
-            kubeconfig,
-            run: format!("{}", std::process::id()),
-            crds_made: Vec::new(),
+        let run = std::process::id().to_string();
+        let mut cluster = Self::connect(kubeconfig, run).await?;
+        let whole = async {
+            cluster.install_crds().await?;
+            body(&mut cluster).await
         };
-        cluster.install_crds().await?;
-        let result = AssertUnwindSafe(body(&mut cluster)).catch_unwind().await;
+        let result = AssertUnwindSafe(whole).catch_unwind().await;
         let cleaned = cluster.clean().await;
         match result {
             Ok(result) => result.and(cleaned),
@@ -171,20 +196,25 @@ impl Cluster {
     }
 
     /// Creates the CRDs that are missing, and waits until they are served.
-    async fn install_crds(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// What the cluster refused, or that it takes too long.
+    pub async fn install_crds(&self) -> anyhow::Result<()> {
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        for crd in crds() {
-            let name = crd.name_any();
-            if api.get_opt(&name).await?.is_some() {
+        for mut crd in crds() {
+            if api.get_opt(&crd.name_any()).await?.is_some() {
                 continue;
             }
+            let label = (RUN_LABEL.to_owned(), self.run.clone());
+            crd.labels_mut().extend([label]);
             api.create(&PostParams::default(), &crd).await?;
-            self.crds_made.push(name);
         }
         let served = async {
-            let peers: Api<BGPPeer> = Api::all(self.client.clone());
-            while peers.list(&ListParams::default().limit(1)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            while self.served::<BGPPeer>().await.is_err()
+                || self.served::<BGPConfiguration>().await.is_err()
+                || self.served::<BGPAdvertisement>().await.is_err()
+            {
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
         tokio::time::timeout(ESTABLISHED_WITHIN, served)
@@ -192,15 +222,40 @@ impl Cluster {
             .context("the CRDs are not served in time")
     }
 
-    async fn clean(&self) -> anyhow::Result<()> {
+    async fn served<K>(&self) -> kube::Result<()>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        api.list_metadata(&ListParams::default().limit(1)).await?;
+        Ok(())
+    }
+
+    /// Deletes everything of this run, and waits until the CRDs among it are gone: the next run
+    /// must not take one that is going for one that is there.
+    ///
+    /// # Errors
+    /// What the cluster refused, or that it takes too long.
+    pub async fn clean(&self) -> anyhow::Result<()> {
         self.delete_labelled::<Node>().await?;
         self.delete_labelled::<BGPPeer>().await?;
         self.delete_labelled::<BGPAdvertisement>().await?;
+        self.delete_labelled::<BGPConfiguration>().await?;
+        self.delete_labelled::<CustomResourceDefinition>().await?;
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        for name in &self.crds_made {
-            api.delete(name, &DeleteParams::default()).await?;
-        }
-        Ok(())
+        let gone = async {
+            while !api.list_metadata(&self.mine()).await?.items.is_empty() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(ESTABLISHED_WITHIN, gone)
+            .await
+            .context("the CRDs do not go")?
+    }
+
+    fn mine(&self) -> ListParams {
+        ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run))
     }
 
     async fn delete_labelled<K>(&self) -> anyhow::Result<()>
@@ -208,9 +263,13 @@ impl Cluster {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
         let api: Api<K> = Api::all(self.client.clone());
-        let mine = ListParams::default().labels(&format!("{RUN_LABEL}={}", self.run));
-        api.delete_collection(&DeleteParams::default(), &mine)
-            .await?;
-        Ok(())
+        match api
+            .delete_collection(&DeleteParams::default(), &self.mine())
+            .await
+        {
+            // Without its CRD, nothing of a kind is there.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            result => Ok(result.map(drop)?),
+        }
     }
 }

@@ -298,6 +298,14 @@ impl ApiServer {
         })
     }
 
+    /// Every object of a kind as it is now, by namespace and name.
+    #[must_use]
+    pub fn list(&self, gvr: &Gvr) -> Vec<Arc<Value>> {
+        let store = self.api.store.read();
+        let objects = store.list(gvr);
+        objects.map(|(_, object)| Arc::clone(object)).collect()
+    }
+
     /// Forgets the history: every resource version until now is 410 Gone.
     pub fn compact(&self) {
         self.api.store.compact();

@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
 use redstart_proto_tests::lab::{
     Lab, LabOptions, checks,
+    cluster::LabCluster,
     netns::{self, Netns},
+    relay,
     report::Report,
     requirements::Binaries,
     run_dir::{self, RunDir},
@@ -50,6 +52,9 @@ enum Command {
     /// Connect and print what both ends see.
     #[command(hide = true)]
     TcpConnect { server: SocketAddr },
+    /// Copy byte streams from one socket to another.
+    #[command(hide = true)]
+    Relay { from: relay::End, to: relay::End },
 }
 
 #[derive(clap::Args)]
@@ -60,12 +65,30 @@ struct What {
     /// Where the speakers get their objects: objects (a directory), kube (an API server).
     #[arg(long, default_value = "objects", value_parser = source)]
     source: Source,
+    #[command(flatten)]
+    cluster: RealCluster,
     /// What speaks on the nodes: redstart, or bird, the stand-in that proves the lab itself.
     #[arg(long, default_value = "redstart", value_parser = speaker)]
     speaker: SpeakerKind,
     /// Do not wait for sessions and routes: leave it up as it is, also when they never come.
     #[arg(long)]
     no_wait: bool,
+}
+
+#[derive(clap::Args)]
+struct RealCluster {
+    /// Put the objects in the cluster of this kubeconfig's current context. It must be one for
+    /// tests, where no Redstart runs: the lab creates Nodes, BGPPeers, a BGPConfiguration and
+    /// missing CRDs there, labelled redstart.dev/test-run, and deletes them at the end.
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl RealCluster {
+    fn source(&self) -> Result<Option<Source>> {
+        let cluster = self.kubeconfig.as_deref().map(LabCluster::new);
+        Ok(cluster.transpose()?.map(Source::Cluster))
+    }
 }
 
 #[derive(clap::Args)]
@@ -76,6 +99,8 @@ struct Which {
     /// Only labs whose objects come from there.
     #[arg(long, value_parser = source)]
     source: Option<Source>,
+    #[command(flatten)]
+    cluster: RealCluster,
     /// What speaks on the nodes: redstart, or bird, the stand-in that proves the lab itself.
     #[arg(long, default_value = "redstart", value_parser = speaker)]
     speaker: SpeakerKind,
@@ -134,6 +159,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::TcpConnect { server } => {
             println!("{}", serde_json::to_string(&traffic::connect(server)?)?);
         }
+        Command::Relay { from, to } => relay::run(&from, &to)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -142,13 +168,13 @@ fn up(name: &str, what: &What) -> Result<()> {
     let mut lab = Lab::up(LabOptions {
         name: name.to_owned(),
         tor: what.tor,
-        source: what.source,
+        source: what.cluster.source()?.unwrap_or(what.source.clone()),
         speaker: what.speaker,
         binaries: Binaries::find()?,
     })?;
     if what.no_wait {
         lab.keep();
-        print_hints(&lab.topology, what.speaker);
+        print_hints(&lab, what.speaker);
         return Ok(());
     }
     let took = checks::converged(&lab)?;
@@ -157,12 +183,12 @@ fn up(name: &str, what: &What) -> Result<()> {
         "All routes are in all kernels, {:.2} s after the start.\n",
         took.as_secs_f64()
     );
-    print_hints(&lab.topology, what.speaker);
+    print_hints(&lab, what.speaker);
     Ok(())
 }
 
-fn print_hints(topology: &Topology, speaker: SpeakerKind) {
-    let pod = "10.244.1.2";
+fn print_hints(lab: &Lab, speaker: SpeakerKind) {
+    let topology = &lab.topology;
     println!(
         "Look around (add --name {} where it is not the default):",
         topology.lab
@@ -180,7 +206,9 @@ fn print_hints(topology: &Topology, speaker: SpeakerKind) {
             _ => "birdc show protocols",
         }
     );
-    println!("  lab exec ext ping -c 3 {pod}");
+    if let Some(pod) = lab.pods.get("n1-p1") {
+        println!("  lab exec ext ping -c 3 {}", pod.v4);
+    }
     println!("  lab exec n3-p1 ping -c 3 {}", topology.ext.v6);
     println!("  lab status; lab down");
 }
@@ -248,10 +276,13 @@ fn status(name: &str) -> Result<()> {
 }
 
 fn run(name: &str, which: &Which) -> Result<ExitCode> {
-    let mut labs = RUN.to_vec();
+    let mut labs = match which.cluster.source()? {
+        Some(cluster) => vec![(which.tor.unwrap_or(TorKind::Bird), cluster)],
+        None => RUN.to_vec(),
+    };
     labs.retain(|(tor, source)| {
         which.tor.is_none_or(|wanted| wanted == *tor)
-            && which.source.is_none_or(|wanted| wanted == *source)
+            && (which.source.as_ref()).is_none_or(|wanted| wanted == source)
             && (which.speaker == SpeakerKind::Redstart || *source == Source::Objects)
     });
     if labs.is_empty() {
@@ -259,10 +290,10 @@ fn run(name: &str, which: &Which) -> Result<ExitCode> {
     }
     let mut held = true;
     for (tor, source) in labs {
-        let objects = if source == Source::Kube {
-            "an API server"
-        } else {
-            "a directory"
+        let objects = match source {
+            Source::Objects => "a directory",
+            Source::Kube => "an API server",
+            Source::Cluster(_) => "the cluster of the kubeconfig",
         };
         println!("{tor} at the top of the rack, objects from {objects}:");
         held &= run_one(name, tor, source, which.speaker)?;

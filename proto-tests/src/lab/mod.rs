@@ -12,12 +12,14 @@
 //! | namespaces, links | `/run/netns/LAB-*` | `down` |
 //! | processes | `RUN/processes` (pid and start time) | `down`, by that record only |
 //! | sockets, logs, objects, state | `RUN` = `/run/redstart-lab/LAB` | `down` |
+//! | objects of [`Source::Cluster`] | that [cluster](cluster), labelled | `down` |
 //!
 //! A [`Lab`] goes down when it is dropped, so also when a test panics or Ctrl-C ends a wait, unless
 //! it was [kept](Lab::keep). `up` first removes what a crash may have left under the same name.
 
 pub mod bird;
 pub mod checks;
+pub mod cluster;
 pub mod cni;
 pub mod exclusive;
 pub mod frr;
@@ -25,6 +27,7 @@ pub mod kernel;
 pub mod netns;
 pub mod objects;
 pub mod process;
+pub mod relay;
 pub mod report;
 pub mod requirements;
 pub mod router;
@@ -37,6 +40,7 @@ mod wiring;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -77,7 +81,7 @@ pub struct Lab {
     pub topology: Topology,
     /// The pods' addresses, by pod name.
     pub pods: BTreeMap<String, DualStack>,
-    /// When `up` began.
+    /// When `up` began, once a cluster that is not the lab's own had its CRDs.
     pub began: Instant,
     run_dir: RunDir,
     speakers: BTreeMap<String, Process>,
@@ -90,9 +94,15 @@ impl Lab {
     pub fn up(options: LabOptions) -> Result<Self> {
         requirements::check(&options)?;
         let run_dir = RunDir::of(&options.name);
-        run_dir::tear_down(&options.name).context("cannot clear the leftovers of an old lab")?;
+        run_dir::tear_down(&options.name)
+            .or_else(|error| {
+                // Nothing keeps what an old lab left in a cluster that is gone by now.
+                eprintln!("lab {}: {error:#}", options.name);
+                run_dir::tear_down(&options.name)
+            })
+            .context("cannot clear the leftovers of an old lab")?;
         let began = Instant::now();
-        let topology = Topology::new(&options.name, options.tor);
+        let topology = options.source.topology(&options.name, options.tor);
         run_dir.create(&options)?;
         let mut lab = Self {
             options,
@@ -109,6 +119,10 @@ impl Lab {
     }
 
     fn build(&mut self) -> Result<()> {
+        if let Source::Cluster(cluster) = &self.options.source {
+            cluster.prepare(&self.topology)?;
+            self.began = Instant::now();
+        }
         wiring::wire(&self.topology)?;
         self.objects().put_cluster(&self.topology)?;
         wait::check_interrupt()?;
@@ -122,9 +136,18 @@ impl Lab {
                 .write_tool(&router.router.name, tool, &command)?;
             self.others.extend(started);
         }
-        if self.options.source == Source::Kube {
-            let apiserver = speaker::start_apiserver(self)?;
-            self.others.push(apiserver);
+        match &self.options.source {
+            Source::Objects => {}
+            Source::Kube => {
+                let apiserver = speaker::start_apiserver(self)?;
+                self.others.push(apiserver);
+            }
+            Source::Cluster(cluster) => {
+                let relay = SocketAddr::from((topology.apiserver.v4, relay::PORT));
+                let server = cluster.write_relayed(relay, &self.run_dir.kubeconfig())?;
+                let relays = relay::start(self, &server)?;
+                self.others.extend(relays);
+            }
         }
         for node in &topology.nodes {
             self.start_speaker(&SpeakerStart::of(&node.name))?;
@@ -150,7 +173,7 @@ impl Lab {
             },
         };
         Ok(Self {
-            topology: Topology::new(name, options.tor),
+            topology: options.source.topology(name, options.tor),
             options,
             pods: run_dir.pods()?,
             began: Instant::now(),
@@ -187,7 +210,7 @@ impl Lab {
 
     /// The objects that the speakers watch.
     pub fn objects(&self) -> Objects {
-        Objects::of(&self.run_dir.objects())
+        Objects::of(&self.run_dir.objects()).seen_in(&self.options.source)
     }
 
     /// The lab's directory.

@@ -1,6 +1,7 @@
 //! The objects directory of a lab: Node, BGPConfiguration and BGPPeer manifests.
 //!
-//! One file per object, replaced by rename, so that no speaker ever reads half a manifest.
+//! One file per object, replaced by rename, so that no speaker ever reads half a manifest. In a lab
+//! with its objects in a cluster, the directory is the record of what was written there.
 
 use std::{
     fs,
@@ -9,12 +10,26 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::topology::{DualPrefix, Family, NODE_ASN, Node, Router, Topology};
+use super::{
+    cluster::LabCluster,
+    speaker::Source,
+    topology::{DualPrefix, Family, NODE_ASN, Node, Router, Topology},
+};
 
 /// A directory of manifests, shared by all speakers of a lab.
 #[derive(Clone, Debug)]
 pub struct Objects {
     dir: PathBuf,
+    cluster: Option<LabCluster>,
+}
+
+/// How a manifest took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The object that was there has changed, or a file says so.
+    InPlace,
+    /// It is a new object; an older one of its name is gone.
+    Anew,
 }
 
 impl Objects {
@@ -22,7 +37,18 @@ impl Objects {
     pub fn of(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
+            cluster: None,
         }
+    }
+
+    /// The same objects, in the cluster too if that is where the speakers see them.
+    #[must_use]
+    pub fn seen_in(self, source: &Source) -> Self {
+        let cluster = match source {
+            Source::Cluster(cluster) => Some(cluster.clone()),
+            Source::Objects | Source::Kube => None,
+        };
+        Self { cluster, ..self }
     }
 
     /// The directory.
@@ -32,22 +58,33 @@ impl Objects {
 
     /// Writes, or replaces, one manifest.
     pub fn put(&self, name: &str, manifest: &str) -> Result<()> {
+        self.write(name, manifest).map(drop)
+    }
+
+    fn write(&self, name: &str, manifest: &str) -> Result<Written> {
         let target = self.dir.join(format!("{name}.yaml"));
         let fresh = self.dir.join(format!(".{name}.fresh"));
         fs::write(&fresh, manifest)
             .and_then(|()| fs::rename(&fresh, &target))
-            .with_context(|| format!("cannot write {}", target.display()))
+            .with_context(|| format!("cannot write {}", target.display()))?;
+        match &self.cluster {
+            Some(cluster) => cluster.apply(manifest),
+            None => Ok(Written::InPlace),
+        }
     }
 
     /// Deletes one manifest.
     pub fn delete(&self, name: &str) -> Result<()> {
         let target = self.dir.join(format!("{name}.yaml"));
+        if let Some(cluster) = &self.cluster {
+            cluster.delete(&fs::read_to_string(&target)?)?;
+        }
         fs::remove_file(&target).with_context(|| format!("cannot delete {}", target.display()))
     }
 
     /// Writes or replaces a Node.
-    pub fn put_node(&self, node: &Node) -> Result<()> {
-        self.put(&node_file(&node.name), &node_manifest(node))
+    pub fn put_node(&self, node: &Node) -> Result<Written> {
+        self.write(&node_file(&node.name), &node_manifest(node))
     }
 
     /// Writes the whole cluster.

@@ -106,7 +106,7 @@ impl RunDir {
         }
         let started = Started {
             tor: options.tor,
-            source: options.source,
+            source: options.source.clone(),
             speaker: options.speaker,
             binaries: options.binaries.dir.clone(),
         };
@@ -181,10 +181,17 @@ pub fn labs() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes everything that a lab of this name has left on the machine. Nothing there is fine.
+/// Removes everything that a lab of this name has left on the machine, and in the cluster that it
+/// used. Nothing there is fine. A cluster that does not answer is an error, once: everything else
+/// is removed, the memory of that cluster with it.
 pub fn tear_down(lab: &str) -> Result<()> {
     check_name(lab)?;
     let run_dir = RunDir::of(lab);
+    // While it is still written down where they are; what fails must not keep the rest.
+    let cluster = match run_dir.started()?.map(|started| started.source) {
+        Some(Source::Cluster(cluster)) => cluster.clean(),
+        _ => Ok(()),
+    };
     let existing = netns::list()?;
     detach_pods(lab, &run_dir, &existing);
     Processes::of(run_dir.path()).stop_all()?;
@@ -200,7 +207,7 @@ pub fn tear_down(lab: &str) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", run_dir.path().display()))
         }
-        _ => Ok(()),
+        _ => cluster,
     }
 }
 
@@ -210,7 +217,7 @@ fn detach_pods(lab: &str, run_dir: &RunDir, existing: &[String]) {
     let Ok(Some(started)) = run_dir.started() else {
         return;
     };
-    let topology = Topology::new(lab, started.tor);
+    let topology = started.source.topology(lab, started.tor);
     std::thread::scope(|scope| {
         for node in &topology.nodes {
             scope.spawn(move || {

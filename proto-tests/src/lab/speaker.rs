@@ -6,7 +6,14 @@ use anyhow::{Context as _, Result, bail};
 use redstart_controller::control::views;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Lab, bird, netns::stdout_of, process::Process, topology::Topology, wait};
+use super::{
+    Lab, bird,
+    cluster::LabCluster,
+    netns::stdout_of,
+    process::Process,
+    topology::{Topology, TorKind},
+    wait,
+};
 
 /// What speaks on the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +26,34 @@ pub enum SpeakerKind {
 }
 
 /// Where speakers get their objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A directory of manifests.
     Objects,
     /// The Kubernetes API, served on the rack LAN by the tests' API server.
     Kube,
+    /// The API of a cluster that is not the lab's own, through a relay.
+    Cluster(LabCluster),
+}
+
+impl Source {
+    /// What the Node or `BGPPeer` that the lab calls `short` is called there.
+    pub fn object_name(&self, short: &str) -> String {
+        match self {
+            Self::Objects | Self::Kube => short.to_owned(),
+            Self::Cluster(cluster) => cluster.object_name(short),
+        }
+    }
+
+    /// The description of a lab with its objects there.
+    pub fn topology(&self, lab: &str, kind: TorKind) -> Topology {
+        let topology = Topology::new(lab, kind);
+        match self {
+            Self::Objects | Self::Kube => topology,
+            Self::Cluster(_) => topology.in_foreign_cluster(),
+        }
+    }
 }
 
 /// How to start the speaker of a node.
@@ -71,15 +99,16 @@ pub(super) fn start(lab: &Lab, start: &SpeakerStart) -> Result<Process> {
     let mut words = start.wrapper.iter().map(String::as_str).chain([program]);
     let first = words.next().unwrap_or(program);
     let mut command = netns.command(first);
-    command.args(words).args(["run", "--node", &node.name]);
-    match lab.options.source {
+    command.args(words).args(["run", "--node"]);
+    command.arg(lab.options.source.object_name(&node.name));
+    match &lab.options.source {
         Source::Objects => {
             let shared = lab.run_dir().objects();
             command
                 .arg("--objects")
                 .arg(start.objects.as_ref().unwrap_or(&shared));
         }
-        Source::Kube => {
+        Source::Kube | Source::Cluster(_) => {
             command.arg("--kubeconfig").arg(lab.run_dir().kubeconfig());
         }
     }

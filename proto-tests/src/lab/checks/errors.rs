@@ -11,7 +11,7 @@ use super::{
 };
 use crate::lab::{
     Lab,
-    objects::peer_manifest,
+    objects::{peer_manifest, peer_name},
     process::{Process, Signal},
     speaker::{self, SpeakerStart},
     topology::{Family, Router},
@@ -93,7 +93,8 @@ pub fn wrong_peer_as(lab: &Lab, router: &Router) -> Result<()> {
     let before = SessionSnapshot::take(lab)?;
     lab.objects()
         .put(&file, &peer_manifest(router, Family::V4, WRONG))?;
-    let name = format!("{}-v4", router.name);
+    let name = peer_name(router, Family::V4);
+    let name = lab.options.source.object_name(&name);
     let real = router.asn.to_string();
     for node in &lab.topology.nodes {
         wait::until("the session says why it is down", BACK, || {

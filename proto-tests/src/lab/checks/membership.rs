@@ -1,6 +1,6 @@
 //! Nodes come and go, and get other pod CIDRs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -8,7 +8,12 @@ use super::{
     routes::{expected, wait_all},
     sessions::{SessionSnapshot, established},
 };
-use crate::lab::{Lab, speaker, topology::DualPrefix, topology::Family};
+use crate::lab::{
+    Lab,
+    objects::Written,
+    speaker,
+    topology::{DualPrefix, Family, Node, Topology},
+};
 
 /// From a change of an object to all kernels.
 pub const CHANGE_BOUND: Duration = Duration::from_secs(1);
@@ -39,33 +44,84 @@ pub fn node_removed(lab: &Lab, node: &str) -> Result<Duration> {
 /// Gives a node other pod CIDRs: every kernel has the new routes and not the old ones, and no
 /// session was reset, the routers' or the mesh's. Then gives it back the old ones. Says how long
 /// the change took.
+///
+/// Where an API server wants a new Node for that, the node's own sessions may come up anew.
 pub fn pod_cidrs_changed(lab: &Lab, node: &str) -> Result<Duration> {
+    let old = lab.topology.node(node).context("no such node")?;
+    let others = Sessions::Without(old);
     let before = SessionSnapshot::take(lab)?;
-    let counts = established_counts(lab)?;
-    let changed = lab
-        .topology
-        .with_pod_cidrs(node, &DualPrefix::pod_cidrs(77));
-    lab.objects()
-        .put_node(changed.node(node).context("no such node")?)?;
-    let took = wait_all(lab, &expected(&changed), CHANGE_BOUND)
-        .with_context(|| format!("the pod CIDRs of {node} changed"))?;
-    lab.objects()
-        .put_node(lab.topology.node(node).context("no such node")?)?;
-    wait_all(lab, &expected(&lab.topology), CHANGE_BOUND)
+    let counts = established_counts(lab, &Sessions::All)?;
+    let counts_of_others = established_counts(lab, &others)?;
+    let changed = (lab.topology).with_pod_cidrs(node, &DualPrefix::other_pod_cidrs());
+    let (written, took) =
+        change(lab, &changed, node).with_context(|| format!("the pod CIDRs of {node} changed"))?;
+    change(lab, &lab.topology, node)
         .with_context(|| format!("the pod CIDRs of {node} changed back"))?;
-    before.unchanged(lab)?;
-    let now = established_counts(lab)?;
+    let (which, counts) = match written {
+        Written::InPlace => (Sessions::All, counts),
+        Written::Anew => (others, counts_of_others),
+    };
+    before.unchanged_with(lab, |neighbor| which.has_neighbor(neighbor))?;
+    let now = established_counts(lab, &which)?;
     if now != counts {
         bail!("sessions were reset: established {counts:?} times, now {now:?}");
     }
     Ok(took)
 }
 
-/// How often each session of each node has come up.
-fn established_counts(lab: &Lab) -> Result<BTreeMap<(String, String), u64>> {
+/// Writes the node as it is in that topology and waits until the kernels follow.
+fn change(lab: &Lab, to: &Topology, node: &str) -> Result<(Written, Duration)> {
+    let written = (lab.objects()).put_node(to.node(node).context("no such node")?)?;
+    let bound = match written {
+        Written::InPlace => CHANGE_BOUND,
+        Written::Anew => BACK_BOUND,
+    };
+    let took = wait_all(lab, &expected(to), bound)?;
+    if written == Written::Anew {
+        established(lab, BACK_BOUND)?;
+    }
+    Ok((written, took))
+}
+
+/// Which sessions of the lab are meant.
+enum Sessions<'a> {
+    All,
+    Without(&'a Node),
+}
+
+impl Sessions<'_> {
+    fn has_node(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(node) => node.name != name,
+        }
+    }
+
+    fn has_neighbor(&self, neighbor: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Without(node) => Family::ALL
+                .iter()
+                .all(|family| node.addresses.of(*family) != neighbor),
+        }
+    }
+}
+
+/// How often each of these sessions has come up. A cluster that is not the lab's own may have
+/// other Nodes; nobody answers at their addresses.
+fn established_counts(lab: &Lab, which: &Sessions<'_>) -> Result<BTreeMap<(String, String), u64>> {
     let mut counts = BTreeMap::new();
-    for node in &lab.topology.nodes {
+    for node in lab
+        .topology
+        .nodes
+        .iter()
+        .filter(|node| which.has_node(&node.name))
+    {
         for protocol in speaker::protocols(lab, &node.name)? {
+            let remote = protocol.remote.ip();
+            if !lab.topology.has_on_rack(remote) || !which.has_neighbor(remote) {
+                continue;
+            }
             if protocol.state != "Established" {
                 bail!("{} of {} is {}", protocol.name, node.name, protocol.state);
             }

@@ -107,6 +107,11 @@ impl DualPrefix {
         }
     }
 
+    /// What a node gets whose pod CIDRs change: no node's of any lab.
+    pub fn other_pod_cidrs() -> Self {
+        Self::pod_cidrs(177)
+    }
+
     /// The LAN behind the routers.
     pub fn ext() -> Self {
         Self {

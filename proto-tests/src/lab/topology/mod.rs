@@ -169,6 +169,16 @@ impl Topology {
         }
     }
 
+    /// The same lab with pod CIDRs of higher numbers: a cluster that has Nodes gives out
+    /// 10.244.0.0/24 and the next ones first, if that is where its pods are at all.
+    #[must_use]
+    pub fn in_foreign_cluster(mut self) -> Self {
+        for (node, number) in self.nodes.iter_mut().zip(101..) {
+            node.pod_cidrs = DualPrefix::pod_cidrs(number);
+        }
+        self
+    }
+
     /// The same lab without that node.
     #[must_use]
     pub fn without(&self, node: &str) -> Self {
@@ -190,6 +200,15 @@ impl Topology {
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// Whether a node or a router has this address on the rack LAN.
+    pub fn has_on_rack(&self, address: IpAddr) -> bool {
+        let nodes = self.nodes.iter().map(|node| node.addresses);
+        let routers = self.routers.iter().map(|router| router.rack);
+        nodes
+            .chain(routers)
+            .any(|addresses| Family::ALL.map(|of| addresses.of(of)).contains(&address))
     }
 
     /// The rack LAN's own address of whoever has this link-local one there; any other address as
