@@ -6,9 +6,18 @@
 //! number of prefixes.
 //!
 //! What was told is a sparse array by prefix slot, in pages: four octets a route where a peer takes
-//! everything, one page where it takes a handful.
+//! everything, one page where it takes a handful. Where a peer takes several paths for a prefix
+//! (RFC 7911), what it was told is a list for each prefix.
+//!
+//! RFC 7911 section 3: the identifier that we give a path is ours, it "MUST" name the same path until
+//! that is withdrawn. It stays with the path (who sent it, under which identifier), however its
+//! attributes change.
 
-use crate::ids::{AttrId, DirtySet, PrefixId};
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use crate::ids::{AttrId, DirtySet, PeerIndex, PrefixId};
 
 const PAGE: usize = 256;
 
@@ -18,10 +27,26 @@ struct Page {
     used: u16,
 }
 
+/// One of several paths that a peer was told for a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToldPath {
+    /// Who sent us the path, and under which identifier.
+    pub(crate) source: (PeerIndex, u32),
+    /// Under which identifier the peer knows it; never 0.
+    pub(crate) path_id: u32,
+    /// What it was told.
+    pub(crate) attr: AttrId,
+}
+
+/// The paths that a peer was told for one prefix, the best one first.
+pub(crate) type ToldPaths = SmallVec<[ToldPath; 2]>;
+
 /// What one peer was told and must be told in one family.
 #[derive(Debug, Default)]
 pub(crate) struct AdjOut {
     pages: Vec<Option<Box<Page>>>,
+    /// In place of the pages, where several paths are told.
+    paths: BTreeMap<PrefixId, ToldPaths>,
     len: usize,
     /// Prefixes to look at again.
     pub(crate) dirty: DirtySet,
@@ -37,6 +62,9 @@ impl AdjOut {
 
     /// What the peer was last told of a prefix.
     pub(crate) fn sent(&self, id: PrefixId) -> Option<AttrId> {
+        if let Some(paths) = self.paths.get(&id) {
+            return paths.first().map(|told| told.attr);
+        }
         let page = self.pages.get(id.index() / PAGE)?.as_ref()?;
         page.slots[id.index() % PAGE]
     }
@@ -75,8 +103,35 @@ impl AdjOut {
         before
     }
 
+    /// Takes out which paths the peer was told for a prefix.
+    pub(crate) fn take_paths(&mut self, id: PrefixId) -> ToldPaths {
+        let paths = self.paths.remove(&id).unwrap_or_default();
+        self.len -= paths.len();
+        paths
+    }
+
+    /// Notes which paths the peer is told now; those before are [taken out](Self::take_paths).
+    pub(crate) fn set_paths(&mut self, id: PrefixId, paths: ToldPaths) {
+        self.len += paths.len();
+        if !paths.is_empty() {
+            self.paths.insert(id, paths);
+        }
+    }
+
+    /// Every prefix that the peer holds a route to from us, each once.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = PrefixId> + '_ {
+        let pages = self.in_pages().map(|(id, _)| id);
+        pages.chain(self.paths.keys().copied())
+    }
+
     /// Every route that the peer holds from us.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PrefixId, AttrId)> + '_ {
+        let paths = self.paths.iter();
+        let paths = paths.flat_map(|(id, paths)| paths.iter().map(|told| (*id, told.attr)));
+        self.in_pages().chain(paths)
+    }
+
+    fn in_pages(&self) -> impl Iterator<Item = (PrefixId, AttrId)> + '_ {
         self.pages.iter().enumerate().flat_map(|(at, page)| {
             let slots = page.as_ref().map_or([].as_slice(), |page| &page.slots);
             slots
@@ -88,7 +143,7 @@ impl AdjOut {
 
     /// Marks everything that the peer was told, to be said again as it is now.
     pub(crate) fn resend_all(&mut self) {
-        let ids: Vec<PrefixId> = self.iter().map(|(id, _)| id).collect();
+        let ids: Vec<PrefixId> = self.prefixes().collect();
         for id in ids {
             self.dirty.insert(id);
             self.resend.insert(id);

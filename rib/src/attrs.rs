@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use redstart_bgp::types::{Origin, PathAttributes};
+use redstart_bgp::types::{Community, Origin, PathAttributes};
 
 use crate::{
     ids::AttrId,
@@ -48,6 +48,8 @@ pub(crate) struct Hot {
     pub(crate) cluster_len: u16,
     /// ORIGIN.
     pub(crate) origin: Origin,
+    /// Whether it carries LLGR_STALE (RFC 9494).
+    pub(crate) long_lived_stale: bool,
     /// The next hop, for received routes.
     pub(crate) next_hop: Option<NextHopId>,
 }
@@ -63,6 +65,7 @@ impl Hot {
             path_len: u16::try_from(attrs.as_path.hop_count()).unwrap_or(u16::MAX),
             cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
             origin: attrs.origin,
+            long_lived_stale: attrs.has_community(Community::LLGR_STALE),
             next_hop,
         }
     }

@@ -23,6 +23,8 @@ use smallvec::SmallVec;
 pub enum Step {
     /// A route of this speaker's own beats what it learned.
     Local,
+    /// Not stale for long: such routes are "the least preferred" (RFC 9494 section 4.3).
+    LongLivedStale,
     /// Higher LOCAL_PREF (RFC 4271 section 9.1.1).
     LocalPref,
     /// Shorter AS_PATH (9.1.2.2 a).
@@ -47,8 +49,9 @@ pub enum Step {
 
 impl Step {
     /// Every step, first to last.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Local,
+        Self::LongLivedStale,
         Self::LocalPref,
         Self::AsPath,
         Self::Origin,
@@ -75,6 +78,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Local => "local",
+            Self::LongLivedStale => "long-lived-stale",
             Self::LocalPref => "local-pref",
             Self::AsPath => "as-path",
             Self::Origin => "origin",
@@ -94,6 +98,8 @@ impl fmt::Display for Step {
 pub struct Candidate {
     /// Originated here.
     pub local: bool,
+    /// Kept, here or by somebody before us, long after the session that it came by.
+    pub long_lived_stale: bool,
     /// LOCAL_PREF.
     pub local_pref: u32,
     /// AS_PATH length.
@@ -135,6 +141,7 @@ pub type Ranking = SmallVec<[Ranked; 4]>;
 fn compare_step(step: Step, a: &Candidate, b: &Candidate) -> Ordering {
     match step {
         Step::Local => b.local.cmp(&a.local),
+        Step::LongLivedStale => a.long_lived_stale.cmp(&b.long_lived_stale),
         Step::LocalPref => b.local_pref.cmp(&a.local_pref),
         Step::AsPath => a.path_len.cmp(&b.path_len),
         Step::Origin => a.origin.cmp(&b.origin),

@@ -1,16 +1,20 @@
 //! What a peer is told about a prefix: the rules between Loc-RIB and Adj-RIB-Out.
 //!
-//! Pure functions of the best path, the peer and our originations. The batch that goes out and the
+//! Pure functions of a path, the peer and our originations. The batch that goes out and the
 //! explanation on the CLI come from the same one (`judge`), so they cannot disagree.
 
 use core::fmt;
 use std::{collections::BTreeMap, sync::Arc};
 
-use redstart_bgp::types::{Community, NextHop, PathAttributes, Prefix};
+use redstart_bgp::types::{
+    AsPath, Asn, Community, Family, NextHop, PathAttributes, Prefix, Role, RouterId,
+};
 
 use crate::{
+    import::has_sets,
     origination::{Merged, OriginSource, Origination},
-    peers::{Peer, SessionKind},
+    peers::{Peer, PeerInfo},
+    policy::NextHopRule,
 };
 
 /// Why a peer is not told about a prefix.
@@ -28,14 +32,25 @@ pub enum Withheld {
     NoTransit,
     /// It was learned from this very peer.
     LearnedFromPeer,
-    /// It was learned by iBGP and the peer is internal (RFC 4271 section 9.2).
+    /// It was learned by iBGP, the peer is internal, and neither is our client (RFC 4271 section 9.2,
+    /// RFC 4456 section 6).
     IbgpToIbgp,
+    /// It was brought into the AS by this very peer, and reflected on the way (RFC 4456 section 8).
+    Originator,
     /// It carries NO_ADVERTISE (RFC 1997).
     NoAdvertise,
     /// It carries NO_EXPORT or NO_EXPORT_SUBCONFED, and the peer is external (RFC 1997).
     NoExport,
     /// The peer's AS is in the AS_PATH: it would refuse it.
     AsLoop,
+    /// Its path has an AS_SET or AS_CONFED_SET (RFC 9774).
+    AsSet,
+    /// It carries OTC, and the peer is no customer (RFC 9234 section 5).
+    OnlyToCustomer,
+    /// It is stale for long, and the peer does not know what that means (RFC 9494 section 4.3).
+    LongLivedStale,
+    /// Its next hop, which we are not to change, is the peer itself (RFC 4271 section 5.1.3).
+    PeerIsNextHop,
     /// We have no address of this family on the session to offer as next hop.
     NoNextHopSelf,
 }
@@ -50,9 +65,14 @@ impl fmt::Display for Withheld {
             Self::NoTransit => "no-transit",
             Self::LearnedFromPeer => "learned-from-peer",
             Self::IbgpToIbgp => "ibgp-to-ibgp",
+            Self::Originator => "peer-is-originator",
             Self::NoAdvertise => "no-advertise",
             Self::NoExport => "no-export",
             Self::AsLoop => "as-loop",
+            Self::AsSet => "as-set",
+            Self::OnlyToCustomer => "only-to-customer",
+            Self::LongLivedStale => "long-lived-stale",
+            Self::PeerIsNextHop => "peer-is-next-hop",
             Self::NoNextHopSelf => "no-next-hop-self",
         })
     }
@@ -69,25 +89,31 @@ pub struct ExportVerdict {
     pub because: Vec<OriginSource>,
 }
 
-/// The best route to a prefix, as the export rules see it.
+/// A route to a prefix, as the export rules see it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum BestRoute<'a> {
+pub(crate) enum Exported<'a> {
     None,
     Own(Option<&'a Origination>),
-    Learned {
-        from: &'a Peer,
-        attrs: &'a PathAttributes,
-    },
+    Learned(Learned<'a>),
+}
+
+/// One that a peer sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Learned<'a> {
+    pub(crate) from: &'a Peer,
+    pub(crate) attrs: &'a PathAttributes,
+    /// Whether it is kept long after the session that it came by.
+    pub(crate) long_lived: bool,
 }
 
 /// The originations of this speaker.
 pub(crate) type Originations = BTreeMap<Prefix, Origination>;
 
-/// What `peer` shall be told about `prefix`.
+/// What `peer` shall be told about `prefix` if `route` is the one to tell.
 pub(crate) fn judge(
     peer: &Peer,
     prefix: Prefix,
-    best: BestRoute<'_>,
+    route: Exported<'_>,
 ) -> Result<PathAttributes, Withheld> {
     let info = &peer.info;
     if !peer.up {
@@ -96,41 +122,63 @@ pub(crate) fn judge(
     if !info.families.contains(prefix.family()) {
         return Err(Withheld::Family);
     }
-    let (attrs, merged) = match best {
-        BestRoute::None => return Err(Withheld::NoRoute),
-        BestRoute::Own(origination) => {
+    let own = || {
+        let own = info.next_hop_self.for_family(prefix.family());
+        own.ok_or(Withheld::NoNextHopSelf)
+    };
+    let (mut attrs, merged) = match route {
+        Exported::None => return Err(Withheld::NoRoute),
+        Exported::Own(origination) => {
             let merged = origination
                 .and_then(|o| o.merged(peer.id))
                 .ok_or(Withheld::NotAdvertised)?;
-            (originated(&merged), merged)
+            let mut attrs = originated(&merged);
+            attrs.next_hop = Some(own()?);
+            (attrs, merged)
         }
-        BestRoute::Learned { from, attrs } => {
-            may_transit(peer, from, attrs)?;
-            (attrs.clone(), Merged::default())
+        Exported::Learned(learned) => {
+            may_pass_on(peer, prefix.family(), &learned)?;
+            let mut attrs = passed_on(info, &learned);
+            attrs.next_hop = Some(match kept_next_hop(info, prefix.family(), &learned) {
+                Some(next_hop) if next_hop.addr() == info.remote_addr => {
+                    // RFC 4271 section 5.1.3: a route "SHALL NOT be advertised to a peer using an
+                    // address of that peer as NEXT_HOP".
+                    return Err(Withheld::PeerIsNextHop);
+                }
+                Some(next_hop) => next_hop,
+                None => own()?,
+            });
+            (attrs, Merged::default())
         }
     };
-    let next_hop = info
-        .next_hop_self
-        .for_family(prefix.family())
-        .ok_or(Withheld::NoNextHopSelf)?;
-    Ok(match info.kind {
-        SessionKind::Ebgp => towards_external(peer, attrs, &merged, next_hop),
-        SessionKind::Ibgp => towards_internal(attrs, next_hop),
-    })
+    if info.is_internal() {
+        // RFC 4271 section 5.1.5: LOCAL_PREF "SHALL be included in all UPDATE messages that a given
+        // BGP speaker sends to other internal peers".
+        attrs.local_pref = Some(attrs.effective_local_pref());
+    } else {
+        towards_external(info, &merged, &mut attrs);
+    }
+    Ok(attrs)
 }
 
-fn may_transit(peer: &Peer, from: &Peer, attrs: &PathAttributes) -> Result<(), Withheld> {
-    let external = peer.info.kind == SessionKind::Ebgp;
+/// Whether a learned route may go to `peer` at all.
+fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(), Withheld> {
+    let Learned { from, attrs, .. } = *learned;
+    let (info, external) = (&peer.info, !peer.info.is_internal());
     if from.id == peer.id {
         return Err(Withheld::LearnedFromPeer);
     }
-    if !peer.info.export.transit {
+    if info.is_reflected_to(&from.info) {
+        // It would find its own BGP Identifier in ORIGINATOR_ID, and ignore the route.
+        if originator(learned) == info.router_id {
+            return Err(Withheld::Originator);
+        }
+    } else if !info.export.transit {
         return Err(Withheld::NoTransit);
-    }
-    // RFC 4271 section 9.2: "When a BGP speaker receives an UPDATE message from an internal peer, the
-    // receiving BGP speaker SHALL NOT re-distribute the routing information contained in that UPDATE
-    // message to other internal peers".
-    if !external && from.info.kind == SessionKind::Ibgp {
+    } else if !external && from.info.is_internal() {
+        // RFC 4271 section 9.2: "When a BGP speaker receives an UPDATE message from an internal peer,
+        // the receiving BGP speaker SHALL NOT re-distribute the routing information contained in that
+        // UPDATE message to other internal peers".
         return Err(Withheld::IbgpToIbgp);
     }
     // RFC 1997: NO_ADVERTISE "MUST NOT be advertised to other BGP peers", NO_EXPORT "MUST NOT be
@@ -142,10 +190,87 @@ fn may_transit(peer: &Peer, from: &Peer, attrs: &PathAttributes) -> Result<(), W
     if external && stays.into_iter().any(|c| attrs.has_community(c)) {
         return Err(Withheld::NoExport);
     }
-    if external && attrs.as_path.count(peer.info.remote_as) > 0 {
+    if external && attrs.as_path.count(info.remote_as) > 0 {
         return Err(Withheld::AsLoop);
     }
+    // RFC 9774 section 3: speakers "MUST NOT advertise" paths with AS_SETs or AS_CONFED_SETs.
+    if external && !info.rules.as_sets && has_sets(&attrs.as_path) {
+        return Err(Withheld::AsSet);
+    }
+    // RFC 9234 section 5: "If a route already contains the OTC Attribute, it MUST NOT be propagated to
+    // Providers, Peers, or RSes."
+    let upward = [Role::Provider, Role::Peer, Role::RouteServer].map(Some);
+    if attrs.otc.is_some() && upward.contains(&info.remote_role()) {
+        return Err(Withheld::OnlyToCustomer);
+    }
+    // RFC 9494 section 4.3: the route "SHOULD NOT be advertised to any neighbor from which the
+    // Long-Lived Graceful Restart Capability has not been received".
+    let stale = learned.long_lived || attrs.has_community(Community::LLGR_STALE);
+    if stale && !info.long_lived.contains(family) {
+        return Err(Withheld::LongLivedStale);
+    }
     Ok(())
+}
+
+/// Who brought the route into the AS.
+fn originator(learned: &Learned<'_>) -> RouterId {
+    let sender = learned.from.info.router_id;
+    learned.attrs.originator_id.unwrap_or(sender)
+}
+
+/// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
+fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
+    let mut attrs = learned.attrs.clone();
+    // RFC 9494 section 4.2: the community "MUST" be attached to what is stale for long.
+    if learned.long_lived && !attrs.has_community(Community::LLGR_STALE) {
+        let mut communities = attrs.communities.into_vec();
+        communities.push(Community::LLGR_STALE);
+        communities.sort_unstable();
+        attrs.communities = communities.into();
+    }
+    // RFC 4456 section 8: "When an RR reflects a route, it MUST prepend the local CLUSTER_ID to the
+    // CLUSTER_LIST. If the CLUSTER_LIST is empty, it MUST create a new one." And of ORIGINATOR_ID: "A
+    // BGP speaker SHOULD NOT create an ORIGINATOR_ID attribute if one already exists."
+    if info.is_reflected_to(&learned.from.info) {
+        attrs.originator_id = Some(originator(learned));
+        let clusters = attrs.cluster_list.iter().copied();
+        attrs.cluster_list = core::iter::once(info.cluster_id())
+            .chain(clusters)
+            .collect();
+    }
+    attrs
+}
+
+/// The next hop that a learned route keeps, or `None` where ours takes its place.
+///
+/// A next hop that the peer could not use is not kept: of another family without RFC 8950, or on a
+/// link of ours (RFC 2545 section 3).
+fn kept_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Option<NextHop> {
+    let received = learned.attrs.next_hop?;
+    let next_hop = match (family, received) {
+        (Family::Ipv4Unicast, NextHop::V4(_)) => received,
+        (Family::Ipv6Unicast, NextHop::V4(_)) => return None,
+        (Family::Ipv4Unicast, _) if !info.extended_next_hop => return None,
+        (_, NextHop::V6(addr) | NextHop::V6LinkLocal { global: addr, .. }) => {
+            let elsewhere = addr.is_unspecified() || addr.is_unicast_link_local();
+            (!elsewhere).then_some(NextHop::V6(addr))?
+        }
+    };
+    let reflected = info.is_reflected_to(&learned.from.info);
+    let keeps = match info.rules.next_hop {
+        // RFC 4456 section 10: a reflector "SHOULD NOT modify" NEXT_HOP, AS_PATH, LOCAL_PREF and MED.
+        _ if reflected => true,
+        NextHopRule::Own => false,
+        NextHopRule::Unchanged => true,
+        NextHopRule::Standard => info.is_internal(),
+        NextHopRule::ThirdParty => {
+            let near = |subnet: Prefix| {
+                subnet.contains(next_hop.addr()) && subnet.contains(info.remote_addr)
+            };
+            info.is_internal() || info.subnet.is_some_and(near)
+        }
+    };
+    keeps.then_some(next_hop)
 }
 
 /// A route of our own as its advertisements dress it. Communities such as NO_EXPORT are for the
@@ -160,15 +285,13 @@ fn originated(merged: &Merged) -> PathAttributes {
     }
 }
 
-fn towards_external(
-    peer: &Peer,
-    mut attrs: PathAttributes,
-    merged: &Merged,
-    next_hop: NextHop,
-) -> PathAttributes {
+fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes) {
+    if info.rules.remove_private_as {
+        attrs.as_path = without(&attrs.as_path, Asn::is_private);
+    }
     // RFC 4271 section 5.1.2 b: towards an external peer "the local system prepends its own AS number".
     let times = 1 + usize::from(merged.prepend);
-    attrs.as_path = attrs.as_path.prepend(peer.info.local_as, times);
+    attrs.as_path = attrs.as_path.prepend(info.local_as, times);
     // RFC 4271 section 5.1.5: LOCAL_PREF "MUST NOT" go to external peers; section 5.1.4: a MED that
     // came from a neighbouring AS "MUST NOT be propagated to other neighboring ASes".
     attrs.local_pref = None;
@@ -177,22 +300,26 @@ fn towards_external(
     // so are the extended communities that say so.
     attrs.originator_id = None;
     attrs.cluster_list = Box::default();
-    if attrs
-        .extended_communities
-        .iter()
-        .any(|c| !c.is_transitive())
-    {
-        let transitive = attrs.extended_communities.iter().copied();
-        attrs.extended_communities = transitive.filter(|c| c.is_transitive()).collect();
+    let extended = &attrs.extended_communities;
+    if extended.iter().any(|c| !c.is_transitive()) {
+        let transitive = extended.iter().copied().filter(|c| c.is_transitive());
+        attrs.extended_communities = transitive.collect();
     }
-    attrs.next_hop = Some(next_hop);
-    attrs
+    // RFC 9234 section 5: "If a route is to be advertised to a Customer, a Peer, or an RS-Client (when
+    // the sender is an RS), and the OTC Attribute is not present, then when advertising the route, an
+    // OTC Attribute MUST be added with a value equal to the AS number of the local AS."
+    let downward = [Role::Customer, Role::Peer, Role::RouteServerClient].map(Some);
+    if downward.contains(&info.remote_role()) {
+        attrs.otc = attrs.otc.or(Some(info.local_as));
+    }
 }
 
-fn towards_internal(mut attrs: PathAttributes, next_hop: NextHop) -> PathAttributes {
-    // RFC 4271 section 5.1.5: LOCAL_PREF "SHALL be included in all UPDATE messages that a given BGP
-    // speaker sends to other internal peers".
-    attrs.local_pref = Some(attrs.effective_local_pref());
-    attrs.next_hop = Some(next_hop);
-    attrs
+/// The path without the ASes that `unwanted` picks, and without segments that this leaves empty.
+fn without(path: &AsPath, unwanted: fn(Asn) -> bool) -> AsPath {
+    let mut path = path.clone();
+    for segment in &mut path.segments {
+        segment.asns.retain(|asn| !unwanted(*asn));
+    }
+    path.segments.retain(|segment| !segment.asns.is_empty());
+    path
 }

@@ -4,9 +4,12 @@
 //! change of policy takes effect without asking the peer again, and the counts are exact.
 
 use core::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
-use redstart_bgp::types::{NextHop, PathAttributes, Prefix};
+use redstart_bgp::types::{AsPath, Community, NextHop, PathAttributes, Prefix, Role, SegmentType};
 
 use crate::peers::{PeerInfo, SessionKind};
 
@@ -36,11 +39,15 @@ pub enum Refusal {
     DefaultRoute,
     /// The session did not negotiate this family.
     Family,
+    /// The path has an AS_SET or AS_CONFED_SET (RFC 9774).
+    AsSet,
+    /// The peer passed on what it may only send to its customers (RFC 9234 section 5).
+    RouteLeak,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AsLoop,
         Self::OriginatorLoop,
         Self::ClusterLoop,
@@ -52,6 +59,8 @@ impl Refusal {
         Self::Protected,
         Self::DefaultRoute,
         Self::Family,
+        Self::AsSet,
+        Self::RouteLeak,
     ];
 }
 
@@ -69,6 +78,8 @@ impl fmt::Display for Refusal {
             Self::Protected => "protected-prefix",
             Self::DefaultRoute => "default-route",
             Self::Family => "family-not-negotiated",
+            Self::AsSet => "as-set",
+            Self::RouteLeak => "route-leak",
         })
     }
 }
@@ -119,7 +130,7 @@ impl core::ops::AddAssign for RefusalCounts {
 pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Option<Refusal> {
     // RFC 4271 section 9.1.2: "If the AS_PATH attribute of a BGP route contains an AS loop, the BGP
     // route should be excluded from the Phase 2 decision function."
-    if attrs.as_path.count(info.local_as) > 0 {
+    if own_as_count(info, attrs) > usize::from(info.rules.own_as_allowed) {
         return Some(Refusal::AsLoop);
     }
     // RFC 4456 section 8: "A router that recognizes the ORIGINATOR_ID attribute SHOULD ignore a route
@@ -128,8 +139,7 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
     if attrs.originator_id == Some(info.local_router_id) {
         return Some(Refusal::OriginatorLoop);
     }
-    let cluster_id = info.local_router_id.0.to_bits();
-    if attrs.cluster_list.contains(&cluster_id) {
+    if attrs.cluster_list.contains(&info.cluster_id()) {
         return Some(Refusal::ClusterLoop);
     }
     // RFC 4271 section 6.3: "If the UPDATE message is received from an external peer, the local
@@ -141,10 +151,80 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
     {
         return Some(Refusal::FirstAs);
     }
+    // RFC 9774 section 3: a speaker "MUST use the 'treat-as-withdraw' error handling behavior" for
+    // paths with an AS_SET or AS_CONFED_SET. Kept with the reason, it is withdrawn in effect.
+    if !info.is_internal() && !info.rules.as_sets && has_sets(&attrs.as_path) {
+        return Some(Refusal::AsSet);
+    }
+    if is_leaked(info, attrs) {
+        return Some(Refusal::RouteLeak);
+    }
     match attrs.next_hop {
         None => Some(Refusal::NoNextHop),
         Some(next_hop) => is_own(info, next_hop).then_some(Refusal::OwnNextHop),
     }
+}
+
+/// How often an AS of ours is in the path: the one that we are in, and the one that the peer sees.
+fn own_as_count(info: &PeerInfo, attrs: &PathAttributes) -> usize {
+    let own = attrs.as_path.count(info.own_as);
+    if info.own_as == info.local_as {
+        own
+    } else {
+        own + attrs.as_path.count(info.local_as)
+    }
+}
+
+/// Whether the path has a segment without order.
+pub(crate) fn has_sets(path: &AsPath) -> bool {
+    let set = |kind| matches!(kind, SegmentType::Set | SegmentType::ConfedSet);
+    path.segments.iter().any(|segment| set(segment.kind))
+}
+
+/// RFC 9234 section 5, by what the peer is to us. A route with OTC from a Customer or RS-Client "is a
+/// route leak and MUST be considered ineligible"; one from a Peer, if the value is another than the
+/// peer's AS.
+fn is_leaked(info: &PeerInfo, attrs: &PathAttributes) -> bool {
+    match info.remote_role() {
+        Some(Role::Customer | Role::RouteServerClient) => attrs.otc.is_some(),
+        Some(Role::Peer) => attrs.otc.is_some_and(|otc| otc != info.remote_as),
+        Some(Role::Provider | Role::RouteServer) | None => false,
+    }
+}
+
+/// The attributes as they are kept: without what an external peer has no business to say, and with
+/// what we are to add on receipt.
+pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<PathAttributes> {
+    if info.is_internal() {
+        return Arc::clone(attrs);
+    }
+    // RFC 4271 section 5.1.5: LOCAL_PREF received from an external peer "MUST be ignored by the
+    // receiving speaker"; RFC 7606 sections 7.9 and 7.10 say the same of ORIGINATOR_ID and
+    // CLUSTER_LIST. RFC 8326 section 4.2: the receiver of GRACEFUL_SHUTDOWN sets LOCAL_PREF "to a
+    // low value", for which 0 is recommended.
+    let shutdown = attrs.has_community(Community::GRACEFUL_SHUTDOWN);
+    let local_pref = shutdown.then_some(0);
+    // RFC 9234 section 5: "If a route is received from a Provider, a Peer, or an RS and the OTC
+    // Attribute is not present, then it MUST be added with a value equal to the AS number of the
+    // remote AS."
+    let otc = match info.remote_role() {
+        Some(Role::Provider | Role::Peer | Role::RouteServer) => attrs.otc.or(Some(info.remote_as)),
+        Some(Role::Customer | Role::RouteServerClient) | None => attrs.otc,
+    };
+    let unchanged = attrs.local_pref == local_pref
+        && attrs.otc == otc
+        && attrs.originator_id.is_none()
+        && attrs.cluster_list.is_empty();
+    if unchanged {
+        return Arc::clone(attrs);
+    }
+    Arc::new(PathAttributes {
+        local_pref,
+        otc,
+        originator_id: None,
+        cluster_list: Box::default(),
+        ..PathAttributes::clone(attrs)
+    })
 }
 
 /// RFC 4271 section 6.3: the next hop "MUST NOT be the IP address of the receiving speaker". Other

@@ -11,6 +11,7 @@
 //! | [`import`] | why a received route is refused |
 //! | [`export`] | why a peer is not told about a route, and how the route looks if it is |
 //! | [`policy`] | what to take from a peer and what to give it |
+//! | [`limit`] | how many routes a peer may send |
 //! | [`origination`] | routes of our own |
 //! | [`peers`] | what the RIB knows of a session |
 //! | [`nexthop`] | what the RIB asks of whoever knows the kernel's links and routes |
@@ -29,6 +30,7 @@ pub mod export;
 pub mod fib;
 mod ids;
 pub mod import;
+pub mod limit;
 #[cfg(feature = "netlink")]
 pub mod netlink;
 pub mod nexthop;
@@ -43,8 +45,9 @@ mod tracking;
 
 pub use redstart_bgp::session::{OutBatch, PeerId};
 
+pub use limit::{LimitState, PrefixLimit};
 pub use origination::{Advertise, OriginSource, Origination, PeerSelector};
 pub use peers::{NextHopSelf, PeerDown, PeerInfo, SessionKind};
-pub use policy::{ExportPolicy, ImportPolicy};
+pub use policy::{ExportPolicy, ImportPolicy, NextHopRule, PeerRules};
 pub use rib::{Rib, RibConfig};
 pub use tracking::NextHopState;

@@ -33,6 +33,11 @@ pub(crate) struct Path {
 const STALE: u8 = 1;
 const BEST: u8 = 2;
 const MULTIPATH: u8 = 4;
+const USABLE: u8 = 8;
+const LONG_LIVED: u8 = 16;
+const AWAITED: u8 = 32;
+/// What the peer's doings set, and decisions leave alone.
+const KEPT: u8 = STALE | LONG_LIVED | AWAITED;
 
 impl Path {
     pub(crate) const fn new(attr: AttrId, peer: PeerIndex, path_id: u32, since: u32) -> Self {
@@ -51,8 +56,38 @@ impl Path {
         self.flags & STALE != 0
     }
 
-    pub(crate) const fn set_stale(&mut self, stale: bool) {
-        self.flags = self.flags & !STALE | if stale { STALE } else { 0 };
+    /// The session of its peer is over, and the peer may come back.
+    pub(crate) const fn set_stale(&mut self) {
+        self.flags = self.flags & !AWAITED | STALE;
+    }
+
+    /// Stale for long: better than no route, worse than any other (RFC 9494 section 4.3).
+    pub(crate) const fn is_long_lived(&self) -> bool {
+        self.flags & LONG_LIVED != 0
+    }
+
+    /// The peer did not come back within its restart time.
+    pub(crate) const fn set_long_lived(&mut self) {
+        self.flags |= LONG_LIVED;
+    }
+
+    /// The peer is about to say everything again and has not said this yet (RFC 7313 section 4).
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.flags & AWAITED != 0
+    }
+
+    pub(crate) const fn set_awaited(&mut self) {
+        self.flags |= AWAITED;
+    }
+
+    /// The peer said it (again).
+    pub(crate) const fn confirm(&mut self) {
+        self.flags &= !KEPT;
+    }
+
+    /// Whether it took part in the last decision.
+    pub(crate) const fn is_usable(&self) -> bool {
+        self.flags & USABLE != 0
     }
 
     pub(crate) const fn is_best(&self) -> bool {
@@ -63,11 +98,17 @@ impl Path {
         self.flags & MULTIPATH != 0
     }
 
-    /// Its place after a decision.
+    /// Its place after a decision that it took part in.
     pub(crate) const fn place(&mut self, best: bool, multipath: bool) {
-        self.flags = self.flags & STALE
+        self.flags = self.flags & KEPT
+            | USABLE
             | if best { BEST } else { 0 }
             | if multipath { MULTIPATH } else { 0 };
+    }
+
+    /// It could not take part.
+    pub(crate) const fn place_out(&mut self) {
+        self.flags &= KEPT;
     }
 
     const fn is(&self, peer: PeerIndex, path_id: u32) -> bool {

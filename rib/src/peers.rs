@@ -10,14 +10,15 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::{
     session::PeerId,
-    types::{Asn, Family, FamilySet, NextHop, RouterId},
+    types::{Asn, Family, FamilySet, NextHop, Prefix, Role, RouterId},
 };
 
 use crate::{
     adj_out::AdjOut,
     ids::{PeerIndex, PrefixId},
     import::RefusalCounts,
-    policy::{CompiledImport, ExportPolicy, ImportPolicy, family_index},
+    limit::LimitState,
+    policy::{CompiledImport, ExportPolicy, ImportPolicy, PeerRules, family_index},
 };
 
 /// Whether a session leaves the AS.
@@ -56,29 +57,66 @@ pub struct PeerInfo {
     pub kind: SessionKind,
     /// The AS that we show the peer.
     pub local_as: Asn,
+    /// The AS that we are in: another one than we show it, where a number is kept up for its sake.
+    pub own_as: Asn,
     /// The peer's AS.
     pub remote_as: Asn,
     /// The peer's BGP Identifier.
     pub router_id: RouterId,
     /// The peer's address.
     pub remote_addr: IpAddr,
-    /// Our BGP Identifier, which is also our cluster id.
+    /// Our BGP Identifier.
     pub local_router_id: RouterId,
     /// Our own next hops.
     pub next_hop_self: NextHopSelf,
     /// What was negotiated.
     pub families: FamilySet,
+    /// Families in which several paths for a prefix go to the peer (RFC 7911).
+    pub add_path_send: FamilySet,
+    /// Families in which the peer knows what LLGR_STALE means (RFC 9494).
+    pub long_lived: FamilySet,
+    /// Whether IPv4 routes may go to the peer with an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
+    /// What we are to an external peer (RFC 9234).
+    pub role: Option<Role>,
     /// The link of the session, where the peer is directly connected.
     pub interface: Option<u32>,
+    /// The subnet that we share with a directly connected peer, where it is known.
+    pub subnet: Option<Prefix>,
     /// Whether an external peer's paths must start with its AS. Off for route servers (RFC 7947).
     pub enforce_first_as: bool,
     /// What to take.
     pub import: ImportPolicy,
     /// What to give.
     pub export: ExportPolicy,
+    /// What else is special about the peer.
+    pub rules: PeerRules,
 }
 
 impl PeerInfo {
+    /// What an external peer is to us, if we have a role (RFC 9234).
+    pub(crate) fn remote_role(&self) -> Option<Role> {
+        let role = self.role.filter(|_| !self.is_internal());
+        role.map(Role::counterpart)
+    }
+
+    /// Whether the session stays within the AS.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.kind == SessionKind::Ibgp
+    }
+
+    /// The cluster that we reflect for. RFC 4456 section 7: a cluster with one reflector is
+    /// identified by the reflector's BGP Identifier.
+    pub(crate) fn cluster_id(&self) -> u32 {
+        let default = self.local_router_id.0.to_bits();
+        self.rules.cluster_id.unwrap_or(default)
+    }
+
+    /// Whether routes that an internal peer sent may go to this one.
+    pub(crate) fn is_reflected_to(&self, from: &Self) -> bool {
+        self.is_internal() && from.is_internal() && (self.rules.client || from.rules.client)
+    }
+
     /// Whether routes kept from a session with `self` mean the same on one with `other`.
     fn same_neighbor(&self, other: &Self) -> bool {
         self.kind == other.kind
@@ -86,6 +124,7 @@ impl PeerInfo {
             && self.router_id == other.router_id
             && self.remote_addr == other.remote_addr
             && self.interface == other.interface
+            && self.role == other.role
     }
 }
 
@@ -152,6 +191,10 @@ pub(crate) struct Peer {
     pub(crate) counts: [Counts; 2],
     /// Families that have not been told the end of their initial table yet.
     pub(crate) end_of_rib_due: FamilySet,
+    /// Families that it asked for again and has not been told the beginning of (RFC 7313).
+    pub(crate) refresh_due: FamilySet,
+    /// Families that it has been told the beginning of, and not the end.
+    pub(crate) refreshing: FamilySet,
     /// Whether it is in the list of ready peers.
     ready: bool,
 }
@@ -159,7 +202,19 @@ pub(crate) struct Peer {
 impl Peer {
     /// Whether there is something to look at for it.
     pub(crate) fn has_dirty(&self) -> bool {
-        self.out.iter().any(|out| !out.dirty.is_empty())
+        self.out.iter().any(|out| !out.dirty.is_empty()) || !self.refresh_due.is_empty()
+    }
+
+    /// Whether several paths for a prefix of `family` go to it.
+    pub(crate) fn takes_paths(&self, family: Family) -> bool {
+        self.info.add_path_send.contains(family)
+    }
+
+    /// Where it stands with the number of routes that it may send.
+    pub(crate) fn limit_state(&self, family: Family) -> LimitState {
+        let received = self.counts[family_index(family)].received;
+        let limit = self.info.rules.limit(family);
+        limit.map_or(LimitState::Within, |limit| limit.state(received))
     }
 }
 
@@ -169,8 +224,30 @@ pub(crate) struct Peers {
     slots: Vec<Option<Box<Peer>>>,
     index: HashMap<PeerId, PeerIndex, FixedState>,
     ready: Vec<PeerIndex>,
-    /// How many peers take learned routes.
-    transits: usize,
+    audience: Audience,
+}
+
+/// Who may have to be told learned routes: with nobody, changes of the Loc-RIB cost nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Audience {
+    /// Some peer takes them.
+    transit: bool,
+    /// Some peer is a client: internal peers take routes of internal peers.
+    reflection: bool,
+    /// Some peer takes more than the best path.
+    pub(crate) add_path: bool,
+}
+
+impl Audience {
+    /// Whether there is anybody.
+    pub(crate) const fn is_empty(self) -> bool {
+        !self.transit && !self.reflection
+    }
+
+    /// Whether `peer` may belong to it.
+    pub(crate) fn contains(self, peer: &Peer) -> bool {
+        peer.info.export.transit || (self.reflection && peer.info.is_internal())
+    }
 }
 
 impl Peers {
@@ -179,7 +256,7 @@ impl Peers {
             slots: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             ready: Vec::new(),
-            transits: 0,
+            audience: Audience::default(),
         }
     }
 
@@ -214,18 +291,20 @@ impl Peers {
             self.slots.push(None);
         }
         let counts = self.get(index).map(|peer| peer.counts).unwrap_or_default();
-        self.transits += usize::from(info.export.transit);
         self.index.insert(id, index);
         self.slots[index.index()] = Some(Box::new(Peer {
             id,
             import: CompiledImport::new(&info.import),
             end_of_rib_due: info.families,
+            refresh_due: FamilySet::EMPTY,
+            refreshing: FamilySet::EMPTY,
             info,
             up: true,
             out: Default::default(),
             counts,
             ready: false,
         }));
+        self.count_audience();
         Ok(index)
     }
 
@@ -235,8 +314,17 @@ impl Peers {
             return;
         };
         peer.up = false;
-        let transit = peer.info.export.transit;
-        self.transits -= usize::from(transit);
+    }
+
+    /// Whoever has a slot counts, with a session or not: what a client sent stays reflected while
+    /// it is kept.
+    fn count_audience(&mut self) {
+        self.audience = Audience::default();
+        for peer in self.slots.iter().flatten() {
+            self.audience.transit |= peer.info.export.transit;
+            self.audience.reflection |= peer.info.is_internal() && peer.info.rules.client;
+            self.audience.add_path |= !peer.info.add_path_send.is_empty();
+        }
     }
 
     /// Frees the slot of a peer without session and routes.
@@ -245,6 +333,7 @@ impl Peers {
         if let Some(id) = self.get(index).filter(gone).map(|peer| peer.id) {
             self.index.remove(&id);
             self.slots[index.index()] = None;
+            self.count_audience();
         }
     }
 
@@ -255,17 +344,20 @@ impl Peers {
         import: ImportPolicy,
         export: ExportPolicy,
     ) {
-        let mut transits = self.transits;
         if let Some(peer) = self.get_mut(index) {
-            if peer.up {
-                transits -= usize::from(peer.info.export.transit);
-                transits += usize::from(export.transit);
-            }
             peer.import = CompiledImport::new(&import);
             peer.info.import = import;
             peer.info.export = export;
         }
-        self.transits = transits;
+        self.count_audience();
+    }
+
+    /// Replaces the rules of a peer.
+    pub(crate) fn set_rules(&mut self, index: PeerIndex, rules: PeerRules) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.info.rules = rules;
+        }
+        self.count_audience();
     }
 
     /// Counters of a peer; `None` for routes of our own.
@@ -273,9 +365,16 @@ impl Peers {
         Some(&mut self.get_mut(index)?.counts[family_index(family)])
     }
 
-    /// Whether any peer takes learned routes.
-    pub(crate) const fn any_transit(&self) -> bool {
-        self.transits > 0
+    /// Who takes learned routes.
+    pub(crate) const fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// Every internal peer.
+    pub(crate) fn internal(&self) -> Vec<PeerIndex> {
+        let slots = (0..self.slots.len()).filter_map(PeerIndex::new);
+        let internal = |i: &PeerIndex| self.get(*i).is_some_and(|peer| peer.info.is_internal());
+        slots.filter(internal).collect()
     }
 
     /// Marks a prefix for every peer that `concerned` picks.

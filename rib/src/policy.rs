@@ -1,13 +1,14 @@
 //! What to take from a peer and what to give it, as small pure values.
 //!
 //! These are the rules that every session has. Compiled `BGPPolicy` objects will stand behind the
-//! same names.
+//! same names. All of them may change while the session is up: what was received is judged again,
+//! what was told is looked at again, nothing is reset and nothing is asked of the peer.
 
 use std::collections::BTreeSet;
 
 use redstart_bgp::types::{Family, Prefix};
 
-use crate::import::Refusal;
+use crate::{import::Refusal, limit::PrefixLimit};
 
 /// Which prefixes to take from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,84 @@ impl ImportPolicy {
 pub struct ExportPolicy {
     /// Whether learned routes go there at all. Off, this speaker is never a transit.
     pub transit: bool,
+}
+
+/// Whose address learned routes have as next hop when they are passed on (RFC 4271 section 5.1.3).
+/// A route of our own always has ours, and one that is reflected always keeps the one it has
+/// (RFC 4456 section 10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NextHopRule {
+    /// As the RFC has it: unchanged towards internal peers, ours towards external ones.
+    #[default]
+    Standard,
+    /// Ours.
+    Own,
+    /// The one that the route came with.
+    Unchanged,
+    /// Towards an external peer the one that the route came with, if both are on one subnet with us:
+    /// packets then need not pass here. Else as [`Self::Standard`].
+    ThirdParty,
+}
+
+/// The rules of the protocol that can be bent for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerRules {
+    /// How often our own AS may be in the AS_PATH of what it sends: its part of our AS may be
+    /// reachable through another AS only.
+    pub own_as_allowed: u8,
+    /// Whether an external peer may send, and is sent, paths with an AS_SET, which RFC 9774 forbids.
+    pub as_sets: bool,
+    /// Whether an internal peer is our client: we reflect to it and for it (RFC 4456).
+    pub client: bool,
+    /// The cluster that we reflect for. `None`: our BGP Identifier (RFC 4456 section 7).
+    pub cluster_id: Option<u32>,
+    /// Next hops of what we pass on to it.
+    pub next_hop: NextHopRule,
+    /// Whether an external peer sees no private AS number but ours (RFC 6996) in what we pass on.
+    pub remove_private_as: bool,
+    /// Most paths for a prefix to send where several may be (RFC 7911).
+    pub max_paths_sent: u8,
+    /// How many routes it may send, by [`family_index`].
+    pub limits: [Option<PrefixLimit>; 2],
+}
+
+impl Default for PeerRules {
+    fn default() -> Self {
+        Self {
+            own_as_allowed: 0,
+            as_sets: false,
+            client: false,
+            cluster_id: None,
+            next_hop: NextHopRule::Standard,
+            remove_private_as: false,
+            max_paths_sent: u8::MAX,
+            limits: [None; 2],
+        }
+    }
+}
+
+impl PeerRules {
+    /// How many routes of `family` the peer may send.
+    #[must_use]
+    pub const fn limit(&self, family: Family) -> Option<PrefixLimit> {
+        self.limits[family_index(family)]
+    }
+
+    /// Whether received routes have to be judged again.
+    pub(crate) fn same_import(&self, other: &Self) -> bool {
+        (self.own_as_allowed, self.as_sets, self.cluster_id)
+            == (other.own_as_allowed, other.as_sets, other.cluster_id)
+    }
+
+    /// Whether what the peer is told stays as it is.
+    pub(crate) fn same_export(&self, other: &Self) -> bool {
+        let of = |rules: &Self| Self {
+            own_as_allowed: 0,
+            limits: [None; 2],
+            ..*rules
+        };
+        of(self) == of(other)
+    }
 }
 
 /// An import policy made ready to judge a million prefixes: the lengths that occur in it are known,

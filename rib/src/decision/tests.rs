@@ -5,6 +5,7 @@ use super::*;
 fn base() -> Candidate {
     Candidate {
         local: false,
+        long_lived_stale: false,
         local_pref: 100,
         path_len: 2,
         origin: Origin::Igp,
@@ -38,7 +39,7 @@ fn strong_after(step: Step) -> Candidate {
     let mut c = base();
     for later in Step::ALL.into_iter().filter(|s| *s > step) {
         match later {
-            Step::Local | Step::Ebgp => {}
+            Step::Local | Step::LongLivedStale | Step::Ebgp => {}
             Step::LocalPref => c.local_pref = 999,
             Step::AsPath => c.path_len = 0,
             Step::Origin => c.origin = Origin::Igp,
@@ -59,6 +60,7 @@ fn weak_after(step: Step) -> Candidate {
     for later in Step::ALL.into_iter().filter(|s| *s > step) {
         match later {
             Step::Local => {}
+            Step::LongLivedStale => c.long_lived_stale = true,
             Step::LocalPref => c.local_pref = 1,
             Step::AsPath => c.path_len = 99,
             Step::Origin => c.origin = Origin::Incomplete,
@@ -84,6 +86,15 @@ fn step_decides(step: Step, improve: impl Fn(&mut Candidate), worsen: impl Fn(&m
 #[test]
 fn a_local_route_wins() {
     step_decides(Step::Local, |c| c.local = true, |_| {});
+}
+
+#[test]
+fn what_is_stale_for_long_is_the_last_resort() {
+    step_decides(
+        Step::LongLivedStale,
+        |_| {},
+        |c| (c.long_lived_stale, c.local_pref) = (true, 999),
+    );
 }
 
 #[test]
@@ -247,6 +258,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
             .zip(0..)
             .map(|((a, b, c), peer)| Candidate {
                 local: a.0,
+                long_lived_stale: a.1 == 0 && b.0 == 0,
                 local_pref: a.1,
                 path_len: a.2,
                 origin: if a.3 == 0 {
@@ -276,6 +288,7 @@ fn by_elimination(list: &[Candidate]) -> Option<Candidate> {
         left.retain(|c| Some(key(c)) == best);
     };
     keep(&mut left, &|c| -i64::from(c.local));
+    keep(&mut left, &|c| i64::from(c.long_lived_stale));
     keep(&mut left, &|c| -i64::from(c.local_pref));
     keep(&mut left, &|c| c.path_len.into());
     keep(&mut left, &|c| c.origin as i64);

@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 /// The outcome of a decision, as others depend on it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    best: Option<(PeerIndex, AttrId, u32)>,
+    best: Option<(PeerIndex, AttrId, u32, bool)>,
     pub(crate) forwarding: SmallVec<[NextHopId; 4]>,
 }
 
@@ -39,7 +39,7 @@ impl Standing {
         let paths = entry.paths.as_slice();
         let best = entry.paths.best();
         Self {
-            best: best.map(|path| (path.peer, path.attr, path.path_id)),
+            best: best.map(|path| (path.peer, path.attr, path.path_id, path.is_long_lived())),
             forwarding: paths
                 .iter()
                 .take_while(|path| path.is_multipath())
@@ -67,6 +67,7 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     let hot = shared.attrs.hot(path.attr);
     let mut candidate = Candidate {
         local: path.peer.is_local(),
+        long_lived_stale: path.is_long_lived() || hot.long_lived_stale,
         local_pref: hot.local_pref,
         path_len: hot.path_len,
         origin: hot.origin,
@@ -99,8 +100,10 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
 /// Puts the paths in order and marks the best and those that share the traffic with it.
 fn elect(paths: &mut [Path], shared: &Shared) {
     if let [only] = paths {
-        let usable = candidate(only, shared).is_some();
-        only.place(usable, usable);
+        match candidate(only, shared) {
+            Some(_) => only.place(true, true),
+            None => only.place_out(),
+        }
         return;
     }
     let mut usable: SmallVec<[Path; 4]> = SmallVec::new();
@@ -124,7 +127,7 @@ fn elect(paths: &mut [Path], shared: &Shared) {
     });
     let unusable = rest.iter().map(|path| {
         let mut path = *path;
-        path.place(false, false);
+        path.place_out();
         path
     });
     for (slot, path) in paths.iter_mut().zip(ordered.chain(unusable)) {
@@ -142,13 +145,18 @@ pub(crate) fn redecide<P: PrefixKey>(
     let entry = table.entry_mut(id);
     elect(entry.paths.as_mut_slice(), shared);
     let after = Standing::of(entry, &shared.attrs);
-    if before.best != after.best {
-        // Nobody else can have been told: a peer that takes no learned routes holds at most our own.
-        let local = before.is_local() || after.is_local();
-        if local || shared.peers.any_transit() {
-            let concerned = |peer: &Peer| local || peer.info.export.transit;
-            shared.peers.mark(P::FAMILY, id, concerned);
-        }
+    let best_changed = before.best != after.best;
+    // Nobody else can have been told: a peer that takes no learned routes holds at most our own.
+    let local = best_changed && (before.is_local() || after.is_local());
+    let audience = shared.peers.audience();
+    if local || (!audience.is_empty() && (best_changed || audience.add_path)) {
+        let concerned = |peer: &Peer| {
+            let looks = best_changed || peer.takes_paths(P::FAMILY);
+            looks && (local || audience.contains(peer))
+        };
+        shared.peers.mark(P::FAMILY, id, concerned);
+    }
+    if best_changed {
         count_best::<P>(shared, before.best_peer(), after.best_peer());
     }
     if before.forwarding != after.forwarding || before.is_local() != after.is_local() {

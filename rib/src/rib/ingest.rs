@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use redstart_bgp::types::{Family, Nlri, PathAttributes, PrefixKey};
+use redstart_bgp::types::{Community, Family, Nlri, PathAttributes, PrefixKey};
 use smallvec::SmallVec;
 
 use super::decide::{Shared, Standing, redecide};
 use crate::{
     ids::{AttrId, PeerIndex, PrefixId},
     import::{self, Refusal, RefusalCounts},
+    limit::LimitState,
     paths::Path,
-    peers::{Peer, SessionKind},
     table::Table,
 };
 
@@ -21,23 +21,9 @@ pub struct AnnounceOutcome {
     pub accepted: usize,
     /// Routes that did not, by reason.
     pub refused: RefusalCounts,
-}
-
-/// Removes what an external peer has no business to say. RFC 4271 section 5.1.5: LOCAL_PREF received
-/// from an external peer "MUST be ignored by the receiving speaker"; RFC 7606 sections 7.9 and 7.10
-/// say the same of ORIGINATOR_ID and CLUSTER_LIST.
-fn without_internal(peer: &Peer, attrs: &Arc<PathAttributes>) -> Arc<PathAttributes> {
-    let clean = attrs.local_pref.is_none()
-        && attrs.originator_id.is_none()
-        && attrs.cluster_list.is_empty();
-    if peer.info.kind == SessionKind::Ibgp || clean {
-        return Arc::clone(attrs);
-    }
-    let mut attrs = PathAttributes::clone(attrs);
-    attrs.local_pref = None;
-    attrs.originator_id = None;
-    attrs.cluster_list = Box::default();
-    Arc::new(attrs)
+    /// Where the peer stands now with the number of routes of this family that it may send. To end
+    /// the session is up to the caller.
+    pub limit: LimitState,
 }
 
 /// Takes routes from a peer that is up.
@@ -57,7 +43,7 @@ pub(crate) fn announce<P: PrefixKey>(
             .for_each(|_| outcome.refused.add(Refusal::Family));
         return outcome;
     }
-    let attrs = without_internal(peer, attrs);
+    let attrs = import::normalize(&peer.info, attrs);
     let refused = import::refuses_attributes(&peer.info, &attrs);
     // One reference of our own for the loop; each path takes another.
     let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
@@ -72,6 +58,9 @@ pub(crate) fn announce<P: PrefixKey>(
         upsert(table, shared, nlri.prefix, path);
     }
     shared.attrs.release(attr);
+    if let Some(peer) = shared.peers.get(from) {
+        outcome.limit = peer.limit_state(P::FAMILY);
+    }
     outcome
 }
 
@@ -99,8 +88,12 @@ pub(crate) fn upsert<P: PrefixKey>(
             count_remove(shared, P::FAMILY, old);
             count_add(shared, P::FAMILY, &path);
             if old.attr == path.attr && old.refused == path.refused {
-                // The same again: it is confirmed, and nothing else.
-                old.set_stale(false);
+                // The same again: it is confirmed, and nothing else, unless it was the last resort.
+                let last_resort = old.is_long_lived();
+                old.confirm();
+                if last_resort {
+                    redecide(table, shared, id, &before);
+                }
                 return;
             }
             replaced = Some(old.attr);
@@ -204,31 +197,33 @@ fn has_routes<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
     counts.is_some_and(|c| c.received > 0)
 }
 
-/// Removes a peer's paths, all or just the stale ones.
+/// Removes those of a peer's paths that `pick` picks.
 pub(crate) fn flush<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     peer: PeerIndex,
-    stale_only: bool,
+    pick: impl Fn(&Path) -> bool,
 ) {
     for id in table.ids() {
         if !has_routes::<P>(shared, peer) {
             return;
         }
-        for path_id in path_ids(table, id, peer, |path| !stale_only || path.is_stale()) {
+        for path_id in path_ids(table, id, peer, &pick) {
             remove(table, shared, id, peer, path_id);
         }
     }
 }
 
 /// The peer restarts: its routes stay and are stale. RFC 4724 section 4.2: "To deal with possible
-/// consecutive restarts, a route (from the peer) previously marked as stale MUST be deleted."
+/// consecutive restarts, a route (from the peer) previously marked as stale MUST be deleted." One that
+/// is stale for long has a time of its own, which goes on (RFC 9494 section 4.2).
 pub(crate) fn retain_stale<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     peer: PeerIndex,
 ) {
-    flush(table, shared, peer, true);
+    let left_over = |path: &Path| path.is_stale() && !path.is_long_lived();
+    flush(table, shared, peer, left_over);
     if !has_routes::<P>(shared, peer) {
         return;
     }
@@ -236,13 +231,51 @@ pub(crate) fn retain_stale<P: PrefixKey>(
     for id in table.ids() {
         for path in table.entry_mut(id).paths.as_mut_slice() {
             if path.peer == peer {
-                path.set_stale(true);
-                marked += 1;
+                marked += usize::from(!path.is_stale());
+                path.set_stale();
             }
         }
     }
     if let Some(counts) = shared.peers.counts_mut(peer, P::FAMILY) {
         counts.stale += marked;
+    }
+}
+
+/// The peer did not come back within its restart time: its stale routes are a last resort from now
+/// on. RFC 9494 section 4.2: routes with NO_LLGR "MUST NOT be retained".
+pub(crate) fn retain_long<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    peer: PeerIndex,
+) {
+    for id in table.ids() {
+        for path_id in path_ids(table, id, peer, Path::is_stale) {
+            let entry = table.entry_mut(id);
+            let before = Standing::of(entry, &shared.attrs);
+            let Some(path) = entry.paths.find_mut(peer, path_id) else {
+                continue;
+            };
+            let attrs = shared.attrs.get(path.attr);
+            if attrs.has_community(Community::NO_LLGR) {
+                remove(table, shared, id, peer, path_id);
+            } else {
+                path.set_long_lived();
+                redecide(table, shared, id, &before);
+            }
+        }
+    }
+}
+
+/// The peer says everything again: what it does not repeat is to go at the end.
+pub(crate) fn await_all<P: PrefixKey>(table: &mut Table<P>, shared: &Shared, peer: PeerIndex) {
+    if !has_routes::<P>(shared, peer) {
+        return;
+    }
+    for id in table.ids() {
+        let paths = table.entry_mut(id).paths.as_mut_slice();
+        for path in paths.iter_mut().filter(|path| path.peer == peer) {
+            path.set_awaited();
+        }
     }
 }
 

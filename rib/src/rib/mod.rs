@@ -41,11 +41,11 @@ use crate::{
     attrs::{AttrStore, Scope},
     export::Originations,
     ids::PeerIndex,
-    import::RefusalCounts,
+    limit::LimitState,
     origination::Origination,
     paths::Path,
     peers::{PeerDown, PeerInfo, Peers, TooManyPeers},
-    policy::{ExportPolicy, ImportPolicy},
+    policy::{ExportPolicy, ImportPolicy, PeerRules},
     table::Table,
 };
 use decide::Shared;
@@ -143,20 +143,29 @@ impl Rib {
         if self.shared.peers.is_another(peer, &info) {
             self.peer_down(peer, PeerDown::Flush);
         }
-        let (families, transit) = (info.families, info.export.transit);
+        let (families, client) = (info.families, info.rules.client);
+        let kept = self.shared.peers.find(peer);
+        let kept = kept.and_then(|index| self.shared.peers.get(index));
+        let was_client = kept.map(|peer| peer.info.rules.client);
         let index = self.shared.peers.insert(peer, info)?;
+        let audience = self.shared.peers.audience();
+        let learned = self.shared.peers.get(index);
+        let learned = learned.is_some_and(|peer| audience.contains(peer));
         for family in Family::ALL {
             both_tables!(self, family, table => {
                 if families.contains(family) {
                     // Its policy may be another than the one the kept routes were judged by.
                     ingest::rejudge(table, &mut self.shared, index);
                 } else {
-                    ingest::flush(table, &mut self.shared, index, false);
+                    ingest::flush(table, &mut self.shared, index, |_| true);
                 }
-                if transit {
+                if learned {
                     pull::mark_all(table, &mut self.shared, index);
                 }
             });
+        }
+        if was_client.is_some_and(|was| was != client) {
+            self.review_reflection();
         }
         for prefix in self.originations.keys() {
             match *prefix {
@@ -183,7 +192,7 @@ impl Rib {
             both_tables!(self, family, table => {
                 pull::forget_told(table, &mut self.shared, index);
                 if !retained.contains(family) {
-                    ingest::flush(table, &mut self.shared, index, false);
+                    ingest::flush(table, &mut self.shared, index, |_| true);
                 } else if was_up {
                     ingest::retain_stale(table, &mut self.shared, index);
                 }
@@ -201,7 +210,7 @@ impl Rib {
         for swept in Family::ALL {
             if family.is_none_or(|family| family == swept) {
                 both_tables!(self, swept, table => {
-                    ingest::flush(table, &mut self.shared, index, true);
+                    ingest::flush(table, &mut self.shared, index, Path::is_stale);
                 });
             }
         }
@@ -213,6 +222,77 @@ impl Rib {
     /// are still marked as stale for that address family."
     pub fn end_of_rib(&mut self, peer: PeerId, family: Family) {
         self.sweep_stale(peer, Some(family));
+    }
+
+    /// The peer starts to send all its routes of a family again (RFC 7313 section 4). What it has not
+    /// repeated by the [end](Self::refresh_end) is gone then; until then it counts as before.
+    pub fn refresh_begin(&mut self, peer: PeerId, family: Family) {
+        if let Some(index) = self.up(peer) {
+            both_tables!(self, family, table => ingest::await_all(table, &mut self.shared, index));
+        }
+    }
+
+    /// The peer has sent all its routes of a family again.
+    pub fn refresh_end(&mut self, peer: PeerId, family: Family) {
+        if let Some(index) = self.up(peer) {
+            both_tables!(self, family, table => {
+                ingest::flush(table, &mut self.shared, index, Path::is_awaited);
+            });
+        }
+    }
+
+    /// The peer did not come back within its restart time, and its routes of `family` shall stay as
+    /// a last resort (RFC 9494 section 4.2): less preferred than any other, marked LLGR_STALE where
+    /// they go, and gone at [`sweep_stale`](Self::sweep_stale). How many stayed.
+    pub fn retain_long_lived(&mut self, peer: PeerId, family: Family) -> usize {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return 0;
+        };
+        both_tables!(self, family, table => {
+            ingest::retain_long(table, &mut self.shared, index);
+        });
+        self.shared.peers.remove_if_gone(index);
+        self.family_counts(peer, family).map_or(0, |c| c.stale)
+    }
+
+    /// Applies changed rules of a peer.
+    pub fn update_rules(&mut self, peer: PeerId, rules: PeerRules) {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return;
+        };
+        let Some(was) = self.shared.peers.get(index).map(|peer| peer.info.rules) else {
+            return;
+        };
+        self.shared.peers.set_rules(index, rules);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if !was.same_import(&rules) {
+                    ingest::rejudge(table, &mut self.shared, index);
+                }
+                if !was.same_export(&rules) {
+                    pull::mark_all(table, &mut self.shared, index);
+                }
+            });
+        }
+        if was.client != rules.client {
+            self.review_reflection();
+        }
+    }
+
+    /// Who is a client changed: what internal peers are told of each other may be another thing.
+    fn review_reflection(&mut self) {
+        for index in self.shared.peers.internal() {
+            pull::mark_all(&self.v4, &mut self.shared, index);
+            pull::mark_all(&self.v6, &mut self.shared, index);
+        }
+    }
+
+    /// Where a peer stands with the number of routes of a family that it may send.
+    #[must_use]
+    pub fn limit_state(&self, peer: PeerId, family: Family) -> LimitState {
+        let index = self.shared.peers.find(peer);
+        let peer = index.and_then(|index| self.shared.peers.get(index));
+        peer.map_or(LimitState::Within, |peer| peer.limit_state(family))
     }
 
     /// Applies changed policies. Refused routes are still known, so nothing has to be asked of the
@@ -249,10 +329,7 @@ impl Rib {
         nlri: &NlriSet,
     ) -> AnnounceOutcome {
         let Some(from) = self.up(peer) else {
-            return AnnounceOutcome {
-                accepted: 0,
-                refused: RefusalCounts::default(),
-            };
+            return AnnounceOutcome::default();
         };
         let shared = &mut self.shared;
         match nlri {

@@ -5,37 +5,42 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use redstart_bgp::{
     session::{OutBatch, PeerId},
-    types::{Family, Nlri, PathAttributes, Prefix, PrefixKey},
+    types::{Family, Nlri, PathAttributes, PathId, Prefix, PrefixKey},
 };
+use smallvec::SmallVec;
 
 use super::{Rib, decide::Shared};
 use crate::{
-    adj_out::AdjOut,
+    adj_out::{AdjOut, ToldPath, ToldPaths},
     attrs::Scope,
-    export::{self, BestRoute, ExportVerdict, Originations, Withheld},
+    export::{self, ExportVerdict, Exported, Learned, Originations, Withheld},
     ids::{AttrId, PeerIndex, PrefixId},
+    paths::Path,
+    peers::Peer,
     policy::family_index,
     table::{Entry, Table},
 };
 
-/// The best route of an entry, for the export rules.
-fn best_route<'a, P: PrefixKey>(
-    entry: &Entry<P>,
+/// A path for the export rules.
+fn exported<'a>(
+    prefix: Prefix,
+    path: Option<&Path>,
     shared: &'a Shared,
     originations: &'a Originations,
-) -> BestRoute<'a> {
-    let Some(best) = entry.paths.best() else {
-        return BestRoute::None;
+) -> Exported<'a> {
+    let Some(path) = path else {
+        return Exported::None;
     };
-    if best.peer.is_local() {
-        return BestRoute::Own(originations.get(&entry.prefix.into()));
+    if path.peer.is_local() {
+        return Exported::Own(originations.get(&prefix));
     }
-    match shared.peers.get(best.peer) {
-        None => BestRoute::None,
-        Some(from) => BestRoute::Learned {
+    match shared.peers.get(path.peer) {
+        None => Exported::None,
+        Some(from) => Exported::Learned(Learned {
             from,
-            attrs: shared.attrs.get(best.attr),
-        },
+            attrs: shared.attrs.get(path.attr),
+            long_lived: path.is_long_lived(),
+        }),
     }
 }
 
@@ -46,26 +51,30 @@ struct Collector<P> {
     reach: Vec<(AttrId, Vec<Nlri<P>>)>,
     group_of: HashMap<AttrId, usize, foldhash::fast::FixedState>,
     /// The last learned route judged, and what came out: neighbours in the table often share it.
-    last: Option<((AttrId, PeerIndex), Option<AttrId>)>,
+    last: Option<(LearnedKey, Option<AttrId>)>,
 }
 
+/// What the verdict on a learned path depends on, beside the peer that it is for.
+type LearnedKey = (AttrId, PeerIndex, bool);
+
 impl<P: PrefixKey> Collector<P> {
-    /// What the peer shall be told about a prefix, with a reference to it.
+    /// What the peer shall be told about a prefix if `path` is to be told, with a reference to it.
     fn judge(
         &mut self,
-        entry: &Entry<P>,
+        prefix: P,
+        path: Option<&Path>,
         shared: &mut Shared,
         originations: &Originations,
         to: PeerIndex,
     ) -> Option<AttrId> {
-        let learned = entry.paths.best().filter(|path| !path.peer.is_local());
-        let key = learned.map(|path| (path.attr, path.peer));
+        let learned = path.filter(|path| !path.peer.is_local());
+        let key = learned.map(|path| (path.attr, path.peer, path.is_long_lived()));
         if let Some((_, told)) = self.last.filter(|(last, _)| Some(*last) == key) {
             return told.map(|attr| shared.attrs.retain(attr));
         }
-        let best = best_route(entry, shared, originations);
+        let route = exported(prefix.into(), path, shared, originations);
         let peer = shared.peers.get(to)?;
-        let told = export::judge(peer, entry.prefix.into(), best)
+        let told = export::judge(peer, prefix.into(), route)
             .ok()
             .map(|attrs| shared.attrs.intern(&Arc::new(attrs), Scope::Own));
         // What is remembered stays in use while it is: the prefix that it came from is told it.
@@ -73,13 +82,80 @@ impl<P: PrefixKey> Collector<P> {
         told
     }
 
-    fn announce(&mut self, prefix: P, attr: AttrId) {
+    fn announce(&mut self, nlri: Nlri<P>, attr: AttrId) {
         let reach = &mut self.reach;
         let group = *self.group_of.entry(attr).or_insert_with(|| {
             reach.push((attr, Vec::new()));
             reach.len() - 1
         });
-        reach[group].1.push(Nlri::plain(prefix));
+        reach[group].1.push(nlri);
+    }
+
+    /// What the peer shall be told about a prefix of which it takes several paths: who sent each, and
+    /// a reference to the attributes.
+    fn judge_paths(
+        &mut self,
+        entry: &Entry<P>,
+        shared: &mut Shared,
+        originations: &Originations,
+        to: PeerIndex,
+    ) -> SmallVec<[((PeerIndex, u32), AttrId); 2]> {
+        let rules = shared.peers.get(to).map(|peer| peer.info.rules);
+        let most = rules.map_or(0, |rules| usize::from(rules.max_paths_sent));
+        let paths = entry.paths.as_slice().iter();
+        paths
+            .take_while(|path| path.is_usable())
+            .filter_map(|path| {
+                let attr = self.judge(entry.prefix, Some(path), shared, originations, to)?;
+                Some(((path.peer, path.path_id), attr))
+            })
+            .take(most)
+            .collect()
+    }
+
+    /// Looks at one prefix of which the peer takes several paths; how much there was to say.
+    fn visit_paths(
+        &mut self,
+        table: &mut Table<P>,
+        shared: &mut Shared,
+        originations: &Originations,
+        to: PeerIndex,
+        id: PrefixId,
+    ) -> usize {
+        let asked = self.out.resend.remove(id);
+        let wanted = self.judge_paths(table.entry(id), shared, originations, to);
+        let before = self.out.take_paths(id);
+        let prefix = table.entry(id).prefix;
+        let mut after = ToldPaths::new();
+        let mut said = 0;
+        for (source, attr) in wanted {
+            let known = before.iter().find(|told| told.source == source);
+            let path_id = known.map_or_else(|| free_path_id(&before, &after), |told| told.path_id);
+            if asked || known.is_none_or(|told| told.attr != attr) {
+                let path_id = PathId(path_id);
+                self.announce(Nlri { prefix, path_id }, attr);
+                said += 1;
+            }
+            after.push(ToldPath {
+                source,
+                path_id,
+                attr,
+            });
+        }
+        for told in &before {
+            if after.iter().all(|path| path.path_id != told.path_id) {
+                let path_id = PathId(told.path_id);
+                self.withdraw.push(Nlri { prefix, path_id });
+                said += 1;
+            }
+            shared.attrs.release(told.attr);
+        }
+        let entry = table.entry_mut(id);
+        entry.announced += u16::from(before.is_empty() && !after.is_empty());
+        entry.announced -= u16::from(!before.is_empty() && after.is_empty());
+        self.out.set_paths(id, after);
+        table.free_if_unused(id);
+        said
     }
 
     /// Looks at one prefix; whether there was something to say.
@@ -92,24 +168,26 @@ impl<P: PrefixKey> Collector<P> {
         id: PrefixId,
     ) -> bool {
         let asked = self.out.resend.remove(id);
-        let told = self.judge(table.entry(id), shared, originations, to);
+        let entry = table.entry(id);
+        let (prefix, best) = (entry.prefix, entry.paths.best());
+        let told = self.judge(prefix, best, shared, originations, to);
         let before = self.out.set_sent(id, told);
         if let Some(before) = before {
             shared.attrs.release(before);
         }
         let entry = table.entry_mut(id);
-        let prefix = entry.prefix;
+        let nlri = Nlri::plain(prefix);
         match (before, told) {
             (None, None) => return false,
             (Some(before), Some(told)) if before == told && !asked => return false,
-            (Some(_), Some(told)) => self.announce(prefix, told),
+            (Some(_), Some(told)) => self.announce(nlri, told),
             (None, Some(told)) => {
                 entry.announced += 1;
-                self.announce(prefix, told);
+                self.announce(nlri, told);
             }
             (Some(_), None) => {
                 entry.announced -= 1;
-                self.withdraw.push(Nlri::plain(prefix));
+                self.withdraw.push(nlri);
                 table.free_if_unused(id);
             }
         }
@@ -127,7 +205,18 @@ impl<P: PrefixKey> Collector<P> {
     }
 }
 
-/// Puts up to `max` changes into `batch`; how many they were.
+/// The lowest path identifier that the peer knows no path by.
+fn free_path_id(before: &ToldPaths, after: &ToldPaths) -> u32 {
+    let taken = |path_id| {
+        before
+            .iter()
+            .chain(after)
+            .any(|told| told.path_id == path_id)
+    };
+    (1..).find(|path_id| !taken(*path_id)).unwrap_or(u32::MAX)
+}
+
+/// Puts about `max` changes into `batch`, more only where one prefix has several; how many they were.
 fn pull_family<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
@@ -140,6 +229,7 @@ fn pull_family<P: PrefixKey>(
     let Some(peer) = shared.peers.get_mut(to) else {
         return 0;
     };
+    let several = peer.takes_paths(P::FAMILY);
     let mut collector = Collector {
         out: core::mem::take(&mut peer.out[family]),
         withdraw: Vec::new(),
@@ -152,7 +242,11 @@ fn pull_family<P: PrefixKey>(
         let Some(id) = collector.out.dirty.pop() else {
             break;
         };
-        found += usize::from(collector.visit(table, shared, originations, to, id));
+        found += if several {
+            collector.visit_paths(table, shared, originations, to, id)
+        } else {
+            usize::from(collector.visit(table, shared, originations, to, id))
+        };
     }
     if let Some(peer) = shared.peers.get_mut(to) {
         peer.out[family] = core::mem::take(&mut collector.out);
@@ -172,8 +266,10 @@ pub(crate) fn forget_told<P: PrefixKey>(
         return;
     };
     let out = core::mem::take(&mut peer.out[family]);
-    for (id, attr) in out.iter() {
+    for (_, attr) in out.iter() {
         shared.attrs.release(attr);
+    }
+    for id in out.prefixes() {
         table.entry_mut(id).announced -= 1;
         table.free_if_unused(id);
     }
@@ -196,6 +292,27 @@ pub(crate) fn mark_for_all<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, 
     }
 }
 
+/// Notes what begins and what is complete with the batch.
+fn mark_ends(peer: &mut Peer, end_of_rib: bool, batch: &mut OutBatch) {
+    for family in core::mem::take(&mut peer.refresh_due).iter() {
+        batch.refresh_begin.insert(family);
+        peer.refreshing.insert(family);
+    }
+    for family in Family::ALL {
+        if !peer.out[family_index(family)].dirty.is_empty() {
+            continue;
+        }
+        if end_of_rib && peer.end_of_rib_due.contains(family) {
+            peer.end_of_rib_due.remove(family);
+            batch.end_of_rib.insert(family);
+        }
+        if peer.refreshing.contains(family) {
+            peer.refreshing.remove(family);
+            batch.refresh_end.insert(family);
+        }
+    }
+}
+
 fn explain<P: PrefixKey>(
     table: &Table<P>,
     rib: &Rib,
@@ -207,15 +324,27 @@ fn explain<P: PrefixKey>(
     let told = id
         .and_then(|id| peer.out[family_index(P::FAMILY)].sent(id))
         .map(|attr| Arc::clone(rib.shared.attrs.get(attr)));
-    let best = id.map_or(BestRoute::None, |id| {
-        best_route(table.entry(id), &rib.shared, &rib.originations)
-    });
-    let because = match best {
-        BestRoute::Own(Some(own)) => own.towards(peer.id).map(|a| a.source.clone()).collect(),
+    let paths = id.map_or([].as_slice(), |id| table.entry(id).paths.as_slice());
+    let route = |path| exported(prefix.into(), path, &rib.shared, &rib.originations);
+    let judge = |path| export::judge(peer, prefix.into(), route(path));
+    let best = paths.first().filter(|path| path.is_best());
+    let because = match route(best) {
+        Exported::Own(Some(own)) => own.towards(peer.id).map(|a| a.source.clone()).collect(),
         _ => Vec::new(),
     };
+    // Of several paths the first that may go there speaks for all.
+    let others = paths.iter().skip(1).take_while(|path| path.is_usable());
+    let others = others.take(if peer.takes_paths(P::FAMILY) {
+        paths.len()
+    } else {
+        0
+    });
+    let decision = judge(best).or_else(|why| {
+        let mut others = others.filter_map(|path| judge(Some(path)).ok());
+        others.next().ok_or(why)
+    });
     Some(ExportVerdict {
-        decision: export::judge(peer, prefix.into(), best).map(Arc::new),
+        decision: decision.map(Arc::new),
         told,
         because,
     })
@@ -252,28 +381,27 @@ impl Rib {
         };
         let (shared, own) = (&mut self.shared, &self.originations);
         let found = pull_family(&mut self.v4, shared, own, to, max_prefixes, &mut batch);
-        let left = max_prefixes - found;
+        let left = max_prefixes.saturating_sub(found);
         pull_family(&mut self.v6, shared, own, to, left, &mut batch);
-        if self.end_of_rib_released
-            && let Some(peer) = shared.peers.get_mut(to)
-        {
-            for family in peer.end_of_rib_due.iter() {
-                if peer.out[family_index(family)].dirty.is_empty() {
-                    peer.end_of_rib_due.remove(family);
-                    batch.end_of_rib.insert(family);
-                }
-            }
+        if let Some(peer) = shared.peers.get_mut(to) {
+            mark_ends(peer, self.end_of_rib_released, &mut batch);
         }
         batch
     }
 
-    /// The peer asked for all routes of a family again (RFC 2918).
+    /// The peer asked for all routes of a family again (RFC 2918). The batches that follow say where
+    /// the answer begins and ends (RFC 7313).
     pub fn refresh_out(&mut self, peer: PeerId, family: Family) {
         let Some(index) = self.up(peer) else {
             return;
         };
         if let Some(peer) = self.shared.peers.get_mut(index) {
             peer.out[family_index(family)].resend_all();
+            // The initial table has an end of its own, and RFC 7313 section 4 forbids the other
+            // marker before it.
+            if peer.info.families.contains(family) && !peer.end_of_rib_due.contains(family) {
+                peer.refresh_due.insert(family);
+            }
         }
         self.shared.peers.set_ready(index);
     }

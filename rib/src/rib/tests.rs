@@ -2,6 +2,7 @@
 
 mod checks;
 mod exports;
+mod history;
 mod lifecycle;
 mod model;
 mod naive;
@@ -12,7 +13,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use redstart_bgp::types::{AsPath, Asn, NextHop, Nlri, RouterId};
+use redstart_bgp::types::{AsPath, Asn, NextHop, Nlri, PathId, RouterId};
 use smallvec::SmallVec;
 
 use super::*;
@@ -21,6 +22,7 @@ use crate::{
     nexthop::{Gateway, Resolve, Resolved, Unresolved},
     origination::{Advertise, OriginSource, PeerSelector},
     peers::{NextHopSelf, SessionKind},
+    policy::NextHopRule,
 };
 
 const LOCAL_AS: Asn = Asn(64512);
@@ -56,6 +58,7 @@ fn info(kind: SessionKind, n: u8) -> PeerInfo {
     PeerInfo {
         kind,
         local_as: LOCAL_AS,
+        own_as: LOCAL_AS,
         remote_as: match kind {
             SessionKind::Ebgp => Asn(65000 + u32::from(n)),
             SessionKind::Ibgp => LOCAL_AS,
@@ -68,10 +71,16 @@ fn info(kind: SessionKind, n: u8) -> PeerInfo {
             v6: Some(NextHop::V6("2001:db8::100".parse().unwrap())),
         },
         families: FamilySet::ALL,
+        add_path_send: FamilySet::EMPTY,
+        long_lived: FamilySet::EMPTY,
+        extended_next_hop: false,
+        role: None,
+        subnet: None,
         interface: None,
         enforce_first_as: true,
         import: ImportPolicy::accept_all(),
         export: ExportPolicy::default(),
+        rules: PeerRules::default(),
     }
 }
 

@@ -95,7 +95,7 @@ pub struct PathView {
     pub source: PathSource,
     /// How it came.
     pub kind: SourceKind,
-    /// Its attributes, as received.
+    /// Its attributes: as received, but for what the session's kind, or the peer's role, changes.
     pub attrs: Arc<PathAttributes>,
     /// Which of the peer's paths it is.
     pub path_id: PathId,
@@ -109,6 +109,8 @@ pub struct PathView {
     pub next_hop: Option<NextHopState>,
     /// Kept over a restart of the peer and not confirmed since.
     pub stale: bool,
+    /// Kept beyond the peer's restart time, as a last resort (RFC 9494).
+    pub long_lived_stale: bool,
     /// When it was last changed, to the second.
     pub since: Instant,
 }
@@ -187,6 +189,7 @@ impl Rib {
                     .or_else(lost),
                 next_hop,
                 stale: path.is_stale(),
+                long_lived_stale: path.is_long_lived(),
                 since: Instant::from_nanos(u64::from(path.since) * 1_000_000_000),
             }
         });

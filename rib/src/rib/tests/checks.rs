@@ -197,6 +197,8 @@ fn identifiers_are_stable() {
             "protected-prefix",
             "default-route",
             "family-not-negotiated",
+            "as-set",
+            "route-leak",
         ]
     );
     let steps: Vec<String> = crate::decision::Step::ALL
@@ -207,6 +209,7 @@ fn identifiers_are_stable() {
         steps,
         [
             "local",
+            "long-lived-stale",
             "local-pref",
             "as-path",
             "origin",

@@ -5,159 +5,28 @@
 //! add up to.
 
 use proptest::prelude::*;
+use redstart_bgp::types::Community;
 
 use super::{
+    history::{Op, PEERS, POLICIES, PREFIXES, Shape, negotiate, ops, originations, session},
     naive::{Held, Naive, NaivePeer},
     *,
 };
 
-const PEERS: u32 = 5;
-const PREFIXES: [&str; 6] = [
-    "203.0.113.0/24",
-    "10.244.1.0/24",
-    "10.244.1.0/25",
-    "0.0.0.0/0",
-    "2001:db8::/32",
-    "fd00:10::/64",
-];
-
-#[derive(Clone, Debug)]
-enum Op {
-    Announce {
-        peer: u32,
-        prefix: usize,
-        shape: Shape,
-    },
-    Withdraw {
-        peer: u32,
-        prefix: usize,
-    },
-    Up {
-        peer: u32,
-        policy: u8,
-    },
-    Down {
-        peer: u32,
-        retain: bool,
-    },
-    EndOfRib {
-        peer: u32,
-        family: Family,
-    },
-    Policies {
-        peer: u32,
-        policy: u8,
-    },
-    Originate {
-        routes: Vec<(usize, u8)>,
-    },
-    Links {
-        metrics: Vec<Option<u32>>,
-    },
-    MaxPaths(u8),
-    Refresh {
-        peer: u32,
-    },
-    Pull {
-        peer: u32,
-        max: usize,
-    },
-    Fib {
-        max: usize,
-    },
-    ReleaseEndOfRib,
-    Check,
-}
-
-/// The attributes of an announcement, in few enough variants that ties are common.
-#[derive(Clone, Debug)]
-struct Shape {
-    path: u8,
-    next_hop: u8,
-    med: Option<u32>,
-    local_pref: Option<u32>,
-    originator: bool,
-    clusters: u8,
-}
-
-impl Shape {
-    fn attrs(&self, from: &PeerInfo) -> PathAttributes {
-        let tail: &[u32] = match self.path {
-            0 => &[],
-            1 => &[7],
-            2 => &[8, 9],
-            3 => &[65002],
-            _ => &[64512],
-        };
-        let head = (from.kind == SessionKind::Ebgp && self.path != 5).then_some(from.remote_as);
-        PathAttributes {
-            as_path: AsPath::sequence(head.into_iter().chain(tail.iter().copied().map(Asn))),
-            next_hop: Some(NextHop::V4([10, 0, 0, self.next_hop].into())),
-            med: self.med,
-            local_pref: self.local_pref,
-            originator_id: self
-                .originator
-                .then_some(RouterId(Ipv4Addr::new(192, 0, 2, 2))),
-            cluster_list: (0..u32::from(self.clusters)).collect(),
-            ..PathAttributes::default()
-        }
+/// One route under a path identifier.
+fn numbered(prefix: Prefix, path_id: u32) -> NlriSet {
+    let path_id = PathId(path_id);
+    match prefix {
+        Prefix::V4(prefix) => NlriSet::V4(vec![Nlri { prefix, path_id }]),
+        Prefix::V6(prefix) => NlriSet::V6(vec![Nlri { prefix, path_id }]),
     }
-}
-
-/// Session `peer` with one of a few policies: two ToRs of one AS, a third router and two nodes.
-fn session(peer: u32, policy: u8) -> PeerInfo {
-    let n = u8::try_from(peer).unwrap();
-    let kind = if peer < 3 {
-        SessionKind::Ebgp
-    } else {
-        SessionKind::Ibgp
-    };
-    let mut info = info(kind, n);
-    if peer == 1 {
-        info.remote_as = Asn(65000);
-    }
-    if peer == 2 {
-        info.next_hop_self.v6 = None;
-    }
-    info.export.transit = policy & 1 != 0;
-    info.import = match policy >> 1 {
-        0 => ImportPolicy::accept_all(),
-        1 => ImportPolicy::Exactly([p(PREFIXES[0]), p(PREFIXES[1])].into()),
-        _ => ImportPolicy::AllBut {
-            refuse: [p("10.244.1.0/24"), p("fd00::/16")].into(),
-            default_route: false,
-        },
-    };
-    info
-}
-
-fn originations(routes: &[(usize, u8)]) -> BTreeMap<Prefix, Origination> {
-    let made = routes.iter().map(|(prefix, how)| {
-        let to = if how & 1 == 0 {
-            PeerSelector::All
-        } else {
-            PeerSelector::Peers([PeerId(0), PeerId(3)].into())
-        };
-        let entry = Advertise {
-            med: (how & 2 != 0).then_some(5),
-            local_pref: (how & 2 != 0).then_some(200),
-            prepend: how >> 2,
-            ..advertise(to)
-        };
-        let own = Origination {
-            blackhole: how & 4 != 0,
-            ..origination(vec![entry])
-        };
-        (p(PREFIXES[*prefix]), own)
-    });
-    made.collect()
 }
 
 /// The RIB under test, the naive one, and what the consumers hold.
 struct World {
     rib: Rib,
     naive: Naive,
-    told: BTreeMap<u32, BTreeMap<Prefix, PathAttributes>>,
+    told: BTreeMap<u32, BTreeMap<(Prefix, u32), PathAttributes>>,
     ended: BTreeMap<u32, FamilySet>,
     released: bool,
     kernel: BTreeMap<Prefix, Route>,
@@ -184,25 +53,31 @@ impl World {
             Op::Announce {
                 peer,
                 prefix,
+                path_id,
                 shape,
-            } => self.announce(*peer, *prefix, shape),
-            Op::Withdraw { peer, prefix } => {
-                self.rib.withdraw(PeerId(*peer), &nlri(PREFIXES[*prefix]));
+            } => self.announce(*peer, (p(PREFIXES[*prefix]), *path_id), shape),
+            Op::Withdraw {
+                peer,
+                prefix,
+                path_id,
+            } => {
+                let prefix = p(PREFIXES[*prefix]);
+                self.rib
+                    .withdraw(PeerId(*peer), &numbered(prefix, *path_id));
                 if let Some(state) = self.naive.peers.get_mut(peer).filter(|s| s.up) {
-                    state.routes.remove(&p(PREFIXES[*prefix]));
+                    state.routes.remove(&(prefix, *path_id));
                 }
             }
-            Op::Up { peer, policy } => self.up(*peer, *policy),
+            Op::Up {
+                peer,
+                policy,
+                offer,
+            } => self.up(*peer, *policy, *offer),
             Op::Down { peer, retain } => self.down(*peer, *retain),
             Op::EndOfRib { peer, family } => self.end_of_rib(*peer, *family),
-            Op::Policies { peer, policy } => {
-                let PeerInfo { import, export, .. } = session(*peer, *policy);
-                self.rib
-                    .update_policies(PeerId(*peer), import.clone(), export);
-                if let Some(state) = self.naive.peers.get_mut(peer) {
-                    (state.info.import, state.info.export) = (import, export);
-                }
-            }
+            Op::RetainLongLived { peer, family } => self.retain_long_lived(*peer, *family),
+            Op::Again { peer, family, end } => self.again(*peer, *family, *end),
+            Op::Policies { peer, policy } => self.policies(*peer, *policy),
             Op::Originate { routes } => {
                 self.naive.originations = originations(routes);
                 self.rib.set_originations(self.naive.originations.clone());
@@ -228,32 +103,73 @@ impl World {
         }
     }
 
-    fn announce(&mut self, peer: u32, prefix: usize, shape: &Shape) {
-        let prefix = p(PREFIXES[prefix]);
+    fn announce(&mut self, peer: u32, (prefix, path_id): (Prefix, u32), shape: &Shape) {
         let attrs = shape.attrs(&session(peer, 0));
+        let routes = numbered(prefix, path_id);
         let outcome = self
             .rib
-            .announce(PeerId(peer), &Arc::new(attrs.clone()), &list(&[prefix]));
+            .announce(PeerId(peer), &Arc::new(attrs.clone()), &routes);
         match self.naive.peers.get_mut(&peer).filter(|s| s.up) {
             None => assert_eq!(outcome, AnnounceOutcome::default()),
             Some(state) => {
                 let accepted = Naive::accepts(&state.info, prefix, &attrs);
                 assert_eq!(outcome.accepted, usize::from(accepted));
                 assert_eq!(outcome.refused.total(), usize::from(!accepted));
-                let held = Held {
-                    attrs,
-                    stale: false,
-                };
-                state.routes.insert(prefix, held);
+                state.routes.insert((prefix, path_id), Held::new(attrs));
             }
         }
     }
 
-    fn up(&mut self, peer: u32, policy: u8) {
-        let info = session(peer, policy);
+    fn retain_long_lived(&mut self, peer: u32, family: Family) {
+        self.rib.retain_long_lived(PeerId(peer), family);
+        if let Some(state) = self.naive.peers.get_mut(&peer) {
+            let stays = |held: &Held| !held.attrs.has_community(Community::NO_LLGR);
+            let stale = |prefix: &Prefix, held: &Held| held.stale && prefix.family() == family;
+            let routes = &mut state.routes;
+            routes.retain(|(prefix, _), held| !stale(prefix, held) || stays(held));
+            for ((prefix, _), held) in routes {
+                held.long_lived |= stale(prefix, held);
+            }
+        }
+    }
+
+    fn again(&mut self, peer: u32, family: Family, end: bool) {
+        let state = self.naive.peers.get_mut(&peer).filter(|s| s.up);
+        let mut none = BTreeMap::new();
+        let routes = state.map_or(&mut none, |state| &mut state.routes);
+        if end {
+            self.rib.refresh_end(PeerId(peer), family);
+            routes.retain(|(prefix, _), held| prefix.family() != family || !held.awaited);
+        } else {
+            self.rib.refresh_begin(PeerId(peer), family);
+            for ((prefix, _), held) in routes {
+                held.awaited |= prefix.family() == family;
+            }
+        }
+    }
+
+    fn policies(&mut self, peer: u32, policy: u8) {
+        let PeerInfo {
+            import,
+            export,
+            rules,
+            ..
+        } = session(peer, policy);
+        self.rib
+            .update_policies(PeerId(peer), import.clone(), export);
+        self.rib.update_rules(PeerId(peer), rules);
+        if let Some(state) = self.naive.peers.get_mut(&peer) {
+            (state.info.import, state.info.export) = (import, export);
+            state.info.rules = rules;
+        }
+    }
+
+    fn up(&mut self, peer: u32, policy: u8, offer: u8) {
+        let mut info = session(peer, policy);
+        negotiate(&mut info, offer);
         self.rib.peer_up(PeerId(peer), info.clone()).unwrap();
         let kept = match self.naive.peers.remove(&peer) {
-            Some(state) if !state.up => state.routes,
+            Some(state) if !state.up && state.info.role == info.role => state.routes,
             _ => BTreeMap::new(),
         };
         let state = NaivePeer {
@@ -279,8 +195,12 @@ impl World {
             self.naive.peers.remove(&peer);
         } else if let Some(state) = self.naive.peers.get_mut(&peer).filter(|s| s.up) {
             state.up = false;
-            state.routes.retain(|_, held| !held.stale);
-            state.routes.values_mut().for_each(|held| held.stale = true);
+            state
+                .routes
+                .retain(|_, held| !held.stale || held.long_lived);
+            for held in state.routes.values_mut() {
+                (held.stale, held.awaited) = (true, false);
+            }
         }
     }
 
@@ -289,7 +209,7 @@ impl World {
         if let Some(state) = self.naive.peers.get_mut(&peer) {
             state
                 .routes
-                .retain(|prefix, held| !held.stale || prefix.family() != family);
+                .retain(|(prefix, _), held| !held.stale || prefix.family() != family);
         }
     }
 
@@ -298,7 +218,7 @@ impl World {
         self.drain(peer);
         self.rib.refresh_out(PeerId(peer), Family::Ipv4Unicast);
         if let Some(told) = self.told.get_mut(&peer) {
-            told.retain(|prefix, _| prefix.family() != Family::Ipv4Unicast);
+            told.retain(|(prefix, _), _| prefix.family() != Family::Ipv4Unicast);
         }
         self.drain(peer);
     }
@@ -311,19 +231,22 @@ impl World {
         };
         let mut seen = BTreeSet::new();
         for nlri in batch.withdraw.iter().flat_map(NlriSet::iter) {
-            assert!(seen.insert(nlri.prefix), "once in a batch");
-            assert!(told.remove(&nlri.prefix).is_some(), "it was told before");
+            let key = (nlri.prefix, nlri.path_id.0);
+            assert!(seen.insert(key), "once in a batch");
+            assert!(told.remove(&key).is_some(), "it was told before");
         }
         let mut groups = BTreeSet::new();
         for (attrs, list) in &batch.reach {
             assert!(groups.insert((Arc::clone(attrs), list.family())), "grouped");
             for nlri in list.iter() {
-                assert!(seen.insert(nlri.prefix), "once in a batch");
-                let before = told.insert(nlri.prefix, PathAttributes::clone(attrs));
+                let key = (nlri.prefix, nlri.path_id.0);
+                assert!(seen.insert(key), "once in a batch");
+                let before = told.insert(key, PathAttributes::clone(attrs));
                 assert!(before.as_ref() != Some(&**attrs), "nothing is said twice");
             }
         }
-        assert!(seen.len() <= max);
+        let prefixes: BTreeSet<Prefix> = seen.iter().map(|(prefix, _)| *prefix).collect();
+        assert!(prefixes.len() <= max);
         let ended = self.ended.entry(peer).or_default();
         for family in batch.end_of_rib.iter() {
             assert!(self.released && !ended.contains(family), "once a session");
@@ -371,35 +294,39 @@ impl World {
     fn check_prefix(&self, prefix: Prefix, best: &mut BTreeMap<u32, usize>) {
         assert_eq!(self.kernel.get(&prefix), self.naive.fib(prefix).as_ref());
         for (peer, told) in &self.told {
-            assert_eq!(told.get(&prefix), self.naive.told(*peer, prefix).as_ref());
+            let of_prefix = told.iter().filter(|((of, _), _)| *of == prefix);
+            let mut told: Vec<PathAttributes> = of_prefix.map(|(_, attrs)| attrs.clone()).collect();
+            told.sort();
+            assert_eq!(told, self.naive.told(*peer, prefix), "{prefix} to {peer}");
+            // Of several the best one speaks for all.
             let why = self.rib.explain_export(PeerId(*peer), prefix);
-            assert_eq!(why.decision.ok().as_deref(), told.get(&prefix));
-            assert_eq!(why.told.as_deref(), told.get(&prefix));
+            let one = why.decision.ok().map(|attrs| PathAttributes::clone(&attrs));
+            assert_eq!(one.is_some(), !told.is_empty());
+            assert!(one.iter().all(|one| told.contains(one)));
+            assert_eq!(why.told.as_deref(), one.as_ref());
             let held = self.rib.told(PeerId(*peer), prefix);
-            assert_eq!(held.map(|attrs| &**attrs), told.get(&prefix));
+            assert_eq!(held.map(|attrs| &**attrs), one.as_ref());
         }
         let view = self.rib.lookup(prefix);
         let paths = view.as_ref().map_or([].as_slice(), |view| &view.paths);
-        let held = self.naive.peers.values();
-        let held = held
-            .filter(|state| state.routes.contains_key(&prefix))
-            .count();
+        let held = self.naive.peers.values().flat_map(|s| s.routes.keys());
+        let held = held.filter(|(of, _)| *of == prefix).count();
         let own = usize::from(self.naive.originations.contains_key(&prefix));
         assert_eq!(paths.len(), held + own);
-        let peers: Vec<u32> = paths
+        let peers: Vec<(u32, u32)> = paths
             .iter()
             .filter(|path| path.multipath)
             .filter_map(|path| match path.source {
-                PathSource::Peer(peer) => Some(peer.0),
+                PathSource::Peer(peer) => Some((peer.0, path.path_id.0)),
                 PathSource::Local(_) => None,
             })
             .collect();
-        let expected: Vec<u32> = match own {
+        let expected: Vec<(u32, u32)> = match own {
             0 => self
                 .naive
                 .multipath(prefix)
                 .iter()
-                .map(|u| u.peer)
+                .map(|u| (u.peer, u.path_id))
                 .collect(),
             _ => Vec::new(),
         };
@@ -408,7 +335,7 @@ impl World {
             let usable = path.not_best.is_none() && path.multipath && i == 0;
             assert_eq!(path.best, usable, "a reason for all but the best");
         }
-        if let Some(first) = expected.first() {
+        if let Some((first, _)) = expected.first() {
             *best.entry(*first).or_default() += 1;
         }
     }
@@ -420,7 +347,8 @@ impl World {
         }
         let counts = counts.unwrap();
         let accepted = state.routes.iter();
-        let accepted = accepted.filter(|(p, held)| Naive::accepts(&state.info, **p, &held.attrs));
+        let accepted =
+            accepted.filter(|((p, _), held)| Naive::accepts(&state.info, *p, &held.attrs));
         assert_eq!(counts.received, state.routes.len());
         assert_eq!(counts.accepted(), accepted.count());
         assert_eq!(
@@ -432,16 +360,19 @@ impl World {
             counts.exported,
             self.told.get(&peer).map_or(0, BTreeMap::len)
         );
-        let exported: BTreeMap<Prefix, PathAttributes> = self
+        let mut exported: Vec<(Prefix, PathAttributes)> = self
             .rib
             .exported(PeerId(peer))
             .into_iter()
             .map(|(prefix, attrs)| (prefix, PathAttributes::clone(&attrs)))
             .collect();
-        assert_eq!(
-            Some(&exported),
-            self.told.get(&peer).or(Some(&BTreeMap::new()))
-        );
+        exported.sort();
+        let told = self.told.get(&peer).into_iter().flatten();
+        let mut told: Vec<(Prefix, PathAttributes)> = told
+            .map(|((prefix, _), attrs)| (*prefix, attrs.clone()))
+            .collect();
+        told.sort();
+        assert_eq!(exported, told);
     }
 
     /// When everybody is gone, nothing is left.
@@ -470,64 +401,17 @@ impl World {
     }
 }
 
-fn shapes() -> impl Strategy<Value = Shape> {
-    let med = prop::option::of(0..2_u32);
-    let local_pref = prop::option::weighted(0.2, 99..102_u32);
-    (
-        0..6_u8,
-        1..4_u8,
-        med,
-        local_pref,
-        prop::bool::weighted(0.2),
-        0..2_u8,
-    )
-        .prop_map(
-            |(path, next_hop, med, local_pref, originator, clusters)| Shape {
-                path,
-                next_hop,
-                med,
-                local_pref,
-                originator,
-                clusters,
-            },
-        )
-}
-
-fn ops() -> impl Strategy<Value = Op> {
-    let (peer, prefix) = (|| 0..PEERS, || 0..PREFIXES.len());
-    let routes = prop::collection::btree_map(prefix(), 0..8_u8, 0..4);
-    let family = prop::sample::select(Family::ALL.to_vec());
-    prop_oneof![
-        12 => (peer(), prefix(), shapes())
-            .prop_map(|(peer, prefix, shape)| Op::Announce { peer, prefix, shape }),
-        4 => (peer(), prefix()).prop_map(|(peer, prefix)| Op::Withdraw { peer, prefix }),
-        4 => (peer(), 0..6_u8).prop_map(|(peer, policy)| Op::Up { peer, policy }),
-        1 => (peer(), any::<bool>()).prop_map(|(peer, retain)| Op::Down { peer, retain }),
-        1 => (peer(), family).prop_map(|(peer, family)| Op::EndOfRib { peer, family }),
-        2 => (peer(), 0..6_u8).prop_map(|(peer, policy)| Op::Policies { peer, policy }),
-        2 => routes.prop_map(|routes| Op::Originate { routes: routes.into_iter().collect() }),
-        2 => prop::collection::vec(prop::option::weighted(0.8, 0..2_u32), 3)
-            .prop_map(|metrics| Op::Links { metrics }),
-        1 => (1..5_u8).prop_map(Op::MaxPaths),
-        1 => peer().prop_map(|peer| Op::Refresh { peer }),
-        4 => (peer(), 0..4_usize).prop_map(|(peer, max)| Op::Pull { peer, max }),
-        2 => (0..4_usize).prop_map(|max| Op::Fib { max }),
-        1 => Just(Op::ReleaseEndOfRib),
-        3 => Just(Op::Check),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn the_rib_is_the_naive_one_made_fast(
-        policies in prop::collection::vec(0..6_u8, PEERS as usize),
+        policies in prop::collection::vec((0..POLICIES, 0..16_u8), PEERS as usize),
         history in prop::collection::vec(ops(), 1..60),
     ) {
         let mut world = World::new();
-        for (peer, policy) in (0..).zip(policies) {
-            world.up(peer, policy);
+        for (peer, (policy, offer)) in (0..).zip(policies) {
+            world.up(peer, policy, offer);
         }
         for op in &history {
             world.apply(op);

@@ -1,6 +1,8 @@
 //! A RIB as one would write it on a whiteboard: keep what every peer said, compute everything from it
 //! when asked, remember nothing else. Slow, and plainly what the RFCs say.
 
+use redstart_bgp::types::{Community, Role, SegmentType};
+
 use super::*;
 
 /// A route as a peer sent it.
@@ -8,13 +10,27 @@ use super::*;
 pub(super) struct Held {
     pub(super) attrs: PathAttributes,
     pub(super) stale: bool,
+    pub(super) long_lived: bool,
+    pub(super) awaited: bool,
+}
+
+impl Held {
+    pub(super) fn new(attrs: PathAttributes) -> Self {
+        Self {
+            attrs,
+            stale: false,
+            long_lived: false,
+            awaited: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct NaivePeer {
     pub(super) info: PeerInfo,
     pub(super) up: bool,
-    pub(super) routes: BTreeMap<Prefix, Held>,
+    /// By prefix and path identifier.
+    pub(super) routes: BTreeMap<(Prefix, u32), Held>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -26,20 +42,66 @@ pub(super) struct Naive {
 }
 
 /// A usable learned path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Usable<'a> {
     pub(super) peer: u32,
+    pub(super) path_id: u32,
     info: &'a PeerInfo,
-    attrs: &'a PathAttributes,
+    attrs: PathAttributes,
     metric: u32,
+    long_lived: bool,
+}
+
+fn is_external(info: &PeerInfo) -> bool {
+    info.kind == SessionKind::Ebgp
+}
+
+fn has_set(attrs: &PathAttributes) -> bool {
+    let segments = attrs.as_path.segments.iter();
+    segments.clone().any(|s| s.kind == SegmentType::Set)
+}
+
+/// Our role, where there is one: RFC 9234 is for external sessions.
+fn role(info: &PeerInfo) -> Option<Role> {
+    info.role.filter(|_| is_external(info))
+}
+
+/// What an external peer's attributes mean here.
+fn effective(info: &PeerInfo, attrs: &PathAttributes) -> PathAttributes {
+    let mut attrs = attrs.clone();
+    if is_external(info) {
+        attrs.originator_id = None;
+        attrs.cluster_list = Box::default();
+        attrs.local_pref = None;
+        if attrs.communities.contains(&Community::GRACEFUL_SHUTDOWN) {
+            attrs.local_pref = Some(0);
+        }
+    }
+    if matches!(role(info), Some(Role::Customer | Role::Peer)) && attrs.otc.is_none() {
+        attrs.otc = Some(info.remote_as);
+    }
+    attrs
 }
 
 impl Naive {
     /// Whether the import policy and the checks let the route in.
     pub(super) fn accepts(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> bool {
-        let external = info.kind == SessionKind::Ebgp;
-        let looped = attrs.as_path.iter().any(|asn| asn == info.local_as);
+        let external = is_external(info);
+        let own = attrs.as_path.iter().filter(|asn| *asn == info.local_as);
+        let looped = own.count() > usize::from(info.rules.own_as_allowed);
+        let reflected_back = !external
+            && (attrs.originator_id == Some(info.local_router_id)
+                || info
+                    .rules
+                    .cluster_id
+                    .is_some_and(|id| attrs.cluster_list.contains(&id)));
         let first = attrs.as_path.iter().next() == Some(info.remote_as);
+        let sets = external && !info.rules.as_sets && has_set(attrs);
+        let leak = match (role(info), attrs.otc) {
+            (Some(Role::Provider), Some(_)) => true,
+            (Some(Role::Peer), Some(otc)) => otc != info.remote_as,
+            _ => false,
+        };
         let policy = match &info.import {
             ImportPolicy::Exactly(set) => set.contains(&prefix),
             ImportPolicy::AllBut {
@@ -51,21 +113,29 @@ impl Naive {
                     || (!default && !refuse.iter().any(|refused| refused.covers(prefix)))
             }
         };
-        !looped && (!external || first) && policy
+        !looped && !reflected_back && !sets && !leak && (!external || first) && policy
     }
 
+    /// The learned paths that take part in the decision.
     fn usable(&self, prefix: Prefix) -> Vec<Usable<'_>> {
-        let held = self.peers.iter().filter_map(|(peer, state)| {
-            let held = state.routes.get(&prefix)?;
-            let metric = *self.links.0.get(&held.attrs.next_hop?.addr())?;
-            Self::accepts(&state.info, prefix, &held.attrs).then_some(Usable {
-                peer: *peer,
-                info: &state.info,
-                attrs: &held.attrs,
-                metric,
-            })
-        });
-        held.collect()
+        let mut usable = Vec::new();
+        for (peer, state) in &self.peers {
+            for ((of, path_id), held) in &state.routes {
+                let next_hop = held.attrs.next_hop.unwrap().addr();
+                let accepted = *of == prefix && Self::accepts(&state.info, prefix, &held.attrs);
+                if let Some(metric) = self.links.0.get(&next_hop).filter(|_| accepted) {
+                    usable.push(Usable {
+                        peer: *peer,
+                        path_id: *path_id,
+                        info: &state.info,
+                        attrs: effective(&state.info, &held.attrs),
+                        metric: *metric,
+                        long_lived: held.long_lived,
+                    });
+                }
+            }
+        }
+        usable
     }
 
     /// The learned paths that share the traffic, the best one first: RFC 4271 section 9.1.2.2, by
@@ -76,13 +146,13 @@ impl Naive {
             let best = left.iter().map(key).min();
             left.retain(|u| Some(key(u)) == best);
         };
-        keep(&mut left, &|u| match u.info.kind {
-            SessionKind::Ibgp => -i64::from(u.attrs.local_pref.unwrap_or(100)),
-            SessionKind::Ebgp => -100,
+        keep(&mut left, &|u| i64::from(is_long_lived(u)));
+        keep(&mut left, &|u| {
+            -i64::from(u.attrs.local_pref.unwrap_or(100))
         });
-        keep(&mut left, &|u| u.attrs.as_path.iter().count() as i64);
+        keep(&mut left, &|u| u.attrs.as_path.hop_count() as i64);
         keep(&mut left, &|u| u.attrs.origin as i64);
-        let neighbor = |u: &Usable<'_>| u.attrs.as_path.iter().next();
+        let neighbor = |u: &Usable<'_>| u.attrs.as_path.first_as();
         let all = left.clone();
         left.retain(|u| {
             let med = u.attrs.med.unwrap_or(0);
@@ -90,21 +160,14 @@ impl Naive {
                 |o: &Usable<'_>| neighbor(o) == neighbor(u) && o.attrs.med.unwrap_or(0) < med;
             !all.iter().any(beaten)
         });
-        keep(&mut left, &|u| i64::from(u.info.kind == SessionKind::Ibgp));
+        keep(&mut left, &|u| i64::from(!is_external(u.info)));
         keep(&mut left, &|u| u.metric.into());
         left.sort_by_key(|u| {
-            let originator = u
-                .attrs
-                .originator_id
-                .filter(|_| u.info.kind == SessionKind::Ibgp);
-            let clusters = match u.info.kind {
-                SessionKind::Ibgp => u.attrs.cluster_list.len(),
-                SessionKind::Ebgp => 0,
-            };
             (
-                originator.unwrap_or(u.info.router_id),
-                clusters,
+                u.attrs.originator_id.unwrap_or(u.info.router_id),
+                u.attrs.cluster_list.len(),
                 u.info.remote_addr,
+                u.path_id,
             )
         });
         left.truncate(self.max_paths);
@@ -124,47 +187,129 @@ impl Naive {
         (!set.is_empty()).then(|| Route::unicast(set))
     }
 
-    /// What a peer shall hold from us.
-    pub(super) fn told(&self, peer: u32, prefix: Prefix) -> Option<PathAttributes> {
-        let to = &self.peers.get(&peer)?.info;
-        let external = to.kind == SessionKind::Ebgp;
-        let next_hop = match prefix {
-            Prefix::V4(_) => to.next_hop_self.v4?,
-            Prefix::V6(_) => to.next_hop_self.v6?,
+    /// What a peer shall hold from us: one path, or all of them where it takes them, in no order.
+    pub(super) fn told(&self, peer: u32, prefix: Prefix) -> Vec<PathAttributes> {
+        let Some(to) = self.peers.get(&peer).map(|state| &state.info) else {
+            return Vec::new();
         };
-        let mut attrs;
-        if let Some(own) = self.originations.get(&prefix) {
-            let entry = own.advertise.iter().find(|a| a.to.contains(PeerId(peer)))?;
-            attrs = PathAttributes {
-                med: entry.med,
-                communities: entry.communities.iter().copied().collect(),
-                ..PathAttributes::default()
-            };
-            let times = if external { 1 + entry.prepend } else { 0 };
-            attrs.as_path = AsPath::sequence((0..times).map(|_| to.local_as));
-            attrs.local_pref = entry.local_pref.or(Some(100)).filter(|_| !external);
-        } else {
-            let best = *self.multipath(prefix).first()?;
-            let both_internal = !external && best.info.kind == SessionKind::Ibgp;
-            let through = external && best.attrs.as_path.iter().any(|asn| asn == to.remote_as);
-            if !to.export.transit || best.peer == peer || both_internal || through {
-                return None;
-            }
-            attrs = best.attrs.clone();
-            if external {
-                attrs.as_path = attrs.as_path.prepend(to.local_as, 1);
-                attrs.med = None;
-                attrs.originator_id = None;
-                attrs.cluster_list = Box::default();
-                attrs.local_pref = None;
-            } else {
-                // Learned by eBGP: what it said of LOCAL_PREF and the rest does not count.
-                attrs.local_pref = Some(100);
-                attrs.originator_id = None;
-                attrs.cluster_list = Box::default();
-            }
+        let own = self.originations.get(&prefix);
+        let several = to.add_path_send.contains(prefix.family());
+        let mut learned = Vec::new();
+        if several {
+            learned = self.usable(prefix);
+        } else if own.is_none() {
+            learned = self.multipath(prefix).into_iter().take(1).collect();
         }
-        attrs.next_hop = Some(next_hop);
-        Some(attrs)
+        let own = own.and_then(|own| originated(to, peer, prefix, own));
+        let learned = learned
+            .iter()
+            .filter_map(|u| passed_on(to, peer, prefix, u));
+        let mut told: Vec<PathAttributes> = own.into_iter().chain(learned).collect();
+        told.sort();
+        told
     }
+}
+
+fn is_long_lived(u: &Usable<'_>) -> bool {
+    u.long_lived || u.attrs.communities.contains(&Community::LLGR_STALE)
+}
+
+/// A route of our own, as a peer sees it.
+fn originated(
+    to: &PeerInfo,
+    peer: u32,
+    prefix: Prefix,
+    own: &Origination,
+) -> Option<PathAttributes> {
+    let entry = own.advertise.iter().find(|a| a.to.contains(PeerId(peer)))?;
+    let mut attrs = PathAttributes {
+        med: entry.med,
+        communities: entry.communities.iter().copied().collect(),
+        next_hop: Some(to.next_hop_self.for_family(prefix.family())?),
+        ..PathAttributes::default()
+    };
+    if is_external(to) {
+        attrs.as_path = AsPath::sequence((0..=entry.prepend).map(|_| to.local_as));
+        attrs.otc = matches!(role(to), Some(Role::Provider | Role::Peer)).then_some(to.local_as);
+    } else {
+        attrs.local_pref = entry.local_pref.or(Some(100));
+    }
+    Some(attrs)
+}
+
+/// A learned route, as another peer sees it.
+fn passed_on(
+    to: &PeerInfo,
+    peer: u32,
+    prefix: Prefix,
+    learned: &Usable<'_>,
+) -> Option<PathAttributes> {
+    let (from, external) = (learned.info, is_external(to));
+    let mut attrs = learned.attrs.clone();
+    let both_internal = !external && !is_external(from);
+    let reflected = both_internal && (to.rules.client || from.rules.client);
+    let originator = attrs.originator_id.unwrap_or(from.router_id);
+    let carries = |community| learned.attrs.communities.contains(&community);
+    let otc_forbids = matches!(role(to), Some(Role::Customer | Role::Peer)) && attrs.otc.is_some();
+    let withheld = [
+        learned.peer == peer,
+        both_internal && !reflected,
+        !reflected && !to.export.transit,
+        reflected && originator == to.router_id,
+        carries(Community::NO_ADVERTISE),
+        external && carries(Community::NO_EXPORT),
+        external && attrs.as_path.iter().any(|asn| asn == to.remote_as),
+        external && !to.rules.as_sets && has_set(&attrs),
+        otc_forbids,
+        is_long_lived(learned) && !to.long_lived.contains(prefix.family()),
+    ];
+    if withheld.contains(&true) {
+        return None;
+    }
+    let keeps = match to.rules.next_hop {
+        _ if reflected => true,
+        NextHopRule::Own => false,
+        NextHopRule::Standard => !external,
+        // Everybody is on 10.0.0.0/24.
+        NextHopRule::Unchanged | NextHopRule::ThirdParty => true,
+    };
+    if keeps && matches!(prefix, Prefix::V4(_)) {
+        if attrs.next_hop.unwrap().addr() == to.remote_addr {
+            return None;
+        }
+    } else {
+        attrs.next_hop = Some(to.next_hop_self.for_family(prefix.family())?);
+    }
+    let mut communities: BTreeSet<Community> = attrs.communities.iter().copied().collect();
+    if learned.long_lived {
+        communities.insert(Community::LLGR_STALE);
+    }
+    attrs.communities = communities.into_iter().collect();
+    if external {
+        if to.rules.remove_private_as {
+            for segment in &mut attrs.as_path.segments {
+                segment.asns.retain(|asn| asn.0 < 64512);
+            }
+            attrs.as_path.segments.retain(|s| !s.asns.is_empty());
+        }
+        attrs.as_path = attrs.as_path.prepend(to.local_as, 1);
+        attrs.med = None;
+        attrs.originator_id = None;
+        attrs.cluster_list = Box::default();
+        attrs.local_pref = None;
+        if matches!(role(to), Some(Role::Provider | Role::Peer)) && attrs.otc.is_none() {
+            attrs.otc = Some(to.local_as);
+        }
+    } else {
+        attrs.local_pref = attrs.local_pref.or(Some(100));
+        if reflected {
+            attrs.originator_id = Some(originator);
+            let id = to
+                .rules
+                .cluster_id
+                .unwrap_or(to.local_router_id.0.to_bits());
+            attrs.cluster_list = [&[id], &*attrs.cluster_list].concat().into();
+        }
+    }
+    Some(attrs)
 }
