@@ -9,8 +9,8 @@
 //! everything, one page where it takes a handful. Where a peer takes several paths for a prefix
 //! (RFC 7911), what it was told is a list for each prefix.
 //!
-//! RFC 7911 section 3: the identifier that we give a path is ours, it "MUST" name the same path until
-//! that is withdrawn. It stays with the path (who sent it, under which identifier), however its
+//! RFC 7911 section 3: the identifier that we give a path is ours to choose, and a path is replaced or
+//! withdrawn by it. It stays with the path (who sent it, under which identifier), however its
 //! attributes change.
 
 use std::collections::BTreeMap;

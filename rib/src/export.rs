@@ -141,8 +141,8 @@ pub(crate) fn judge(
             let mut attrs = passed_on(info, &learned);
             attrs.next_hop = Some(match kept_next_hop(info, prefix.family(), &learned) {
                 Some(next_hop) if next_hop.addr() == info.remote_addr => {
-                    // RFC 4271 section 5.1.3: a route "SHALL NOT be advertised to a peer using an
-                    // address of that peer as NEXT_HOP".
+                    // RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer
+                    // as its next hop.
                     return Err(Withheld::PeerIsNextHop);
                 }
                 Some(next_hop) => next_hop,
@@ -193,18 +193,16 @@ fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(),
     if external && attrs.as_path.count(info.remote_as) > 0 {
         return Err(Withheld::AsLoop);
     }
-    // RFC 9774 section 3: speakers "MUST NOT advertise" paths with AS_SETs or AS_CONFED_SETs.
+    // RFC 9774 section 3: paths with AS_SETs or AS_CONFED_SETs must not be advertised.
     if external && !info.rules.as_sets && has_sets(&attrs.as_path) {
         return Err(Withheld::AsSet);
     }
-    // RFC 9234 section 5: "If a route already contains the OTC Attribute, it MUST NOT be propagated to
-    // Providers, Peers, or RSes."
+    // RFC 9234 section 5: a route with OTC must not go to providers, peers and route servers.
     let upward = [Role::Provider, Role::Peer, Role::RouteServer].map(Some);
     if attrs.otc.is_some() && upward.contains(&info.remote_role()) {
         return Err(Withheld::OnlyToCustomer);
     }
-    // RFC 9494 section 4.3: the route "SHOULD NOT be advertised to any neighbor from which the
-    // Long-Lived Graceful Restart Capability has not been received".
+    // RFC 9494 section 4.3: the route should not go to a neighbour that did not send the capability.
     let stale = learned.long_lived || attrs.has_community(Community::LLGR_STALE);
     if stale && !info.long_lived.contains(family) {
         return Err(Withheld::LongLivedStale);
@@ -221,16 +219,15 @@ fn originator(learned: &Learned<'_>) -> RouterId {
 /// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
 fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
     let mut attrs = learned.attrs.clone();
-    // RFC 9494 section 4.2: the community "MUST" be attached to what is stale for long.
+    // RFC 9494 section 4.3: the community must be on what is stale for long.
     if learned.long_lived && !attrs.has_community(Community::LLGR_STALE) {
         let mut communities = attrs.communities.into_vec();
         communities.push(Community::LLGR_STALE);
         communities.sort_unstable();
         attrs.communities = communities.into();
     }
-    // RFC 4456 section 8: "When an RR reflects a route, it MUST prepend the local CLUSTER_ID to the
-    // CLUSTER_LIST. If the CLUSTER_LIST is empty, it MUST create a new one." And of ORIGINATOR_ID: "A
-    // BGP speaker SHOULD NOT create an ORIGINATOR_ID attribute if one already exists."
+    // RFC 4456 section 8: a reflector must put its CLUSTER_ID before the CLUSTER_LIST, which it makes
+    // if there is none; and it makes no ORIGINATOR_ID where there is one.
     if info.is_reflected_to(&learned.from.info) {
         attrs.originator_id = Some(originator(learned));
         let clusters = attrs.cluster_list.iter().copied();
@@ -258,7 +255,7 @@ fn kept_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Opti
     };
     let reflected = info.is_reflected_to(&learned.from.info);
     let keeps = match info.rules.next_hop {
-        // RFC 4456 section 10: a reflector "SHOULD NOT modify" NEXT_HOP, AS_PATH, LOCAL_PREF and MED.
+        // RFC 4456 section 10: a reflector leaves NEXT_HOP, AS_PATH, LOCAL_PREF and MED alone.
         _ if reflected => true,
         NextHopRule::Own => false,
         NextHopRule::Unchanged => true,
@@ -305,9 +302,8 @@ fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes
         let transitive = extended.iter().copied().filter(|c| c.is_transitive());
         attrs.extended_communities = transitive.collect();
     }
-    // RFC 9234 section 5: "If a route is to be advertised to a Customer, a Peer, or an RS-Client (when
-    // the sender is an RS), and the OTC Attribute is not present, then when advertising the route, an
-    // OTC Attribute MUST be added with a value equal to the AS number of the local AS."
+    // RFC 9234 section 5: to a route without OTC that goes to a customer, a peer or a route server's
+    // client it must be added, with the AS number of the local AS.
     let downward = [Role::Customer, Role::Peer, Role::RouteServerClient].map(Some);
     if downward.contains(&info.remote_role()) {
         attrs.otc = attrs.otc.or(Some(info.local_as));

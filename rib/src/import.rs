@@ -151,8 +151,8 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
     {
         return Some(Refusal::FirstAs);
     }
-    // RFC 9774 section 3: a speaker "MUST use the 'treat-as-withdraw' error handling behavior" for
-    // paths with an AS_SET or AS_CONFED_SET. Kept with the reason, it is withdrawn in effect.
+    // RFC 9774 section 3: a path with an AS_SET or AS_CONFED_SET must be treated as withdrawn. Kept
+    // with the reason and never a candidate, it is withdrawn in effect.
     if !info.is_internal() && !info.rules.as_sets && has_sets(&attrs.as_path) {
         return Some(Refusal::AsSet);
     }
@@ -181,9 +181,8 @@ pub(crate) fn has_sets(path: &AsPath) -> bool {
     path.segments.iter().any(|segment| set(segment.kind))
 }
 
-/// RFC 9234 section 5, by what the peer is to us. A route with OTC from a Customer or RS-Client "is a
-/// route leak and MUST be considered ineligible"; one from a Peer, if the value is another than the
-/// peer's AS.
+/// RFC 9234 section 5, by what the peer is to us: a route with OTC from a customer or a route server's
+/// client is a leak and must not be used; nor one from a peer, if the value is not that peer's AS.
 fn is_leaked(info: &PeerInfo, attrs: &PathAttributes) -> bool {
     match info.remote_role() {
         Some(Role::Customer | Role::RouteServerClient) => attrs.otc.is_some(),
@@ -200,13 +199,12 @@ pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<Pat
     }
     // RFC 4271 section 5.1.5: LOCAL_PREF received from an external peer "MUST be ignored by the
     // receiving speaker"; RFC 7606 sections 7.9 and 7.10 say the same of ORIGINATOR_ID and
-    // CLUSTER_LIST. RFC 8326 section 4.2: the receiver of GRACEFUL_SHUTDOWN sets LOCAL_PREF "to a
-    // low value", for which 0 is recommended.
+    // CLUSTER_LIST. RFC 8326 section 4.2: who receives GRACEFUL_SHUTDOWN makes LOCAL_PREF low, for
+    // which it recommends 0.
     let shutdown = attrs.has_community(Community::GRACEFUL_SHUTDOWN);
     let local_pref = shutdown.then_some(0);
-    // RFC 9234 section 5: "If a route is received from a Provider, a Peer, or an RS and the OTC
-    // Attribute is not present, then it MUST be added with a value equal to the AS number of the
-    // remote AS."
+    // RFC 9234 section 5: to a route from a provider, a peer or a route server that has no OTC it must
+    // be added, with the AS number of the remote AS.
     let otc = match info.remote_role() {
         Some(Role::Provider | Role::Peer | Role::RouteServer) => attrs.otc.or(Some(info.remote_as)),
         Some(Role::Customer | Role::RouteServerClient) | None => attrs.otc,

@@ -1,8 +1,7 @@
 //! How many routes a peer may send.
 //!
-//! RFC 4271 section 6.7: a speaker "MAY support the ability to impose a locally configured, upper
-//! bound on the number of address prefixes the speaker is willing to accept from a neighbor", and when
-//! it is reached may end the session with a Cease (subcode 1, RFC 4486). What is counted is what the
+//! RFC 4271 section 6.7 lets a speaker bound the number of prefixes that it takes from a neighbour, and
+//! end the session with a Cease (subcode 1, RFC 4486) when there are more. What is counted is what the
 //! peer sent, refused routes included: the bound protects memory.
 
 use core::fmt;

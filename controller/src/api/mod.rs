@@ -22,6 +22,7 @@ mod configuration;
 mod crds;
 mod peer;
 mod remote_as;
+mod rules;
 pub mod schema;
 mod selector;
 mod shared;
@@ -33,6 +34,9 @@ pub use configuration::{
 pub use crds::{crds, crds_yaml};
 pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec};
 pub use remote_as::PeerAsn;
+pub use rules::{
+    AddPathSpec, ExportSpec, MaxPrefixesSpec, NextHopSpec, RoleSpec, RouteReflectorSpec,
+};
 pub use selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
 pub use shared::{
     AddressFamily, ConditionSpec, ConditionStatus, GracefulRestartSpec, ObjectStatus, SecretKeyRef,

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFamily, GracefulRestartSpec, LabelSelector, ObjectStatus, PeerAsn, SecretKeyRef,
-    TimersSpec,
+    AddPathSpec, AddressFamily, ExportSpec, GracefulRestartSpec, LabelSelector, MaxPrefixesSpec,
+    ObjectStatus, PeerAsn, RoleSpec, RouteReflectorSpec, SecretKeyRef, TimersSpec,
 };
 
 /// A router that nodes peer with.
@@ -37,6 +37,7 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.ebgpMultihop) && has(self.ttlSecurity))").message("ebgpMultihop and ttlSecurity exclude each other"))]
+#[x_kube(validation = Rule::new("!(has(self.strictRole) && self.strictRole) || has(self.role)").message("strictRole says nothing without a role"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || !isIP(self.sourceAddress) || !isIP(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("sourceAddress and address must be of the same family"))]
 pub struct BGPPeerSpec {
     /// Which nodes peer with it. Absent: all.
@@ -93,6 +94,25 @@ pub struct BGPPeerSpec {
     /// What to take from the router.
     #[serde(default)]
     pub import: ImportSpec,
+    /// What to give to the router.
+    #[serde(default)]
+    pub export: ExportSpec,
+    /// Route reflection.
+    #[serde(default)]
+    pub route_reflector: RouteReflectorSpec,
+    /// How many routes the router may send.
+    #[serde(default)]
+    pub max_prefixes: MaxPrefixesSpec,
+    /// Several paths for one prefix.
+    #[serde(default)]
+    pub add_path: AddPathSpec,
+    /// What the node is to the router, if that is external: from then on routes that are for
+    /// customers only go to nobody else (RFC 9234). A change resets the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleSpec>,
+    /// Whether there is no session with a router that does not say its own role.
+    #[serde(default)]
+    pub strict_role: bool,
 }
 
 impl BGPPeerSpec {
@@ -107,4 +127,13 @@ impl BGPPeerSpec {
 pub struct ImportSpec {
     /// Whether to take a default route.
     pub default_route: bool,
+    /// How often the node's own AS may be in the path of a route: more than 0 where parts of one AS
+    /// reach each other through another AS only.
+    #[serde(rename = "allowOwnAS")]
+    #[schemars(range(max = 10))]
+    pub allow_own_as: u8,
+    /// Whether to take from an external router, and give it, routes with an AS_SET in the path,
+    /// which RFC 9774 forbids.
+    #[serde(rename = "acceptASSets")]
+    pub accept_as_sets: bool,
 }

@@ -51,6 +51,11 @@ pub struct GracefulRestartSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4095))]
     pub restart_time_seconds: Option<u16>,
+    /// How long routes shall be kept beyond the restart time, as a last resort (RFC 9494), in
+    /// seconds: ours by neighbours that can, and theirs by us. 0 or absent: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 16_777_215))]
+    pub long_lived_stale_seconds: Option<u32>,
 }
 
 /// An address family to exchange unicast routes of.

@@ -12,7 +12,8 @@ use std::{
 };
 
 use crate::object::ObjectRef;
-use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, RouterId};
+use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, Role, RouterId};
+use redstart_rib::PeerRules;
 
 /// What this node's speaker shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +86,32 @@ pub struct Peer {
     pub graceful_restart: Option<u16>,
     /// TCP-MD5 key.
     pub password: Option<Password>,
+    /// How long routes stay beyond the restart time, in seconds (RFC 9494); 0 where they do not.
+    /// Only together with graceful restart.
+    pub long_lived: u32,
     /// What to take from it.
     pub import: Import,
+    /// What is special about it.
+    pub rules: PeerRules,
+    /// Whether it is told what others said.
+    pub transit: bool,
+    /// When a session that had too many routes starts again.
+    pub limit_restart: Option<Duration>,
+    /// Whether several paths for a prefix are taken and sent (RFC 7911).
+    pub add_path: AddPath,
+    /// What we are to it (RFC 9234).
+    pub bgp_role: Option<Role>,
+    /// Whether it must say what it is to us.
+    pub strict_role: bool,
+}
+
+/// Several paths for one prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddPath {
+    /// From the neighbour.
+    pub receive: bool,
+    /// To the neighbour.
+    pub send: bool,
 }
 
 /// Whose session it is.

@@ -10,9 +10,10 @@ use std::{
 };
 
 use redstart_bgp::types::RouterId;
+use redstart_rib::PeerRules;
 
 use super::{
-    Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, configuration_ref,
+    AddPath, Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, configuration_ref,
     identity::{families, identity},
     node_ref, password,
     pod_cidrs::by_seniority,
@@ -144,8 +145,15 @@ fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<
         // Nodes may be any number of hops apart, also where their AS numbers differ.
         ttl: Ttl::Hops(u8::MAX),
         graceful_restart: session.graceful_restart,
+        long_lived: session.long_lived,
         password,
         import: Import::Exactly(scope.pod_cidrs.of(&node.meta.name)),
+        rules: PeerRules::default(),
+        transit: false,
+        limit_restart: None,
+        add_path: AddPath::default(),
+        bgp_role: None,
+        strict_role: false,
     }
 }
 

@@ -33,8 +33,8 @@ use std::{
 };
 
 pub use desired::{
-    Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer, PeerName,
-    PeerRole, RemoteAs, Ttl,
+    AddPath, Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer,
+    PeerName, PeerRole, RemoteAs, Ttl,
 };
 
 use crate::{

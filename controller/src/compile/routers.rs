@@ -133,11 +133,18 @@ fn peer(
         connect_retry: session.connect_retry,
         ttl: router.ttl.unwrap_or(default_ttl),
         graceful_restart: session.graceful_restart,
+        long_lived: session.long_lived,
         password,
         import: Import::AllBut {
             refuse: scope.pod_cidrs.all().clone(),
             default_route: router.default_route,
         },
+        rules: router.rules,
+        transit: router.transit,
+        limit_restart: router.limit_restart,
+        add_path: router.add_path,
+        bgp_role: router.role,
+        strict_role: router.strict_role,
     })
 }
 

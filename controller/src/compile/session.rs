@@ -15,6 +15,8 @@ pub(super) struct SessionParameters {
     pub(super) connect_retry: Duration,
     /// Seconds, or `None` for no graceful restart.
     pub(super) graceful_restart: Option<u16>,
+    /// Seconds beyond that.
+    pub(super) long_lived: u32,
 }
 
 impl SessionParameters {
@@ -34,10 +36,15 @@ impl SessionParameters {
             .restart_time_seconds
             .or(restart0.restart_time_seconds)
             .unwrap_or(RESTART_TIME);
+        let long_lived = restart
+            .long_lived_stale_seconds
+            .or(restart0.long_lived_stale_seconds)
+            .unwrap_or(0);
         Self {
             hold_time: hold_time.unwrap_or(HOLD_TIME),
             connect_retry: Duration::from_secs(retry.unwrap_or(CONNECT_RETRY).into()),
             graceful_restart: enabled.then_some(restart_time),
+            long_lived: if enabled { long_lived } else { 0 },
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    values::{range, secret_ref, timers, usable_asn},
+    values::{graceful_restart, range, secret_ref, timers, usable_asn},
 };
 use crate::{
     api::{BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME},
@@ -67,10 +67,7 @@ impl From<&BGPConfiguration> for Observed {
             1..=128,
             &mut findings,
         );
-        if let Some(seconds) = spec.graceful_restart.restart_time_seconds {
-            let field = "spec.gracefulRestart.restartTimeSeconds";
-            range(field, &seconds, 1..=4095, &mut findings);
-        }
+        graceful_restart(&spec.graceful_restart, &mut findings);
         timers("spec.timers", &spec.timers, &mut findings);
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);

@@ -1,20 +1,22 @@
 //! `BGPPeer`, parsed.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
-use redstart_bgp::types::{Asn, Family, FamilySet};
+use redstart_bgp::types::{Asn, Family, FamilySet, Role};
+use redstart_rib::PeerRules;
 
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    values::{range, secret_ref, selector, timers, usable_asn, usable_unicast},
+    rules,
+    values::{graceful_restart, range, secret_ref, selector, timers, usable_asn, usable_unicast},
 };
 use crate::{
     api::{
         AddressFamily, BGPPeer, BGPPeerSpec, GracefulRestartSpec, LabelSelector, PeerAsn,
         SecretKeyRef, TimersSpec,
     },
-    compile::{RemoteAs, Ttl},
+    compile::{AddPath, RemoteAs, Ttl},
     diagnostic::Reason,
 };
 
@@ -49,6 +51,18 @@ pub struct Peer {
     pub graceful_restart: GracefulRestartSpec,
     /// Whether to take a default route.
     pub default_route: bool,
+    /// What is special about it.
+    pub rules: PeerRules,
+    /// Whether it is told what others said.
+    pub transit: bool,
+    /// When a session that had too many routes starts again.
+    pub limit_restart: Option<Duration>,
+    /// Whether several paths for a prefix are taken and sent.
+    pub add_path: AddPath,
+    /// What we are to it.
+    pub role: Option<Role>,
+    /// Whether it must say what it is to us.
+    pub strict_role: bool,
 }
 
 impl From<&BGPPeer> for Observed {
@@ -66,10 +80,7 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         selector("spec.nodeSelector", node_selector, findings);
     }
     range("spec.port", &spec.port, 1..=u16::MAX, findings);
-    if let Some(seconds) = spec.graceful_restart.restart_time_seconds {
-        let field = "spec.gracefulRestart.restartTimeSeconds";
-        range(field, &seconds, 1..=4095, findings);
-    }
+    graceful_restart(&spec.graceful_restart, findings);
     timers("spec.timers", &spec.timers, findings);
     let password = spec.password_secret_ref.as_ref();
     secret_ref("spec.passwordSecretRef", password, findings);
@@ -103,6 +114,15 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         families: parse_families(&spec.families),
         graceful_restart: spec.graceful_restart.clone(),
         default_route: spec.import.default_route,
+        rules: rules::parse(spec, findings),
+        transit: spec.export.transit,
+        limit_restart: rules::limit_restart(&spec.max_prefixes, findings),
+        add_path: AddPath {
+            receive: spec.add_path.receive,
+            send: spec.add_path.send,
+        },
+        role: rules::role(spec, findings),
+        strict_role: spec.strict_role,
     })
 }
 

@@ -6,7 +6,7 @@ use redstart_bgp::types::Asn;
 
 use super::observed::Findings;
 use crate::{
-    api::{LabelSelector, SecretKeyRef, TimersSpec},
+    api::{GracefulRestartSpec, LabelSelector, SecretKeyRef, TimersSpec},
     diagnostic::Reason,
 };
 
@@ -56,6 +56,22 @@ pub(super) fn timers(field: &str, timers: &TimersSpec, findings: &mut Findings) 
             Reason::InvalidValue,
             "must be at least 1",
         );
+    }
+}
+
+/// The longest time that the Long-Lived Graceful Restart capability can say: 24 bits (RFC 9494 section
+/// 3.1).
+const LONGEST_STALE_TIME: u32 = (1 << 24) - 1;
+
+/// Times that the capabilities can say.
+pub(super) fn graceful_restart(restart: &GracefulRestartSpec, findings: &mut Findings) {
+    if let Some(seconds) = restart.restart_time_seconds {
+        let field = "spec.gracefulRestart.restartTimeSeconds";
+        range(field, &seconds, 1..=4095, findings);
+    }
+    if let Some(seconds) = restart.long_lived_stale_seconds {
+        let field = "spec.gracefulRestart.longLivedStaleSeconds";
+        range(field, &seconds, 0..=LONGEST_STALE_TIME, findings);
     }
 }
 

@@ -103,7 +103,8 @@ impl Core {
                         if matches!(event, FromPeer::Pull { .. }) {
                             self.kernel.resolve_next_hops(&mut self.rib);
                         }
-                        self.neighbours.on_event(now, event, &mut self.rib);
+                        let links = self.kernel.view();
+                        self.neighbours.on_event(now, event, links, &mut self.rib);
                     }
                 }
                 event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),

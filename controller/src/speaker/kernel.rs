@@ -235,6 +235,11 @@ impl Kernel {
         }
     }
 
+    /// What is known of links and addresses.
+    pub(super) const fn view(&self) -> &KernelView {
+        &self.view
+    }
+
     /// Looks up next hops: all where the kernel's state moved, else the new ones.
     pub(super) fn resolve_next_hops(&mut self, rib: &mut Rib) {
         let generation = self.view.generation();

@@ -26,6 +26,7 @@ mod neighbours;
 mod objects;
 mod options;
 mod restart;
+mod retention;
 mod translate;
 mod views;
 

@@ -4,20 +4,28 @@
 //! difference: whoever did not change is not touched, what a session can take over is handed to it,
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use redstart_bgp::{
     net::{Clock, FromPeer, PeerHandle, Transport, spawn_peer},
     session::{DownReason, Event, Negotiated, OutBatch, PeerId, StopReason},
     time::Instant,
-    types::{Family, FamilySet},
+    types::{Family, FamilySet, Prefix},
     wire::Update,
 };
-use redstart_rib::{PeerDown, Rib, policy::ExportPolicy};
+use redstart_rib::{LimitState, PeerDown, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::translate::{self, Restarted};
+use super::{
+    retention::{Due, Retention, forwarding_preserved, restart_time},
+    translate::{self, Restarted},
+};
 use crate::compile::{self, DesiredState, NodeIdentity, PeerName, Ttl};
 
 /// How long the sessions may take to say goodbye.
@@ -37,12 +45,22 @@ pub(super) struct Neighbour {
     node: NodeIdentity,
     /// The session, while there is one.
     session: Option<Session>,
-    /// Until when routes of the last session are kept (RFC 4724 section 4.2).
-    stale_until: Option<Instant>,
+    /// Until when routes of the last session are kept.
+    retention: Retention,
+    /// It sent more routes than allowed, and its session ended for that.
+    over_limit: Option<OverLimit>,
+    /// Families in which it came close to that.
+    near_limit: FamilySet,
     /// The last reason that was logged: one that repeats itself is logged once.
     logged: Option<DownReason>,
     /// Attributes that were malformed and dealt with by RFC 7606.
     pub(super) faults: u64,
+}
+
+/// Too many routes: the neighbour is stopped.
+struct OverLimit {
+    /// Until then; `None`: until its limits change.
+    until: Option<Instant>,
 }
 
 /// An established session.
@@ -133,7 +151,7 @@ impl Neighbours {
         }
         for (name, spec) in &desired.peers {
             match self.by_name.get_mut(name) {
-                Some(neighbour) => neighbour.change(name, spec, node, restarted, rib),
+                Some(neighbour) => neighbour.change(now, name, spec, node, restarted, rib),
                 None => self.add(now, name, spec, node, restarted),
             }
         }
@@ -164,7 +182,9 @@ impl Neighbours {
             handle,
             node: node.clone(),
             session: None,
-            stale_until: None,
+            retention: Retention::default(),
+            over_limit: None,
+            near_limit: FamilySet::EMPTY,
             logged: None,
             faults: 0,
         };
@@ -185,7 +205,13 @@ impl Neighbours {
     }
 
     /// What a neighbour's task says.
-    pub(super) fn on_event(&mut self, now: Instant, event: FromPeer, rib: &mut Rib) {
+    pub(super) fn on_event(
+        &mut self,
+        now: Instant,
+        event: FromPeer,
+        links: &KernelView,
+        rib: &mut Rib,
+    ) {
         match event {
             FromPeer::Pull { peer, max, reply } => {
                 // The task may have ended while it waited.
@@ -201,32 +227,24 @@ impl Neighbours {
                     return;
                 };
                 if let Some(neighbour) = self.by_name.get_mut(name) {
-                    neighbour.on_event(now, name, event, rib);
+                    neighbour.on_event(now, name, event, links, rib);
                 }
             }
         }
     }
 
-    /// Forgets routes whose owner did not come back in time.
+    /// Forgets routes whose owner did not come back in time, and lets a neighbour that sent too many
+    /// try again.
     pub(super) fn on_time(&mut self, now: Instant, rib: &mut Rib) {
         for (name, neighbour) in &mut self.by_name {
-            if neighbour.stale_until.take_if(|at| *at <= now).is_some() {
-                info!(peer = %name, reason = "restart-time-over", "stale routes removed");
-                rib.sweep_stale(neighbour.id, None);
-            }
-            if let Some(session) = &mut neighbour.session
-                && session.silent_until.take_if(|at| *at <= now).is_some()
-            {
-                session.awaited = FamilySet::EMPTY;
-            }
+            neighbour.on_time(now, name, rib);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let silent = |n: &Neighbour| n.session.as_ref().and_then(|s| s.silent_until);
         self.by_name
             .values()
-            .flat_map(|n| [n.stale_until, silent(n)])
+            .flat_map(Neighbour::timeouts)
             .flatten()
             .min()
     }
@@ -297,6 +315,7 @@ impl Neighbour {
     /// Hands over what changed.
     fn change(
         &mut self,
+        now: Instant,
         name: &PeerName,
         spec: &compile::Peer,
         node: &NodeIdentity,
@@ -310,18 +329,103 @@ impl Neighbour {
             info!(peer = %name, "configuration changed");
         }
         self.handle.reconfigure(session, transport(spec));
-        if spec.import != self.spec.import {
+        if spec.import != self.spec.import || spec.transit != self.spec.transit {
             let import = translate::import(&spec.import);
-            rib.update_policies(self.id, import, ExportPolicy::default());
+            rib.update_policies(self.id, import, translate::export(spec));
         }
+        rib.update_rules(self.id, spec.rules);
+        let limits_changed = spec.rules.limits != self.spec.rules.limits
+            || spec.limit_restart != self.spec.limit_restart;
         self.spec = spec.clone();
         self.node = node.clone();
+        if limits_changed {
+            self.resume(name);
+            for family in Family::ALL {
+                self.check_limit(now, name, family, rib);
+            }
+        }
     }
 
-    fn on_event(&mut self, now: Instant, name: &PeerName, event: Event, rib: &mut Rib) {
+    /// Starts again after too many routes.
+    fn resume(&mut self, name: &PeerName) {
+        if self.over_limit.take().is_some() {
+            info!(peer = %name, reason = "maximum-prefixes", "starting again");
+            self.handle.start();
+        }
+    }
+
+    fn timeouts(&self) -> [Option<Instant>; 3] {
+        [
+            self.retention.poll_timeout(),
+            self.session.as_ref().and_then(|s| s.silent_until),
+            self.over_limit.as_ref().and_then(|o| o.until),
+        ]
+    }
+
+    fn on_time(&mut self, now: Instant, name: &PeerName, rib: &mut Rib) {
+        for due in self.retention.poll(now, self.session.is_some()) {
+            match due {
+                Due::KeepLong(family) => {
+                    let kept = rib.retain_long_lived(self.id, family);
+                    info!(peer = %name, %family, kept, reason = "restart-time-over", "stale routes are a last resort from now on");
+                }
+                Due::Sweep(family) => {
+                    info!(peer = %name, %family, reason = "restart-time-over", "stale routes removed");
+                    rib.sweep_stale(self.id, Some(family));
+                }
+            }
+        }
+        if let Some(session) = &mut self.session
+            && session.silent_until.take_if(|at| *at <= now).is_some()
+        {
+            session.awaited = FamilySet::EMPTY;
+        }
+        let stopped_until = self.over_limit.as_ref().and_then(|o| o.until);
+        if stopped_until.is_some_and(|at| at <= now) {
+            self.resume(name);
+        }
+    }
+
+    /// RFC 4271 section 6.7: too many routes end the session, with a Cease of subcode 1 (RFC 4486).
+    fn check_limit(&mut self, now: Instant, name: &PeerName, family: Family, rib: &mut Rib) {
+        let Some(limit) = self.spec.rules.limit(family).map(|limit| limit.max) else {
+            return;
+        };
+        let received = rib.family_counts(self.id, family).map_or(0, |c| c.received);
+        match rib.limit_state(self.id, family) {
+            LimitState::Within => self.near_limit.remove(family),
+            LimitState::Warning => {
+                if !self.near_limit.contains(family) {
+                    self.near_limit.insert(family);
+                    warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes-near", "the neighbour comes close to the number of routes that it may send");
+                }
+            }
+            LimitState::Exceeded if self.session.is_some() => {
+                warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes", "too many routes: the session ends");
+                self.handle
+                    .stop(StopReason::MaximumPrefixes { family, limit });
+                // What is still on its way from the session is not for the table any more.
+                rib.peer_down(self.id, PeerDown::Flush);
+                self.session = None;
+                self.retention.forget();
+                let until = self.spec.limit_restart.map(|after| now + after);
+                self.over_limit = Some(OverLimit { until });
+            }
+            LimitState::Exceeded => {}
+        }
+    }
+
+    fn on_event(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        event: Event,
+        links: &KernelView,
+        rib: &mut Rib,
+    ) {
         match event {
             Event::StateChanged { from, to } => debug!(peer = %name, %from, %to, "state changed"),
-            Event::Established(negotiated) => self.established(now, name, negotiated, rib),
+            Event::Established(negotiated) => self.established(now, name, negotiated, links, rib),
             Event::Down { reason, retained } => self.down(now, name, reason, retained, rib),
             Event::AttemptFailed { slot, reason } => {
                 if self.logged.as_ref() != Some(&reason) {
@@ -329,9 +433,10 @@ impl Neighbour {
                     self.logged = Some(reason);
                 }
             }
-            Event::Update(update) => self.update(name, &update, rib),
+            Event::Update(update) => self.update(now, name, &update, rib),
             Event::RefreshRequested(family) => rib.refresh_out(self.id, family),
-            Event::RefreshBegin(_) | Event::RefreshEnd(_) => {}
+            Event::RefreshBegin(family) => rib.refresh_begin(self.id, family),
+            Event::RefreshEnd(family) => rib.refresh_end(self.id, family),
             Event::Unsendable(what) => {
                 warn!(peer = %name, routes = what.nlri.len(), reason = %what.reason, "routes cannot be sent");
             }
@@ -343,6 +448,7 @@ impl Neighbour {
         now: Instant,
         name: &PeerName,
         negotiated: Arc<Negotiated>,
+        links: &KernelView,
         rib: &mut Rib,
     ) {
         info!(
@@ -354,20 +460,22 @@ impl Neighbour {
         );
         self.logged = None;
         let interface = link_of(negotiated.remote_addr);
-        let info = translate::peer_info(&self.spec, &self.node, &negotiated, interface);
+        let subnet = subnet_of(negotiated.local_addr.ip(), links);
+        let info = translate::peer_info(&self.spec, &self.node, &negotiated, interface, subnet);
         if let Err(error) = rib.peer_up(self.id, info) {
             warn!(peer = %name, reason = "too-many-peers", "session refused: {error}");
             self.handle.stop(StopReason::Shutdown(error.to_string()));
             return;
         }
         for family in Family::ALL {
-            if !forwarding_preserved(&negotiated, family) {
+            if !forwarding_preserved(&negotiated, family, self.retention.is_long_lived(family)) {
                 rib.sweep_stale(self.id, Some(family));
+                self.retention.is_swept(family);
             }
         }
         // The restart time was for coming back. "To put an upper bound on the amount of time a router
         // retains the stale routes" is another matter (RFC 4724 section 4.2).
-        self.stale_until = self.stale_until.map(|_| now + STALE_PATHS);
+        self.retention.extend(now + STALE_PATHS);
         self.session = Some(Session::new(now, negotiated));
     }
 
@@ -380,24 +488,23 @@ impl Neighbour {
         rib: &mut Rib,
     ) {
         warn!(peer = %name, remote = %self.spec.remote, reason = reason.id(), kept = !retained.is_empty(), "session down: {reason}");
-        let session = self.session.take();
-        let restart_time = session.and_then(|s| {
-            s.negotiated
-                .graceful_restart
-                .as_ref()
-                .map(|g| g.restart_time)
-        });
-        if retained.is_empty() {
-            rib.peer_down(self.id, PeerDown::Flush);
-            self.stale_until = None;
-        } else {
-            rib.peer_down(self.id, PeerDown::RetainStale(retained));
-            self.stale_until = Some(now + Duration::from_secs(restart_time.unwrap_or(0).into()));
+        let session = self.session.take().filter(|_| !retained.is_empty());
+        match session {
+            None => {
+                rib.peer_down(self.id, PeerDown::Flush);
+                self.retention.forget();
+            }
+            Some(Session { negotiated, .. }) => {
+                rib.peer_down(self.id, PeerDown::RetainStale(retained));
+                let restart_time = |family| restart_time(&negotiated, family);
+                let stale_time = |family| negotiated.long_lived_stale_time(family);
+                self.retention.lost(now, retained, restart_time, stale_time);
+            }
         }
         self.logged = Some(reason);
     }
 
-    fn update(&mut self, name: &PeerName, update: &Update, rib: &mut Rib) {
+    fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
         for fault in &update.faults {
             self.faults += 1;
             // The first one is worth a line; the rest are counted.
@@ -413,14 +520,16 @@ impl Neighbour {
             for (reason, routes) in outcome.refused.iter() {
                 debug!(peer = %name, routes, %reason, "routes refused");
             }
+            let family = reach.nlri.family();
+            if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
+                self.check_limit(now, name, family, rib);
+            }
         }
         if let Some(family) = update.end_of_rib {
             rib.end_of_rib(self.id, family);
+            self.retention.is_swept(family);
             if let Some(session) = &mut self.session {
                 session.awaited.remove(family);
-                if session.awaited.is_empty() {
-                    self.stale_until = None;
-                }
             }
         }
     }
@@ -444,13 +553,10 @@ fn link_of(remote: SocketAddr) -> Option<u32> {
     }
 }
 
-/// RFC 4724 section 4.2: routes kept over a restart go at once if the new Graceful Restart capability
-/// does not set the Forwarding State bit of their family or does not list the family, or if there is
-/// no such capability.
-fn forwarding_preserved(negotiated: &Negotiated, family: Family) -> bool {
-    negotiated.graceful_restart.as_ref().is_some_and(|gr| {
-        gr.families
-            .iter()
-            .any(|f| f.forwarding_preserved && Family::from_afi_safi(f.afi, f.safi) == Some(family))
-    })
+/// The subnet that one of our addresses is on.
+fn subnet_of(local: IpAddr, links: &KernelView) -> Option<Prefix> {
+    let mut addresses = links.addresses();
+    addresses
+        .find(|address| address.addr == local)
+        .map(|address| address.subnet)
 }

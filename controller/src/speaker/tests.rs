@@ -14,6 +14,7 @@ use redstart_bgp::{
     net::Clock,
     types::{Asn, FamilySet, Ipv4Prefix, Ipv6Prefix, Prefix, RouterId},
 };
+use redstart_rib::PeerRules;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpSocket,
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::{
     compile::{
-        DesiredState, Import, Kernel, NodeIdentity, Origination, Peer, PeerName, PeerRole,
+        AddPath, DesiredState, Import, Kernel, NodeIdentity, Origination, Peer, PeerName, PeerRole,
         RemoteAs, Ttl,
     },
     control::{Query, ask},
@@ -293,6 +294,13 @@ fn passive_router(remote: SocketAddr) -> Peer {
             refuse: [].into(),
             default_route: false,
         },
+        long_lived: 0,
+        rules: PeerRules::default(),
+        transit: false,
+        limit_restart: None,
+        add_path: AddPath::default(),
+        bgp_role: None,
+        strict_role: false,
     }
 }
 

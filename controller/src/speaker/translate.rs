@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32};
 
 use redstart_bgp::{
-    session::{GracefulRestartConfig, Negotiated, PeerConfig, PeerId, RemoteAs},
-    types::{Family, FamilySet, NextHop, Prefix},
+    session::{GracefulRestartConfig, LongLivedConfig, Negotiated, PeerConfig, PeerId, RemoteAs},
+    types::{Family, FamilySet, NextHop, Prefix, Role},
+    wire::Capability,
 };
 use redstart_rib::{
     Advertise, ExportPolicy, ImportPolicy, NextHopSelf, OriginSource, Origination, PeerInfo,
@@ -50,6 +51,21 @@ pub(super) fn session(
             forwarding_preserved: restarted.forwarding.intersection(peer.families),
             notification: true,
         });
+    config.long_lived = (peer.long_lived > 0).then_some(LongLivedConfig {
+        stale_time: peer.long_lived,
+        families: peer.families,
+    });
+    let families_if = |wanted| {
+        if wanted {
+            peer.families
+        } else {
+            FamilySet::EMPTY
+        }
+    };
+    config.add_path_receive = families_if(peer.add_path.receive);
+    config.add_path_send = families_if(peer.add_path.send);
+    config.role = peer.bgp_role;
+    config.strict_role = peer.strict_role;
     config
 }
 
@@ -59,7 +75,9 @@ pub(super) fn peer_info(
     node: &NodeIdentity,
     negotiated: &Negotiated,
     interface: Option<u32>,
+    subnet: Option<Prefix>,
 ) -> PeerInfo {
+    let long_lived = |family: &Family| knows_long_lived(negotiated, *family);
     PeerInfo {
         kind: if negotiated.is_external() {
             SessionKind::Ebgp
@@ -67,16 +85,49 @@ pub(super) fn peer_info(
             SessionKind::Ibgp
         },
         local_as: negotiated.local_as,
+        own_as: node.asn,
         remote_as: negotiated.remote_as,
         router_id: negotiated.remote_router_id,
         remote_addr: negotiated.remote_addr.ip(),
         local_router_id: negotiated.local_router_id,
         next_hop_self: next_hop_self(node, negotiated.local_addr.ip()),
         families: negotiated.families,
+        add_path_send: negotiated.add_path_send,
+        long_lived: negotiated.families.iter().filter(long_lived).collect(),
+        extended_next_hop: negotiated
+            .codec
+            .extended_next_hop
+            .contains(Family::Ipv4Unicast),
+        role: negotiated.role,
         interface,
-        enforce_first_as: true,
+        subnet,
+        // A route server does not put its AS into the path (RFC 7947 section 2.2.2.1).
+        enforce_first_as: negotiated.role != Some(Role::RouteServerClient),
         import: import(&peer.import),
-        export: ExportPolicy::default(),
+        export: export(peer),
+        rules: peer.rules,
+    }
+}
+
+/// Whether the neighbour's Long-Lived Graceful Restart capability lists the family: with a stale time
+/// or not, it knows what LLGR_STALE means (RFC 9494 section 4.3).
+fn knows_long_lived(negotiated: &Negotiated, family: Family) -> bool {
+    let listed = negotiated
+        .remote_capabilities
+        .iter()
+        .filter_map(|c| match c {
+            Capability::LongLivedGracefulRestart(restart) => Some(&restart.families),
+            _ => None,
+        });
+    listed
+        .flatten()
+        .any(|f| Family::from_afi_safi(f.afi, f.safi) == Some(family))
+}
+
+/// What to give a neighbour, beyond what is advertised to it.
+pub(super) fn export(peer: &compile::Peer) -> ExportPolicy {
+    ExportPolicy {
+        transit: peer.transit,
     }
 }
 

@@ -228,7 +228,7 @@ impl Rib {
     /// repeated by the [end](Self::refresh_end) is gone then; until then it counts as before.
     pub fn refresh_begin(&mut self, peer: PeerId, family: Family) {
         if let Some(index) = self.up(peer) {
-            both_tables!(self, family, table => ingest::await_all(table, &mut self.shared, index));
+            both_tables!(self, family, table => ingest::await_all(table, &self.shared, index));
         }
     }
 

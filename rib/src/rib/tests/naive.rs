@@ -237,6 +237,40 @@ fn originated(
     Some(attrs)
 }
 
+/// Whether internal peers are told of each other's routes here.
+fn is_reflected(to: &PeerInfo, from: &PeerInfo) -> bool {
+    !is_external(to) && !is_external(from) && (to.rules.client || from.rules.client)
+}
+
+fn originator(learned: &Usable<'_>) -> RouterId {
+    learned
+        .attrs
+        .originator_id
+        .unwrap_or(learned.info.router_id)
+}
+
+/// Whether a learned route stays away from a peer.
+fn is_withheld(to: &PeerInfo, peer: u32, prefix: Prefix, learned: &Usable<'_>) -> bool {
+    let (attrs, external) = (&learned.attrs, is_external(to));
+    let both_internal = !external && !is_external(learned.info);
+    let reflected = is_reflected(to, learned.info);
+    let carries = |community| attrs.communities.contains(&community);
+    let otc_forbids = matches!(role(to), Some(Role::Customer | Role::Peer)) && attrs.otc.is_some();
+    let reasons = [
+        learned.peer == peer,
+        both_internal && !reflected,
+        !reflected && !to.export.transit,
+        reflected && originator(learned) == to.router_id,
+        carries(Community::NO_ADVERTISE),
+        external && carries(Community::NO_EXPORT),
+        external && attrs.as_path.iter().any(|asn| asn == to.remote_as),
+        external && !to.rules.as_sets && has_set(attrs),
+        otc_forbids,
+        is_long_lived(learned) && !to.long_lived.contains(prefix.family()),
+    ];
+    reasons.contains(&true)
+}
+
 /// A learned route, as another peer sees it.
 fn passed_on(
     to: &PeerInfo,
@@ -244,28 +278,11 @@ fn passed_on(
     prefix: Prefix,
     learned: &Usable<'_>,
 ) -> Option<PathAttributes> {
-    let (from, external) = (learned.info, is_external(to));
-    let mut attrs = learned.attrs.clone();
-    let both_internal = !external && !is_external(from);
-    let reflected = both_internal && (to.rules.client || from.rules.client);
-    let originator = attrs.originator_id.unwrap_or(from.router_id);
-    let carries = |community| learned.attrs.communities.contains(&community);
-    let otc_forbids = matches!(role(to), Some(Role::Customer | Role::Peer)) && attrs.otc.is_some();
-    let withheld = [
-        learned.peer == peer,
-        both_internal && !reflected,
-        !reflected && !to.export.transit,
-        reflected && originator == to.router_id,
-        carries(Community::NO_ADVERTISE),
-        external && carries(Community::NO_EXPORT),
-        external && attrs.as_path.iter().any(|asn| asn == to.remote_as),
-        external && !to.rules.as_sets && has_set(&attrs),
-        otc_forbids,
-        is_long_lived(learned) && !to.long_lived.contains(prefix.family()),
-    ];
-    if withheld.contains(&true) {
+    if is_withheld(to, peer, prefix, learned) {
         return None;
     }
+    let (mut attrs, external) = (learned.attrs.clone(), is_external(to));
+    let reflected = is_reflected(to, learned.info);
     let keeps = match to.rules.next_hop {
         _ if reflected => true,
         NextHopRule::Own => false,
@@ -303,7 +320,7 @@ fn passed_on(
     } else {
         attrs.local_pref = attrs.local_pref.or(Some(100));
         if reflected {
-            attrs.originator_id = Some(originator);
+            attrs.originator_id = Some(originator(learned));
             let id = to
                 .rules
                 .cluster_id

@@ -1,0 +1,113 @@
+//! Parts of `BGPPeer` that bend the protocol's rules for one router.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to give to a router, beyond what BGPAdvertisements name it for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExportSpec {
+    /// Whether the router is told routes that the node learned from others. Off, a node is never a
+    /// transit. What a route reflector reflects does not depend on it.
+    pub transit: bool,
+    /// Whose address those routes have as next hop.
+    pub next_hop: NextHopSpec,
+    /// Whether private AS numbers (RFC 6996) are removed from the paths of those routes, if the
+    /// router is external.
+    #[serde(rename = "removePrivateAS")]
+    pub remove_private_as: bool,
+}
+
+/// Whose address a route that is passed on has as next hop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NextHopSpec {
+    /// The node's towards external routers, unchanged towards internal ones (RFC 4271).
+    #[default]
+    Standard,
+    /// The node's.
+    #[serde(rename = "Self")]
+    Own,
+    /// The one that the route came with.
+    Unchanged,
+    /// The one that the route came with, where node and router share a subnet with it.
+    ThirdParty,
+}
+
+/// Route reflection (RFC 4456).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteReflectorSpec {
+    /// Whether the router, which must be internal, is a client of the node: the node reflects routes
+    /// to it and for it.
+    #[serde(default)]
+    pub client: bool,
+    /// The cluster that the node reflects for, written like an IPv4 address. Absent: the node's BGP
+    /// Identifier. Reflectors of one cluster need the same.
+    #[serde(rename = "clusterID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 7, max = 15))]
+    #[x_kube(validation = Rule::new("isIP(self) && ip(self).family() == 4").message("must look like an IPv4 address"))]
+    pub cluster_id: Option<String>,
+}
+
+/// How many routes a router may send, refused ones included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MaxPrefixesSpec {
+    /// Most IPv4 routes. With more the session ends. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub ipv4: Option<u32>,
+    /// Most IPv6 routes. With more the session ends. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub ipv6: Option<u32>,
+    /// From which share of a limit on the log has a warning, in per cent. 100: none.
+    #[schemars(range(min = 1, max = 100))]
+    pub warning_percent: u8,
+    /// After how many seconds a session that ended for this starts again. Absent: when a limit
+    /// changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    pub restart_seconds: Option<u32>,
+}
+
+impl Default for MaxPrefixesSpec {
+    fn default() -> Self {
+        Self {
+            ipv4: None,
+            ipv6: None,
+            warning_percent: 75,
+            restart_seconds: None,
+        }
+    }
+}
+
+/// Several paths for one prefix (RFC 7911). A change resets the session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AddPathSpec {
+    /// Whether to take several paths from the router.
+    pub receive: bool,
+    /// Whether to send several paths to the router.
+    pub send: bool,
+    /// Most paths of one prefix to send, the best ones. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 255))]
+    pub max_paths: Option<u8>,
+}
+
+/// What the node is to an external router (RFC 9234).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RoleSpec {
+    /// The node's AS is the router's provider.
+    Provider,
+    /// The node's AS is the router's customer.
+    Customer,
+    /// The two exchange their customers' routes.
+    Peer,
+    /// The node is a route server, and the router its client.
+    RouteServer,
+    /// The router is a route server, and the node its client.
+    RouteServerClient,
+}

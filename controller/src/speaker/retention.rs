@@ -1,0 +1,211 @@
+//! What is kept of a neighbour that went away, and for how long. Pure.
+//!
+//! RFC 4724 section 4.2: after the loss of a session its routes stay for the neighbour's restart time.
+//! RFC 9494 section 4.2: those of families with a long-lived stale time stay on as a last resort, and
+//! that time runs on, over sessions that come and go, until an End-of-RIB: a neighbour that keeps
+//! failing does not keep its old routes for ever.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use redstart_bgp::{
+    session::Negotiated,
+    time::Instant,
+    types::{Family, FamilySet},
+};
+
+/// What to do about the stale routes of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Keep them as a last resort.
+    KeepLong(Family),
+    /// Forget them.
+    Sweep(Family),
+}
+
+/// The timers of one neighbour.
+#[derive(Debug, Default)]
+pub(super) struct Retention {
+    /// When the restart time of a family is over, and how long its routes stay beyond that.
+    restart: BTreeMap<Family, (Instant, Option<Duration>)>,
+    /// Until when routes of a family are a last resort.
+    long_lived: BTreeMap<Family, Instant>,
+}
+
+impl Retention {
+    /// The session is over, and routes of `kept` stay.
+    pub(super) fn lost(
+        &mut self,
+        now: Instant,
+        kept: FamilySet,
+        restart_time: impl Fn(Family) -> Duration,
+        stale_time: impl Fn(Family) -> Option<Duration>,
+    ) {
+        self.long_lived.retain(|family, _| kept.contains(*family));
+        let timer = |family| (family, (now + restart_time(family), stale_time(family)));
+        self.restart = kept.iter().map(timer).collect();
+    }
+
+    /// The neighbour is back: what is stale waits for its table until `end`, not for itself any more.
+    pub(super) fn extend(&mut self, end: Instant) {
+        for (at, _) in self.restart.values_mut() {
+            *at = end;
+        }
+    }
+
+    /// Nothing is kept.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether routes of `family` are a last resort.
+    pub(super) fn is_long_lived(&self, family: Family) -> bool {
+        self.long_lived.contains_key(&family)
+    }
+
+    /// No stale route of `family` is left: the neighbour told its table, or does not want it kept.
+    pub(super) fn is_swept(&mut self, family: Family) {
+        self.long_lived.remove(&family);
+        self.restart.remove(&family);
+    }
+
+    /// What is due. `up`: there is a session again, which has yet to confirm what is stale.
+    pub(super) fn poll(&mut self, now: Instant, up: bool) -> Vec<Due> {
+        let mut due = Vec::new();
+        for family in Family::ALL {
+            if let Some(stale_time) = self.take_restart(now, family) {
+                match stale_time.filter(|_| !up) {
+                    Some(stale_time) => {
+                        let end = self.long_lived.entry(family);
+                        end.or_insert(now + stale_time);
+                        due.push(Due::KeepLong(family));
+                    }
+                    None if self.is_long_lived(family) => {}
+                    None => due.push(Due::Sweep(family)),
+                }
+            }
+            if self.long_lived.get(&family).is_some_and(|at| *at <= now) {
+                self.long_lived.remove(&family);
+                due.push(Due::Sweep(family));
+            }
+        }
+        due
+    }
+
+    /// The stale time of a family whose restart time is over.
+    fn take_restart(&mut self, now: Instant, family: Family) -> Option<Option<Duration>> {
+        let (at, stale_time) = *self.restart.get(&family)?;
+        if at > now {
+            return None;
+        }
+        self.restart.remove(&family);
+        Some(stale_time)
+    }
+
+    /// When something is due next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let restart = self.restart.values().map(|(at, _)| *at);
+        self.long_lived.values().copied().chain(restart).min()
+    }
+}
+
+/// How long routes of a family stay before they are a last resort: for the restart time, if the
+/// capability lists the family. One that only the long-lived capability lists has a restart time of
+/// zero (RFC 9494 section 4.2).
+pub(super) fn restart_time(negotiated: &Negotiated, family: Family) -> Duration {
+    let restart = negotiated.graceful_restart.as_ref();
+    let listed = restart.filter(|gr| {
+        let mut families = gr.families.iter();
+        families.any(|f| Family::from_afi_safi(f.afi, f.safi) == Some(family))
+    });
+    Duration::from_secs(listed.map_or(0, |gr| gr.restart_time.into()))
+}
+
+/// RFC 4724 section 4.2: routes kept over a restart go at once if the new Graceful Restart capability
+/// does not set the Forwarding State bit of their family or does not list the family, or if there is
+/// no such capability. RFC 9494 section 4.2 says the same of its own capability and what is stale for
+/// long.
+pub(super) fn forwarding_preserved(
+    negotiated: &Negotiated,
+    family: Family,
+    long_lived: bool,
+) -> bool {
+    let is_this = |afi, safi| Family::from_afi_safi(afi, safi) == Some(family);
+    let by_restart = negotiated.graceful_restart.as_ref().is_some_and(|gr| {
+        let mut families = gr.families.iter();
+        families.any(|f| f.forwarding_preserved && is_this(f.afi, f.safi))
+    });
+    let by_long_lived = negotiated.long_lived.as_ref().is_some_and(|gr| {
+        let mut families = gr.families.iter();
+        families.any(|f| f.forwarding_preserved && is_this(f.afi, f.safi))
+    });
+    by_long_lived || (by_restart && !long_lived)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V4: Family = Family::Ipv4Unicast;
+    const V6: Family = Family::Ipv6Unicast;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    /// IPv4 may be stale for 1000 s beyond the restart time, IPv6 may not.
+    fn lost(retention: &mut Retention, now: u64) {
+        let stale_time = |family| (family == V4).then_some(Duration::from_secs(1000));
+        let restart_time = |_| Duration::from_secs(100);
+        retention.lost(at(now), FamilySet::ALL, restart_time, stale_time);
+    }
+
+    #[test]
+    fn routes_stay_for_the_restart_time_and_some_beyond_it() {
+        let mut retention = Retention::default();
+        lost(&mut retention, 0);
+        assert_eq!(retention.poll(at(99), false), []);
+        let due = retention.poll(at(100), false);
+        assert_eq!(due, [Due::KeepLong(V4), Due::Sweep(V6)]);
+        assert_eq!(retention.poll_timeout(), Some(at(1100)));
+        assert_eq!(retention.poll(at(1100), false), [Due::Sweep(V4)]);
+        assert_eq!(retention.poll_timeout(), None);
+    }
+
+    /// RFC 9494 section 4.2: the timer runs on when the session is back, until its End-of-RIB.
+    #[test]
+    fn the_long_time_goes_on_over_sessions_that_end_before_their_table_is_told() {
+        let mut retention = Retention::default();
+        lost(&mut retention, 0);
+        retention.poll(at(100), false);
+        lost(&mut retention, 900);
+        assert_eq!(retention.poll(at(1000), false)[0], Due::KeepLong(V4));
+        assert_eq!(retention.poll(at(1100), false), [Due::Sweep(V4)]);
+        // With its table told, the next loss starts from the beginning.
+        lost(&mut retention, 2000);
+        retention.poll(at(2100), false);
+        retention.is_swept(V4);
+        lost(&mut retention, 2900);
+        retention.poll(at(3000), false);
+        assert_eq!(retention.poll_timeout(), Some(at(4000)));
+    }
+
+    #[test]
+    fn a_session_that_does_not_tell_its_table_in_time_loses_what_is_stale() {
+        let mut retention = Retention::default();
+        lost(&mut retention, 0);
+        let due = retention.poll(at(100), true);
+        assert_eq!(due, [Due::Sweep(V4), Due::Sweep(V6)]);
+    }
+
+    #[test]
+    fn what_is_no_longer_retained_has_no_timer() {
+        let mut retention = Retention::default();
+        lost(&mut retention, 0);
+        retention.poll(at(100), false);
+        retention.forget();
+        assert_eq!(
+            (retention.poll_timeout(), retention.poll(at(9999), false)),
+            (None, vec![])
+        );
+    }
+}
