@@ -235,8 +235,10 @@ mod tests {
 
     use redstart_bgp::types::{Asn, RouterId};
 
+    use redstart_rib::PeerRules;
+
     use super::*;
-    use crate::compile::Ttl;
+    use crate::compile::{AddPath, Ttl};
 
     const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
@@ -270,6 +272,13 @@ mod tests {
             graceful_restart: Some(120),
             password: None,
             import: Import::Exactly([].into()),
+            long_lived: 0,
+            rules: PeerRules::default(),
+            transit: false,
+            limit_restart: None,
+            add_path: AddPath::default(),
+            bgp_role: None,
+            strict_role: false,
         }
     }
 
@@ -284,6 +293,30 @@ mod tests {
         assert_eq!(next_hops("fd09::1"), text("10.0.0.1", "fd09::1"));
         // A link-local address is of no use beyond the link.
         assert_eq!(next_hops("fe80::1"), text("10.0.0.1", "fd00::1"));
+    }
+
+    #[test]
+    fn an_open_offers_what_the_object_asks_for() {
+        let plain = session(&router(), &node(), Restarted::default());
+        assert_eq!((plain.long_lived, plain.role), (None, None));
+        assert!(plain.add_path_receive.is_empty() && plain.add_path_send.is_empty());
+        let asked = compile::Peer {
+            long_lived: 86_400,
+            add_path: AddPath {
+                receive: true,
+                send: true,
+            },
+            bgp_role: Some(Role::Customer),
+            strict_role: true,
+            ..router()
+        };
+        let config = session(&asked, &node(), Restarted::default());
+        let long_lived = config.long_lived.unwrap();
+        assert_eq!(long_lived.stale_time, 86_400);
+        assert_eq!(long_lived.families, asked.families);
+        assert_eq!(config.add_path_receive, asked.families);
+        assert_eq!(config.add_path_send, asked.families);
+        assert_eq!((config.role, config.strict_role), (asked.bgp_role, true));
     }
 
     #[test]
