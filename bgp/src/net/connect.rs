@@ -31,7 +31,11 @@ pub(super) async fn dial(transport: Transport) -> Result<TcpStream, ConnectError
 }
 
 fn option_error(error: &SocketOptionError) -> ConnectError {
-    ConnectError::SocketOption(error.option)
+    if error.is_unsupported() {
+        ConnectError::Unsupported(error.option)
+    } else {
+        ConnectError::SocketOption(error.option)
+    }
 }
 
 fn connect_error(error: &io::Error) -> ConnectError {

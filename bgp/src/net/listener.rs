@@ -24,8 +24,8 @@ use super::{
     farewell::Farewells,
     handle::PeerHandle,
     range::{FromListener, Offer, Range, RangeId, Registered},
-    sockopt::{SocketOptionError, set_md5_key, set_md5_prefix_key},
-    transport::Transport,
+    sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key, set_md5_prefix_key},
+    transport::{AoKey, Transport},
 };
 
 /// Connections that the kernel completes before we take them: a whole mesh may dial at once.
@@ -86,13 +86,13 @@ impl ListenError {
 
     /// The stable identifier.
     #[must_use]
-    pub const fn id(&self) -> &'static str {
+    pub fn id(&self) -> &'static str {
         match self {
             Self::AddressInUse(_) => "address-in-use",
             Self::AddressNotAvailable(_) => "address-not-available",
             Self::PermissionDenied(_) => "permission-denied",
             Self::Other { .. } => "listen-failed",
-            Self::Option { .. } | Self::Range { .. } => "socket-option-refused",
+            Self::Option { source, .. } | Self::Range { source, .. } => source.id(),
         }
     }
 }
@@ -111,6 +111,8 @@ fn remote_of(addr: SocketAddr) -> Remote {
 #[derive(Debug, Default)]
 struct Registry {
     peers: BTreeMap<Remote, mpsc::Sender<TcpStream>>,
+    /// The keys of the TCP Authentication Option that the socket has.
+    keys: BTreeMap<Remote, Vec<AoKey>>,
     ranges: Vec<Registered>,
 }
 
@@ -180,7 +182,10 @@ impl Listener {
             return Ok(());
         }
         // First the key, then the welcome.
-        self.set_key(transport).inspect_err(|_| {
+        let keys = self
+            .set_key(transport)
+            .and_then(|()| self.set_ao(transport));
+        keys.inspect_err(|_| {
             self.registry
                 .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
         })?;
@@ -198,6 +203,7 @@ impl Listener {
         }
         self.registry
             .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
+        self.clear_ao(transport);
         if transport.password.is_some() {
             // Without the key, or with one for nobody: either way nobody is let in.
             let _ = set_md5_key(self.fd(), transport.remote.ip(), None);
@@ -270,6 +276,31 @@ impl Listener {
             Err(_) if transport.password.is_none() => Ok(()),
             other => other.map_err(|source| ListenError::Option { remote, source }),
         }
+    }
+
+    /// The keys of the TCP Authentication Option, in place of those before.
+    fn set_ao(&self, transport: &Transport) -> Result<(), ListenError> {
+        self.clear_ao(transport);
+        let remote = transport.remote.ip();
+        let set = |key| add_ao_key(self.fd(), remote, key);
+        let result = transport.tcp_ao.iter().try_for_each(set);
+        self.registry.send_if_modified(|registry| {
+            let keys = transport.tcp_ao.clone();
+            registry.keys.insert(remote_of(transport.remote), keys);
+            false
+        });
+        result.map_err(|source| ListenError::Option { remote, source })
+    }
+
+    fn clear_ao(&self, transport: &Transport) {
+        self.registry.send_if_modified(|registry| {
+            let keys = registry.keys.remove(&remote_of(transport.remote));
+            for key in keys.iter().flatten() {
+                // Without the key, or with one for nobody: either way nobody is let in.
+                let _ = remove_ao_key(self.fd(), transport.remote.ip(), key);
+            }
+            false
+        });
     }
 
     fn fd(&self) -> std::os::fd::BorrowedFd<'_> {

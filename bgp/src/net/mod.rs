@@ -39,8 +39,8 @@ pub use clock::Clock;
 pub use handle::{FromPeer, PeerHandle, spawn_peer};
 pub use listener::{ListenError, Listener};
 pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};
-pub use sockopt::SocketOptionError;
-pub use transport::{Secret, Transport, Ttl};
+pub use sockopt::{SocketOptionError, probe_tcp_ao};
+pub use transport::{AoAlgorithm, AoKey, Secret, Transport, Ttl};
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
     unsafe_code,
     reason = "setsockopt(2) for options that no crate wraps; each call is one line with its own reason"
 )]
-//! Socket options that socket2 does not have: TCP MD5 signatures (RFC 2385) and the minimum TTL of
-//! GTSM (RFC 5082).
+//! Socket options that socket2 does not have: TCP MD5 signatures (RFC 2385), the TCP Authentication
+//! Option (RFC 5925), the minimum TTL of GTSM (RFC 5082) and path MTU discovery.
 //!
 //! The only `unsafe` of the crate. The kernel copies the option out of the memory that it is given,
 //! so a pointer to a live value of the right size is all that is needed.
@@ -16,12 +16,12 @@ use core::mem::{size_of, size_of_val, zeroed};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd, BorrowedFd},
 };
 
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::transport::Secret;
+use super::transport::{AoKey, Secret};
 use crate::types::Prefix;
 
 /// `TCP_MD5SIG_MAXKEYLEN` of linux/tcp.h.
@@ -58,6 +58,73 @@ pub struct SocketOptionError {
     /// What the kernel said.
     pub source: io::Error,
 }
+
+impl SocketOptionError {
+    /// Whether this kernel does not have the option at all.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.source.raw_os_error() == Some(libc::ENOPROTOOPT)
+    }
+
+    /// The stable identifier.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        if self.is_unsupported() {
+            "unsupported-by-kernel"
+        } else {
+            "socket-option-refused"
+        }
+    }
+}
+
+/// `TCP_AO_ADD_KEY` of linux/tcp.h, since Linux 6.7 where the kernel was built with it.
+const TCP_AO_ADD_KEY: libc::c_int = 38;
+
+/// `TCP_AO_DEL_KEY` of linux/tcp.h.
+const TCP_AO_DEL_KEY: libc::c_int = 39;
+
+/// `struct tcp_ao_add` of linux/tcp.h.
+#[repr(C, align(8))]
+struct TcpAoAdd {
+    addr: libc::sockaddr_storage,
+    algorithm: [u8; 64],
+    ifindex: i32,
+    /// `set_current`, `set_rnext`: the kernel chooses.
+    flags: u32,
+    reserved: u16,
+    prefix_len: u8,
+    send_id: u8,
+    receive_id: u8,
+    mac_len: u8,
+    key_flags: u8,
+    key_len: u8,
+    key: [u8; MAX_KEY],
+}
+
+const _: () = assert!(
+    size_of::<TcpAoAdd>() == 288,
+    "the size of the kernel's struct"
+);
+
+/// `struct tcp_ao_del` of linux/tcp.h.
+#[repr(C, align(8))]
+struct TcpAoDel {
+    addr: libc::sockaddr_storage,
+    ifindex: i32,
+    flags: u32,
+    reserved: u16,
+    prefix_len: u8,
+    send_id: u8,
+    receive_id: u8,
+    current_key: u8,
+    next_key: u8,
+    key_flags: u8,
+}
+
+const _: () = assert!(
+    size_of::<TcpAoDel>() == 144,
+    "the size of the kernel's struct"
+);
 
 /// Names the option in an error.
 pub(super) fn named<T>(
@@ -99,7 +166,6 @@ pub(super) fn set_md5_prefix_key(
 
 fn md5sig(remote: IpAddr, key: Option<&Secret>) -> io::Result<TcpMd5Sig> {
     let key = key.map_or(&[][..], Secret::as_bytes);
-    let addr = SockAddr::from(SocketAddr::new(remote, 0));
     // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
     let mut option: TcpMd5Sig = unsafe { zeroed() };
     let (Some(slot), Ok(key_len)) = (option.key.get_mut(..key.len()), u16::try_from(key.len()))
@@ -112,9 +178,86 @@ fn md5sig(remote: IpAddr, key: Option<&Secret>) -> io::Result<TcpMd5Sig> {
     };
     slot.copy_from_slice(key);
     option.key_len = key_len;
-    // SAFETY: `as_storage` of a SockAddr is the same C type, initialised.
-    option.addr = unsafe { core::ptr::read(addr.as_ptr().cast()) };
+    (option.addr, _) = host(remote);
     Ok(option)
+}
+
+/// Requires segments to and from `remote` to be authenticated with this key, or another one that was
+/// added. A key that is there already is no error: accepted connections have those of the listener.
+pub(super) fn add_ao_key(
+    socket: BorrowedFd<'_>,
+    remote: IpAddr,
+    key: &AoKey,
+) -> Result<(), SocketOptionError> {
+    // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
+    let mut option: TcpAoAdd = unsafe { zeroed() };
+    let (secret, name) = (key.secret.as_bytes(), key.algorithm.kernel_name());
+    let (Some(slot), Ok(key_len)) = (
+        option.key.get_mut(..secret.len()),
+        u8::try_from(secret.len()),
+    ) else {
+        let too_long = io::Error::new(io::ErrorKind::InvalidInput, "key longer than 80 octets");
+        return named("TCP_AO_ADD_KEY", Err(too_long));
+    };
+    slot.copy_from_slice(secret);
+    option.key_len = key_len;
+    for (to, from) in option.algorithm.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    (option.send_id, option.receive_id) = (key.send_id, key.receive_id);
+    (option.addr, option.prefix_len) = host(remote);
+    let result = set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &option);
+    named(
+        "TCP_AO_ADD_KEY",
+        result.or_else(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => Ok(()),
+            _ => Err(error),
+        }),
+    )
+}
+
+/// Takes a key away.
+pub(super) fn remove_ao_key(
+    socket: BorrowedFd<'_>,
+    remote: IpAddr,
+    key: &AoKey,
+) -> Result<(), SocketOptionError> {
+    // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
+    let mut option: TcpAoDel = unsafe { zeroed() };
+    (option.send_id, option.receive_id) = (key.send_id, key.receive_id);
+    (option.addr, option.prefix_len) = host(remote);
+    named(
+        "TCP_AO_DEL_KEY",
+        set(socket, libc::IPPROTO_TCP, TCP_AO_DEL_KEY, &option),
+    )
+}
+
+/// Whether the kernel has the TCP Authentication Option (RFC 5925): asked with a key that no kernel
+/// would take.
+///
+/// # Errors
+/// It has not: see [`SocketOptionError::is_unsupported`]. Or there is no socket to be had.
+pub fn probe_tcp_ao() -> Result<(), SocketOptionError> {
+    const OPTION: &str = "TCP_AO_ADD_KEY";
+    let socket = named(OPTION, Socket::new(Domain::IPV4, Type::STREAM, None))?;
+    // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
+    let nothing: TcpAoAdd = unsafe { zeroed() };
+    let answer = named(
+        OPTION,
+        set(socket.as_fd(), libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &nothing),
+    );
+    match answer {
+        Err(error) if error.is_unsupported() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An address alone, as the kernel takes it.
+fn host(remote: IpAddr) -> (libc::sockaddr_storage, u8) {
+    let addr = SockAddr::from(SocketAddr::new(remote, 0));
+    // SAFETY: `as_ptr` of a SockAddr points to a whole C `sockaddr_storage`, initialised.
+    let storage = unsafe { core::ptr::read(addr.as_ptr().cast()) };
+    (storage, if remote.is_ipv4() { 32 } else { 128 })
 }
 
 /// Drops what arrives with a smaller TTL or hop limit.

@@ -1,5 +1,6 @@
 //! The shell on real sockets: loopback addresses and ports of the kernel's choice.
 
+mod keys;
 mod ranges;
 
 use core::time::Duration;
@@ -517,62 +518,4 @@ async fn routes_are_pulled_until_there_are_none() {
     assert_eq!(seen.len(), usize::try_from(BATCHES * SIZE).unwrap());
     let status = a.peer.status();
     assert_eq!(status.state, State::Established);
-}
-
-/// Both ends are told one after the other, as an operator does it.
-#[tokio::test]
-async fn a_password_is_rotated_under_a_running_session() {
-    let transports = std::cell::RefCell::new(Vec::new());
-    let (mut a, mut b) = pair((A, B), |_, transport, _| {
-        transport.password = Some(b"one".to_vec().into());
-        transports.borrow_mut().push(transport.clone());
-    });
-    both_established(&mut a, &mut b).await;
-    let rotate = |end: &End, n: usize| {
-        let mut transport = transports.borrow()[n].clone();
-        transport.password = Some(b"two".to_vec().into());
-        end.listener.register(&transport, &end.peer).unwrap();
-        let session = config(u32::try_from(n).unwrap() + 1);
-        end.peer.reconfigure(session, transport);
-    };
-    rotate(&a, 0);
-    // Something to say in the meantime: it is lost, and sent again when both have the key.
-    a.peer.refresh(Family::Ipv4Unicast);
-    let refreshed = |event| match event {
-        Event::RefreshRequested(family) => Some(family),
-        Event::Down { reason, .. } => panic!("{reason}"),
-        _ => None,
-    };
-    let early = timeout(Duration::from_millis(200), b.until(refreshed)).await;
-    assert!(early.is_err(), "a live connection kept its key");
-    rotate(&b, 1);
-    assert_eq!(b.until(refreshed).await, Family::Ipv4Unicast);
-    for end in [&a, &b] {
-        let status = end.peer.status();
-        assert_eq!(
-            (status.state, status.established_count),
-            (State::Established, 1)
-        );
-    }
-    // The new key is the one that counts for the next connection too.
-    a.peer.restart(StopReason::Reset(String::new()));
-    b.down().await;
-    both_established(&mut a, &mut b).await;
-}
-
-#[tokio::test]
-async fn a_rotation_that_the_kernel_refuses_ends_the_session() {
-    let key = std::cell::RefCell::new(None);
-    let (mut a, mut b) = pair((A, B), |n, transport, _| {
-        transport.password = Some(b"one".to_vec().into());
-        if n == 1 {
-            *key.borrow_mut() = Some(transport.clone());
-        }
-    });
-    both_established(&mut a, &mut b).await;
-    let mut transport = key.borrow().clone().unwrap();
-    transport.password = Some(vec![b'x'; 81].into());
-    a.peer.reconfigure(config(1), transport);
-    assert_eq!(a.down().await.to_string(), "reconfigured: transport");
-    assert_eq!(a.failure().await, ConnectError::SocketOption("TCP_MD5SIG"));
 }

@@ -8,7 +8,9 @@ use std::{
 
 use socket2::SockRef;
 
-use super::sockopt::{SocketOptionError, named, set_md5_key, set_min_ttl, set_path_mtu_discovery};
+use super::sockopt::{
+    SocketOptionError, add_ao_key, named, set_md5_key, set_min_ttl, set_path_mtu_discovery,
+};
 
 /// How long the kernel may try to deliver before it gives up: as long as the SendHoldTimer
 /// (RFC 9687), which ends the session for the same reason.
@@ -37,6 +39,37 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// How segments are authenticated by the TCP Authentication Option (RFC 5926).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AoAlgorithm {
+    /// HMAC-SHA-1-96.
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    AesCmac,
+}
+
+impl AoAlgorithm {
+    pub(super) const fn kernel_name(self) -> &'static str {
+        match self {
+            Self::HmacSha1 => "hmac(sha1)",
+            Self::AesCmac => "cmac(aes128)",
+        }
+    }
+}
+
+/// A master key of the TCP Authentication Option (RFC 5925 section 3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AoKey {
+    /// SendID: the number that our segments carry.
+    pub send_id: u8,
+    /// RecvID: the number that the neighbour's segments carry.
+    pub receive_id: u8,
+    /// How.
+    pub algorithm: AoAlgorithm,
+    /// The key, at most 80 octets.
+    pub secret: Secret,
 }
 
 /// How far away the neighbour may be.
@@ -80,6 +113,9 @@ pub struct Transport {
     pub ttl: Ttl,
     /// The TCP MD5 key.
     pub password: Option<Secret>,
+    /// The keys of the TCP Authentication Option, the better alternative to `password` where both ends
+    /// have it. A kernel that has not is an error: see [`super::probe_tcp_ao`].
+    pub tcp_ao: Vec<AoKey>,
 }
 
 impl Transport {
@@ -92,6 +128,7 @@ impl Transport {
             interface: None,
             ttl: Ttl::Hops(64),
             password: None,
+            tcp_ao: Vec::new(),
         }
     }
 
@@ -149,6 +186,9 @@ impl Transport {
         }
         if self.password.is_some() {
             self.apply_key(socket)?;
+        }
+        for key in &self.tcp_ao {
+            add_ao_key(socket.as_fd(), remote, key)?;
         }
         set_path_mtu_discovery(socket.as_fd(), remote)?;
         named("TCP_NODELAY", sock.set_tcp_nodelay(true))?;

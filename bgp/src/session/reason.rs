@@ -28,6 +28,8 @@ pub enum ConnectError {
     /// The kernel refused a socket option that the configuration asks for, such as a password. There
     /// is no session without it.
     SocketOption(&'static str),
+    /// The kernel does not have a socket option that the configuration asks for.
+    Unsupported(&'static str),
     /// Anything else: the `errno`.
     Os(i32),
 }
@@ -41,6 +43,7 @@ impl fmt::Display for ConnectError {
             Self::LocalAddressNotAvailable => f.write_str("local-address-not-available"),
             Self::PermissionDenied => f.write_str("permission-denied"),
             Self::SocketOption(name) => write!(f, "socket-option-refused ({name})"),
+            Self::Unsupported(name) => write!(f, "unsupported-by-kernel ({name})"),
             Self::Os(errno) => write!(f, "os-error ({errno})"),
         }
     }
