@@ -62,7 +62,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(clock: Clock, node: String, source: String) -> Self {
+    pub(super) fn new(clock: Clock, node: String, source: String, ran_before: bool) -> Self {
         let seed = seed();
         let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
         Self {
@@ -74,7 +74,7 @@ impl Core {
             kernel: Kernel::new(seed),
             neighbours: Neighbours::new(clock, to_core, seed),
             listeners: Listeners::new(),
-            restart: Restart::default(),
+            restart: Restart::new(ran_before),
             configured: Configured::default(),
             in_force: None,
             configured_at: None,

@@ -33,6 +33,8 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 pub use options::{LogFormat, Options};
 use redstart_bgp::net::Clock;
@@ -41,7 +43,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     control, health,
@@ -80,7 +82,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         "starting"
     );
 
-    let core = core::Core::new(clock, options.node, description);
+    let ran_before = ran_before(&options.socket);
+    let core = core::Core::new(clock, options.node, description, ran_before);
     let mut core = tokio::spawn(core.run(
         core::Inputs {
             configuration,
@@ -106,6 +109,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     stop.cancel();
     outcome
+}
+
+/// Whether a speaker ran here before, since the host booted; from now on one did. The mark lives
+/// beside the socket: `/run` is empty after a boot, and outlives the process and its pod.
+fn ran_before(socket: &Path) -> bool {
+    let mark = socket.with_extension("ran");
+    let before = mark.exists();
+    if let Err(error) = std::fs::write(&mark, "") {
+        warn!(reason = "no-restart-mark", path = %mark.display(), "the next start will look like a first one: {error}");
+    }
+    before
 }
 
 type SourceTask = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;

@@ -42,6 +42,8 @@ pub(super) struct Restart {
     /// When stale routes go at the latest.
     sweep_at: Option<Instant>,
     restarted: Restarted,
+    /// Whether a speaker ran here before, since the host booted.
+    ran_before: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,16 @@ enum Phase {
 }
 
 impl Restart {
+    /// `ran_before`: a speaker ran here before, since the host booted. Then whatever forwards here
+    /// (the kernel's routes, and the pods behind our own prefixes) has outlived it, also where no
+    /// route had been learned.
+    pub(super) fn new(ran_before: bool) -> Self {
+        Self {
+            ran_before,
+            ..Self::default()
+        }
+    }
+
     /// The first configuration is there.
     pub(super) fn begin(&mut self, now: Instant, desired: &DesiredState) {
         let window = desired
@@ -77,20 +89,22 @@ impl Restart {
         if self.phase != Phase::Dumping || !(kernel.is_known() || due) {
             return false;
         }
-        let forwarding: FamilySet = Family::ALL
+        let adopted: FamilySet = Family::ALL
             .into_iter()
             .filter(|f| kernel.has_adopted(*f))
             .collect();
+        let forwarding = if self.ran_before {
+            FamilySet::ALL
+        } else {
+            adopted
+        };
         self.restarted = Restarted {
             restarting: !forwarding.is_empty(),
             forwarding,
         };
         self.phase = Phase::Recovering;
         self.start_by = None;
-        self.select_at = self
-            .restarted
-            .restarting
-            .then_some(now + SELECTION_DEFERRAL);
+        self.select_at = (!adopted.is_empty()).then_some(now + SELECTION_DEFERRAL);
         true
     }
 
@@ -181,6 +195,21 @@ mod tests {
         assert!(!restart.take_start(late, &kernel), "once");
         // Nothing is known of an earlier process, so nothing is promised to the neighbours.
         assert_eq!(restart.started(), Some(Restarted::default()));
+        assert!(!restart.defers_selection(late, &no_neighbours()));
+    }
+
+    #[test]
+    fn a_process_after_another_says_that_forwarding_survived() {
+        let (kernel, mut restart) = (Kernel::new(0), Restart::new(true));
+        restart.begin(Instant::ZERO, &desired());
+        let late = Instant::ZERO + DUMP_TIMEOUT;
+        assert!(restart.take_start(late, &kernel));
+        let survived = Restarted {
+            restarting: true,
+            forwarding: FamilySet::ALL,
+        };
+        assert_eq!(restart.started(), Some(survived));
+        // The kernel holds no route of ours: there is nothing to be careful about.
         assert!(!restart.defers_selection(late, &no_neighbours()));
     }
 

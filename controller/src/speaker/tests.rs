@@ -91,7 +91,7 @@ impl Running {
         let (configuration, watched) = watch::channel(Configured::default());
         let (queries, asked) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let core = Core::new(Clock::new(), "n1".to_owned(), "a test".to_owned());
+        let core = Core::new(Clock::new(), "n1".to_owned(), "a test".to_owned(), false);
         let inputs = Inputs {
             configuration: watched,
             asked,
