@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod cells;
+mod collisions;
 mod damped;
 mod events;
 mod letter;

@@ -10,10 +10,11 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
     session::{
-        Action, ConnectError, Disconnect, Event, GracefulRestartConfig, Peer, PeerConfig, Slot,
-        State, StopReason,
+        Action, ConnectError, Disconnect, Event, GracefulRestartConfig, OutBatch, Peer, PeerConfig,
+        Slot, State, StopReason,
     },
     time::Instant,
+    types::{Family, FamilySet},
     wire::{Codec, Message},
 };
 
@@ -49,6 +50,8 @@ struct Host {
     sockets: BTreeMap<usize, Slot>,
     running: bool,
     sessions: usize,
+    /// Refreshes of the current session that began, and those that ended.
+    refreshed: (usize, usize),
 }
 
 struct World {
@@ -70,6 +73,7 @@ impl World {
             sockets: BTreeMap::new(),
             running: false,
             sessions: 0,
+            refreshed: (0, 0),
         };
         Self {
             now: Instant::ZERO,
@@ -167,9 +171,7 @@ impl World {
             }
         }
         while let Some(event) = self.hosts[host].peer.poll_event() {
-            if let Event::Established(_) = event {
-                self.hosts[host].sessions += 1;
-            }
+            self.told(host, &event);
         }
         for (conn, slot) in self.hosts[host].sockets.clone() {
             let bytes = self.hosts[host].peer.transmit(slot).to_vec();
@@ -177,6 +179,34 @@ impl World {
                 self.hosts[host].peer.wrote(self.now, slot, bytes.len());
                 self.send(conn, 1 - host, Arrival::Data(bytes));
             }
+        }
+    }
+
+    /// A routing table that is empty, and says so.
+    fn told(&mut self, host: usize, event: &Event) {
+        let (now, h) = (self.now, &mut self.hosts[host]);
+        match event {
+            Event::Established(_) => {
+                h.sessions += 1;
+                h.refreshed = (0, 0);
+                let batch = OutBatch {
+                    end_of_rib: FamilySet::ALL,
+                    ..OutBatch::default()
+                };
+                h.peer.send_batch(now, &batch);
+            }
+            Event::RefreshRequested(family) => {
+                let family = FamilySet::from_iter([*family]);
+                let batch = OutBatch {
+                    refresh_begin: family,
+                    refresh_end: family,
+                    ..OutBatch::default()
+                };
+                h.peer.send_batch(now, &batch);
+            }
+            Event::RefreshBegin(_) => h.refreshed.0 += 1,
+            Event::RefreshEnd(_) => h.refreshed.1 += 1,
+            _ => {}
         }
     }
 
@@ -372,6 +402,43 @@ fn one_side_is_killed_and_comes_back() {
         world.run(Duration::from_millis(down), |_| false);
         world.start(B);
         world.converge(2 * SECOND, &format!("seed {seed}, down for {down} ms"));
+    });
+}
+
+/// Refreshes are asked for all the time, while connections are lost. Each one that began on the session
+/// that stays comes to its end, and those that were asked for on it are answered.
+#[test]
+fn refreshes_come_to_an_end() {
+    for_many_seeds(|seed| {
+        let mut world = World::new(seed, graceful);
+        world.start(A);
+        world.start(B);
+        for round in 0..10 {
+            let pause = world.random(120);
+            world.run(Duration::from_millis(pause), |_| false);
+            for host in [A, B] {
+                let now = world.now;
+                world.hosts[host]
+                    .peer
+                    .send_route_refresh(now, Family::Ipv4Unicast);
+                world.service(host);
+            }
+            if round == 5 {
+                world.cut();
+            }
+        }
+        world.converge(2 * SECOND, &format!("seed {seed}"));
+        let before = world.hosts[A].refreshed;
+        let now = world.now;
+        for family in FamilySet::ALL.iter() {
+            assert!(world.hosts[A].peer.send_route_refresh(now, family));
+        }
+        world.service(A);
+        world.run(SECOND, |_| false);
+        for host in &world.hosts {
+            assert_eq!(host.refreshed.0, host.refreshed.1, "seed {seed}");
+        }
+        assert_eq!(world.hosts[A].refreshed.1, before.1 + 2, "seed {seed}");
     });
 }
 
