@@ -280,6 +280,21 @@ async fn ttl_security_lets_direct_neighbours_in_and_nobody_else() {
     assert!(timeout(Duration::from_millis(700), up).await.is_err());
 }
 
+/// Dialled and accepted connections alike.
+#[tokio::test]
+async fn a_session_may_be_bound_to_a_link() {
+    let (mut a, mut b) = pair((A, B), |_, transport, _| {
+        transport.interface = Some("lo".into())
+    });
+    both_established(&mut a, &mut b).await;
+
+    let mut transport = Transport::new(SocketAddr::new(B, 1));
+    transport.interface = Some("nowhere0".into());
+    let mut nowhere = end(1, listen(A), &transport, config(1));
+    let refused = ConnectError::SocketOption("SO_BINDTODEVICE");
+    assert_eq!(nowhere.failure().await, refused);
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let first = listen(A);

@@ -1,7 +1,7 @@
 //! Neighbours that nobody configured one by one.
 
 use core::time::Duration;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tokio::{
     io::AsyncReadExt as _,
@@ -234,4 +234,30 @@ async fn a_range_whose_password_the_kernel_refuses_lets_nobody_in() {
             .is_some()
     );
     assert_eq!(listener.refused(), 1);
+}
+
+#[tokio::test]
+async fn ranges_of_ipv6_are_the_same() {
+    let key = Some(secret("swordfish"));
+    let listener = listen(Ipv6Addr::LOCALHOST.into());
+    let (owner, mut owned) = mpsc::channel(4);
+    let range = Range {
+        prefix: "::/64".parse().unwrap(),
+        password: key.clone(),
+        ..range(1)
+    };
+    listener.register_range(&range, owner.clone()).unwrap();
+    // A range of the other family is not this listener's business.
+    let other = Range {
+        id: RangeId(8),
+        prefix: "10.0.0.0/8".parse().unwrap(),
+        ..range
+    };
+    listener.register_range(&other, owner).unwrap();
+    let mut transport = Transport::new(listener.local_addr());
+    transport.password = key.clone();
+    let local = listen(Ipv6Addr::LOCALHOST.into());
+    let mut b = end(2, local, &transport, config(2));
+    let (mut a, _place) = admit(listener, newcomer(&mut owned).await, key);
+    tokio::join!(a.established(), b.established());
 }

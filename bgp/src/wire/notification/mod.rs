@@ -122,8 +122,8 @@ impl Notification {
         })
     }
 
-    /// What the peer's operator wrote (RFC 9003), also inside a Hard Reset. Control characters
-    /// become spaces and octets that are not UTF-8 become replacement characters. `None` if there
+    /// What the peer's operator wrote (RFC 9003), also inside a Hard Reset. Control characters, and
+    /// those that change the order of others or are not seen, become spaces and octets that are not UTF-8 become replacement characters. `None` if there
     /// is no message, or if its length contradicts the data.
     #[must_use]
     pub fn shutdown_message(&self) -> Option<String> {
@@ -135,7 +135,7 @@ impl Notification {
         let text = parse::whole(parse::sized_u8, &notification.data).ok()?;
         let text: String = String::from_utf8_lossy(text)
             .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| if is_harmless(c) { c } else { ' ' })
             .collect();
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
@@ -161,6 +161,13 @@ impl Notification {
             out.put_slice(data);
         });
     }
+}
+
+/// Whether a character shows as itself and leaves the rest of the line alone: a text from elsewhere must
+/// not deceive who reads it (RFC 9003 section 5).
+fn is_harmless(c: char) -> bool {
+    let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !c.is_control() && !invisible
 }
 
 const fn carries_message(code: ErrorCode) -> bool {

@@ -60,6 +60,10 @@ fn shutdown_message_from_a_peer_is_cleaned() {
     let read = |data: &[u8]| Notification::with_data(code, data).shutdown_message();
     assert_eq!(read(b"\x09a\x1b[31m\r\nb"), Some("a [31m  b".to_owned()));
     assert_eq!(read(b"\x03a\xffb"), Some("a\u{fffd}b".to_owned()));
+    let reversed = "a\u{202e}b\u{200b}c\u{2028}d";
+    let mut data = vec![u8::try_from(reversed.len()).unwrap()];
+    data.extend_from_slice(reversed.as_bytes());
+    assert_eq!(read(&data), Some("a b c d".to_owned()));
     for contradictory in [&b""[..], b"\x00", b"\x05hi", b"\x01hi", b"\x01\n"] {
         assert_eq!(read(contradictory), None, "{contradictory:?}");
     }
