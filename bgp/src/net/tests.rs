@@ -284,7 +284,7 @@ async fn ttl_security_lets_direct_neighbours_in_and_nobody_else() {
 #[tokio::test]
 async fn a_session_may_be_bound_to_a_link() {
     let (mut a, mut b) = pair((A, B), |_, transport, _| {
-        transport.interface = Some("lo".into())
+        transport.interface = Some("lo".into());
     });
     both_established(&mut a, &mut b).await;
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     time::Instant,
-    wire::{Codec, Framer, Message, MessageType, Notification, Open, Update},
+    wire::{Capability, Codec, Framer, Message, MessageType, Notification, Open, Update},
 };
 
 use super::{
@@ -94,6 +94,8 @@ pub(super) struct OpenSent {
 pub(super) struct Session {
     pub(super) link: Link,
     pub(super) negotiated: Arc<Negotiated>,
+    /// How the neighbour's messages look.
+    receive: Codec,
     /// `None`: the hold time is zero.
     pub(super) hold: Option<Instant>,
     pub(super) keepalive: Option<Instant>,
@@ -107,11 +109,19 @@ impl Session {
         now: Instant,
         jitter: &mut Jitter,
     ) -> Self {
-        link.framer.set_extended(negotiated.codec.extended_messages);
+        // "By advertising the BGP Extended Message Capability to a peer, a BGP speaker conveys that it is
+        // able to receive and properly handle BGP Extended Messages" (RFC 8654 section 3): whether
+        // or not the peer advertises it too. What we send goes by both.
+        let mut receive = negotiated.codec;
+        receive.extended_messages = negotiated
+            .local_capabilities
+            .contains(&Capability::ExtendedMessage);
+        link.framer.set_extended(receive.extended_messages);
         link.outbox.set_send_hold(send_hold(negotiated.hold_time));
         let mut session = Self {
             link,
             negotiated: Arc::new(negotiated),
+            receive,
             hold: None,
             keepalive: None,
         };
@@ -246,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// How messages on this connection look now.
+    /// How our messages on this connection look now.
     pub(super) fn codec(&self) -> Codec {
         self.session()
             .map_or_else(Codec::default, |session| session.negotiated.codec)
@@ -254,7 +264,9 @@ impl Connection {
 
     /// The next whole message that arrived.
     pub(super) fn next_message(&mut self) -> Result<Option<Message>, Notification> {
-        let codec = self.codec();
+        let codec = self
+            .session()
+            .map_or_else(Codec::default, |session| session.receive);
         let established = self.established().is_some();
         let Some(link) = self.link_mut() else {
             return Ok(None);

@@ -213,5 +213,5 @@ fn a_lost_collision_is_no_failure() {
     assert_eq!(status.errors.down, None);
     assert_eq!(status.timers.idle_hold, None);
     assert_eq!(status.sent.notification, 1);
-    assert!(decode(&h.peer.transmit(Slot::Outgoing).to_vec()).is_empty());
+    assert!(decode(h.peer.transmit(Slot::Outgoing)).is_empty());
 }

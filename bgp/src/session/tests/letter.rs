@@ -137,3 +137,39 @@ fn a_notification_is_never_answered() {
         assert_eq!(reason.id(), "notification-received");
     }
 }
+
+/// RFC 8654 section 3: who offers to take long messages takes them, also from a neighbour that does not
+/// take any itself, and sends it none.
+#[test]
+fn long_messages_are_taken_by_who_offered_to() {
+    let codec = crate::wire::Codec {
+        extended_messages: true,
+        ..super::support::codec()
+    };
+    let list = (0..3000_u32)
+        .filter_map(|i| Ipv4Prefix::new((0x0a00_0000 + (i << 8)).into(), 24))
+        .map(Nlri::plain)
+        .collect();
+    let mut long = bytes::BytesMut::new();
+    assert_eq!(codec.encode_unreach(&NlriSet::V4(list), &mut long), 1);
+    assert!(long.len() > 4096);
+    for we_offer in [true, false] {
+        let mut config = our_config();
+        config.extended_messages = we_offer;
+        let mut h = Harness::in_state(config, Slot::Outgoing, State::OpenSent);
+        let mut open = their_open();
+        open.capabilities
+            .retain(|c| *c != Capability::ExtendedMessage);
+        h.receive(Slot::Outgoing, &Message::Open(open));
+        h.receive(Slot::Outgoing, &Message::Keepalive);
+        h.drain();
+        assert!(!h.peer.negotiated().unwrap().codec.extended_messages);
+        h.peer.received(h.now, Slot::Outgoing, &long);
+        let state = if we_offer {
+            State::Established
+        } else {
+            State::Idle
+        };
+        assert_eq!(h.peer.state(), state);
+    }
+}
