@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 pub enum Step {
     /// A route of this speaker's own beats what it learned.
     Local,
-    /// Not stale for long: such routes are the last resort (RFC 9494 section 4.3).
+    /// Not stale for long: such routes are the last resort (RFC 9494 section 4.4).
     LongLivedStale,
     /// Higher LOCAL_PREF (RFC 4271 section 9.1.1).
     LocalPref,

@@ -219,7 +219,7 @@ fn originator(learned: &Learned<'_>) -> RouterId {
 /// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
 fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
     let mut attrs = learned.attrs.clone();
-    // RFC 9494 section 4.3: the community must be on what is stale for long.
+    // RFC 9494 section 4.2: the community must be on what is stale for long.
     if learned.long_lived && !attrs.has_community(Community::LLGR_STALE) {
         let mut communities = attrs.communities.into_vec();
         communities.push(Community::LLGR_STALE);

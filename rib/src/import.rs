@@ -199,7 +199,7 @@ pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<Pat
     }
     // RFC 4271 section 5.1.5: LOCAL_PREF received from an external peer "MUST be ignored by the
     // receiving speaker"; RFC 7606 sections 7.9 and 7.10 say the same of ORIGINATOR_ID and
-    // CLUSTER_LIST. RFC 8326 section 4.2: who receives GRACEFUL_SHUTDOWN makes LOCAL_PREF low, for
+    // CLUSTER_LIST. RFC 8326 section 4.1: who receives GRACEFUL_SHUTDOWN makes LOCAL_PREF low, for
     // which it recommends 0.
     let shutdown = attrs.has_community(Community::GRACEFUL_SHUTDOWN);
     let local_pref = shutdown.then_some(0);

@@ -61,7 +61,7 @@ impl Path {
         self.flags = self.flags & !AWAITED | STALE;
     }
 
-    /// Stale for long: better than no route, worse than any other (RFC 9494 section 4.3).
+    /// Stale for long: better than no route, worse than any other (RFC 9494 section 4.4).
     pub(crate) const fn is_long_lived(&self) -> bool {
         self.flags & LONG_LIVED != 0
     }

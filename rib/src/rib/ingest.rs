@@ -242,7 +242,7 @@ pub(crate) fn retain_stale<P: PrefixKey>(
 }
 
 /// The peer did not come back within its restart time: its stale routes are a last resort from now
-/// on. RFC 9494 section 4.3: those with NO_LLGR must go.
+/// on. RFC 9494 section 4.2: those with NO_LLGR must go.
 pub(crate) fn retain_long<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,

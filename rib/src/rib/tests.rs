@@ -1,12 +1,16 @@
 //! Scenarios, one rule each, and the model test.
 
+mod bent;
 mod checks;
 mod exports;
 mod history;
 mod lifecycle;
 mod model;
 mod naive;
+mod reflection;
 mod selection;
+mod several;
+mod stale;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
