@@ -168,7 +168,13 @@ pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
     }
     let blocks: Vec<String> = list
         .iter()
-        .map(|p| format!("{}{}", table(&header, &[row(p)]), protocol_details(p)))
+        .map(|p| {
+            format!(
+                "{}{}",
+                table(&header, &[row(p)]),
+                protocol_details(p, style)
+            )
+        })
         .collect();
     blocks.join("\n")
 }
@@ -177,14 +183,14 @@ fn detail(out: &mut String, label: &str, value: &str) {
     let _ = writeln!(out, "  {:<24}{value}", format!("{label}:"));
 }
 
-fn protocol_details(p: &Protocol) -> String {
+fn protocol_details(p: &Protocol, style: &Style) -> String {
     let mut out = String::new();
-    session_details(&mut out, p);
+    session_details(&mut out, p, style);
     traffic_details(&mut out, p);
     out
 }
 
-fn session_details(out: &mut String, p: &Protocol) {
+fn session_details(out: &mut String, p: &Protocol, style: &Style) {
     let mut line = |label: &str, value: String| detail(out, label, &value);
     line("Description", format!("{} peer from {}", p.role, p.object));
     line("BGP state", p.state.clone());
@@ -218,6 +224,17 @@ fn session_details(out: &mut String, p: &Protocol) {
     }
     if let Some(error) = &p.last_error {
         line("Last error", error.clone());
+    }
+    for (label, notice) in [
+        ("Last received", &p.last_received),
+        ("Last sent", &p.last_sent),
+    ] {
+        if let Some(notice) = notice {
+            line(
+                label,
+                format!("{} at {}", notice.text, style.time(notice.at)),
+            );
+        }
     }
 }
 

@@ -153,6 +153,10 @@ pub struct Protocol {
     pub remote_router_id: Option<String>,
     /// Why there is no session, or what ended the last one.
     pub last_error: Option<String>,
+    /// The last NOTIFICATION that it sent us, with its operator's text (RFC 9003).
+    pub last_received: Option<Notice>,
+    /// The last NOTIFICATION that we sent it.
+    pub last_sent: Option<Notice>,
     /// Families of the session.
     pub families: Vec<String>,
     /// Capabilities that we offered, as text.
@@ -175,6 +179,15 @@ pub struct Protocol {
     pub routes: RouteCounts,
     /// Routes that were refused, by reason.
     pub refused: BTreeMap<String, u64>,
+}
+
+/// A NOTIFICATION, and when it was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Notice {
+    /// When.
+    pub at: Timestamp,
+    /// What it said.
+    pub text: String,
 }
 
 /// Messages of a session.

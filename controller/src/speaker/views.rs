@@ -7,6 +7,7 @@ use redstart_bgp::{
     session::{PeerStatus, State},
     time::Instant,
     types::{Family, Prefix},
+    wire::Notification,
 };
 use redstart_rib::{
     fib::{InstallState, RouteKind},
@@ -154,6 +155,7 @@ impl Core {
 
     fn protocol(&self, name: &PeerName, n: &Neighbour) -> views::Protocol {
         let status = n.handle.status();
+        let errors = &status.errors;
         let negotiated = n.negotiated();
         let counts = self.rib.peer_counts(n.id).unwrap_or_default();
         let age = self.clock.now() - status.at;
@@ -177,11 +179,9 @@ impl Core {
                 }),
             local_as: n.spec.local_as.0,
             remote_router_id: negotiated.map(|s| s.remote_router_id.to_string()),
-            last_error: status
-                .errors
-                .down
-                .as_ref()
-                .map(|(_, reason)| reason.to_string()),
+            last_error: errors.down.as_ref().map(|(_, why)| why.to_string()),
+            last_received: self.notice(errors.received.as_ref()),
+            last_sent: self.notice(errors.sent.as_ref()),
             families: families(negotiated.map_or(n.spec.families, |s| s.families)),
             local_capabilities: capabilities(negotiated.map(|s| s.local_capabilities.as_slice())),
             remote_capabilities: capabilities(negotiated.map(|s| s.remote_capabilities.as_slice())),
@@ -204,6 +204,13 @@ impl Core {
                 .map(|(why, n)| (why.to_string(), n as u64))
                 .collect(),
         }
+    }
+
+    fn notice(&self, last: Option<&(Instant, Notification)>) -> Option<views::Notice> {
+        last.map(|(at, notification)| views::Notice {
+            at: self.wall(*at),
+            text: notification.to_string(),
+        })
     }
 
     fn route(&self, route: &RouteView, links: &Links) -> views::Route {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::*;
-use crate::control::views::{KernelRoute, KernelTotals, MessageCounts, RouteCounts};
+use crate::control::views::{KernelRoute, KernelTotals, MessageCounts, Notice, RouteCounts};
 
 fn style() -> Style {
     Style {
@@ -30,6 +30,11 @@ fn protocol(name: &str, state: &str, last_error: Option<&str>) -> Protocol {
         local_as: 64512,
         remote_router_id: Some("10.10.0.12".into()),
         last_error: last_error.map(Into::into),
+        last_received: None,
+        last_sent: Some(Notice {
+            at: at(-60),
+            text: "Cease: Administrative Shutdown (maintenance)".into(),
+        }),
         families: vec!["ipv4".into(), "ipv6".into()],
         local_capabilities: vec!["multiprotocol ipv4".into()],
         remote_capabilities: vec!["multiprotocol ipv4".into(), "route-refresh".into()],
@@ -73,6 +78,7 @@ tor-with-a-long-name  BGP    ---    start  2026-05-28 20:26:40  Active  connecti
 fn protocols_all_shows_every_detail() {
     let text = protocols(&[protocol("mesh-n2", "Established", None)], true, &style());
     for line in [
+        "  Last sent:              Cease: Administrative Shutdown (maintenance) at 2026-05-28 20:25:40",
         "  BGP state:              Established",
         "  Neighbor address:       10.10.0.12:179",
         "  Neighbor AS:            64512",
