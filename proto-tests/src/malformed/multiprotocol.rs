@@ -125,6 +125,18 @@ fn next_hops() -> Vec<Case> {
             Expected::Withdraw,
         ),
         row(
+            "mp-next-hop-multicast-and-link-local",
+            semantic,
+            &[multicast, link_local].concat(),
+            Expected::Withdraw,
+        ),
+        row(
+            "mp-next-hop-loopback-and-link-local",
+            semantic,
+            &[loopback, link_local].concat(),
+            Expected::Withdraw,
+        ),
+        row(
             "mp-next-hop-link-local-alone",
             "seen from several daemons",
             &link_local,

@@ -130,8 +130,12 @@ fn two_v6(global: Ipv6Addr, link_local: Ipv6Addr) -> Option<NextHop> {
     if !link_local.is_unicast_link_local() {
         return one_v6(global);
     }
-    let global = if is_host(global) { global } else { link_local };
-    Some(NextHop::V6LinkLocal { global, link_local })
+    let global = if global.is_unspecified() {
+        link_local
+    } else {
+        global
+    };
+    is_host(global).then_some(NextHop::V6LinkLocal { global, link_local })
 }
 
 /// RFC 4760 section 4.
