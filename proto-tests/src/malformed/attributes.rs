@@ -194,6 +194,12 @@ fn as_path() -> Vec<Case> {
             withdraw,
         ),
         row(
+            "as-path-with-set",
+            "RFC 9774 section 3: AS_SET",
+            &[2, 1, 0, 0, 0xfc, 0x58, 1, 2, 0, 0, 0, 7, 0, 0, 0, 8],
+            Expected::Refuse,
+        ),
+        row(
             "as-path-empty-external",
             "RFC 4271 section 6.3: first AS",
             &[],

@@ -2,8 +2,9 @@
 
 use bgpkit_parser::{
     models::{
-        AsPath, AsPathSegment, AsnLength, Attribute, AttributeValue, BgpMessage, BgpOpenMessage,
-        Capability, CapabilityValue, Community, NetworkPrefix, NextHopAddress, Nlri, ParamValue,
+        AsPath, AsPathSegment, Asn, AsnLength, Attribute, AttributeValue, BgpMessage,
+        BgpOpenMessage, Capability, CapabilityValue, Community, NetworkPrefix, NextHopAddress,
+        Nlri, ParamValue,
     },
     parser::bgp::parse_bgp_message,
 };
@@ -59,10 +60,7 @@ fn path(path: &AsPath) -> String {
             AsPathSegment::ConfedSequence(asns) => (3, asns),
             AsPathSegment::ConfedSet(asns) => (4, asns),
         };
-        segment(
-            kind,
-            &asns.iter().map(|asn| asn.to_u32()).collect::<Vec<_>>(),
-        )
+        segment(kind, &asns.iter().map(Asn::to_u32).collect::<Vec<_>>())
     });
     segments.collect::<Vec<_>>().join(" ")
 }

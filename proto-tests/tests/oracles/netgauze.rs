@@ -149,7 +149,7 @@ fn read_attribute(attribute: &PathAttribute, facts: &mut Facts) -> Result<(), St
         PathAttributeValue::MpReach(reach) => read_reach(reach, facts)?,
         PathAttributeValue::MpUnreach(unreach) => read_unreach(unreach, facts)?,
         PathAttributeValue::UnknownAttribute(raw) => {
-            read_unknown(attribute, raw.code(), raw.value(), facts)
+            read_unknown(attribute, raw.code(), raw.value(), facts);
         }
         other => return Err(format!("not expected: {other:?}")),
     }

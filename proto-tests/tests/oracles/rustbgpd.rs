@@ -36,10 +36,10 @@ pub(crate) fn read(context: &Context, message: &[u8], facts: &mut Facts) -> Resu
             ));
         }
         Message::Update(update) => {
-            if update.nlri.is_empty() && update.withdrawn_routes.is_empty() {
-                if update.path_attributes.is_empty() || update.path_attributes.len() == 6 {
-                    facts.say("update");
-                }
+            let no_routes = update.nlri.is_empty() && update.withdrawn_routes.is_empty();
+            // It has no word for End-of-RIB: nothing, or an MP_UNREACH_NLRI with a family alone.
+            if no_routes && matches!(update.path_attributes.len(), 0 | 6) {
+                facts.say("update");
             }
             let parsed = update
                 .parse(

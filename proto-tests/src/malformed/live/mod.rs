@@ -225,6 +225,9 @@ fn write_objects(cases: &[Case]) -> Result<()> {
             address(index)?,
             build::peer_as(case.session),
         ));
+        if case.session.add_path {
+            all.push_str("  addPath:\n    receive: true\n");
+        }
     }
     objects.put("bgppeers", &all)
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use redstart_bgp::{
-    types::Family,
+    types::{Family, FamilySet},
     wire::{Capability, Codec, Framer, Message, Open},
 };
 use tokio::{
@@ -114,8 +114,11 @@ impl Connection {
             return Ok(false);
         }
         self.confirm().await?;
-        let codec = session.codec();
-        self.codec = codec;
+        // Path identifiers go one way: towards the speaker.
+        self.codec = Codec {
+            add_path_receive: FamilySet::EMPTY,
+            ..session.codec()
+        };
         self.framer.set_extended(session.extended_messages);
         Ok(true)
     }
