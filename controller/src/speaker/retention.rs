@@ -208,4 +208,94 @@ mod tests {
             (None, vec![])
         );
     }
+    /// A neighbour that is back, with the Forwarding State bits of its two capabilities for IPv4.
+    /// `None`: the family is not listed.
+    fn back(restart: Option<bool>, long_lived: Option<bool>) -> Negotiated {
+        use redstart_bgp::{
+            types::{Asn, RouterId},
+            wire::{
+                Codec, GracefulRestart, GracefulRestartFamily, LongLivedFamily,
+                LongLivedGracefulRestart,
+            },
+        };
+        let addr = std::net::SocketAddr::from(([192, 0, 2, 1], 179));
+        let (afi, safi) = (V4.afi(), V4.safi());
+        let restart = restart.map(|forwarding_preserved| GracefulRestartFamily {
+            afi,
+            safi,
+            forwarding_preserved,
+        });
+        let long_lived = long_lived.map(|forwarding_preserved| LongLivedFamily {
+            afi,
+            safi,
+            forwarding_preserved,
+            stale_time: 1000,
+        });
+        Negotiated {
+            codec: Codec::default(),
+            local_addr: addr,
+            remote_addr: addr,
+            local_as: Asn(1),
+            remote_as: Asn(2),
+            local_router_id: RouterId::from_u32(1),
+            remote_router_id: RouterId::from_u32(2),
+            hold_time: Duration::ZERO,
+            keepalive: Duration::ZERO,
+            families: FamilySet::ALL,
+            route_refresh: false,
+            graceful_restart: Some(GracefulRestart {
+                families: restart.into_iter().collect(),
+                ..GracefulRestart::default()
+            }),
+            graceful_notification: false,
+            long_lived: long_lived.map(|family| LongLivedGracefulRestart {
+                families: vec![family],
+            }),
+            enhanced_route_refresh: false,
+            add_path_receive: FamilySet::EMPTY,
+            add_path_send: FamilySet::EMPTY,
+            role: None,
+            local_capabilities: Vec::new(),
+            remote_capabilities: Vec::new(),
+        }
+    }
+
+    /// RFC 4724 and RFC 9494, sections 4.2.
+    #[test]
+    fn routes_stay_if_forwarding_went_on() {
+        #[rustfmt::skip]
+        let rows = [
+            // restart,   long-lived,  keeps stale, keeps stale for long
+            (None,        None,        false,       false),
+            (Some(false), None,        false,       false),
+            (Some(true),  None,        true,        false),
+            (None,        Some(true),  true,        true),
+            (Some(false), Some(false), false,       false),
+            (Some(true),  Some(false), true,        false),
+        ];
+        for (restart, long_lived, stale, long) in rows {
+            let back = back(restart, long_lived);
+            let keeps = |is_long| forwarding_preserved(&back, V4, is_long);
+            let what = format!("{restart:?} {long_lived:?}");
+            assert_eq!((keeps(false), keeps(true)), (stale, long), "{what}");
+            assert!(
+                !forwarding_preserved(&back, V6, false),
+                "{what}: not listed"
+            );
+        }
+        let mut without = back(Some(true), None);
+        without.graceful_restart = None;
+        assert!(!forwarding_preserved(&without, V4, false));
+    }
+
+    /// A family that only the long-lived capability lists has no restart time.
+    #[test]
+    fn the_restart_time_is_for_families_that_are_listed() {
+        let mut back = back(Some(false), None);
+        if let Some(gr) = &mut back.graceful_restart {
+            gr.restart_time = 90;
+        }
+        assert_eq!(restart_time(&back, V4), Duration::from_secs(90));
+        assert_eq!(restart_time(&back, V6), Duration::ZERO);
+    }
 }
