@@ -148,7 +148,7 @@ impl PeerConfig {
             role: None,
             strict_role: false,
             enhanced_route_refresh: true,
-            refresh_time: Duration::from_secs(300),
+            refresh_time: Duration::from_secs(600),
             delay_open: None,
             extended_messages: true,
             extended_next_hop: false,

@@ -9,7 +9,10 @@ use crate::{
         Action, ConnectError, Disconnect, Event, OutBatch, Peer, RemoteAs, Slot, State, StopReason,
     },
     types::{Asn, Family, FamilySet},
-    wire::{ErrorCode, FsmSubcode, Message, Notification, RefreshKind, RouteRefresh, Update},
+    wire::{
+        Capability, ErrorCode, FsmSubcode, GracefulRestart, GracefulRestartFamily, Message,
+        Notification, Open, RefreshKind, RouteRefresh, Update,
+    },
 };
 
 use super::support::{Harness, encode, graceful, our_config, their_open};
@@ -38,6 +41,7 @@ enum Input {
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Open,
+    GracefulOpen { restarting: bool },
     Keepalive,
     Update,
     Refresh(RefreshKind),
@@ -59,7 +63,8 @@ fn refresh_kind() -> impl Strategy<Value = RefreshKind> {
 
 fn input() -> impl Strategy<Value = Input> {
     let said = prop_oneof![
-        4 => Just(Said::Open),
+        3 => Just(Said::Open),
+        2 => any::<bool>().prop_map(|restarting| Said::GracefulOpen { restarting }),
         4 => Just(Said::Keepalive),
         1 => Just(Said::Update),
         1 => refresh_kind().prop_map(Said::Refresh),
@@ -125,6 +130,7 @@ fn apply(h: &mut Harness, input: Input) {
 fn message(said: Said) -> Message {
     match said {
         Said::Open => Message::Open(their_open()),
+        Said::GracefulOpen { restarting } => Message::Open(graceful_open(restarting)),
         Said::Keepalive => Message::Keepalive,
         Said::Update => Message::Update(Update {
             end_of_rib: Some(Family::Ipv4Unicast),
@@ -139,6 +145,22 @@ fn message(said: Said) -> Message {
             Message::Notification(Notification::new(ErrorCode::Fsm(FsmSubcode::Unspecific)))
         }
     }
+}
+
+fn graceful_open(restarting: bool) -> Open {
+    let mut open = their_open();
+    open.capabilities
+        .push(Capability::GracefulRestart(GracefulRestart {
+            restarting,
+            notification: true,
+            restart_time: 60,
+            families: vec![GracefulRestartFamily {
+                afi: 1,
+                safi: 1,
+                forwarding_preserved: true,
+            }],
+        }));
+    open
 }
 
 fn config(n: u8) -> crate::session::PeerConfig {
@@ -159,6 +181,7 @@ struct Watcher {
     up: bool,
     state: State,
     refreshing: FamilySet,
+    graceful: bool,
 }
 
 impl Watcher {
@@ -168,10 +191,15 @@ impl Watcher {
                 Event::Established(negotiated) => {
                     assert!(!self.up, "a second session");
                     assert!(!negotiated.families.is_empty());
+                    self.graceful = negotiated.graceful_restart.is_some();
                     self.up = true;
                 }
-                Event::Down { .. } => {
+                Event::Down { retained, .. } => {
                     assert!(self.up, "down without up");
+                    assert!(
+                        retained.is_empty() || self.graceful,
+                        "kept without being asked"
+                    );
                     self.up = false;
                     self.refreshing = FamilySet::EMPTY;
                 }
