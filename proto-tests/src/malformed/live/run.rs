@@ -393,12 +393,12 @@ fn verdict(case: &Case, seen: &Seen, tables: &Tables) -> Result<()> {
     let state = tables.protocols.get(&case.name).map(|p| p.state.as_str());
     match case.expected {
         Expected::Reset(code, subcode) => match seen.notification {
-            Some(got) if got == (code, subcode) => Ok(()),
+            Some(got) if got == (code, subcode) => flushed(case, tables),
             Some((code, subcode)) => bail!("it was told {code}/{subcode}"),
             None => bail!("it was told nothing (closed: {}, {state:?})", seen.closed),
         },
         Expected::End => match seen.notification {
-            None if seen.closed => Ok(()),
+            None if seen.closed => flushed(case, tables),
             None => bail!("the session goes on"),
             Some((code, subcode)) => bail!("it was told {code}/{subcode}"),
         },
@@ -407,6 +407,21 @@ fn verdict(case: &Case, seen: &Seen, tables: &Tables) -> Result<()> {
         }
         _ if case.stage == Stage::First => Ok(()),
         expected => route_verdict(expected, tables.path(case), case),
+    }
+}
+
+/// A session that has ended, with a peer that does not restart gracefully, leaves no route; and what
+/// the peer said last is fit for a terminal.
+fn flushed(case: &Case, tables: &Tables) -> Result<()> {
+    if tables.v4.contains_key(&case.name) || tables.v6.contains_key(&case.name) {
+        bail!("its routes outlive the session");
+    }
+    let protocol = tables.protocols.get(&case.name);
+    let said = protocol.and_then(|p| p.last_error.as_deref());
+    match said {
+        None => bail!("nothing says why the session ended"),
+        Some(text) if text.chars().any(char::is_control) => bail!("control characters in {text:?}"),
+        Some(_) => Ok(()),
     }
 }
 
