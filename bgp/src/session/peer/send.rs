@@ -1,13 +1,9 @@
 //! What leaves: batches of routes, requests, and the bytes for the sockets.
 
-use std::sync::Arc;
-
-use bytes::BytesMut;
-
 use crate::{
     time::Instant,
-    types::{Family, FamilySet, NlriSet, PathAttributes},
-    wire::{Codec, Message, RefreshKind, RouteRefresh},
+    types::{Family, FamilySet, NlriSet},
+    wire::{Message, RefreshKind, RouteRefresh},
 };
 
 use super::{
@@ -23,7 +19,8 @@ use super::{
 
 impl Peer {
     /// Queues route changes. Without a session they are forgotten: the next one starts from the whole
-    /// table. What the session cannot carry is reported as [`Event::Unsendable`] and skipped.
+    /// table. What the session cannot carry is reported as [`Event::Unsendable`], and withdrawn in case
+    /// that it could be carried before.
     pub fn send_batch(&mut self, now: Instant, batch: &OutBatch) {
         let sent = &mut self.record.sent;
         let Some(established) = established_mut(&mut self.outgoing, &mut self.incoming) else {
@@ -103,25 +100,22 @@ fn routes(session: &mut Session, batch: &OutBatch) -> (usize, Vec<Unsendable>) {
         }
     }
     for (attrs, nlri) in batch.reach.iter().filter(|(_, nlri)| !nlri.is_empty()) {
-        match reach(&codec, families, attrs, nlri, out) {
+        if !families.contains(nlri.family()) {
+            skipped(nlri, UnsendableReason::FamilyNotNegotiated);
+            continue;
+        }
+        match codec.encode_reach(attrs, nlri, out) {
             Ok(sent) => messages += sent,
-            Err(reason) => skipped(nlri, reason),
+            // RFC 8654 section 4: "if the NLRI was previously advertised to that peer, it must be
+            // withdrawn from service". Whether it was is not known here, and withdrawing what the
+            // neighbour does not have is harmless.
+            Err(error) => {
+                messages += codec.encode_unreach(nlri, out);
+                skipped(nlri, error.into());
+            }
         }
     }
     (messages, unsendable)
-}
-
-fn reach(
-    codec: &Codec,
-    families: FamilySet,
-    attrs: &Arc<PathAttributes>,
-    nlri: &NlriSet,
-    out: &mut BytesMut,
-) -> Result<usize, UnsendableReason> {
-    if !families.contains(nlri.family()) {
-        return Err(UnsendableReason::FamilyNotNegotiated);
-    }
-    Ok(codec.encode_reach(attrs, nlri, out)?)
 }
 
 fn end_of_rib(established: &mut Established, families: FamilySet, sent: &mut Counters) {

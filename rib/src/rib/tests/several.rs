@@ -172,3 +172,15 @@ fn others_get_one_path() {
     let (told, _) = pull(&mut rib);
     assert_eq!(told, [(0, "64512 65001 5".to_owned())].into());
 }
+
+/// RFC 7911 section 5.
+#[test]
+fn an_unknown_identifier_takes_nothing_back() {
+    let mut rib = world();
+    learn(&mut rib, 1, 10, &[65001, 5]);
+    pull(&mut rib);
+    rib.withdraw(PeerId(1), &numbered(ROUTE, 77));
+    rib.withdraw(PeerId(2), &numbered(ROUTE, 10));
+    assert_eq!(rib.peer_counts(PeerId(1)).unwrap().received, 1);
+    assert_eq!(pull(&mut rib), (BTreeMap::new(), BTreeSet::new()));
+}
