@@ -320,3 +320,54 @@ fn set<T>(
         Err(io::Error::last_os_error())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel has for an option of type int.
+    fn get(socket: &Socket, level: libc::c_int, option: libc::c_int) -> libc::c_int {
+        let mut value: libc::c_int = -1;
+        let mut len = libc::socklen_t::try_from(size_of_val(&value)).unwrap();
+        let pointer = core::ptr::from_mut(&mut value).cast();
+        // SAFETY: the kernel writes at most `len` octets to `pointer`, which is a live value of that
+        // size.
+        let result =
+            unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &raw mut len) };
+        assert_eq!(result, 0, "{}", io::Error::last_os_error());
+        value
+    }
+
+    #[test]
+    fn options_reach_the_kernel() {
+        let v4 = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let remote = IpAddr::from([127, 0, 0, 1]);
+        set_path_mtu_discovery(v4.as_fd(), remote).unwrap();
+        set_min_ttl(v4.as_fd(), remote, 254).unwrap();
+        let discover = get(&v4, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+        assert_eq!(discover, libc::IP_PMTUDISC_WANT);
+        assert_eq!(get(&v4, libc::IPPROTO_IP, libc::IP_MINTTL), 254);
+
+        let v6 = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+        let remote = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]);
+        set_path_mtu_discovery(v6.as_fd(), remote).unwrap();
+        set_min_ttl(v6.as_fd(), remote, 253).unwrap();
+        let discover = get(&v6, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER);
+        assert_eq!(discover, libc::IPV6_PMTUDISC_WANT);
+        assert_eq!(get(&v6, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT), 253);
+    }
+
+    #[test]
+    fn a_key_is_never_cut() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let long = Secret::from(vec![b'x'; 81]);
+        let remote = IpAddr::from([127, 0, 0, 1]);
+        let error = set_md5_key(socket.as_fd(), remote, Some(&long)).unwrap_err();
+        assert_eq!(
+            (error.option, error.id()),
+            ("TCP_MD5SIG", "socket-option-refused")
+        );
+        let fits = Secret::from(vec![b'x'; 80]);
+        set_md5_key(socket.as_fd(), remote, Some(&fits)).unwrap();
+    }
+}
