@@ -167,6 +167,12 @@ fn cel_of_peer() {
     cel::<P>("tor", &both).unwrap();
     let both = with(both, "/ttlSecurity", json!(2));
     refused::<P>("tor", &both, "exclude each other");
+    let strict = with(good.clone(), "/strictRole", json!(true));
+    refused::<P>("tor", &strict, "without a role");
+    cel::<P>("tor", &with(strict, "/role", json!("Peer"))).unwrap();
+    let cluster = |id: &str| with(good.clone(), "/routeReflector", json!({ "clusterID": id }));
+    refused::<P>("tor", &cluster("2001:db8::1"), "like an IPv4 address");
+    cel::<P>("tor", &cluster("10.0.0.9")).unwrap();
     let family = with(good.clone(), "/sourceAddress", json!("2001:db8::1"));
     refused::<P>("tor", &family, "same family");
     cel::<P>("tor", &with(good, "/sourceAddress", json!("192.0.2.2"))).unwrap();

@@ -1,7 +1,8 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
-use redstart_bgp::types::{Asn, Family, RouterId};
+use redstart_bgp::types::{Asn, Family, Role, RouterId};
+use redstart_rib::{NextHopRule, PeerRules, PrefixLimit};
 use serde_json::{Value, json};
 
 use super::*;
@@ -205,6 +206,45 @@ fn a_peer_is_parsed() {
 }
 
 #[test]
+fn what_is_special_about_a_peer_is_parsed() {
+    let observed = peer(
+        "tor",
+        &json!({
+            "address": "192.0.2.1", "asn": "External",
+            "import": { "allowOwnAS": 2, "acceptASSets": true },
+            "export": { "transit": true, "nextHop": "Self", "removePrivateAS": true },
+            "routeReflector": { "client": true, "clusterID": "10.0.0.9" },
+            "maxPrefixes": { "ipv4": 1000, "restartSeconds": 60 },
+            "addPath": { "receive": true, "send": true, "maxPaths": 4 },
+            "role": "Customer", "strictRole": true,
+            "gracefulRestart": { "longLivedStaleSeconds": 86400 },
+        }),
+    );
+    assert_eq!(problems(&observed), []);
+    let Some(Object::Peer(peer)) = observed.object else {
+        panic!("no Peer");
+    };
+    let limit = PrefixLimit {
+        max: 1000,
+        warn_percent: 75,
+    };
+    let rules = PeerRules {
+        own_as_allowed: 2,
+        as_sets: true,
+        client: true,
+        cluster_id: Some(0x0a00_0009),
+        next_hop: NextHopRule::Own,
+        remove_private_as: true,
+        max_paths_sent: 4,
+        limits: [Some(limit), None],
+    };
+    assert_eq!(peer.rules, rules);
+    assert_eq!(peer.limit_restart.map(|after| after.as_secs()), Some(60));
+    assert!(peer.transit && peer.add_path.receive && peer.add_path.send);
+    assert_eq!((peer.role, peer.strict_role), (Some(Role::Customer), true));
+}
+
+#[test]
 fn a_peer_that_means_nothing_is_refused() {
     let selector = json!({ "matchExpressions": [{ "key": "a", "operator": "In" }] });
     #[rustfmt::skip]
@@ -225,6 +265,14 @@ fn a_peer_that_means_nothing_is_refused() {
         ("timers", json!({ "holdTimeSeconds": 2 }), ".holdTimeSeconds", Reason::InvalidHoldTime),
         ("timers", json!({ "connectRetrySeconds": 0 }), ".connectRetrySeconds", Reason::InvalidValue),
         ("gracefulRestart", json!({ "restartTimeSeconds": 4096 }), ".restartTimeSeconds", Reason::InvalidValue),
+        ("gracefulRestart", json!({ "longLivedStaleSeconds": 16_777_216 }), ".longLivedStaleSeconds", Reason::InvalidValue),
+        ("import", json!({ "allowOwnAS": 11 }), ".allowOwnAS", Reason::InvalidValue),
+        ("routeReflector", json!({ "clusterID": "7" }), ".clusterID", Reason::InvalidAddress),
+        ("maxPrefixes", json!({ "ipv6": 0 }), ".ipv6", Reason::InvalidValue),
+        ("maxPrefixes", json!({ "warningPercent": 101 }), ".warningPercent", Reason::InvalidValue),
+        ("maxPrefixes", json!({ "restartSeconds": 0 }), ".restartSeconds", Reason::InvalidValue),
+        ("addPath", json!({ "maxPaths": 0 }), ".maxPaths", Reason::InvalidValue),
+        ("strictRole", json!(true), "", Reason::Conflict),
         ("passwordSecretRef", json!({ "name": "" }), "", Reason::InvalidValue),
         ("nodeSelector", selector, ".matchExpressions[0].values", Reason::InvalidSelector),
     ];

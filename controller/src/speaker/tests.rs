@@ -1,6 +1,8 @@
 //! The core as a whole, in a network namespace of its own: desired states in, kernel routes and
 //! connections out.
 
+mod limits;
+
 use std::{
     collections::BTreeMap,
     io,
