@@ -39,7 +39,10 @@ missing_packages() {
     have cc || echo build-essential
     # Cargo fetches crates over TLS; the smallest installations trust nobody.
     [ -s /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
-    [ "${1:-}" != tests ] || have kubectl || echo kubernetes-client
+    [ "${1:-}" = tests ] || return 0
+    have kubectl || echo kubernetes-client
+    have gobgpd && have gobgp || echo gobgpd
+    have exabgp || echo exabgp
 }
 
 install_packages() {
@@ -49,7 +52,7 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
     # Debian starts a routing daemon as soon as it is installed. The labs start their own.
-    for service in bird frr; do
+    for service in bird frr gobgpd exabgp; do
         case " $* " in
         *" $service"*)
             if [ -d /run/systemd/system ]; then

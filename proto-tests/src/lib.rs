@@ -3,5 +3,6 @@
 //! Nothing in here is part of the product; everything in here runs the product as its users do.
 
 pub mod apiserver;
+pub mod interop;
 pub mod lab;
 pub mod malformed;

@@ -120,7 +120,7 @@ fn spawn(running: &RunningRouter<'_>, daemon: &str, processes: &Processes) -> Re
     processes.spawn(&format!("{}-{daemon}", running.router.name), &command)
 }
 
-fn vtysh(dir: &Path, daemon: &str, words: &str) -> Result<String> {
+pub(crate) fn vtysh(dir: &Path, daemon: &str, words: &str) -> Result<String> {
     let mut command = Command::new("vtysh");
     command
         .arg("--vty_socket")

@@ -25,6 +25,10 @@ pub enum Signal {
     Terminate,
     /// Stop.
     Kill,
+    /// Do nothing until told to go on.
+    Pause,
+    /// Go on.
+    Resume,
 }
 
 impl Signal {
@@ -32,6 +36,8 @@ impl Signal {
         match self {
             Self::Terminate => "TERM",
             Self::Kill => "KILL",
+            Self::Pause => "STOP",
+            Self::Resume => "CONT",
         }
     }
 }

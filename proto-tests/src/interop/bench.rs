@@ -1,0 +1,160 @@
+//! One scene on its way: both sides at a site, and what came out so far.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    feature::{Feature, Outcome},
+    limits,
+    ours::Ours,
+    session::{Session, our_prefix, their_address, their_prefix},
+    site::Site,
+    subject::{Heard, Implementation, Subject},
+};
+use crate::lab::{kernel, process::Signal, requirements::Binaries, topology::Family, wait};
+
+/// How long a session may take to come up, GoBGP's pause before it dials included, on a machine that
+/// is busy.
+pub(super) const UP: Duration = Duration::from_secs(25);
+/// How long anything that follows from a message may take.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// Both sides, and the rows that have been filled in.
+#[derive(Debug)]
+pub struct Bench {
+    /// Redstart.
+    pub ours: Ours,
+    /// The other side.
+    pub theirs: Box<dyn Subject>,
+    /// Which other side.
+    pub kind: Implementation,
+    /// What came out.
+    pub rows: Vec<(Feature, Outcome)>,
+    /// Last, because it takes everything down when it is dropped.
+    pub site: Site,
+}
+
+impl Bench {
+    /// A site for this scene, with nothing running.
+    pub fn new(scene: &str, kind: Implementation, binaries: &Binaries) -> Result<Self> {
+        let site = Site::new(&format!("ix-{scene}-{}", kind.word()))?;
+        Ok(Self {
+            ours: Ours::at(&site, binaries),
+            theirs: kind.subject(&site),
+            kind,
+            rows: Vec::new(),
+            site,
+        })
+    }
+
+    /// Fills in a row by trying, unless it is known that one side cannot.
+    pub fn row(&mut self, feature: Feature, assert: impl FnOnce(&mut Self) -> Result<()>) {
+        let outcome = limits::known(feature, self.kind).unwrap_or_else(|| match assert(self) {
+            Ok(()) => Outcome::Holds,
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        });
+        self.rows.push((feature, outcome));
+    }
+
+    /// Starts both sides; the one that dials comes last, so that its first attempt finds the other.
+    pub fn start(&mut self, session: &Session) -> Result<()> {
+        self.ours.configure(session)?;
+        self.ours.start(&self.site)?;
+        self.theirs.configure(session)?;
+        self.theirs
+            .daemon()?
+            .exited()?
+            .map_or(Ok(()), |status| bail!("it ended: {status}"))
+    }
+
+    /// Waits until both sides show the session.
+    pub fn up(&self) -> Result<()> {
+        wait::until("session is up on both sides", UP, || {
+            self.ours.established()?;
+            self.theirs.established()
+        })
+        .map(drop)
+    }
+
+    /// Waits until Redstart shows no session.
+    pub fn down(&self, bound: Duration) -> Result<String> {
+        let (error, _) = wait::until("redc shows that the session is down", bound, || {
+            let protocol = self.ours.protocol()?;
+            if protocol.state == "Established" {
+                bail!("Established");
+            }
+            protocol.last_error.context("no reason shown")
+        })?;
+        Ok(error)
+    }
+
+    /// Waits until they have our prefix.
+    pub fn heard(&self, family: Family) -> Result<Heard> {
+        let prefix = our_prefix(family);
+        let what = format!("{prefix} arrives there");
+        let (heard, _) = wait::until(&what, SOON, || {
+            self.theirs.heard(family, prefix)?.context("not there")
+        })?;
+        Ok(heard)
+    }
+
+    /// Waits until they do not have our prefix any more.
+    pub fn unheard(&self, family: Family) -> Result<()> {
+        let prefix = our_prefix(family);
+        wait::until(&format!("{prefix} is gone there"), SOON, || {
+            match self.theirs.heard(family, prefix)? {
+                None => Ok(()),
+                Some(heard) => bail!("{heard:?}"),
+            }
+        })
+        .map(drop)
+    }
+
+    /// Waits until our kernel forwards their prefix to them.
+    pub fn installed(&self, family: Family) -> Result<()> {
+        wait::until("their prefix is in the kernel", SOON, || {
+            self.in_kernel(family)
+        })
+        .map(drop)
+    }
+
+    /// Whether our kernel forwards their prefix to them, now.
+    pub fn in_kernel(&self, family: Family) -> Result<()> {
+        let prefix = their_prefix(family);
+        let routes = kernel::routes_to(&self.site.us, family, prefix)?;
+        let hops: Vec<_> = routes.iter().flat_map(|route| &route.next_hops).collect();
+        if hops != [&their_address(family)] {
+            bail!("{prefix} leads to {hops:?}");
+        }
+        Ok(())
+    }
+
+    /// Waits until our kernel has lost their prefix.
+    pub fn uninstalled(&self, family: Family) -> Result<()> {
+        let prefix = their_prefix(family);
+        wait::until(&format!("{prefix} leaves the kernel"), SOON, || {
+            let routes = kernel::routes_to(&self.site.us, family, prefix)?;
+            if !routes.is_empty() {
+                bail!("{routes:?}");
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// Announces their prefix, and waits for it in our kernel.
+    pub fn exchange(&mut self, family: Family) -> Result<()> {
+        self.theirs.announce(family)?;
+        self.heard(family)?;
+        self.installed(family)
+    }
+
+    /// Lets the other side do nothing until `then` has been tried.
+    pub fn while_paused(&mut self, then: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.theirs.signal(Signal::Pause)?;
+        let result = then(self);
+        self.theirs.signal(Signal::Resume)?;
+        result
+    }
+}

@@ -1,0 +1,277 @@
+//! ExaBGP: told through the standard output of a process that it starts, and telling it everything
+//! through its standard input, as JSON.
+//!
+//! It keeps no table. What it has heard is what its events add up to since the session came up.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::PathBuf,
+};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::{
+    session::{
+        Dial, Extra, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID, family_word,
+        their_address, their_prefix,
+    },
+    site::Site,
+    subject::{Heard, Subject, running},
+};
+use crate::lab::{
+    netns::Netns,
+    process::{Process, Processes},
+    topology::Family,
+};
+
+const ROLE: &str = "exabgp";
+
+/// ExaBGP with one session.
+#[derive(Debug)]
+pub struct ExaBgp {
+    netns: Netns,
+    dir: PathBuf,
+    processes: Processes,
+    process: Option<Process>,
+}
+
+impl ExaBgp {
+    pub(super) fn at(site: &Site) -> Self {
+        Self {
+            netns: site.them.clone(),
+            dir: site.their_dir(),
+            processes: site.processes.clone(),
+            process: None,
+        }
+    }
+
+    fn tell(&self, line: &str) -> Result<()> {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(self.dir.join("commands"))?;
+        writeln!(file, "{line}")?;
+        Ok(())
+    }
+
+    fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
+        self.tell(&format!(
+            "{verb} route {} next-hop {} med {THEIR_MED} community [{THEIR_COMMUNITY}]",
+            their_prefix(family),
+            their_address(family)
+        ))
+    }
+
+    /// Every event since the daemon started. The last line may still be on its way.
+    fn events(&self) -> Vec<Value> {
+        let text = fs::read(self.dir.join("events")).unwrap_or_default();
+        String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The events of the session that is up, or why there is none.
+    fn since_up(&self) -> Result<Vec<Value>> {
+        let mut events = self.events();
+        let is = |event: &Value, state: &str| {
+            event.pointer("/neighbor/state").and_then(Value::as_str) == Some(state)
+        };
+        let Some(up) = events.iter().rposition(|event| is(event, "up")) else {
+            bail!("no session yet");
+        };
+        if events.iter().skip(up).any(|event| is(event, "down")) {
+            bail!("its session is down");
+        }
+        Ok(events.split_off(up))
+    }
+}
+
+fn config(session: &Session, dir: &std::path::Path) -> String {
+    let on = |yes| if yes { "enable" } else { "disable" };
+    let mut text = format!(
+        "process told {{\n  run /bin/sh {}/told.sh;\n  encoder json;\n}}\n\
+         neighbor {} {{\n  router-id {THEIR_ROUTER_ID};\n  local-address {};\n  local-as {};\n  \
+         peer-as {};\n  hold-time {};\n  group-updates false;\n",
+        dir.display(),
+        session.our_address(),
+        session.their_address(),
+        session.their_as,
+        session.our_as,
+        session.hold_time
+    );
+    if session.dial == Dial::Us {
+        text.push_str("  passive true;\n  listen 179;\n");
+    }
+    if let Some(password) = &session.their_password {
+        text.push_str(&format!("  md5-password \"{password}\";\n"));
+    }
+    if session.ttl_security {
+        text.push_str("  outgoing-ttl 255;\n  incoming-ttl 255;\n");
+    }
+    text.push_str(&format!(
+        "  capability {{\n    asn4 {};\n    route-refresh enable;\n    graceful-restart {};\n",
+        on(session.four_octet_as),
+        if session.graceful_restart {
+            "30"
+        } else {
+            "disable"
+        }
+    ));
+    if session.extra == Some(Extra::AddPath) {
+        text.push_str("    add-path send;\n");
+    }
+    if session.extra == Some(Extra::ExtendedNextHop) {
+        text.push_str("    nexthop enable;\n");
+    }
+    text.push_str("  }\n  family {\n");
+    for family in &session.families {
+        text.push_str(&format!("    {} unicast;\n", family_word(*family)));
+    }
+    text.push_str(
+        "  }\n  api {\n    processes [ told ];\n    neighbor-changes;\n    receive {\n      \
+         parsed;\n      update;\n      notification;\n      refresh;\n    }\n  }\n}\n",
+    );
+    text
+}
+
+impl Subject for ExaBgp {
+    fn configure(&mut self, session: &Session) -> Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        fs::write(self.dir.join("exabgp.conf"), config(session, &self.dir))?;
+        fs::write(self.dir.join("commands"), "")?;
+        // A shell gives its children in the background no standard input of their own.
+        let script = format!(
+            "exec 3<&0\ncat <&3 >{dir}/events &\n\
+             exec tail --pid=$PPID -s 0.1 -n +1 -f {dir}/commands\n",
+            dir = self.dir.display()
+        );
+        fs::write(self.dir.join("told.sh"), script)?;
+        self.start()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        fs::write(self.dir.join("events"), "")?;
+        let mut command = self.netns.command("exabgp");
+        command.arg(self.dir.join("exabgp.conf"));
+        for (name, value) in [
+            ("exabgp.daemon.user", "root"),
+            ("exabgp.daemon.drop", "false"),
+            ("exabgp.api.ack", "false"),
+            ("exabgp.api.cli", "false"),
+            ("exabgp.log.destination", "stdout"),
+            // Without the cache, a route that is announced again after a withdrawal goes out again.
+            ("exabgp.cache.attributes", "false"),
+        ] {
+            command.env(name, value);
+        }
+        self.process = Some(self.processes.spawn(ROLE, &command)?);
+        Ok(())
+    }
+
+    fn established(&self) -> Result<()> {
+        self.since_up().map(drop)
+    }
+
+    fn announce(&mut self, family: Family) -> Result<()> {
+        self.tell_route("announce", family)
+    }
+
+    fn withdraw(&mut self, family: Family) -> Result<()> {
+        self.tell_route("withdraw", family)
+    }
+
+    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>> {
+        let name = format!("{} unicast", family_word(family));
+        let mut heard = None;
+        for event in self.since_up()? {
+            let Some(update) = event.pointer("/neighbor/message/update") else {
+                continue;
+            };
+            let part = |verb: &str| update.get(verb).and_then(|part| part.get(&name));
+            if part("withdraw").is_some_and(|withdrawn| mentions(withdrawn, prefix)) {
+                heard = None;
+            }
+            let hops = part("announce").and_then(Value::as_object);
+            for (next_hop, prefixes) in hops.into_iter().flatten() {
+                if mentions(prefixes, prefix) {
+                    let attributes = update.get("attribute").unwrap_or(&Value::Null);
+                    heard = Some(read(next_hop, attributes));
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    fn refresh(&mut self, family: Family) -> Result<()> {
+        self.tell(&format!(
+            "announce route-refresh {} unicast",
+            family_word(family)
+        ))
+    }
+
+    fn shut_down(&mut self, _text: &str) -> Result<()> {
+        // Its API takes a subcode and no text.
+        self.tell("teardown 2")
+    }
+
+    fn says(&self) -> Result<String> {
+        let log = fs::read(self.processes.log(ROLE)).unwrap_or_default();
+        let events: Vec<String> = self.events().iter().map(Value::to_string).collect();
+        Ok(String::from_utf8_lossy(&log).into_owned() + &events.join("\n"))
+    }
+
+    fn end_of_rib(&self, family: Family) -> Result<()> {
+        let told = self.since_up()?.into_iter().any(|event| {
+            let eor = event.pointer("/neighbor/message/eor");
+            let afi = eor.and_then(|eor| eor.get("afi")).and_then(Value::as_str);
+            afi == Some(family_word(family))
+        });
+        if !told {
+            bail!("no event of an End-of-RIB");
+        }
+        Ok(())
+    }
+
+    fn daemon(&mut self) -> Result<&mut Process> {
+        running(&mut self.process)
+    }
+}
+
+/// `[{"nlri": PREFIX}, …]`
+fn mentions(list: &Value, prefix: &str) -> bool {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter()
+        .any(|entry| entry.get("nlri").and_then(Value::as_str) == Some(prefix))
+}
+
+fn read(next_hop: &str, attributes: &Value) -> Heard {
+    let list = |name| {
+        attributes
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let joined = |name| {
+        list(name)
+            .map(|community| {
+                let parts = community.as_array().map(Vec::as_slice).unwrap_or_default();
+                let parts: Vec<String> = parts.iter().map(Value::to_string).collect();
+                parts.join(":")
+            })
+            .collect()
+    };
+    let path: Vec<String> = list("as-path").map(Value::to_string).collect();
+    Heard {
+        as_path: path.join(" "),
+        next_hop: next_hop.to_owned(),
+        med: attributes
+            .get("med")
+            .and_then(Value::as_u64)
+            .and_then(|med| med.try_into().ok()),
+        communities: joined("community"),
+        large_communities: joined("large-community"),
+    }
+}

@@ -1,0 +1,210 @@
+//! Redstart's side of a session: a Node, a BGPConfiguration, a BGPPeer, a BGPAdvertisement, and the
+//! real daemon with its real CLI.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use redstart_controller::control::views;
+use serde::de::DeserializeOwned;
+
+use super::{
+    session::{
+        Dial, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, our_address, our_prefix,
+    },
+    site::{NODE, Site},
+};
+use crate::lab::{
+    netns::stdout_of,
+    process::{Process, Signal},
+    requirements::Binaries,
+    run_dir::RunDir,
+    topology::Family,
+};
+
+const ROLE: &str = "redstart";
+
+/// The speaker at a site.
+#[derive(Debug)]
+pub struct Ours {
+    binaries: Binaries,
+    run_dir: RunDir,
+    process: Option<Process>,
+}
+
+impl Ours {
+    /// Not started yet.
+    pub fn at(site: &Site, binaries: &Binaries) -> Self {
+        Self {
+            binaries: binaries.clone(),
+            run_dir: site.run_dir.clone(),
+            process: None,
+        }
+    }
+
+    /// Writes the objects of a session; a running speaker takes them over.
+    pub fn configure(&self, session: &Session) -> Result<()> {
+        self.put("node.yaml", &node())?;
+        self.put("configuration.yaml", &configuration(session))?;
+        self.put("advertisement.yaml", &advertisement())?;
+        if let Some(password) = &session.our_password {
+            self.put("secret.yaml", &secret(password))?;
+        }
+        self.put("peer.yaml", &peer(session))
+    }
+
+    /// Replaces an object in one step: a half-written one must not be read.
+    fn put(&self, name: &str, manifest: &str) -> Result<()> {
+        let dir = self.run_dir.objects();
+        let fresh = self.run_dir.path().join(format!("{name}.new"));
+        fs::write(&fresh, manifest)
+            .and_then(|()| fs::rename(&fresh, dir.join(name)))
+            .with_context(|| format!("cannot write {name}"))
+    }
+
+    /// Deletes an object.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.run_dir.objects().join(name))
+            .with_context(|| format!("cannot delete {name}"))
+    }
+
+    /// Stops advertising the pod CIDRs.
+    pub fn advertise_nothing(&self) -> Result<()> {
+        self.put(
+            "advertisement.yaml",
+            "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: own\n\
+             spec:\n  staticPrefixes: [203.0.113.0/24]\n",
+        )
+    }
+
+    /// Advertises the pod CIDRs.
+    pub fn advertise(&self) -> Result<()> {
+        self.put("advertisement.yaml", &advertisement())
+    }
+
+    /// Starts the speaker.
+    pub fn start(&mut self, site: &Site) -> Result<()> {
+        let program = self.binaries.path("redstart");
+        let program = program.to_str().context("the path is not UTF-8")?;
+        let mut command = site.us.command(program);
+        command.args(["run", "--node", NODE]);
+        command.arg("--objects").arg(self.run_dir.objects());
+        command.arg("--socket").arg(self.run_dir.socket(NODE));
+        command.args(["--log-format", "text"]);
+        command.env_remove("KUBECONFIG");
+        self.process = Some(site.processes.spawn(ROLE, &command)?);
+        Ok(())
+    }
+
+    /// Ends it like a crash would.
+    pub fn kill(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("it does not run")?;
+        process.stop(Signal::Kill, Duration::from_secs(5))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref().context("it does not run")?;
+        process.record.signal(signal)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let mut command = Command::new(self.binaries.path("redc"));
+        command.arg("-s").arg(self.run_dir.socket(NODE));
+        let answer = stdout_of(command.args(["-o", "json"]).args(words))?;
+        serde_json::from_str(&answer).with_context(|| format!("redc answered {answer}"))
+    }
+
+    /// The session, as `redc show protocols all` shows it.
+    pub fn protocol(&self) -> Result<views::Protocol> {
+        let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
+        all.into_iter().next().context("redc shows no neighbour")
+    }
+
+    /// Fails with the state, and the last error, unless the session is Established.
+    pub fn established(&self) -> Result<views::Protocol> {
+        let protocol = self.protocol()?;
+        if protocol.state != "Established" {
+            let error = protocol.last_error.unwrap_or_default();
+            bail!("redc shows {} {error}", protocol.state);
+        }
+        Ok(protocol)
+    }
+
+    /// The paths to a prefix, as `redc show route all` shows them.
+    pub fn paths(&self, prefix: &str) -> Result<Vec<views::Path>> {
+        let routes: Vec<views::Route> = self.ask(&["show", "route", "all"])?;
+        let found = routes.into_iter().find(|route| route.prefix == prefix);
+        Ok(found.map(|route| route.paths).unwrap_or_default())
+    }
+
+    /// The only path to a prefix.
+    pub fn path(&self, prefix: &str) -> Result<views::Path> {
+        let mut paths = self.paths(prefix)?;
+        match paths.pop() {
+            Some(path) if paths.is_empty() => Ok(path),
+            Some(_) => bail!("redc shows several paths to {prefix}"),
+            None => bail!("redc shows no {prefix}"),
+        }
+    }
+}
+
+fn node() -> String {
+    let (v4, v6) = (our_prefix(Family::V4), our_prefix(Family::V6));
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: {NODE}\nspec:\n  podCIDR: {v4}\n  \
+         podCIDRs: [\"{v4}\", \"{v6}\"]\nstatus:\n  addresses:\n  - type: InternalIP\n    \
+         address: {}\n  - type: InternalIP\n    address: \"{}\"\n",
+        our_address(Family::V4),
+        our_address(Family::V6)
+    )
+}
+
+fn configuration(session: &Session) -> String {
+    format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
+         spec:\n  asn: {}\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
+         holdTimeSeconds: {}\n  gracefulRestart:\n    enabled: {}\n",
+        session.our_as, session.hold_time, session.graceful_restart
+    )
+}
+
+fn advertisement() -> String {
+    format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: own\n\
+         spec:\n  podCIDRs: true\n  med: {OUR_MED}\n  communities: [\"{OUR_COMMUNITY}\"]\n  \
+         largeCommunities: [\"{OUR_LARGE_COMMUNITY}\"]\n"
+    )
+}
+
+fn secret(password: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: them\n  namespace: redstart-system\n\
+         stringData:\n  password: {password}\n"
+    )
+}
+
+fn peer(session: &Session) -> String {
+    let families: Vec<&str> = session
+        .families
+        .iter()
+        .map(|family| match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        })
+        .collect();
+    let mut text = format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: them\nspec:\n  \
+         address: \"{}\"\n  asn: {}\n  families: [{}]\n  passive: {}\n",
+        session.their_address(),
+        session.their_as,
+        families.join(", "),
+        session.dial == Dial::Them
+    );
+    if session.our_password.is_some() {
+        text.push_str("  passwordSecretRef:\n    name: them\n");
+    }
+    if session.ttl_security {
+        text.push_str("  ttlSecurity: 1\n");
+    }
+    text
+}

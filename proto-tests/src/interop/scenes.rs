@@ -1,0 +1,425 @@
+//! The scenes: each sets up one kind of session and fills in some rows.
+//!
+//! What changes the session for good comes last in a scene. A scene that cannot even start fails all
+//! its rows.
+
+use anyhow::{Result, bail, ensure};
+
+use super::{
+    bench::{Bench, SOON, UP},
+    feature::Feature,
+    session::{
+        Dial, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, THEIR_COMMUNITY, THEIR_MED,
+        our_address, their_address, their_prefix,
+    },
+};
+use crate::lab::{process::Signal, topology::Family, wait};
+
+/// A kind of session, and the rows that it fills in.
+pub struct Scene {
+    /// Short, for names of namespaces.
+    pub name: &'static str,
+    /// The rows.
+    pub features: &'static [Feature],
+    /// Fills them in, as far as it gets.
+    pub play: fn(&mut Bench) -> Result<()>,
+}
+
+/// Every scene, those that take longest first.
+pub const SCENES: &[Scene] = &[
+    Scene {
+        name: "gr",
+        features: &[Feature::TheyRestart, Feature::WeRestart],
+        play: restarts,
+    },
+    Scene {
+        name: "silent",
+        features: &[
+            Feature::WeDial,
+            Feature::Ipv6Session,
+            Feature::HoldTimerOurs,
+            Feature::HoldTimerTheirs,
+            Feature::OurCease,
+        ],
+        play: silence,
+    },
+    Scene {
+        name: "routes",
+        features: &[
+            Feature::TheyDial,
+            Feature::Ipv4Session,
+            Feature::BothFamilies,
+            Feature::OurRoutes,
+            Feature::TheirRoutes,
+            Feature::EndOfRib,
+            Feature::RouteRefresh,
+            Feature::OurWithdrawal,
+            Feature::TheirWithdrawal,
+            Feature::TheirCease,
+        ],
+        play: routes,
+    },
+    Scene {
+        name: "md5",
+        features: &[Feature::Md5, Feature::Md5Wrong],
+        play: md5,
+    },
+    Scene {
+        name: "ttl",
+        features: &[Feature::TtlSecurity],
+        play: ttl_security,
+    },
+    Scene {
+        name: "as4",
+        features: &[Feature::FourOctetAs],
+        play: four_octet_as,
+    },
+    Scene {
+        name: "as2",
+        features: &[Feature::TwoOctetAs],
+        play: two_octet_as,
+    },
+    Scene {
+        name: "more",
+        features: &[
+            Feature::RouteReflector,
+            Feature::AddPath,
+            Feature::ExtendedMessages,
+            Feature::Roles,
+            Feature::EnhancedRefresh,
+            Feature::ExtendedNextHop,
+        ],
+        play: not_yet,
+    },
+];
+
+/// They dial over IPv4, and both families are exchanged.
+fn routes(bench: &mut Bench) -> Result<()> {
+    bench.start(&Session::plain(Dial::Them))?;
+    bench.row(Feature::TheyDial, |bench| {
+        bench.up()?;
+        dialled_by(bench, Dial::Them)
+    });
+    bench.row(Feature::Ipv4Session, |bench| {
+        ensure!(bench.ours.established()?.remote.is_ipv4(), "not over IPv4");
+        bench.theirs.established()
+    });
+    bench.row(Feature::BothFamilies, |bench| {
+        for family in Family::ALL {
+            bench.exchange(family)?;
+        }
+        let families = bench.ours.established()?.families;
+        ensure!(families.len() == 2, "redc shows {families:?}");
+        Ok(())
+    });
+    bench.row(Feature::OurRoutes, |bench| {
+        Family::ALL
+            .into_iter()
+            .try_for_each(|family| our_route(bench, family, "65001"))
+    });
+    bench.row(Feature::TheirRoutes, |bench| {
+        Family::ALL
+            .into_iter()
+            .try_for_each(|family| their_route(bench, family, "65002"))
+    });
+    bench.row(Feature::EndOfRib, |bench| {
+        for family in Family::ALL {
+            wait::until("End-of-RIB", SOON, || bench.theirs.end_of_rib(family))?;
+        }
+        Ok(())
+    });
+    bench.row(Feature::RouteRefresh, refreshed);
+    bench.row(Feature::OurWithdrawal, |bench| {
+        bench.ours.advertise_nothing()?;
+        for family in Family::ALL {
+            bench.unheard(family)?;
+        }
+        bench.ours.advertise()?;
+        for family in Family::ALL {
+            bench.heard(family)?;
+        }
+        Ok(())
+    });
+    bench.row(Feature::TheirWithdrawal, |bench| {
+        for family in Family::ALL {
+            bench.theirs.withdraw(family)?;
+            bench.uninstalled(family)?;
+            ensure!(
+                bench.ours.paths(their_prefix(family))?.is_empty(),
+                "redc still shows the path"
+            );
+        }
+        bench.up()
+    });
+    bench.row(Feature::TheirCease, |bench| {
+        bench.theirs.shut_down("maintenance until noon")?;
+        wait::until("redc shows the text", SOON, || {
+            let error = bench.ours.protocol()?.last_error.unwrap_or_default();
+            ensure!(error.contains("maintenance until noon"), "{error}");
+            Ok(())
+        })
+        .map(drop)
+    });
+    Ok(())
+}
+
+/// Who dials has an ephemeral port.
+fn dialled_by(bench: &Bench, dial: Dial) -> Result<()> {
+    let local = bench.ours.established()?.local;
+    let listened = local.is_some_and(|local| local.port() == 179);
+    ensure!(
+        listened == (dial == Dial::Them),
+        "our end of the session is {local:?}"
+    );
+    Ok(())
+}
+
+fn our_route(bench: &Bench, family: Family, as_path: &str) -> Result<()> {
+    let heard = bench.heard(family)?;
+    let next_hop = our_address(family).to_string();
+    let whole = heard.as_path == as_path
+        && heard.next_hop == next_hop
+        && heard.med == Some(OUR_MED)
+        && heard.communities == [OUR_COMMUNITY]
+        && heard.large_communities == [OUR_LARGE_COMMUNITY];
+    if !whole {
+        bail!("they have {heard:?}");
+    }
+    Ok(())
+}
+
+fn their_route(bench: &Bench, family: Family, as_path: &str) -> Result<()> {
+    bench.installed(family)?;
+    let path = bench.ours.path(their_prefix(family))?;
+    let whole = path.as_path == as_path
+        && path.next_hop == Some(their_address(family))
+        && path.med == Some(THEIR_MED)
+        && path.communities == [THEIR_COMMUNITY];
+    if !whole {
+        bail!("redc shows {path:?}");
+    }
+    Ok(())
+}
+
+/// Our routes go out again, within the same session.
+fn refreshed(bench: &mut Bench) -> Result<()> {
+    let before = bench.ours.established()?;
+    bench.theirs.refresh(Family::V4)?;
+    wait::until("our routes go out again", SOON, || {
+        let now = bench.ours.established()?;
+        ensure!(
+            now.messages.updates_out > before.messages.updates_out,
+            "{} UPDATEs as before",
+            now.messages.updates_out
+        );
+        ensure!(now.since == before.since, "the session was reset");
+        Ok(())
+    })?;
+    bench.heard(Family::V4).map(drop)
+}
+
+/// We dial over IPv6; then one side after the other says nothing for longer than the hold time.
+fn silence(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        transport: Family::V6,
+        hold_time: 3,
+        graceful_restart: false,
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::WeDial, |bench| {
+        bench.up()?;
+        dialled_by(bench, Dial::Us)
+    });
+    bench.row(Feature::Ipv6Session, |bench| {
+        ensure!(bench.ours.established()?.remote.is_ipv6(), "not over IPv6");
+        bench.exchange(Family::V6)
+    });
+    bench.row(Feature::HoldTimerOurs, |bench| {
+        let error = {
+            let mut error = String::new();
+            bench.while_paused(|bench| {
+                error = bench.down(UP)?;
+                bench.uninstalled(Family::V6)
+            })?;
+            error
+        };
+        ensure!(error.contains("hold-timer-expired"), "redc shows {error}");
+        bench.up()
+    });
+    bench.row(Feature::HoldTimerTheirs, |bench| {
+        bench.ours.signal(Signal::Pause)?;
+        let noticed = wait::until("they notice", UP, || match bench.theirs.established() {
+            Err(_) => Ok(()),
+            Ok(()) => bail!("still Established"),
+        });
+        bench.ours.signal(Signal::Resume)?;
+        noticed?;
+        bench.up()
+    });
+    bench.row(Feature::OurCease, |bench| {
+        bench.up()?;
+        bench.ours.delete("peer.yaml")?;
+        wait::until("they show why", SOON, || {
+            let says = bench.theirs.says()?.to_lowercase();
+            let shown = ["peer de-configured", "peer deconfigured"]
+                .iter()
+                .any(|words| says.contains(words));
+            ensure!(shown, "not there");
+            Ok(())
+        })
+        .map(drop)
+    });
+    Ok(())
+}
+
+/// A password on both sides; then another one on ours.
+fn md5(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        our_password: Some("good-secret".to_owned()),
+        their_password: Some("good-secret".to_owned()),
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::Md5, |bench| {
+        bench.up()?;
+        bench.exchange(Family::V4)
+    });
+    bench.row(Feature::Md5Wrong, |bench| {
+        bench.ours.configure(&Session {
+            our_password: Some("wrong-secret".to_owned()),
+            ..session.clone()
+        })?;
+        bench.down(UP)?;
+        stays_down(bench)?;
+        bench.ours.configure(&session)?;
+        bench.up()
+    });
+    Ok(())
+}
+
+/// For several of the dialling side's attempts.
+fn stays_down(bench: &Bench) -> Result<()> {
+    wait::holds(
+        "no session",
+        std::time::Duration::from_secs(3),
+        || match bench.ours.established() {
+            Ok(_) => bail!("Established"),
+            Err(_) => Ok(()),
+        },
+    )
+}
+
+fn ttl_security(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        ttl_security: true,
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::TtlSecurity, |bench| {
+        bench.up()?;
+        bench.exchange(Family::V4)?;
+        // The usual TTL of an external session, which is 1.
+        bench.theirs.kill()?;
+        bench.theirs.configure(&Session {
+            ttl_security: false,
+            ..session.clone()
+        })?;
+        bench.down(UP)?;
+        stays_down(bench)
+    });
+    Ok(())
+}
+
+fn four_octet_as(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        our_as: 4_200_000_001,
+        their_as: 4_200_000_002,
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::FourOctetAs, |bench| {
+        bench.up()?;
+        bench.exchange(Family::V4)?;
+        our_route(bench, Family::V4, "4200000001")?;
+        their_route(bench, Family::V4, "4200000002")
+    });
+    Ok(())
+}
+
+/// They speak only the language of 1995: AS_TRANS stands for our number in what they see.
+fn two_octet_as(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        four_octet_as: false,
+        graceful_restart: false,
+        families: vec![Family::V4],
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::TwoOctetAs, |bench| {
+        bench.up()?;
+        let offered = bench.ours.established()?.remote_capabilities;
+        ensure!(
+            !offered.iter().any(|capability| capability == "AS4"),
+            "they offered {offered:?}"
+        );
+        bench.exchange(Family::V4)?;
+        our_route(bench, Family::V4, "65001")?;
+        their_route(bench, Family::V4, "65002")
+    });
+    Ok(())
+}
+
+/// One side after the other crashes and comes back; nothing leaves any table.
+fn restarts(bench: &mut Bench) -> Result<()> {
+    bench.start(&Session::plain(Dial::Us))?;
+    bench.row(Feature::TheyRestart, |bench| {
+        bench.up()?;
+        bench.exchange(Family::V4)?;
+        bench.theirs.kill()?;
+        bench.down(UP)?;
+        ensure!(
+            bench.ours.path(their_prefix(Family::V4))?.stale,
+            "redc does not show the path as stale"
+        );
+        bench.in_kernel(Family::V4)?;
+        bench.theirs.start()?;
+        wait::until("session is back, the path confirmed", UP, || {
+            bench.in_kernel(Family::V4)?;
+            bench.ours.established()?;
+            let path = bench.ours.path(their_prefix(Family::V4))?;
+            ensure!(!path.stale, "still stale");
+            Ok(())
+        })?;
+        bench.up()
+    });
+    bench.row(Feature::WeRestart, |bench| {
+        bench.up()?;
+        bench.heard(Family::V4)?;
+        bench.ours.kill()?;
+        wait::until("they notice", SOON, || match bench.theirs.established() {
+            Err(_) => Ok(()),
+            Ok(()) => bail!("still Established"),
+        })?;
+        let there = |bench: &Bench| match bench
+            .theirs
+            .heard(Family::V4, super::session::our_prefix(Family::V4))?
+        {
+            Some(_) => Ok(()),
+            None => bail!("they have dropped our route"),
+        };
+        there(bench)?;
+        bench.ours.start(&bench.site)?;
+        wait::until("session is back", UP, || {
+            bench.ours.established()?;
+            bench.theirs.established()
+        })?;
+        wait::holds("our route stays", SOON / 5, || there(bench))?;
+        bench.in_kernel(Family::V4)
+    });
+    Ok(())
+}
+
+fn not_yet(_: &mut Bench) -> Result<()> {
+    bail!("no scene for this row yet")
+}

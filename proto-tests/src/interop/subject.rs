@@ -1,0 +1,148 @@
+//! What the matrix asks of a foreign implementation.
+
+use std::{fmt, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{bird::Bird, exabgp::ExaBgp, frr::Frr, gobgp::GoBgp, session::Session, site::Site};
+use crate::lab::{
+    process::{Process, Signal},
+    topology::Family,
+};
+
+/// A foreign implementation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Implementation {
+    /// BIRD 2.
+    Bird,
+    /// FRR.
+    Frr,
+    /// GoBGP.
+    GoBgp,
+    /// ExaBGP.
+    ExaBgp,
+}
+
+impl Implementation {
+    /// All of them, in the order of the table's columns.
+    pub const ALL: [Self; 4] = [Self::Bird, Self::Frr, Self::GoBgp, Self::ExaBgp];
+
+    /// Ready to be started at that site.
+    pub fn subject(self, site: &Site) -> Box<dyn Subject> {
+        match self {
+            Self::Bird => Box::new(Bird::at(site)),
+            Self::Frr => Box::new(Frr::at(site)),
+            Self::GoBgp => Box::new(GoBgp::at(site)),
+            Self::ExaBgp => Box::new(ExaBgp::at(site)),
+        }
+    }
+
+    /// Short, for names of namespaces.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bird => "bird",
+            Self::Frr => "frr",
+            Self::GoBgp => "gobgp",
+            Self::ExaBgp => "exabgp",
+        }
+    }
+
+    /// The program that must be there, and the Debian package that brings it.
+    pub fn needs(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bird => ("bird", "bird2"),
+            Self::Frr => ("vtysh", "frr"),
+            Self::GoBgp => ("gobgpd", "gobgpd"),
+            Self::ExaBgp => ("exabgp", "exabgp"),
+        }
+    }
+}
+
+impl fmt::Display for Implementation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bird => "BIRD",
+            Self::Frr => "FRR",
+            Self::GoBgp => "GoBGP",
+            Self::ExaBgp => "ExaBGP",
+        })
+    }
+}
+
+/// A route of ours, as the other side has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// AS numbers, blanks between them.
+    pub as_path: String,
+    /// Next hop; the global one of two.
+    pub next_hop: String,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// `64999:100`.
+    pub communities: Vec<String>,
+    /// `64999:1:100`.
+    pub large_communities: Vec<String>,
+}
+
+/// A foreign implementation at a site, with one session: the one to Redstart.
+pub trait Subject: fmt::Debug {
+    /// Writes the configuration and starts the daemon. Nothing is announced yet.
+    fn configure(&mut self, session: &Session) -> Result<()>;
+
+    /// Starts the daemon again, with the configuration of before and what it announced.
+    fn start(&mut self) -> Result<()>;
+
+    /// Whether it says that the session is Established; the state in its own words otherwise.
+    fn established(&self) -> Result<()>;
+
+    /// Announces its prefix of that family.
+    fn announce(&mut self, family: Family) -> Result<()>;
+
+    /// Takes it back.
+    fn withdraw(&mut self, family: Family) -> Result<()>;
+
+    /// What it has from Redstart for a prefix, if anything.
+    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>>;
+
+    /// Sends ROUTE-REFRESH.
+    fn refresh(&mut self, family: Family) -> Result<()>;
+
+    /// Ends the session by an Administrative Shutdown with that text.
+    fn shut_down(&mut self, text: &str) -> Result<()>;
+
+    /// Everything that it logs and shows of the session: where its operator would look for the reason
+    /// that the neighbour gave.
+    fn says(&self) -> Result<String>;
+
+    /// How its log tells that the End-of-RIB of a family has arrived.
+    fn end_of_rib(&self, family: Family) -> Result<()>;
+
+    /// The process of the BGP daemon itself.
+    fn daemon(&mut self) -> Result<&mut Process>;
+
+    /// Sends the daemon a signal, without waiting.
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.daemon()?.record.signal(signal)
+    }
+
+    /// Ends the daemon like a crash would.
+    fn kill(&mut self) -> Result<()> {
+        self.daemon()?.stop(Signal::Kill, Duration::from_secs(5))
+    }
+}
+
+/// The running one of an optional process.
+pub(super) fn running(process: &mut Option<Process>) -> Result<&mut Process> {
+    process.as_mut().context("it does not run")
+}
+
+/// Fails with the log's end unless the log has a line with all these words.
+pub(super) fn log_has(log: &str, words: &[&str]) -> Result<()> {
+    if log
+        .lines()
+        .any(|line| words.iter().all(|word| line.contains(word)))
+    {
+        return Ok(());
+    }
+    bail!("no line with {words:?} in its log");
+}
