@@ -129,6 +129,12 @@ fn routes(bench: &mut Bench) -> Result<()> {
         Ok(())
     });
     bench.row(Feature::RouteRefresh, refreshed);
+    withdrawals(bench);
+    Ok(())
+}
+
+/// Both sides take routes back, and at last the session.
+fn withdrawals(bench: &mut Bench) {
     bench.row(Feature::OurWithdrawal, |bench| {
         bench.ours.advertise_nothing()?;
         for family in Family::ALL {
@@ -160,7 +166,6 @@ fn routes(bench: &mut Bench) -> Result<()> {
         })
         .map(drop)
     });
-    Ok(())
 }
 
 /// Who dials has an ephemeral port.
