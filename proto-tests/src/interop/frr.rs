@@ -131,6 +131,9 @@ fn config(session: &Session, announced: &[Family]) -> String {
     if session.extra == Some(Extra::ExtendedNextHop) {
         neighbor("capability extended-nexthop");
     }
+    if session.extra == Some(Extra::Role) {
+        neighbor("local-role provider");
+    }
     if session.graceful_restart {
         text.push_str(
             " bgp graceful-restart\n bgp graceful-restart restart-time 30\n \

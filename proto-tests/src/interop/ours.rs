@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     session::{
-        Dial, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, our_address, our_prefix,
+        Dial, Extra, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, our_address, our_prefix,
     },
     site::{NODE, Site},
 };
@@ -202,6 +202,9 @@ fn peer(session: &Session) -> String {
     );
     if session.our_password.is_some() {
         text.push_str("  passwordSecretRef:\n    name: them\n");
+    }
+    if session.extra == Some(Extra::Role) {
+        text.push_str("  role: Customer\n");
     }
     if session.ttl_security {
         text.push_str("  ttlSecurity: 1\n");

@@ -9,8 +9,8 @@ use super::{
     bench::{Bench, SOON, UP},
     feature::Feature,
     session::{
-        Dial, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, THEIR_COMMUNITY, THEIR_MED,
-        our_address, their_address, their_prefix,
+        Dial, Extra, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, THEIR_COMMUNITY,
+        THEIR_MED, our_address, their_address, their_prefix,
     },
 };
 use crate::lab::{process::Signal, topology::Family, wait};
@@ -80,12 +80,16 @@ pub const SCENES: &[Scene] = &[
         play: two_octet_as,
     },
     Scene {
+        name: "roles",
+        features: &[Feature::Roles],
+        play: roles,
+    },
+    Scene {
         name: "more",
         features: &[
             Feature::RouteReflector,
             Feature::AddPath,
             Feature::ExtendedMessages,
-            Feature::Roles,
             Feature::EnhancedRefresh,
             Feature::ExtendedNextHop,
         ],
@@ -371,6 +375,29 @@ fn two_octet_as(bench: &mut Bench) -> Result<()> {
         bench.exchange(Family::V4)?;
         our_route(bench, Family::V4, "65001")?;
         their_route(bench, Family::V4, "65002")
+    });
+    Ok(())
+}
+
+/// They are our provider and say so, as we say that we are their customer.
+fn roles(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        extra: Some(Extra::Role),
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::Roles, |bench| {
+        bench.up()?;
+        let protocol = bench.ours.established()?;
+        // RFC 9234 section 4.1: 0 is Provider, 3 is Customer.
+        for (offers, role) in [
+            (&protocol.local_capabilities, "role 3"),
+            (&protocol.remote_capabilities, "role 0"),
+        ] {
+            let there = offers.iter().any(|offer| offer == role);
+            ensure!(there, "no {role} in {offers:?}");
+        }
+        bench.exchange(Family::V4)
     });
     Ok(())
 }
