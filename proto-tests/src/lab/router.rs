@@ -33,6 +33,42 @@ pub struct RouterSession {
     pub incarnation: String,
 }
 
+impl RouterSession {
+    /// Whether `later` is this session, and nothing has happened to it.
+    ///
+    /// BIRD works out the time of the last change from a monotonic clock each time it is asked, so
+    /// the last digit moves; a reset moves it by more than [`JITTER`].
+    pub fn is_same(&self, later: &Self) -> bool {
+        let incarnation = match (
+            time_of_day(&self.incarnation),
+            time_of_day(&later.incarnation),
+        ) {
+            (Some((what, before)), Some((same, after))) => {
+                what == same && before.abs_diff(after) <= JITTER
+            }
+            _ => self.incarnation == later.incarnation,
+        };
+        incarnation
+            && self.neighbor == later.neighbor
+            && self.established == later.established
+            && self.state == later.state
+    }
+}
+
+/// Milliseconds by which two readings of one time may differ.
+const JITTER: u64 = 10;
+
+/// A text that ends with `HH:MM:SS.mmm`: what stands before, and the milliseconds since midnight.
+fn time_of_day(text: &str) -> Option<(&str, u64)> {
+    let (what, time) = text.rsplit_once(' ')?;
+    let (clock, millis) = time.split_once('.')?;
+    let mut seconds = 0;
+    for part in clock.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    Some((what, seconds * 1000 + millis.parse::<u64>().ok()?))
+}
+
 /// A router that runs.
 #[derive(Debug)]
 pub struct RunningRouter<'a> {
@@ -127,5 +163,35 @@ impl<'a> RunningRouter<'a> {
             bail!("on {}: {}", self.router.name, down.join(", "));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(incarnation: &str) -> RouterSession {
+        RouterSession {
+            neighbor: [10, 10, 0, 1].into(),
+            established: true,
+            state: "up Established".to_owned(),
+            incarnation: incarnation.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_reset_is_told_from_a_reading_of_the_clock() {
+        let before = session("n1_v4 since 2026-11-21 06:28:34.999");
+        for (later, same) in [
+            ("n1_v4 since 2026-11-21 06:28:34.999", true),
+            ("n1_v4 since 2026-11-21 06:28:35.000", true),
+            ("n1_v4 since 2026-11-21 06:28:35.200", false),
+            ("n1_v4 since 2026-11-22 06:28:34.999", false),
+        ] {
+            assert_eq!(before.is_same(&session(later)), same, "{later}");
+        }
+        let frr = session("established 1 dropped 0");
+        assert!(frr.is_same(&frr.clone()));
+        assert!(!frr.is_same(&session("established 2 dropped 1")));
     }
 }

@@ -52,7 +52,7 @@ impl SessionSnapshot {
                 .iter()
                 .find(|(other, session)| other == router && session.neighbor == before.neighbor);
             match after {
-                Some((_, after)) if after == before => {}
+                Some((_, after)) if before.is_same(after) => {}
                 after => bail!("a session of {router} was reset: {before:?} became {after:?}"),
             }
         }
