@@ -218,8 +218,11 @@ impl Subject for ExaBgp {
 
     fn says(&self) -> Result<String> {
         let log = fs::read(self.processes.log(ROLE)).unwrap_or_default();
-        let events: Vec<String> = self.events().iter().map(Value::to_string).collect();
-        Ok(String::from_utf8_lossy(&log).into_owned() + &events.join("\n"))
+        // As it wrote them: not everything that it writes is JSON.
+        let events = fs::read(self.dir.join("events")).unwrap_or_default();
+        Ok([log, events]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat())
     }
 
     fn end_of_rib(&self, family: Family) -> Result<()> {

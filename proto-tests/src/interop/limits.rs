@@ -55,7 +55,6 @@ const NOT_YET: &[Feature] = &[
     Feature::RouteReflector,
     Feature::AddPath,
     Feature::ExtendedMessages,
-    Feature::EnhancedRefresh,
     Feature::ExtendedNextHop,
 ];
 

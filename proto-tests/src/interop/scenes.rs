@@ -53,6 +53,7 @@ pub const SCENES: &[Scene] = &[
             Feature::TheirRoutes,
             Feature::EndOfRib,
             Feature::RouteRefresh,
+            Feature::EnhancedRefresh,
             Feature::OurWithdrawal,
             Feature::TheirWithdrawal,
             Feature::TheirCease,
@@ -90,7 +91,6 @@ pub const SCENES: &[Scene] = &[
             Feature::RouteReflector,
             Feature::AddPath,
             Feature::ExtendedMessages,
-            Feature::EnhancedRefresh,
             Feature::ExtendedNextHop,
         ],
         play: not_yet,
@@ -133,6 +133,7 @@ fn routes(bench: &mut Bench) -> Result<()> {
         Ok(())
     });
     bench.row(Feature::RouteRefresh, refreshed);
+    bench.row(Feature::EnhancedRefresh, delimited);
     withdrawals(bench);
     Ok(())
 }
@@ -225,6 +226,24 @@ fn refreshed(bench: &mut Bench) -> Result<()> {
         Ok(())
     })?;
     bench.heard(Family::V4).map(drop)
+}
+
+/// The answer to the refresh stood between BoRR and EoRR: in the words of each implementation.
+fn delimited(bench: &mut Bench) -> Result<()> {
+    const WORDS: [[&str; 2]; 3] = [
+        ["Got BEGIN-OF-RR", "Got END-OF-RR"],
+        ["route-refresh (BoRR)", "route-refresh (EoRR)"],
+        ["\"subtype\": \"\"begin\"\"", "\"subtype\": \"\"end\"\""],
+    ];
+    wait::until("they show BoRR and EoRR", SOON, || {
+        let says = bench.theirs.says()?;
+        let shown = WORDS
+            .iter()
+            .any(|words| words.iter().all(|word| says.contains(word)));
+        ensure!(shown, "not there");
+        Ok(())
+    })
+    .map(drop)
 }
 
 /// We dial over IPv6; then one side after the other says nothing for longer than the hold time.
