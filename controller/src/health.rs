@@ -79,19 +79,16 @@ async fn metrics_page(State(core): Core) -> Answer {
 }
 
 async fn healthz(State(core): Core) -> Answer {
-    match ask(&core, Query::Metrics).await {
+    match ask(&core, Query::Readiness).await {
         Some(_) => (StatusCode::OK, "ok\n".to_owned()),
         None => (StatusCode::SERVICE_UNAVAILABLE, NO_ANSWER.to_owned()),
     }
 }
 
 async fn readyz(State(core): Core) -> Answer {
-    match ask(&core, Query::Metrics).await {
-        Some(s) if s.ready => (StatusCode::OK, "ok\n".to_owned()),
-        Some(s) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            s.not_ready.join("\n") + "\n",
-        ),
+    match ask(&core, Query::Readiness).await {
+        Some(not_ready) if not_ready.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
+        Some(not_ready) => (StatusCode::SERVICE_UNAVAILABLE, not_ready.join("\n") + "\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, NO_ANSWER.to_owned()),
     }
 }

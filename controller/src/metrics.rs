@@ -42,8 +42,6 @@ pub struct Snapshot {
     pub problems: BTreeMap<(String, String), u64>,
     /// Whether the speaker is ready.
     pub ready: bool,
-    /// Why not.
-    pub not_ready: Vec<String>,
 }
 
 /// One router.

@@ -33,6 +33,9 @@ pub enum Query {
     RouteFor(std::net::IpAddr, oneshot::Sender<Option<views::Route>>),
     /// `show kernel`
     Kernel(oneshot::Sender<views::Kernel>),
+    /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the
+    /// table, so probes may ask it often.
+    Readiness(oneshot::Sender<Vec<String>>),
     /// Everything that is counted.
     Metrics(oneshot::Sender<crate::metrics::Snapshot>),
 }

@@ -47,6 +47,7 @@ pub(super) fn answer(core: &Core, query: Query) {
             );
         }
         Query::Kernel(reply) => _ = reply.send(core.kernel_view()),
+        Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),
     }
 }
@@ -371,13 +372,11 @@ fn kernel_state(state: &InstallState) -> views::KernelState {
 
 impl Core {
     fn metrics(&self) -> metrics::Snapshot {
-        let not_ready = self.not_ready();
         let mut page = metrics::Snapshot {
             prefixes: self.prefixes(),
             originated: self.in_force.as_ref().map_or(0, |d| d.originations.len()) as u64,
             connections_refused: self.listeners.refused(),
-            ready: not_ready.is_empty(),
-            not_ready,
+            ready: self.not_ready().is_empty(),
             ..metrics::Snapshot::default()
         };
         for (name, n) in self.neighbours.iter() {
