@@ -1,4 +1,4 @@
-//! BGP-4 for Redstart: value types, wire codec and session engine.
+//! BGP-4 for Redstart: value types, wire codec and session engine; and BFD.
 //!
 //! The crate is *sans-IO*: it opens no socket, reads no clock and draws no randomness. Bytes, time
 //! and a seed come in; bytes and events go out. That makes every protocol rule testable in
@@ -11,8 +11,11 @@
 //! | [`time`] | a clock value that cannot tell the time by itself |
 //! | [`wire`] | messages to bytes and back, with the dispositions of RFC 7606 |
 //! | [`session`] | the finite state machine of one peer: two connection slots, timers, collision |
+//! | [`bfd`] | liveness of the path to a neighbour, sub-second |
 //! | `net` | sockets (feature `net`) |
 
+pub mod bfd;
+mod jitter;
 pub mod session;
 pub mod time;
 pub mod types;

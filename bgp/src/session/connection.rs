@@ -9,12 +9,12 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
+    jitter::Jitter,
     time::Instant,
     wire::{Capability, Codec, Framer, Message, MessageType, Notification, Open, Update},
 };
 
 use super::{
-    damping::Jitter,
     negotiate::Negotiated,
     outbox::Outbox,
     refresh::Refresh,

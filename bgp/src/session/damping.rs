@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt: retry delays, rest after errors, and jitter.
+//! How long to wait before the next attempt: retry delays and rest after errors.
 //!
 //! RFC 4271 section 8.1.1 leaves DampPeerOscillations open. Two kinds of failure are told apart:
 //!
@@ -12,7 +12,7 @@
 
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::{jitter::Jitter, time::Instant};
 
 /// The first pause between two attempts to connect.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -22,33 +22,6 @@ const MAX_IDLE_HOLD: Duration = Duration::from_secs(60);
 
 /// A session that lasted this long was a good one.
 const STABLE: Duration = Duration::from_secs(10);
-
-/// A small deterministic generator (SplitMix64): the seed comes from outside, so a test can repeat a
-/// run and two nodes do not retry in step.
-#[derive(Clone, Debug)]
-pub(super) struct Jitter(u64);
-
-impl Jitter {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// `base` times a factor between 0.75 and 1: "jitter SHOULD be applied to the timers" (RFC 4271
-    /// section 10).
-    pub(super) fn apply(&mut self, base: Duration) -> Duration {
-        // 1/1024 steps: exact enough for a timer, and no floating point.
-        let thousandths = u32::try_from(self.next() % 257).unwrap_or(0) + 768;
-        base.saturating_mul(thousandths) / 1024
-    }
-}
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,26 +65,6 @@ fn doubled(base: Duration, times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn jitter_stays_between_three_quarters_and_one() {
-        let mut jitter = Jitter::new(1);
-        let base = Duration::from_secs(4);
-        let (mut low, mut high) = (base, Duration::ZERO);
-        for _ in 0..2000 {
-            let d = jitter.apply(base);
-            low = low.min(d);
-            high = high.max(d);
-        }
-        assert!(
-            low >= Duration::from_secs(3) && low < Duration::from_millis(3050),
-            "{low:?}"
-        );
-        assert!(
-            high <= base && high > Duration::from_millis(3950),
-            "{high:?}"
-        );
-    }
 
     #[test]
     fn retries_double_up_to_connect_retry() {

@@ -12,12 +12,12 @@ mod view;
 
 use std::collections::VecDeque;
 
-use crate::time::Instant;
+use crate::{jitter::Jitter, time::Instant};
 
 use super::{
     config::{PeerConfig, Reconfigured},
     connection::Connection,
-    damping::{Damping, Jitter},
+    damping::Damping,
     event::{Action, Event},
     offer::Withheld,
     reason::{DownReason, StopReason},
