@@ -51,6 +51,9 @@ pub enum Withheld {
     LongLivedStale,
     /// Its next hop, which we are not to change, is the peer itself (RFC 4271 section 5.1.3).
     PeerIsNextHop,
+    /// Its next hop, which we are not to change, is one that the peer cannot use: of a family that it
+    /// did not ask for (RFC 8950 section 5), or on a link of ours.
+    UnusableNextHop,
     /// We have no address of this family on the session to offer as next hop.
     NoNextHopSelf,
 }
@@ -73,6 +76,7 @@ impl fmt::Display for Withheld {
             Self::OnlyToCustomer => "only-to-customer",
             Self::LongLivedStale => "long-lived-stale",
             Self::PeerIsNextHop => "peer-is-next-hop",
+            Self::UnusableNextHop => "unusable-next-hop",
             Self::NoNextHopSelf => "no-next-hop-self",
         })
     }
@@ -126,7 +130,7 @@ pub(crate) fn judge(
         let own = info.next_hop_self.for_family(prefix.family());
         own.ok_or(Withheld::NoNextHopSelf)
     };
-    let (mut attrs, merged) = match route {
+    let mut attrs = match route {
         Exported::None => return Err(Withheld::NoRoute),
         Exported::Own(origination) => {
             let merged = origination
@@ -134,12 +138,13 @@ pub(crate) fn judge(
                 .ok_or(Withheld::NotAdvertised)?;
             let mut attrs = originated(&merged);
             attrs.next_hop = Some(own()?);
-            (attrs, merged)
+            towards(info, &merged, &mut attrs);
+            attrs
         }
         Exported::Learned(learned) => {
             may_pass_on(peer, prefix.family(), &learned)?;
             let mut attrs = passed_on(info, &learned);
-            attrs.next_hop = Some(match kept_next_hop(info, prefix.family(), &learned) {
+            attrs.next_hop = Some(match kept_next_hop(info, prefix.family(), &learned)? {
                 Some(next_hop) if next_hop.addr() == info.remote_addr => {
                     // RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer
                     // as its next hop.
@@ -148,15 +153,19 @@ pub(crate) fn judge(
                 Some(next_hop) => next_hop,
                 None => own()?,
             });
-            (attrs, Merged::default())
+            if info.is_route_server_client() {
+                as_route_server(info, &mut attrs);
+            } else {
+                towards(info, &Merged::default(), &mut attrs);
+            }
+            attrs
         }
     };
-    if info.is_internal() {
-        // RFC 4271 section 5.1.5: LOCAL_PREF "SHALL be included in all UPDATE messages that a given
-        // BGP speaker sends to other internal peers".
-        attrs.local_pref = Some(attrs.effective_local_pref());
-    } else {
-        towards_external(info, &merged, &mut attrs);
+    // RFC 8326 section 4.2: before a session is shut down, GRACEFUL_SHUTDOWN is on all that goes to
+    // the neighbour. Within the AS, LOCAL_PREF says the same to those who do not know it.
+    if info.rules.graceful_shutdown {
+        add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
+        attrs.local_pref = info.is_internal().then_some(0);
     }
     Ok(attrs)
 }
@@ -182,19 +191,21 @@ fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(),
         return Err(Withheld::IbgpToIbgp);
     }
     // RFC 1997: NO_ADVERTISE "MUST NOT be advertised to other BGP peers", NO_EXPORT "MUST NOT be
-    // advertised outside a BGP confederation boundary".
-    if attrs.has_community(Community::NO_ADVERTISE) {
+    // advertised outside a BGP confederation boundary". RFC 7947 section 2.2.4: they are not for a route
+    // server to follow, but for its clients.
+    let follows = !(info.is_route_server_client() && from.info.is_route_server_client());
+    if follows && attrs.has_community(Community::NO_ADVERTISE) {
         return Err(Withheld::NoAdvertise);
     }
     let stays = [Community::NO_EXPORT, Community::NO_EXPORT_SUBCONFED];
-    if external && stays.into_iter().any(|c| attrs.has_community(c)) {
+    if external && follows && stays.into_iter().any(|c| attrs.has_community(c)) {
         return Err(Withheld::NoExport);
     }
     if external && attrs.as_path.count(info.remote_as) > 0 {
         return Err(Withheld::AsLoop);
     }
     // RFC 9774 section 3: paths with AS_SETs or AS_CONFED_SETs must not be advertised.
-    if external && !info.rules.as_sets && has_sets(&attrs.as_path) {
+    if !info.rules.as_sets && has_sets(&attrs.as_path) {
         return Err(Withheld::AsSet);
     }
     // RFC 9234 section 5: a route with OTC must not go to providers, peers and route servers.
@@ -218,17 +229,22 @@ fn originator(learned: &Learned<'_>) -> RouterId {
 
 /// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
 fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
+    let from = &learned.from.info;
     let mut attrs = learned.attrs.clone();
     // RFC 9494 section 4.2: the community must be on what is stale for long.
-    if learned.long_lived && !attrs.has_community(Community::LLGR_STALE) {
-        let mut communities = attrs.communities.into_vec();
-        communities.push(Community::LLGR_STALE);
-        communities.sort_unstable();
-        attrs.communities = communities.into();
+    if learned.long_lived {
+        add_community(&mut attrs, Community::LLGR_STALE);
+    }
+    // RFC 8326 section 4.2: and this one on what comes by a session that is about to be shut down.
+    if from.rules.graceful_shutdown && !from.is_internal() {
+        add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
+    }
+    if from.rules.remove_med {
+        attrs.med = None;
     }
     // RFC 4456 section 8: a reflector must put its CLUSTER_ID before the CLUSTER_LIST, which it makes
     // if there is none; and it makes no ORIGINATOR_ID where there is one.
-    if info.is_reflected_to(&learned.from.info) {
+    if info.is_reflected_to(from) {
         attrs.originator_id = Some(originator(learned));
         let clusters = attrs.cluster_list.iter().copied();
         attrs.cluster_list = core::iter::once(info.cluster_id())
@@ -238,25 +254,52 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
     attrs
 }
 
-/// The next hop that a learned route keeps, or `None` where ours takes its place.
-///
-/// A next hop that the peer could not use is not kept: of another family without RFC 8950, or on a
-/// link of ours (RFC 2545 section 3).
-fn kept_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Option<NextHop> {
+fn add_community(attrs: &mut PathAttributes, community: Community) {
+    if !attrs.has_community(community) {
+        let mut communities = core::mem::take(&mut attrs.communities).into_vec();
+        communities.push(community);
+        communities.sort_unstable();
+        attrs.communities = communities.into();
+    }
+}
+
+/// The next hop that a learned route keeps, or `None` where ours takes its place. Where it must be
+/// kept and the peer cannot use it, the route is withheld.
+fn kept_next_hop(
+    info: &PeerInfo,
+    family: Family,
+    learned: &Learned<'_>,
+) -> Result<Option<NextHop>, Withheld> {
+    // RFC 4456 section 10: a reflector leaves NEXT_HOP, AS_PATH, LOCAL_PREF and MED alone; RFC 7947
+    // section 2.2.1: a route server does so.
+    let must = info.is_reflected_to(&learned.from.info)
+        || info.is_route_server_client()
+        || info.rules.next_hop == NextHopRule::Unchanged;
+    match usable_next_hop(info, family, learned) {
+        None if must => Err(Withheld::UnusableNextHop),
+        None => Ok(None),
+        Some(next_hop) => Ok((must || may_keep(info, next_hop)).then_some(next_hop)),
+    }
+}
+
+/// The next hop of a learned route, if the peer could use it: not of another family without RFC 8950,
+/// nor on a link of ours (RFC 2545 section 3).
+fn usable_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Option<NextHop> {
     let received = learned.attrs.next_hop?;
-    let next_hop = match (family, received) {
-        (Family::Ipv4Unicast, NextHop::V4(_)) => received,
-        (Family::Ipv6Unicast, NextHop::V4(_)) => return None,
-        (Family::Ipv4Unicast, _) if !info.extended_next_hop => return None,
+    match (family, received) {
+        (Family::Ipv4Unicast, NextHop::V4(_)) => Some(received),
+        (Family::Ipv6Unicast, NextHop::V4(_)) => None,
+        (Family::Ipv4Unicast, _) if !info.extended_next_hop => None,
         (_, NextHop::V6(addr) | NextHop::V6LinkLocal { global: addr, .. }) => {
             let elsewhere = addr.is_unspecified() || addr.is_unicast_link_local();
-            (!elsewhere).then_some(NextHop::V6(addr))?
+            (!elsewhere).then_some(NextHop::V6(addr))
         }
-    };
-    let reflected = info.is_reflected_to(&learned.from.info);
-    let keeps = match info.rules.next_hop {
-        // RFC 4456 section 10: a reflector leaves NEXT_HOP, AS_PATH, LOCAL_PREF and MED alone.
-        _ if reflected => true,
+    }
+}
+
+/// Whether the rules of the peer leave the next hop as it is.
+fn may_keep(info: &PeerInfo, next_hop: NextHop) -> bool {
+    match info.rules.next_hop {
         NextHopRule::Own => false,
         NextHopRule::Unchanged => true,
         NextHopRule::Standard => info.is_internal(),
@@ -266,8 +309,7 @@ fn kept_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Opti
             };
             info.is_internal() || info.subnet.is_some_and(near)
         }
-    };
-    keeps.then_some(next_hop)
+    }
 }
 
 /// A route of our own as its advertisements dress it. Communities such as NO_EXPORT are for the
@@ -282,6 +324,24 @@ fn originated(merged: &Merged) -> PathAttributes {
     }
 }
 
+/// What only one kind of peer sees.
+fn towards(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes) {
+    if info.is_internal() {
+        // RFC 4271 section 5.1.5: LOCAL_PREF "SHALL be included in all UPDATE messages that a given
+        // BGP speaker sends to other internal peers".
+        attrs.local_pref = Some(attrs.effective_local_pref());
+    } else {
+        towards_external(info, merged, attrs);
+    }
+}
+
+/// RFC 7947 section 2.2: a route server leaves AS_PATH, MED and communities as they came. What means
+/// nothing outside the AS is left out all the same.
+fn as_route_server(info: &PeerInfo, attrs: &mut PathAttributes) {
+    leave_as(attrs);
+    mark_downward(info, attrs);
+}
+
 fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes) {
     if info.rules.remove_private_as {
         attrs.as_path = without(&attrs.as_path, Asn::is_private);
@@ -289,19 +349,28 @@ fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes
     // RFC 4271 section 5.1.2 b: towards an external peer "the local system prepends its own AS number".
     let times = 1 + usize::from(merged.prepend);
     attrs.as_path = attrs.as_path.prepend(info.local_as, times);
-    // RFC 4271 section 5.1.5: LOCAL_PREF "MUST NOT" go to external peers; section 5.1.4: a MED that
-    // came from a neighbouring AS "MUST NOT be propagated to other neighboring ASes".
-    attrs.local_pref = None;
+    // RFC 4271 section 5.1.4: a MED that came from a neighbouring AS "MUST NOT be propagated to other
+    // neighboring ASes".
     attrs.med = merged.med;
-    // RFC 4456: both attributes are non-transitive and mean nothing outside the AS. RFC 4360 section 6:
-    // so are the extended communities that say so.
-    attrs.originator_id = None;
-    attrs.cluster_list = Box::default();
+    leave_as(attrs);
+    // RFC 4360 section 6: extended communities that are non-transitive stay in the AS.
     let extended = &attrs.extended_communities;
     if extended.iter().any(|c| !c.is_transitive()) {
         let transitive = extended.iter().copied().filter(|c| c.is_transitive());
         attrs.extended_communities = transitive.collect();
     }
+    mark_downward(info, attrs);
+}
+
+/// RFC 4271 section 5.1.5: LOCAL_PREF "MUST NOT" go to external peers. RFC 4456: ORIGINATOR_ID and
+/// CLUSTER_LIST are non-transitive and mean nothing outside the AS.
+fn leave_as(attrs: &mut PathAttributes) {
+    attrs.local_pref = None;
+    attrs.originator_id = None;
+    attrs.cluster_list = Box::default();
+}
+
+fn mark_downward(info: &PeerInfo, attrs: &mut PathAttributes) {
     // RFC 9234 section 5: to a route without OTC that goes to a customer, a peer or a route server's
     // client it must be added, with the AS number of the local AS.
     let downward = [Role::Customer, Role::Peer, Role::RouteServerClient].map(Some);

@@ -43,11 +43,14 @@ pub enum Refusal {
     AsSet,
     /// The peer passed on what it may only send to its customers (RFC 9234 section 5).
     RouteLeak,
+    /// An external peer one hop away named a next hop outside the subnet that it shares with us
+    /// (RFC 4271 section 6.3).
+    RemoteNextHop,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AsLoop,
         Self::OriginatorLoop,
         Self::ClusterLoop,
@@ -61,6 +64,7 @@ impl Refusal {
         Self::Family,
         Self::AsSet,
         Self::RouteLeak,
+        Self::RemoteNextHop,
     ];
 }
 
@@ -80,6 +84,7 @@ impl fmt::Display for Refusal {
             Self::Family => "family-not-negotiated",
             Self::AsSet => "as-set",
             Self::RouteLeak => "route-leak",
+            Self::RemoteNextHop => "remote-next-hop",
         })
     }
 }
@@ -153,7 +158,7 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
     }
     // RFC 9774 section 3: a path with an AS_SET or AS_CONFED_SET must be treated as withdrawn. Kept
     // with the reason and never a candidate, it is withdrawn in effect.
-    if !info.is_internal() && !info.rules.as_sets && has_sets(&attrs.as_path) {
+    if !info.rules.as_sets && has_sets(&attrs.as_path) {
         return Some(Refusal::AsSet);
     }
     if is_leaked(info, attrs) {
@@ -161,7 +166,8 @@ pub(crate) fn refuses_attributes(info: &PeerInfo, attrs: &PathAttributes) -> Opt
     }
     match attrs.next_hop {
         None => Some(Refusal::NoNextHop),
-        Some(next_hop) => is_own(info, next_hop).then_some(Refusal::OwnNextHop),
+        Some(next_hop) if is_own(info, next_hop) => Some(Refusal::OwnNextHop),
+        Some(next_hop) => is_remote(info, next_hop).then_some(Refusal::RemoteNextHop),
     }
 }
 
@@ -192,16 +198,17 @@ fn is_leaked(info: &PeerInfo, attrs: &PathAttributes) -> bool {
 }
 
 /// The attributes as they are kept: without what an external peer has no business to say, and with
-/// what we are to add on receipt.
+/// what we are to add on receipt. What was kept under other rules may be put in again.
 pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<PathAttributes> {
     if info.is_internal() {
         return Arc::clone(attrs);
     }
     // RFC 4271 section 5.1.5: LOCAL_PREF received from an external peer "MUST be ignored by the
     // receiving speaker"; RFC 7606 sections 7.9 and 7.10 say the same of ORIGINATOR_ID and
-    // CLUSTER_LIST. RFC 8326 section 4.1: who receives GRACEFUL_SHUTDOWN makes LOCAL_PREF low, for
-    // which it recommends 0.
-    let shutdown = attrs.has_community(Community::GRACEFUL_SHUTDOWN);
+    // CLUSTER_LIST. RFC 8326 sections 4.1 and 4.2: who receives GRACEFUL_SHUTDOWN, or is about to shut
+    // the session down, makes LOCAL_PREF low, for which it recommends 0.
+    let told = attrs.has_community(Community::GRACEFUL_SHUTDOWN);
+    let shutdown = (told && !info.rules.ignore_graceful_shutdown) || info.rules.graceful_shutdown;
     let local_pref = shutdown.then_some(0);
     // RFC 9234 section 5: to a route from a provider, a peer or a route server that has no OTC it must
     // be added, with the AS number of the remote AS.
@@ -233,6 +240,26 @@ fn is_own(info: &PeerInfo, next_hop: NextHop) -> bool {
         .flatten()
         .flat_map(addresses)
         .any(|own| addresses(next_hop).any(|other| other == own))
+}
+
+/// RFC 4271 section 6.3, of an external peer that is one hop away: the next hop must be the peer's
+/// address, or "share a common subnet with the receiving BGP speaker". That can be told of the family
+/// of the session alone; every link-local address is on the link.
+fn is_remote(info: &PeerInfo, next_hop: NextHop) -> bool {
+    let judges = info.kind == SessionKind::Ebgp && !info.rules.remote_next_hops;
+    let shared = info.subnet.filter(|subnet| {
+        judges && subnet.contains(info.remote_addr) && !is_link_local(info.remote_addr)
+    });
+    shared.is_some_and(|subnet| {
+        addresses(next_hop).all(|addr| {
+            let same_family = addr.is_ipv4() == info.remote_addr.is_ipv4();
+            same_family && !is_link_local(addr) && !subnet.contains(addr)
+        })
+    })
+}
+
+const fn is_link_local(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
 /// The addresses that a next hop holds; the global one may be left out as `::`.

@@ -105,6 +105,11 @@ impl PeerInfo {
         self.kind == SessionKind::Ibgp
     }
 
+    /// Whether we are a route server to it (RFC 7947), which only an external peer can have.
+    pub(crate) fn is_route_server_client(&self) -> bool {
+        self.rules.route_server_client && !self.is_internal()
+    }
+
     /// The cluster that we reflect for. RFC 4456 section 7: a cluster with one reflector is
     /// identified by the reflector's BGP Identifier.
     pub(crate) fn cluster_id(&self) -> u32 {

@@ -72,8 +72,21 @@ pub struct PeerRules {
     /// How often our own AS may be in the AS_PATH of what it sends: its part of our AS may be
     /// reachable through another AS only.
     pub own_as_allowed: u8,
-    /// Whether an external peer may send, and is sent, paths with an AS_SET, which RFC 9774 forbids.
+    /// Whether the peer may send, and is sent, paths with an AS_SET, which RFC 9774 forbids.
     pub as_sets: bool,
+    /// Whether the MED of what it sends is left out of everything (RFC 4271 section 5.1.4: "MUST
+    /// implement a mechanism ... that allows the MULTI_EXIT_DISC attribute to be removed from a route").
+    pub remove_med: bool,
+    /// Whether an external peer that is one hop away may send next hops outside the subnet that it
+    /// shares with us, which RFC 4271 section 6.3 has us ignore.
+    pub remote_next_hops: bool,
+    /// Whether GRACEFUL_SHUTDOWN on what an external peer sends means nothing here (RFC 8326).
+    pub ignore_graceful_shutdown: bool,
+    /// The session is about to be shut down: both sides shall find other ways first (RFC 8326).
+    pub graceful_shutdown: bool,
+    /// Whether an external peer is a client of ours, as of a route server: what we pass on to it is
+    /// left as it came (RFC 7947).
+    pub route_server_client: bool,
     /// Whether an internal peer is our client: we reflect to it and for it (RFC 4456).
     pub client: bool,
     /// The cluster that we reflect for. `None`: our BGP Identifier (RFC 4456 section 7).
@@ -93,6 +106,11 @@ impl Default for PeerRules {
         Self {
             own_as_allowed: 0,
             as_sets: false,
+            remove_med: false,
+            remote_next_hops: false,
+            ignore_graceful_shutdown: false,
+            graceful_shutdown: false,
+            route_server_client: false,
             client: false,
             cluster_id: None,
             next_hop: NextHopRule::Standard,
@@ -112,14 +130,23 @@ impl PeerRules {
 
     /// Whether received routes have to be judged again.
     pub(crate) fn same_import(&self, other: &Self) -> bool {
-        (self.own_as_allowed, self.as_sets, self.cluster_id)
-            == (other.own_as_allowed, other.as_sets, other.cluster_id)
+        let judged = |rules: &Self| (rules.own_as_allowed, rules.as_sets, rules.cluster_id);
+        let bent = |rules: &Self| (rules.remote_next_hops, rules.ignore_graceful_shutdown);
+        judged(self) == judged(other) && bent(self) == bent(other) && self.same_origin(other)
+    }
+
+    /// Whether what others are told of its routes stays as it is.
+    pub(crate) fn same_origin(&self, other: &Self) -> bool {
+        (self.remove_med, self.graceful_shutdown) == (other.remove_med, other.graceful_shutdown)
     }
 
     /// Whether what the peer is told stays as it is.
     pub(crate) fn same_export(&self, other: &Self) -> bool {
         let of = |rules: &Self| Self {
             own_as_allowed: 0,
+            remove_med: false,
+            remote_next_hops: false,
+            ignore_graceful_shutdown: false,
             limits: [None; 2],
             ..*rules
         };

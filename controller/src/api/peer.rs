@@ -132,8 +132,17 @@ pub struct ImportSpec {
     #[serde(rename = "allowOwnAS")]
     #[schemars(range(max = 10))]
     pub allow_own_as: u8,
-    /// Whether to take from an external router, and give it, routes with an AS_SET in the path,
-    /// which RFC 9774 forbids.
+    /// Whether to take from the router, and give it, routes with an AS_SET in the path, which RFC
+    /// 9774 forbids.
     #[serde(rename = "acceptASSets")]
     pub accept_as_sets: bool,
+    /// Whether to take from an external router that is directly connected routes whose next hop is
+    /// outside the subnet that it shares with the node. RFC 4271 has them ignored.
+    pub accept_remote_next_hops: bool,
+    /// Whether routes of the router lose their MED (MULTI_EXIT_DISC) before the best is chosen.
+    #[serde(rename = "removeMED")]
+    pub remove_med: bool,
+    /// Whether the community GRACEFUL_SHUTDOWN from an external router is ignored. It makes a route
+    /// the last choice (RFC 8326).
+    pub ignore_graceful_shutdown: bool,
 }

@@ -17,6 +17,10 @@ pub struct ExportSpec {
     /// router is external.
     #[serde(rename = "removePrivateAS")]
     pub remove_private_as: bool,
+    /// Whether the router, if it is external, is a client of the node as of a route server: AS path,
+    /// next hop, MED and communities of those routes stay as they came (RFC 7947). True where the
+    /// role is `RouteServer`.
+    pub route_server_client: bool,
 }
 
 /// Whose address a route that is passed on has as next hop.

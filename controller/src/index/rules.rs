@@ -24,6 +24,13 @@ pub(super) fn parse(spec: &BGPPeerSpec, findings: &mut Findings) -> PeerRules {
     PeerRules {
         own_as_allowed: spec.import.allow_own_as,
         as_sets: spec.import.accept_as_sets,
+        remove_med: spec.import.remove_med,
+        remote_next_hops: spec.import.accept_remote_next_hops,
+        ignore_graceful_shutdown: spec.import.ignore_graceful_shutdown,
+        // Not for an object to say: a session is about to be shut down when the node is drained.
+        graceful_shutdown: false,
+        route_server_client: spec.export.route_server_client
+            || spec.role == Some(RoleSpec::RouteServer),
         client: spec.route_reflector.client,
         cluster_id: cluster_id(spec, findings),
         next_hop: match spec.export.next_hop {

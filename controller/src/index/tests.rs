@@ -211,8 +211,14 @@ fn what_is_special_about_a_peer_is_parsed() {
         "tor",
         &json!({
             "address": "192.0.2.1", "asn": "External",
-            "import": { "allowOwnAS": 2, "acceptASSets": true },
-            "export": { "transit": true, "nextHop": "Self", "removePrivateAS": true },
+            "import": {
+                "allowOwnAS": 2, "acceptASSets": true, "acceptRemoteNextHops": true,
+                "removeMED": true, "ignoreGracefulShutdown": true,
+            },
+            "export": {
+                "transit": true, "nextHop": "Self", "removePrivateAS": true,
+                "routeServerClient": true,
+            },
             "routeReflector": { "client": true, "clusterID": "10.0.0.9" },
             "maxPrefixes": { "ipv4": 1000, "restartSeconds": 60 },
             "addPath": { "receive": true, "send": true, "maxPaths": 4 },
@@ -231,6 +237,11 @@ fn what_is_special_about_a_peer_is_parsed() {
     let rules = PeerRules {
         own_as_allowed: 2,
         as_sets: true,
+        remove_med: true,
+        remote_next_hops: true,
+        ignore_graceful_shutdown: true,
+        graceful_shutdown: false,
+        route_server_client: true,
         client: true,
         cluster_id: Some(0x0a00_0009),
         next_hop: NextHopRule::Own,
@@ -242,6 +253,19 @@ fn what_is_special_about_a_peer_is_parsed() {
     assert_eq!(peer.limit_restart.map(|after| after.as_secs()), Some(60));
     assert!(peer.transit && peer.add_path.receive && peer.add_path.send);
     assert_eq!((peer.role, peer.strict_role), (Some(Role::Customer), true));
+}
+
+#[test]
+fn to_whom_the_node_is_a_route_server_is_its_client() {
+    let client = |spec: &serde_json::Value| match peer("tor", spec).object {
+        Some(Object::Peer(peer)) => peer.rules.route_server_client,
+        _ => panic!("no Peer"),
+    };
+    let address = json!({ "address": "192.0.2.1", "asn": "External" });
+    assert!(!client(&address));
+    let mut server = address;
+    server["role"] = "RouteServer".into();
+    assert!(client(&server));
 }
 
 #[test]

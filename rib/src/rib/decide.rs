@@ -86,6 +86,9 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     }
     let resolved = shared.attrs.next_hops.state(hot.next_hop?).as_ref().ok()?;
     let peer = shared.peers.get(path.peer)?;
+    if peer.info.rules.remove_med {
+        candidate.med = 0;
+    }
     candidate.igp_metric = resolved.metric;
     candidate.ebgp = peer.info.kind == SessionKind::Ebgp;
     candidate.router_id = match hot.originator_id {

@@ -279,32 +279,41 @@ pub(crate) fn await_all<P: PrefixKey>(table: &mut Table<P>, shared: &Shared, pee
     }
 }
 
-/// Judges a peer's routes again, after its import policy changed.
+/// Judges a peer's routes again, after its import policy or its rules changed.
 pub(crate) fn rejudge<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, from: PeerIndex) {
     if !has_routes::<P>(shared, from) {
         return;
     }
     for id in table.ids() {
         for path_id in path_ids(table, id, from, |_| true) {
-            let entry = table.entry_mut(id);
-            let before = Standing::of(entry, &shared.attrs);
-            let prefix = entry.prefix;
-            let Some(path) = entry.paths.find_mut(from, path_id) else {
-                continue;
-            };
-            let refused = shared
-                .peers
-                .get(from)
-                .and_then(|peer| {
-                    import::refuses_attributes(&peer.info, shared.attrs.get(path.attr))
-                })
-                .or_else(|| refuses_prefix(shared, from, prefix));
-            if refused != path.refused {
-                count_remove(shared, P::FAMILY, path);
-                path.refused = refused;
-                count_add(shared, P::FAMILY, path);
-                redecide(table, shared, id, &before);
-            }
+            rejudge_path(table, shared, id, from, path_id);
         }
     }
+}
+
+fn rejudge_path<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    from: PeerIndex,
+    path_id: u32,
+) {
+    let entry = table.entry_mut(id);
+    let before = Standing::of(entry, &shared.attrs);
+    let prefix = entry.prefix;
+    let (Some(path), Some(peer)) = (entry.paths.find_mut(from, path_id), shared.peers.get(from))
+    else {
+        return;
+    };
+    let attrs = import::normalize(&peer.info, shared.attrs.get(path.attr));
+    let refused = import::refuses_attributes(&peer.info, &attrs)
+        .or_else(|| refuses_prefix(shared, from, prefix));
+    let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
+    count_remove(shared, P::FAMILY, path);
+    path.refused = refused;
+    count_add(shared, P::FAMILY, path);
+    let replaced = core::mem::replace(&mut path.attr, attr);
+    redecide(table, shared, id, &before);
+    // Only now: while both are held, they cannot be mistaken for each other.
+    shared.attrs.release(replaced);
 }

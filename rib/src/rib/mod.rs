@@ -269,6 +269,9 @@ impl Rib {
                 if !was.same_import(&rules) {
                     ingest::rejudge(table, &mut self.shared, index);
                 }
+                if !was.same_origin(&rules) {
+                    pull::mark_learned(table, &mut self.shared, index);
+                }
                 if !was.same_export(&rules) {
                     pull::mark_all(table, &mut self.shared, index);
                 }

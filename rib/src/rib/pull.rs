@@ -285,6 +285,18 @@ pub(crate) fn mark_all<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, peer
     }
 }
 
+/// Marks the prefixes that a peer has routes to, for those who may have been told them.
+pub(crate) fn mark_learned<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, from: PeerIndex) {
+    let audience = shared.peers.audience();
+    for id in table.ids() {
+        let mut paths = table.entry(id).paths.as_slice().iter();
+        if paths.any(|path| path.peer == from) {
+            let concerned = |peer: &Peer| audience.contains(peer);
+            shared.peers.mark(P::FAMILY, id, concerned);
+        }
+    }
+}
+
 /// Marks the prefix for every peer: how it is advertised changed.
 pub(crate) fn mark_for_all<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, prefix: P) {
     if let Some(id) = table.find(prefix) {

@@ -8,6 +8,7 @@ mod lifecycle;
 mod model;
 mod naive;
 mod reflection;
+mod rules;
 mod selection;
 mod several;
 mod stale;

@@ -114,6 +114,8 @@ fn limited(max: Option<u32>, restart: Option<Duration>) -> DesiredState {
         warn_percent: 75,
     });
     peer.rules.limits = [limit, None];
+    // The loopback's addresses are nobody's next hop: the routes have one from elsewhere.
+    peer.rules.remote_next_hops = true;
     peer.limit_restart = restart;
     DesiredState {
         listen: vec![HERE.parse().unwrap()],

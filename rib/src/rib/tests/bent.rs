@@ -9,7 +9,7 @@ use crate::{
     limit::{LimitState, PrefixLimit},
 };
 
-const ROUTE: &str = "203.0.113.0/24";
+pub(super) const ROUTE: &str = "203.0.113.0/24";
 
 fn with_role(role: Role, n: u8) -> PeerInfo {
     PeerInfo {
@@ -18,7 +18,7 @@ fn with_role(role: Role, n: u8) -> PeerInfo {
     }
 }
 
-fn with_rules(rules: PeerRules, n: u8) -> PeerInfo {
+pub(super) fn with_rules(rules: PeerRules, n: u8) -> PeerInfo {
     PeerInfo {
         rules,
         ..transit(SessionKind::Ebgp, n)
@@ -32,14 +32,14 @@ fn otc(path: &[u32], n: u8, otc: u32) -> PathAttributes {
     }
 }
 
-fn refusal(info: PeerInfo, attrs: PathAttributes) -> Option<Refusal> {
+pub(super) fn refusal(info: PeerInfo, attrs: PathAttributes) -> Option<Refusal> {
     let mut rib = rib(&[(1, info)]);
     let outcome = rib.learn(1, ROUTE, attrs);
     outcome.refused.iter().next().map(|(reason, _)| reason)
 }
 
 /// What peer 2 is told of a route of peer 1.
-fn passed_on(
+pub(super) fn passed_on(
     from: PeerInfo,
     to: PeerInfo,
     attrs: PathAttributes,
@@ -172,12 +172,10 @@ fn with_set(n: u8) -> PathAttributes {
 }
 
 #[test]
-fn paths_with_sets_are_refused_from_outside_unless_allowed() {
-    assert_eq!(
-        refusal(info(SessionKind::Ebgp, 1), with_set(1)),
-        Some(Refusal::AsSet)
-    );
-    assert_eq!(refusal(info(SessionKind::Ibgp, 1), with_set(1)), None);
+fn paths_with_sets_are_refused_unless_allowed() {
+    for kind in [SessionKind::Ebgp, SessionKind::Ibgp] {
+        assert_eq!(refusal(info(kind, 1), with_set(1)), Some(Refusal::AsSet));
+    }
     let allowed = PeerRules {
         as_sets: true,
         ..PeerRules::default()
@@ -186,14 +184,16 @@ fn paths_with_sets_are_refused_from_outside_unless_allowed() {
 }
 
 #[test]
-fn paths_with_sets_are_not_sent_outside_unless_allowed() {
-    let from = || info(SessionKind::Ibgp, 1);
-    let told = passed_on(from(), transit(SessionKind::Ebgp, 2), with_set(1));
-    assert_eq!(told, Err(Withheld::AsSet));
+fn paths_with_sets_are_not_sent_unless_allowed() {
     let allowed = PeerRules {
         as_sets: true,
         ..PeerRules::default()
     };
+    let from = || with_rules(allowed, 1);
+    for kind in [SessionKind::Ebgp, SessionKind::Ibgp] {
+        let told = passed_on(from(), transit(kind, 2), with_set(1));
+        assert_eq!(told, Err(Withheld::AsSet));
+    }
     assert!(passed_on(from(), with_rules(allowed, 2), with_set(1)).is_ok());
     let refused = passed_on(
         info(SessionKind::Ebgp, 1),

@@ -199,6 +199,7 @@ fn identifiers_are_stable() {
             "family-not-negotiated",
             "as-set",
             "route-leak",
+            "remote-next-hop",
         ]
     );
     let steps: Vec<String> = crate::decision::Step::ALL

@@ -96,7 +96,7 @@ impl Naive {
                     .cluster_id
                     .is_some_and(|id| attrs.cluster_list.contains(&id)));
         let first = attrs.as_path.iter().next() == Some(info.remote_as);
-        let sets = external && !info.rules.as_sets && has_set(attrs);
+        let sets = !info.rules.as_sets && has_set(attrs);
         let leak = match (role(info), attrs.otc) {
             (Some(Role::Provider), Some(_)) => true,
             (Some(Role::Peer), Some(otc)) => otc != info.remote_as,
@@ -264,7 +264,7 @@ fn is_withheld(to: &PeerInfo, peer: u32, prefix: Prefix, learned: &Usable<'_>) -
         carries(Community::NO_ADVERTISE),
         external && carries(Community::NO_EXPORT),
         external && attrs.as_path.iter().any(|asn| asn == to.remote_as),
-        external && !to.rules.as_sets && has_set(attrs),
+        !to.rules.as_sets && has_set(attrs),
         otc_forbids,
         is_long_lived(learned) && !to.long_lived.contains(prefix.family()),
     ];
@@ -290,6 +290,10 @@ fn passed_on(
         // Everybody is on 10.0.0.0/24.
         NextHopRule::Unchanged | NextHopRule::ThirdParty => true,
     };
+    let must_keep = reflected || to.rules.next_hop == NextHopRule::Unchanged;
+    if must_keep && matches!(prefix, Prefix::V6(_)) {
+        return None;
+    }
     if keeps && matches!(prefix, Prefix::V4(_)) {
         if attrs.next_hop.unwrap().addr() == to.remote_addr {
             return None;
