@@ -268,12 +268,29 @@ fn traffic_details(out: &mut String, p: &Protocol) {
     line("Established", format!("{} times", p.established_count));
 }
 
-fn path_line(prefix: &str, path: &Path) -> String {
-    let mark = match (path.best, path.multipath) {
-        (true, _) => " *",
-        (false, true) => " +",
+/// What birdc puts behind the name of the protocol: `*` the best path, `+` one that shares the traffic
+/// with it, `s` one that is kept over a graceful restart, `S` one that is kept beyond it.
+fn marks(path: &Path) -> String {
+    let place = match (path.best, path.multipath) {
+        (true, _) => "*",
+        (false, true) => "+",
         (false, false) => "",
     };
+    let stale = match (path.long_lived_stale, path.stale) {
+        (true, _) => "S",
+        (false, true) => "s",
+        (false, false) => "",
+    };
+    let marks = format!("{place}{stale}");
+    if marks.is_empty() {
+        marks
+    } else {
+        format!(" {marks}")
+    }
+}
+
+fn path_line(prefix: &str, path: &Path) -> String {
+    let mark = marks(path);
     let kind = if path.kind == "local" {
         "local"
     } else {
@@ -290,14 +307,13 @@ fn path_line(prefix: &str, path: &Path) -> String {
         'E' => 'e',
         _ => '?',
     });
-    let stale = if path.stale { " stale" } else { "" };
     let object = path
         .object
         .as_ref()
         .map(|o| format!(" {o}"))
         .unwrap_or_default();
     format!(
-        "{prefix:<20} {kind} [{}]{mark} ({}) [{origin_as}{origin}]{stale}{object}",
+        "{prefix:<20} {kind} [{}]{mark} ({}) [{origin_as}{origin}]{object}",
         path.from,
         path.local_pref.unwrap_or(100)
     )
@@ -366,6 +382,11 @@ fn path_details(path: &Path) -> String {
     }
     if let Some(step) = &path.not_best {
         let _ = writeln!(out, "\tnot best: {step}");
+    }
+    if path.long_lived_stale {
+        out.push_str("\tstale for long: its neighbour did not come back within its restart time\n");
+    } else if path.stale {
+        out.push_str("\tstale: kept over a restart of its neighbour\n");
     }
     out
 }

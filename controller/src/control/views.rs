@@ -246,6 +246,9 @@ pub struct Path {
     pub not_best: Option<String>,
     /// Kept over a graceful restart.
     pub stale: bool,
+    /// Kept beyond the restart time, as a last resort (RFC 9494).
+    #[serde(default)]
+    pub long_lived_stale: bool,
     /// The BGP next hop.
     pub next_hop: Option<IpAddr>,
     /// How the next hop is reached: `via 10.0.0.1 on eth0`.

@@ -257,6 +257,7 @@ impl Core {
             multipath: path.multipath,
             not_best: path.not_best.as_ref().map(ToString::to_string),
             stale: path.stale,
+            long_lived_stale: path.long_lived_stale,
             next_hop: attrs.next_hop.map(redstart_bgp::types::NextHop::addr),
             gateways: reached,
             unresolved,

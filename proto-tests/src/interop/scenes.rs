@@ -410,8 +410,8 @@ fn roles(bench: &mut Bench) -> Result<()> {
         let protocol = bench.ours.established()?;
         // RFC 9234 section 4.1: 0 is Provider, 3 is Customer.
         for (offers, role) in [
-            (&protocol.local_capabilities, "role 3"),
-            (&protocol.remote_capabilities, "role 0"),
+            (&protocol.local_capabilities, "role customer"),
+            (&protocol.remote_capabilities, "role provider"),
         ] {
             let there = offers.iter().any(|offer| offer == role);
             ensure!(there, "no {role} in {offers:?}");

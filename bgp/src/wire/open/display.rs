@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{AddPathMode, Capability};
-use crate::types::Family;
+use crate::types::{Family, Role};
 
 /// A family by name, or by its numbers where Redstart does not speak it.
 fn family(afi: u16, safi: u8) -> String {
@@ -22,7 +22,10 @@ impl fmt::Display for Capability {
             Self::RouteRefresh => f.write_str("route-refresh"),
             Self::ExtendedNextHop(_) => f.write_str("extended-next-hop"),
             Self::ExtendedMessage => f.write_str("extended-message"),
-            Self::Role(role) => write!(f, "role {role}"),
+            Self::Role(code) => match Role::from_code(*code) {
+                Some(role) => write!(f, "role {role}"),
+                None => write!(f, "role {code}"),
+            },
             Self::GracefulRestart(gr) => {
                 write!(f, "graceful-restart {} s", gr.restart_time)?;
                 for entry in &gr.families {

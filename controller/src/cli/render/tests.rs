@@ -102,6 +102,7 @@ fn path(from: &str, best: bool) -> Path {
         multipath: false,
         not_best: (!best).then(|| "as-path-length".into()),
         stale: false,
+        long_lived_stale: false,
         next_hop: Some("10.10.0.1".parse().unwrap()),
         gateways: vec!["via 10.10.0.1 on eth0".into()],
         unresolved: None,
@@ -149,6 +150,36 @@ fn routes_read_like_birds() {
             "{line:?} is missing in\n{all}"
         );
     }
+}
+
+#[test]
+fn stale_routes_are_marked_and_long_lived_ones_with_a_capital() {
+    let stale = |best, long_lived_stale| Path {
+        stale: true,
+        long_lived_stale,
+        ..path("tor", best)
+    };
+    let route = Route {
+        prefix: "10.20.0.0/24".into(),
+        paths: vec![stale(true, false), stale(false, true)],
+        kernel: None,
+        exported: vec![],
+    };
+    let text = routes(std::slice::from_ref(&route), true);
+    for line in [
+        "10.20.0.0/24         unicast [tor] *s (100) [AS65009i]",
+        "                     unicast [tor] S (100) [AS65009i]",
+        "\tstale: kept over a restart of its neighbour",
+        "\tstale for long: its neighbour did not come back within its restart time",
+    ] {
+        assert!(
+            text.lines().any(|l| l == line),
+            "{line:?} is missing in\n{text}"
+        );
+    }
+    let json = serde_json::to_value(&route).unwrap();
+    assert_eq!(json["paths"][0]["longLivedStale"], false);
+    assert_eq!(json["paths"][1]["longLivedStale"], true);
 }
 
 #[test]
