@@ -36,6 +36,15 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 /// Where the header has the type of a message (RFC 4271 section 4.1).
 const TYPE_AT: usize = 18;
 
+/// Why there is no next message.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// What to tell the neighbour.
+    pub(super) notification: Notification,
+    /// The message; empty where the stream has lost its boundaries.
+    pub(super) message: Bytes,
+}
+
 /// One TCP connection and its buffers.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -263,7 +272,7 @@ impl Connection {
     }
 
     /// The next whole message that arrived.
-    pub(super) fn next_message(&mut self) -> Result<Option<Message>, Notification> {
+    pub(super) fn next_message(&mut self) -> Result<Option<Message>, Unreadable> {
         let codec = self
             .session()
             .map_or_else(Codec::default, |session| session.receive);
@@ -271,7 +280,11 @@ impl Connection {
         let Some(link) = self.link_mut() else {
             return Ok(None);
         };
-        let Some(bytes) = link.framer.next()? else {
+        let no_message = |notification| Unreadable {
+            notification,
+            message: Bytes::new(),
+        };
+        let Some(bytes) = link.framer.next().map_err(no_message)? else {
             return Ok(None);
         };
         // Before there is a session nothing is known of how an UPDATE looks. It is refused for coming
@@ -279,7 +292,11 @@ impl Connection {
         if !established && bytes.get(TYPE_AT) == Some(&MessageType::Update.code()) {
             return Ok(Some(Message::Update(Update::default())));
         }
-        codec.decode(&bytes).map(Some)
+        let unreadable = |notification| Unreadable {
+            notification,
+            message: bytes.clone(),
+        };
+        codec.decode(&bytes).map(Some).map_err(unreadable)
     }
 
     /// When this slot next needs `handle_timeout`.

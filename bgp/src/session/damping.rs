@@ -2,11 +2,15 @@
 //!
 //! RFC 4271 section 8.1.1 leaves DampPeerOscillations open. Two kinds of failure are told apart:
 //!
-//! - *No connection* (refused, lost, a Cease from the neighbour). Nothing is wrong with the protocol,
-//!   so the first retries come fast, doubling up to ConnectRetryTime: two speakers that start within
-//!   a second of each other must not wait for a long timer.
-//! - *A protocol error* (a NOTIFICATION other than Cease, either way; an expired hold timer). The
-//!   neighbour rests in Idle for IdleHoldTime, doubling up to one minute.
+//! - *No connection* (refused, lost, a Cease that asks for another try). Nothing is wrong with the
+//!   protocol, so the first retries come fast, doubling up to ConnectRetryTime: two speakers that start
+//!   within a second of each other must not wait for a long timer.
+//! - *A protocol error* (a NOTIFICATION other than Cease, either way; an expired hold timer), or a Cease
+//!   that says that no session is wanted (RFC 4486 section 4). The neighbour rests in Idle for
+//!   IdleHoldTime, doubling up to one minute.
+//!
+//! RFC 4486 section 4 also suggests an upper bound on the number of retries. There is none: a node heals
+//! by itself, and one attempt a minute costs nobody anything.
 //!
 //! A session that stayed up clears both.
 

@@ -63,6 +63,8 @@ pub enum Event {
     },
     /// Routes, or faults in them.
     Update(Update),
+    /// A message that cannot be read, whole. The connection ends for it; the next event says so.
+    Malformed(Bytes),
     /// The neighbour wants all routes of a family again (RFC 2918).
     RefreshRequested(Family),
     /// The neighbour sends all its routes of a family again: mark those that are there as stale

@@ -257,10 +257,12 @@ impl DownReason {
         }
     }
 
-    pub(super) const fn penalty(&self) -> Penalty {
+    pub(super) fn penalty(&self) -> Penalty {
         match self {
             // A Cease is somebody's intention, not a defect.
-            Self::NotificationReceived(n) if matches!(n.code, ErrorCode::Cease(_)) => {
+            Self::NotificationReceived(n)
+                if matches!(n.code, ErrorCode::Cease(_)) && !is_not_wanted(n) =>
+            {
                 Penalty::Retry
             }
             Self::NotificationReceived(_) => Penalty::Rest { ours: false },
@@ -277,6 +279,22 @@ impl DownReason {
             | Self::InternalError => Penalty::Retry,
         }
     }
+}
+
+/// Whether the neighbour said that it does not want a session for now. RFC 4486 section 4: after a
+/// Cease with one of these subcodes, damping of the attempts to follow is recommended. Inside a Hard
+/// Reset they mean the same (RFC 8538 section 3.1).
+fn is_not_wanted(notification: &Notification) -> bool {
+    let inner = notification.encapsulated();
+    matches!(
+        inner.as_ref().unwrap_or(notification).code,
+        ErrorCode::Cease(
+            CeaseSubcode::AdministrativeShutdown
+                | CeaseSubcode::PeerDeconfigured
+                | CeaseSubcode::ConnectionRejected
+                | CeaseSubcode::OutOfResources
+        )
+    )
 }
 
 impl fmt::Display for DownReason {

@@ -199,6 +199,27 @@ pub struct UnknownAttribute {
     pub value: Box<[u8]>,
 }
 
+/// The optional transitive attributes of a route, of those that Redstart reads, that came with the
+/// Partial bit: somebody passed them on without knowing them. "The Partial bit ... MUST NOT be set
+/// back to 0 by the current AS" or any other (RFC 4271 section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartialAttributes(u64);
+
+impl PartialAttributes {
+    /// Adds the attribute with this type code. Codes above 63 have no place: none of them is read.
+    pub const fn insert(&mut self, code: u8) {
+        if code < 64 {
+            self.0 |= 1 << code;
+        }
+    }
+
+    /// Whether the attribute with this type code came with the Partial bit.
+    #[must_use]
+    pub const fn contains(self, code: u8) -> bool {
+        code < 64 && self.0 >> code & 1 == 1
+    }
+}
+
 /// The attributes of a route, decoded and valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathAttributes {
@@ -229,6 +250,8 @@ pub struct PathAttributes {
     pub large_communities: Box<[LargeCommunity]>,
     /// OTC: from here on the route goes to customers only (RFC 9234 section 5).
     pub otc: Option<Asn>,
+    /// Which of these came with the Partial bit.
+    pub partial: PartialAttributes,
     /// Optional transitive attributes that are passed on unread, sorted by type code.
     pub unknown: Box<[UnknownAttribute]>,
 }

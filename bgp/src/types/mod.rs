@@ -14,7 +14,8 @@ mod router_id;
 
 pub use asn::{Asn, ParseAsnError};
 pub use attributes::{
-    Aggregator, AsPath, AsPathSegment, Origin, PathAttributes, SegmentType, UnknownAttribute,
+    Aggregator, AsPath, AsPathSegment, Origin, PartialAttributes, PathAttributes, SegmentType,
+    UnknownAttribute,
 };
 pub use community::{Community, ExtendedCommunity, LargeCommunity, ParseCommunityError};
 pub use family::{Family, FamilySet};

@@ -22,6 +22,7 @@
 mod core;
 mod kernel;
 mod listeners;
+mod malformed;
 mod neighbours;
 mod objects;
 mod options;

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{
+    malformed::MalformedLog,
     retention::{Due, Retention, forwarding_preserved, restart_time},
     translate::{self, Restarted},
 };
@@ -55,6 +56,8 @@ pub(super) struct Neighbour {
     logged: Option<DownReason>,
     /// Attributes that were malformed and dealt with by RFC 7606.
     pub(super) faults: u64,
+    /// When malformed messages were logged.
+    malformed: MalformedLog,
 }
 
 /// Too many routes: the neighbour is stopped.
@@ -187,6 +190,7 @@ impl Neighbours {
             near_limit: FamilySet::EMPTY,
             logged: None,
             faults: 0,
+            malformed: MalformedLog::default(),
         };
         self.by_name.insert(name.clone(), neighbour);
         self.names.insert(id, name.clone());
@@ -437,6 +441,7 @@ impl Neighbour {
             Event::RefreshRequested(family) => rib.refresh_out(self.id, family),
             Event::RefreshBegin(family) => rib.refresh_begin(self.id, family),
             Event::RefreshEnd(family) => rib.refresh_end(self.id, family),
+            Event::Malformed(message) => self.malformed.unreadable(now, name, &message),
             Event::Unsendable(what) => {
                 warn!(peer = %name, routes = what.nlri.len(), reason = %what.reason, "routes cannot be sent");
             }
@@ -505,13 +510,8 @@ impl Neighbour {
     }
 
     fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
-        for fault in &update.faults {
-            self.faults += 1;
-            // The first one is worth a line; the rest are counted.
-            if self.faults == 1 {
-                warn!(peer = %name, attribute = fault.code, reason = %fault.reason, "malformed attribute: {}", fault.disposition);
-            }
-        }
+        self.faults += update.faults.len() as u64;
+        self.malformed.update(now, name, update);
         for nlri in &update.unreach {
             rib.withdraw(self.id, nlri);
         }

@@ -41,7 +41,11 @@ impl Peer {
                     self.record.received.count(&message);
                     self.message(now, slot, message);
                 }
-                Err(notification) => {
+                Err(unreadable) => {
+                    let notification = unreadable.notification;
+                    if !unreadable.message.is_empty() {
+                        self.events.push_back(Event::Malformed(unreadable.message));
+                    }
                     let reason = DownReason::NotificationSent(notification.clone());
                     self.end(now, slot, reason, How::Notify(notification));
                     return;

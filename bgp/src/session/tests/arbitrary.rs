@@ -219,7 +219,7 @@ impl Watcher {
                     assert_ne!(from, to);
                     self.state = to;
                 }
-                Event::AttemptFailed { .. } | Event::Unsendable(_) => {}
+                Event::AttemptFailed { .. } | Event::Malformed(_) | Event::Unsendable(_) => {}
             }
         }
         let peer = &h.peer;

@@ -52,7 +52,7 @@ fn apply(h: &mut Harness, slot: Slot, input: Input) {
             *asn = bad_open.asn;
         }
     }
-    let cease = ErrorCode::Cease(CeaseSubcode::AdministrativeShutdown);
+    let cease = ErrorCode::Cease(CeaseSubcode::AdministrativeReset);
     let error = ErrorCode::Fsm(FsmSubcode::Unspecific);
     let refresh = RouteRefresh {
         afi: 1,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::{
     session::{Action, ConnectError, Disconnect, Refusal, Slot, State},
     types::{Family, Role},
-    wire::{Capability, ErrorCode, Message, Notification, OpenSubcode},
+    wire::{Capability, CeaseSubcode, ErrorCode, Message, Notification, OpenSubcode},
 };
 
 use super::support::{Harness, our_config};
@@ -191,4 +191,52 @@ fn a_role_that_must_be_there_is_never_left_out() {
         let offered = offered_after(&mut h, data);
         assert!(offered.contains(&Capability::Role(4)), "{data:?}");
     }
+}
+
+/// RFC 4486 section 4.
+#[test]
+fn a_neighbour_that_wants_no_session_is_asked_less_and_less_often() {
+    use CeaseSubcode::{
+        AdministrativeReset, AdministrativeShutdown, ConnectionRejected, OtherConfigurationChange,
+        OutOfResources, PeerDeconfigured,
+    };
+    let cease = |subcode| Notification::new(ErrorCode::Cease(subcode));
+    let pauses = |notification: &Notification| -> Vec<Duration> {
+        let mut h = Harness::new(our_config());
+        h.peer.start(h.now);
+        (0..8)
+            .map(|_| {
+                h.advance_slot(Slot::Outgoing, State::OpenSent);
+                h.drain();
+                h.receive(Slot::Outgoing, &Message::Notification(notification.clone()));
+                let at = h.peer.poll_timeout().unwrap();
+                let pause = at - h.now;
+                h.now = at;
+                h.peer.handle_timeout(at);
+                assert_eq!(h.peer.state(), State::Connect, "there is no last attempt");
+                pause
+            })
+            .collect()
+    };
+    for subcode in [
+        AdministrativeShutdown,
+        PeerDeconfigured,
+        ConnectionRejected,
+        OutOfResources,
+    ] {
+        for notification in [cease(subcode), Notification::hard_reset(&cease(subcode))] {
+            let pauses = pauses(&notification);
+            assert!(pauses[0] <= SECOND, "{pauses:?}");
+            assert!(pauses[7] >= 45 * SECOND, "{pauses:?}");
+        }
+    }
+    for subcode in [AdministrativeReset, OtherConfigurationChange] {
+        assert!(pauses(&cease(subcode)).iter().all(|p| *p <= 5 * SECOND));
+    }
+    // It may change its mind at any time.
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::Established);
+    let shutdown = cease(AdministrativeShutdown);
+    h.receive(Slot::Incoming, &Message::Notification(shutdown));
+    assert_eq!(h.peer.state(), State::Idle);
+    assert_eq!(h.peer.admit(h.now), Ok(()));
 }

@@ -173,3 +173,22 @@ fn long_messages_are_taken_by_who_offered_to() {
         assert_eq!(h.peer.state(), state);
     }
 }
+
+/// RFC 7606 section 6: what cannot be read belongs in the log, whole.
+#[test]
+fn a_message_that_ends_the_session_is_told_before_the_end() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::Established);
+    // Withdrawn routes that run over the message.
+    let mut message = vec![0xff; 16];
+    message.extend([0, 23, 2, 0, 9, 0, 0]);
+    h.peer.received(h.now, Slot::Incoming, &message);
+    let events = h.events();
+    let [Event::Malformed(told), Event::Down { .. }, ..] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(told[..], message);
+    // Octets that are no message have no end: the NOTIFICATION says what there is to say.
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::Established);
+    h.peer.received(h.now, Slot::Incoming, &[0; 19]);
+    assert!(matches!(h.events()[..], [Event::Down { .. }, ..]));
+}

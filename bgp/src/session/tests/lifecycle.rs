@@ -243,7 +243,7 @@ fn a_probe_of_the_port_does_not_cost_a_session() {
         assert_eq!(h.peer.status(h.now).origin, Some(slot));
         assert!(h.closes().is_empty());
         // The session lives on in its new place.
-        h.receive(Slot::Outgoing, &cease(CeaseSubcode::AdministrativeShutdown));
+        h.receive(Slot::Outgoing, &cease(CeaseSubcode::AdministrativeReset));
         assert_eq!(h.peer.state(), State::Active);
     }
 }

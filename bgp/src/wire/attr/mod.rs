@@ -58,6 +58,7 @@ pub(super) mod code {
     pub(in super::super) const EXTENDED_COMMUNITIES: u8 = 16;
     pub(in super::super) const AS4_PATH: u8 = 17;
     pub(in super::super) const AS4_AGGREGATOR: u8 = 18;
+    pub(in super::super) const AIGP: u8 = 26;
     pub(in super::super) const LARGE_COMMUNITY: u8 = 32;
     pub(in super::super) const ONLY_TO_CUSTOMER: u8 = 35;
 }
@@ -430,7 +431,12 @@ fn read_one<'a>(
         );
     }
     match (row.read)(codec, raw.value, collected) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            if row.class == Class::OptionalTransitive && raw.flags & flag::PARTIAL != 0 {
+                collected.attrs.partial.insert(raw.code);
+            }
+            Ok(())
+        }
         // Only MP attributes reset.
         Err(_) if row.malformed == Disposition::Reset => Err(mp_error(raw.octets)),
         Err(reason) => {
@@ -462,7 +468,9 @@ fn unknown(raw: &Raw<'_>, collected: &mut Collected<'_>) -> Result<(), Notificat
     if raw.flags & flag::OPTIONAL == 0 {
         return Err(reset(FaultReason::UnrecognizedWellKnown, raw.octets));
     }
-    if raw.flags & flag::TRANSITIVE != 0 {
+    // RFC 7311 section 3.3: on a session where AIGP is not enabled, as on all of ours, it is handled as an
+    // unrecognised non-transitive attribute, whatever its flags.
+    if raw.flags & flag::TRANSITIVE != 0 && raw.code != code::AIGP {
         collected.unknown.push(UnknownAttribute {
             flags: flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL,
             code: raw.code,

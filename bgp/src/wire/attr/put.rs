@@ -70,6 +70,7 @@ pub(in super::super) fn put_attributes(
     }
     put_aggregator(codec, attrs, out);
     put_list(
+        attrs,
         code::COMMUNITIES,
         &attrs.communities,
         |c| c.0.to_be_bytes(),
@@ -86,6 +87,7 @@ fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     let mut unknown = Unknown(&attrs.unknown);
     unknown.put_below(code::EXTENDED_COMMUNITIES, out);
     put_list(
+        attrs,
         code::EXTENDED_COMMUNITIES,
         &attrs.extended_communities,
         |c| c.0,
@@ -95,6 +97,7 @@ fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     put_as4(codec, attrs, out);
     unknown.put_below(code::LARGE_COMMUNITY, out);
     put_list(
+        attrs,
         code::LARGE_COMMUNITY,
         &attrs.large_communities,
         large_octets,
@@ -103,7 +106,8 @@ fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     unknown.put_below(code::ONLY_TO_CUSTOMER, out);
     if let Some(asn) = attrs.otc {
         let asn = asn.0.to_be_bytes();
-        put(TRANSITIVE, code::ONLY_TO_CUSTOMER, &asn, out);
+        let flags = transitive(attrs, code::ONLY_TO_CUSTOMER);
+        put(flags, code::ONLY_TO_CUSTOMER, &asn, out);
     }
     unknown.put_below(u8::MAX, out);
 }
@@ -133,6 +137,7 @@ fn large_octets(community: &LargeCommunity) -> [u8; 12] {
 }
 
 fn put_list<T, const N: usize>(
+    attrs: &PathAttributes,
     code: u8,
     list: &[T],
     octets: impl Fn(&T) -> [u8; N],
@@ -140,7 +145,16 @@ fn put_list<T, const N: usize>(
 ) {
     if !list.is_empty() {
         let value: Vec<u8> = list.iter().flat_map(octets).collect();
-        put(TRANSITIVE, code, &value, out);
+        put(transitive(attrs, code), code, &value, out);
+    }
+}
+
+/// The flags of an optional transitive attribute: Partial stays set (RFC 4271 section 5).
+const fn transitive(attrs: &PathAttributes, code: u8) -> u8 {
+    if attrs.partial.contains(code) {
+        TRANSITIVE | flag::PARTIAL
+    } else {
+        TRANSITIVE
     }
 }
 
@@ -165,7 +179,12 @@ fn put_aggregator(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     };
     let mut value = asn_octets(aggregator.asn, codec.four_octet_as);
     value.extend_from_slice(&aggregator.addr.octets());
-    put(TRANSITIVE, code::AGGREGATOR, &value, out);
+    put(
+        transitive(attrs, code::AGGREGATOR),
+        code::AGGREGATOR,
+        &value,
+        out,
+    );
 }
 
 /// What a two-octet peer must carry for those behind it (RFC 6793 section 4.2.2).

@@ -172,6 +172,7 @@ pub(super) fn attributes(codec: Codec, family: Family) -> impl Strategy<Value = 
             large_communities: large,
             otc,
             unknown,
+            partial: Default::default(),
         }
     })
 }

@@ -288,3 +288,56 @@ fn what_was_wrong_is_told() {
         assert_eq!(faults, [text], "{words}");
     }
 }
+
+/// RFC 7606 section 6: the log shall have the whole message.
+#[test]
+fn a_malformed_update_comes_whole() {
+    let peer = Peer::named("ebgp");
+    let message = peer.message("BASE 80 04 03 000000");
+    let update = decode_update(&peer.codec, &message);
+    assert_eq!(update.malformed.as_deref(), Some(&message[..]));
+    let update = decode_update(&peer.codec, &peer.message("BASE"));
+    assert_eq!(update.malformed, None);
+}
+
+/// RFC 7311 section 3.3: AIGP is enabled on no session.
+#[test]
+fn aigp_is_left_out_whatever_it_holds() {
+    let peer = Peer::named("ebgp");
+    for words in [
+        "BASE 80 1a 0b 01 000b 0000000000000007",
+        "BASE c0 1a 0b 01 000b 0000000000000007",
+        "BASE 80 1a 01 01",
+    ] {
+        let update = decode_update(&peer.codec, &peer.message(words));
+        assert_eq!(*update.reach[0].attrs, peer.base(), "{words}");
+        assert_eq!(update.faults, [], "{words}");
+    }
+}
+
+/// RFC 4271 section 5, of attributes that we know and somebody before us did not.
+#[test]
+fn partial_stays_set() {
+    let peer = Peer::named("ebgp");
+    for (code, value) in [
+        ("07", "08 0000fde9 0a000001"),
+        ("08", "04 fde90001"),
+        ("10", "08 0002fde900000001"),
+        ("20", "0c 0000fde90000000100000002"),
+        ("23", "04 0000fde9"),
+    ] {
+        for flags in ["c0", "e0"] {
+            let octets = hex(&format!("{flags} {code} {value}"));
+            let words = format!("BASE {flags} {code} {value}");
+            let update = decode_update(&peer.codec, &peer.message(&words));
+            let mut out = bytes::BytesMut::new();
+            let reach = &update.reach[0];
+            let codec = &peer.codec;
+            codec
+                .encode_reach(&reach.attrs, &reach.nlri, &mut out)
+                .unwrap();
+            let said = out.windows(octets.len()).any(|window| window == octets);
+            assert!(said, "{words}");
+        }
+    }
+}

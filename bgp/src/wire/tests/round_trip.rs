@@ -83,7 +83,7 @@ proptest! {
             unreach: vec![routes.clone()],
             reach: vec![super::super::Reach { attrs: attrs.into(), nlri: routes.clone() }],
             end_of_rib: Some(routes.family()),
-            faults: vec![],
+            ..super::Update::default()
         };
         let mut out = BytesMut::new();
         let sent = codec.encode(&Message::Update(update), &mut out);

@@ -91,6 +91,7 @@ pub(crate) fn decode(codec: &Codec, message: &[u8]) -> Result<Update, Notificati
         announced.announce(&mut collected, &mut update);
     }
     update.faults = collected.faults;
+    update.malformed = (!update.faults.is_empty()).then(|| bytes::Bytes::copy_from_slice(message));
     Ok(update)
 }
 

@@ -11,6 +11,8 @@ mod encode;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::error::AttributeFault;
 use crate::types::{Family, NlriSet, PathAttributes};
 
@@ -28,6 +30,9 @@ pub struct Update {
     pub end_of_rib: Option<Family>,
     /// What was wrong and what was done about it; never a reset.
     pub faults: Vec<AttributeFault>,
+    /// The whole message where there are faults: "the entire malformed UPDATE message" belongs in the
+    /// log (RFC 7606 section 6).
+    pub malformed: Option<Bytes>,
 }
 
 /// Announced routes that share one set of attributes.
