@@ -21,6 +21,12 @@ impl Jitter {
         z ^ (z >> 31)
     }
 
+    /// Something from `min` to `max`, in steps of a 1024th of what lies between.
+    pub(crate) fn between(&mut self, min: Duration, max: Duration) -> Duration {
+        let step = u32::try_from(self.next() % 1025).unwrap_or(0);
+        min + max.saturating_sub(min).saturating_mul(step) / 1024
+    }
+
     /// `base` times a factor between 0.75 and 1: "jitter SHOULD be applied to the timers" (RFC 4271
     /// section 10), "up to 25%" of a BFD interval (RFC 5880 section 6.8.7).
     pub(crate) fn apply(&mut self, base: Duration) -> Duration {

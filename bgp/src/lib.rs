@@ -10,11 +10,13 @@
 //! | [`types`] | what the RFCs talk about: prefixes, AS numbers, communities, path attributes |
 //! | [`time`] | a clock value that cannot tell the time by itself |
 //! | [`wire`] | messages to bytes and back, with the dispositions of RFC 7606 |
+//! | [`discovery`] | the router at the other end of an unnumbered link, by Router Advertisements |
 //! | [`session`] | the finite state machine of one peer: two connection slots, timers, collision |
 //! | [`bfd`] | liveness of the path to a neighbour, sub-second |
 //! | `net` | sockets (feature `net`) |
 
 pub mod bfd;
+pub mod discovery;
 mod jitter;
 pub mod session;
 pub mod time;

@@ -25,7 +25,7 @@ use super::{
     handle::PeerHandle,
     range::{FromListener, Offer, Range, RangeId, Registered},
     sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key, set_md5_prefix_key},
-    transport::{AoKey, Transport},
+    transport::{AoKey, Secret, Transport},
 };
 
 /// Connections that the kernel completes before we take them: a whole mesh may dial at once.
@@ -111,12 +111,22 @@ fn remote_of(addr: SocketAddr) -> Remote {
 #[derive(Debug, Default)]
 struct Registry {
     peers: BTreeMap<Remote, mpsc::Sender<TcpStream>>,
+    /// The TCP MD5 keys of those that have one.
+    passwords: BTreeMap<Remote, Secret>,
     /// The keys of the TCP Authentication Option that the socket has.
     keys: BTreeMap<Remote, Vec<AoKey>>,
     ranges: Vec<Registered>,
 }
 
 impl Registry {
+    /// The TCP MD5 key for an address. The kernel keeps one for each address, but a link-local address
+    /// may be that of a neighbour on each of several links: those with a password must have the same
+    /// one, and none is left without because another one has gone.
+    fn password(&self, remote: IpAddr) -> Option<&Secret> {
+        let mut of_address = self.passwords.range((remote, 0)..=(remote, u32::MAX));
+        of_address.next().map(|(_, secret)| secret)
+    }
+
     /// The range with the longest prefix that has this address.
     fn range(&self, remote: IpAddr) -> Option<&Registered> {
         self.ranges
@@ -204,10 +214,23 @@ impl Listener {
         self.registry
             .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
         self.clear_ao(transport);
-        if transport.password.is_some() {
+        if self.forget_password(transport) {
+            let registry = self.registry.borrow();
+            let left = registry.password(transport.remote.ip());
             // Without the key, or with one for nobody: either way nobody is let in.
-            let _ = set_md5_key(self.fd(), transport.remote.ip(), None);
+            let _ = set_md5_key(self.fd(), transport.remote.ip(), left);
         }
+    }
+
+    /// Whether there was one.
+    fn forget_password(&self, transport: &Transport) -> bool {
+        let mut known = false;
+        self.registry.send_if_modified(|registry| {
+            let remote = remote_of(transport.remote);
+            known = registry.passwords.remove(&remote).is_some();
+            false
+        });
+        known
     }
 
     /// Hands connections from addresses of a range to `owner` from now on, as long as nobody has
@@ -271,11 +294,21 @@ impl Listener {
 
     fn set_key(&self, transport: &Transport) -> Result<(), ListenError> {
         let remote = transport.remote.ip();
-        match set_md5_key(self.fd(), remote, transport.password.as_ref()) {
+        self.forget_password(transport);
+        let own = transport.password.clone();
+        let key = own.or_else(|| self.registry.borrow().password(remote).cloned());
+        match set_md5_key(self.fd(), remote, key.as_ref()) {
             // There was no key to take away.
-            Err(_) if transport.password.is_none() => Ok(()),
-            other => other.map_err(|source| ListenError::Option { remote, source }),
+            Err(_) if key.is_none() => {}
+            other => other.map_err(|source| ListenError::Option { remote, source })?,
         }
+        self.registry.send_if_modified(|registry| {
+            let own = transport.password.clone();
+            let own = own.map(|secret| (remote_of(transport.remote), secret));
+            registry.passwords.extend(own);
+            false
+        });
+        Ok(())
     }
 
     /// The keys of the TCP Authentication Option, in place of those before.

@@ -1,4 +1,4 @@
-//! The only sockets that speak BGP (feature `net`).
+//! The only sockets that speak BGP, or look for somebody to speak it with (feature `net`).
 //!
 //! A thin shell around [`crate::session`]: it moves octets between TCP and the engine, tells the
 //! engine the time, and carries out what it asks for. It decides nothing about the protocol.
@@ -7,6 +7,7 @@
 //!
 //! - One per neighbour ([`spawn_peer`]): owns both connections of the neighbour and its
 //!   [`crate::session::Peer`].
+//! - One per link of unnumbered neighbours ([`LinkDiscovery`]): finds the router at the other end.
 //! - One per [`Listener`]: accepts, and passes each connection to the neighbour whose address it comes
 //!   from. IPv4 and IPv6 have a listener each, because the kernel refuses an IPv4 TCP MD5 key on a
 //!   socket of both.
@@ -27,6 +28,7 @@
 
 mod clock;
 mod connect;
+mod discovery;
 mod farewell;
 mod handle;
 mod listener;
@@ -36,6 +38,7 @@ mod task;
 mod transport;
 
 pub use clock::Clock;
+pub use discovery::{DiscoveryError, LinkDiscovery};
 pub use handle::{FromPeer, PeerHandle, spawn_peer};
 pub use listener::{ListenError, Listener};
 pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};

@@ -12,7 +12,7 @@
 //! connecting or connected socket, the key for the other end. A segment without the signature, or
 //! with another one, is dropped without an answer, so a wrong password looks like a dead host.
 
-use core::mem::{size_of, size_of_val, zeroed};
+use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -258,6 +258,48 @@ fn host(remote: IpAddr) -> (libc::sockaddr_storage, u8) {
     // SAFETY: `as_ptr` of a SockAddr points to a whole C `sockaddr_storage`, initialised.
     let storage = unsafe { core::ptr::read(addr.as_ptr().cast()) };
     (storage, if remote.is_ipv4() { 32 } else { 128 })
+}
+
+/// `ICMP6_FILTER` of linux/icmpv6.h.
+const ICMP6_FILTER: libc::c_int = 1;
+
+/// Lets a raw ICMPv6 socket have messages of these types and no others.
+pub(super) fn set_icmp6_filter(
+    socket: BorrowedFd<'_>,
+    types: &[u8],
+) -> Result<(), SocketOptionError> {
+    // `struct icmp6_filter`: a bit for each type, set for those to be kept out.
+    let mut blocked = [u32::MAX; 8];
+    for kind in types {
+        if let Some(word) = blocked.get_mut(usize::from(kind >> 5)) {
+            *word &= !(1 << (kind & 31));
+        }
+    }
+    named(
+        "ICMP6_FILTER",
+        set(socket, libc::IPPROTO_ICMPV6, ICMP6_FILTER, &blocked),
+    )
+}
+
+/// Memory for the kernel to write octets to. It is never without a value: it starts as zeros.
+pub(super) struct Buffer<const N: usize>([MaybeUninit<u8>; N]);
+
+impl<const N: usize> Buffer<N> {
+    pub(super) const fn new() -> Self {
+        Self([MaybeUninit::new(0); N])
+    }
+
+    /// For a system call to write to, and for nobody else.
+    pub(super) const fn for_kernel(&mut self) -> &mut [MaybeUninit<u8>] {
+        &mut self.0
+    }
+
+    /// The first `len` octets, or all if there are not so many.
+    pub(super) fn octets(&self, len: usize) -> &[u8] {
+        let octets = self.0.get(..len).unwrap_or(&self.0);
+        // SAFETY: all octets were zero at first, and the kernel writes octets.
+        unsafe { octets.assume_init_ref() }
+    }
 }
 
 /// Drops what arrives with a smaller TTL or hop limit.

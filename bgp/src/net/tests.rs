@@ -1,6 +1,7 @@
 //! The shell on real sockets: loopback addresses and ports of the kernel's choice.
 
 mod keys;
+mod links;
 mod ranges;
 
 use core::time::Duration;
