@@ -33,6 +33,8 @@ pub enum Refusal {
     Martian,
     /// Not among the prefixes that this peer may announce.
     NotAllowed,
+    /// The prefix is a node's, and the next hop is not an address of that node.
+    NotOwnersNextHop,
     /// Within the cluster's own ranges.
     Protected,
     /// The default route, which was not asked for.
@@ -50,7 +52,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AsLoop,
         Self::OriginatorLoop,
         Self::ClusterLoop,
@@ -59,6 +61,7 @@ impl Refusal {
         Self::NoNextHop,
         Self::Martian,
         Self::NotAllowed,
+        Self::NotOwnersNextHop,
         Self::Protected,
         Self::DefaultRoute,
         Self::Family,
@@ -79,6 +82,7 @@ impl fmt::Display for Refusal {
             Self::NoNextHop => "no-next-hop",
             Self::Martian => "martian-prefix",
             Self::NotAllowed => "not-allowed",
+            Self::NotOwnersNextHop => "not-owners-next-hop",
             Self::Protected => "protected-prefix",
             Self::DefaultRoute => "default-route",
             Self::Family => "family-not-negotiated",

@@ -35,6 +35,7 @@ pub mod limit;
 pub mod netlink;
 pub mod nexthop;
 pub mod origination;
+pub mod owners;
 mod paths;
 pub mod peers;
 pub mod policy;
@@ -47,6 +48,7 @@ pub use redstart_bgp::session::{OutBatch, PeerId};
 
 pub use limit::{LimitState, PrefixLimit};
 pub use origination::{Advertise, OriginSource, Origination, PeerSelector};
+pub use owners::{Owner, Owners};
 pub use peers::{NextHopSelf, PeerDown, PeerInfo, SessionKind};
 pub use policy::{ExportPolicy, ImportPolicy, NextHopRule, PeerRules};
 pub use rib::{Rib, RibConfig};

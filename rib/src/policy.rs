@@ -6,15 +6,22 @@
 
 use std::collections::BTreeSet;
 
-use redstart_bgp::types::{Family, Prefix};
+use redstart_bgp::types::{Family, PathAttributes, Prefix};
 
-use crate::{import::Refusal, limit::PrefixLimit};
+use crate::{
+    import::Refusal,
+    limit::PrefixLimit,
+    owners::{self, Owners},
+};
 
 /// Which prefixes to take from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportPolicy {
-    /// Just these, exactly: the pod CIDRs of a mesh peer's node.
+    /// Just these, exactly.
     Exactly(BTreeSet<Prefix>),
+    /// From the peer behind the node of this name: its own prefixes, and other nodes' as far as they
+    /// lead to these ([`owners`](crate::owners)).
+    Owner(String),
     /// Everything but the cluster's own ranges, and the default route only where asked for.
     AllBut {
         /// Refused, and everything more specific. A less specific route is welcome: it says nothing
@@ -159,6 +166,7 @@ impl PeerRules {
 #[derive(Debug)]
 pub(crate) enum CompiledImport {
     Exactly(BTreeSet<Prefix>),
+    Owner(String),
     AllBut {
         refuse: BTreeSet<Prefix>,
         lengths: [Vec<u8>; 2],
@@ -170,6 +178,7 @@ impl CompiledImport {
     pub(crate) fn new(policy: &ImportPolicy) -> Self {
         match policy {
             ImportPolicy::Exactly(prefixes) => Self::Exactly(prefixes.clone()),
+            ImportPolicy::Owner(node) => Self::Owner(node.clone()),
             ImportPolicy::AllBut {
                 refuse,
                 default_route,
@@ -191,9 +200,15 @@ impl CompiledImport {
         }
     }
 
-    /// Why `prefix` is not taken, or `None` if it is.
-    pub(crate) fn refuses(&self, prefix: Prefix) -> Option<Refusal> {
+    /// Why a route is not taken, or `None` if it is.
+    pub(crate) fn refuses(
+        &self,
+        prefix: Prefix,
+        attrs: &PathAttributes,
+        owners: &Owners,
+    ) -> Option<Refusal> {
         match self {
+            Self::Owner(node) => owners::refuses(owners, node, prefix, attrs),
             Self::Exactly(allowed) => (!allowed.contains(&prefix)).then_some(Refusal::NotAllowed),
             Self::AllBut { default_route, .. } if prefix.len() == 0 => {
                 (!default_route).then_some(Refusal::DefaultRoute)

@@ -10,6 +10,7 @@ use crate::{
     attrs::AttrStore,
     decision::{self, Candidate},
     ids::{AttrId, PeerIndex, PrefixId},
+    owners::Owners,
     paths::Path,
     peers::{Peer, Peers, SessionKind},
     rib::RibConfig,
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) config: RibConfig,
     pub(crate) attrs: AttrStore,
     pub(crate) peers: Peers,
+    /// Whose the prefixes of the mesh are.
+    pub(crate) owners: Owners,
     /// Seconds of the daemon's clock.
     pub(crate) now: u32,
 }
@@ -98,6 +101,24 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     candidate.peer_addr = peer.info.remote_addr;
     candidate.peer = peer.id.0;
     Some(candidate)
+}
+
+/// Whether a usable path to `prefix` is left without those of `except` and our own. One that is kept
+/// over a restart may be gone in a moment, and does not count.
+pub(crate) fn is_reachable_without<P: PrefixKey>(
+    table: &Table<P>,
+    shared: &Shared,
+    prefix: P,
+    except: Option<PeerIndex>,
+) -> bool {
+    let Some(id) = table.find(prefix) else {
+        return false;
+    };
+    let mut paths = table.entry(id).paths.as_slice().iter();
+    paths.any(|path| {
+        let counts = !path.peer.is_local() && Some(path.peer) != except && !path.is_stale();
+        counts && candidate(path, shared).is_some()
+    })
 }
 
 /// Puts the paths in order and marks the best and those that share the traffic with it.

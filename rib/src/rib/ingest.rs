@@ -48,7 +48,7 @@ pub(crate) fn announce<P: PrefixKey>(
     // One reference of our own for the loop; each path takes another.
     let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
     for nlri in list {
-        let refused = refused.or_else(|| refuses_prefix(shared, from, nlri.prefix));
+        let refused = refused.or_else(|| refuses_prefix(shared, from, nlri.prefix, &attrs));
         match refused {
             Some(reason) => outcome.refused.add(reason),
             None => outcome.accepted += 1,
@@ -64,12 +64,18 @@ pub(crate) fn announce<P: PrefixKey>(
     outcome
 }
 
-fn refuses_prefix<P: PrefixKey>(shared: &Shared, from: PeerIndex, prefix: P) -> Option<Refusal> {
+fn refuses_prefix<P: PrefixKey>(
+    shared: &Shared,
+    from: PeerIndex,
+    prefix: P,
+    attrs: &PathAttributes,
+) -> Option<Refusal> {
     let prefix = prefix.into();
     if import::is_martian(prefix) {
         return Some(Refusal::Martian);
     }
-    shared.peers.get(from)?.import.refuses(prefix)
+    let import = &shared.peers.get(from)?.import;
+    import.refuses(prefix, attrs, &shared.owners)
 }
 
 /// Puts a path in, in place of the peer's earlier one. Takes a reference to its attributes.
@@ -285,9 +291,35 @@ pub(crate) fn rejudge<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, f
         return;
     }
     for id in table.ids() {
-        for path_id in path_ids(table, id, from, |_| true) {
-            rejudge_path(table, shared, id, from, path_id);
-        }
+        rejudge_entry(table, shared, id, from);
+    }
+}
+
+/// Judges every path to `prefix` again, after it changed hands.
+pub(crate) fn rejudge_prefix<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P) {
+    let Some(id) = table.find(prefix) else {
+        return;
+    };
+    let paths = table.entry(id).paths.as_slice().iter();
+    let mut peers: SmallVec<[PeerIndex; 4]> = paths
+        .map(|path| path.peer)
+        .filter(|peer| !peer.is_local())
+        .collect();
+    peers.sort_unstable();
+    peers.dedup();
+    for from in peers {
+        rejudge_entry(table, shared, id, from);
+    }
+}
+
+fn rejudge_entry<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    from: PeerIndex,
+) {
+    for path_id in path_ids(table, id, from, |_| true) {
+        rejudge_path(table, shared, id, from, path_id);
     }
 }
 
@@ -307,7 +339,7 @@ fn rejudge_path<P: PrefixKey>(
     };
     let attrs = import::normalize(&peer.info, shared.attrs.get(path.attr));
     let refused = import::refuses_attributes(&peer.info, &attrs)
-        .or_else(|| refuses_prefix(shared, from, prefix));
+        .or_else(|| refuses_prefix(shared, from, prefix, &attrs));
     let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
     count_remove(shared, P::FAMILY, path);
     path.refused = refused;

@@ -43,6 +43,7 @@ use crate::{
     ids::PeerIndex,
     limit::LimitState,
     origination::Origination,
+    owners::{self, Owners},
     paths::Path,
     peers::{PeerDown, PeerInfo, Peers, TooManyPeers},
     policy::{ExportPolicy, ImportPolicy, PeerRules},
@@ -103,6 +104,7 @@ impl Rib {
                 config,
                 attrs: AttrStore::new(seed),
                 peers: Peers::new(seed),
+                owners: Owners::new(),
                 now: 0,
             },
             v4: Table::new(seed),
@@ -321,6 +323,37 @@ impl Rib {
                     pull::mark_all(table, &mut self.shared, index);
                 }
             });
+        }
+    }
+
+    /// Says whose the prefixes of the mesh are. What came by [`ImportPolicy::Owner`] is judged again
+    /// where that changed.
+    pub fn set_owners(&mut self, owners: Owners) {
+        let before = core::mem::replace(&mut self.shared.owners, owners);
+        for prefix in owners::changed(&before, &self.shared.owners) {
+            match prefix {
+                Prefix::V4(prefix) => {
+                    ingest::rejudge_prefix(&mut self.v4, &mut self.shared, prefix);
+                }
+                Prefix::V6(prefix) => {
+                    ingest::rejudge_prefix(&mut self.v6, &mut self.shared, prefix);
+                }
+            }
+        }
+    }
+
+    /// Whether there is a usable path to `prefix` that neither `peer` told nor this speaker
+    /// originates: what stays if the session with `peer` ends.
+    #[must_use]
+    pub fn is_reachable_without(&self, peer: PeerId, prefix: Prefix) -> bool {
+        let except = self.shared.peers.find(peer);
+        match prefix {
+            Prefix::V4(prefix) => {
+                decide::is_reachable_without(&self.v4, &self.shared, prefix, except)
+            }
+            Prefix::V6(prefix) => {
+                decide::is_reachable_without(&self.v6, &self.shared, prefix, except)
+            }
         }
     }
 

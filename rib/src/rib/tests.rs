@@ -7,6 +7,7 @@ mod history;
 mod lifecycle;
 mod model;
 mod naive;
+mod owners;
 mod reflection;
 mod rules;
 mod selection;

@@ -194,6 +194,7 @@ fn identifiers_are_stable() {
             "no-next-hop",
             "martian-prefix",
             "not-allowed",
+            "not-owners-next-hop",
             "protected-prefix",
             "default-route",
             "family-not-negotiated",

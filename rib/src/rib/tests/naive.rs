@@ -104,6 +104,8 @@ impl Naive {
         };
         let policy = match &info.import {
             ImportPolicy::Exactly(set) => set.contains(&prefix),
+            // Shown by its own tests.
+            ImportPolicy::Owner(_) => false,
             ImportPolicy::AllBut {
                 refuse,
                 default_route,
