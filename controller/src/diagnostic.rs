@@ -143,6 +143,10 @@ pub enum Reason {
     InvalidPassword,
     /// A `BGPAdvertisement` names a `BGPPeer` that does not exist.
     UnknownPeer,
+    /// No node is a route reflector of the mesh.
+    NoReflector,
+    /// A node waits to be drained until others are through.
+    DrainLimit,
 }
 
 impl Reason {
@@ -178,6 +182,8 @@ impl Reason {
             Self::SecretKeyMissing => "secret-key-missing",
             Self::InvalidPassword => "invalid-password",
             Self::UnknownPeer => "unknown-peer",
+            Self::NoReflector => "no-reflector",
+            Self::DrainLimit => "drain-limit",
         }
     }
 }

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GracefulRestartSpec, ObjectStatus, SecretKeyRef, TimersSpec};
+use super::{DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, TimersSpec};
 
 /// What holds for every node. Only the object named `default` is read; without it, the defaults
 /// shown here are in force.
@@ -36,6 +36,9 @@ pub struct BGPConfigurationSpec {
     /// How the nodes peer with each other.
     #[serde(default)]
     pub mesh: MeshSpec,
+    /// How a node that is drained or shuts down is relieved of traffic.
+    #[serde(default)]
+    pub drain: DrainSpec,
     /// TCP port that every node listens on and that the mesh connects to.
     #[serde(default = "default::listen_port")]
     #[schemars(range(min = 1, max = 65535))]
@@ -65,6 +68,7 @@ impl Default for BGPConfigurationSpec {
         Self {
             asn: default::asn(),
             mesh: MeshSpec::default(),
+            drain: DrainSpec::default(),
             listen_port: default::listen_port(),
             router_id_rule: RouterIdRule::default(),
             advertise_pod_cidrs: default::on(),
@@ -73,28 +77,6 @@ impl Default for BGPConfigurationSpec {
             timers: TimersSpec::default(),
         }
     }
-}
-
-/// How the nodes peer with each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MeshSpec {
-    /// `FullMesh`: every node peers with every other one. `None`: only BGPPeers.
-    pub mode: MeshMode,
-    /// Password (TCP-MD5, RFC 2385) of all sessions of the mesh. While the Secret or the key is
-    /// missing there is no mesh: sessions never run without the password that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_secret_ref: Option<SecretKeyRef>,
-}
-
-/// How the nodes peer with each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum MeshMode {
-    /// Every node with every other one.
-    #[default]
-    FullMesh,
-    /// Not at all.
-    None,
 }
 
 /// Where a node's BGP Identifier comes from.

@@ -20,6 +20,8 @@
 mod advertisement;
 mod configuration;
 mod crds;
+mod drain;
+mod mesh;
 mod peer;
 mod remote_as;
 mod rules;
@@ -28,10 +30,10 @@ mod selector;
 mod shared;
 
 pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
-pub use configuration::{
-    BGPConfiguration, BGPConfigurationSpec, KernelSpec, MeshMode, MeshSpec, RouterIdRule,
-};
+pub use configuration::{BGPConfiguration, BGPConfigurationSpec, KernelSpec, RouterIdRule};
 pub use crds::{crds, crds_yaml};
+pub use drain::{DrainSpec, IntOrPercent};
+pub use mesh::{AutoMeshSpec, MeshMode, MeshReflectorSpec, MeshSpec};
 pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec};
 pub use remote_as::PeerAsn;
 pub use rules::{
@@ -57,6 +59,12 @@ pub const CONFIGURATION_NAME: &str = "default";
 pub const ANNOTATION_ASN: &str = "redstart.dev/asn";
 /// Node annotation: the node's BGP Identifier.
 pub const ANNOTATION_ROUTER_ID: &str = "redstart.dev/router-id";
+/// Node annotation: the cluster that the node reflects for, where it is a route reflector of the
+/// mesh.
+pub const ANNOTATION_CLUSTER_ID: &str = "redstart.dev/cluster-id";
+/// Node annotation: the node is to be drained. `true`, or the time (RFC 3339) at which that was asked
+/// for; `false` is as good as none.
+pub const ANNOTATION_DRAIN: &str = "redstart.dev/drain";
 /// Node annotation: the node's addresses for BGP, at most one per family, separated by a comma.
 pub const ANNOTATION_ADDRESS: &str = "redstart.dev/address";
 

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use crate::object::ObjectRef;
+use super::drain::Drain;
+use crate::{index::Kind, object::ObjectRef};
 use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, Role, RouterId};
-use redstart_rib::PeerRules;
+use redstart_rib::{Owners, PeerRules};
 
 /// What this node's speaker shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,53 @@ pub struct DesiredState {
     pub originations: BTreeMap<Prefix, Origination>,
     /// How learned routes go into the kernel.
     pub kernel: Kernel,
+    /// Sessions with nodes that need not be: they are not made, and end only when nothing is lost by
+    /// it. Names are not among those of `peers`.
+    pub spare: BTreeMap<PeerName, Spare>,
+    /// How long that must hold before they end.
+    pub settle: Duration,
+    /// Whose each prefix of the mesh is.
+    pub owners: Owners,
+    /// Whether this node is relieved of traffic.
+    pub drain: Drain,
+}
+
+impl DesiredState {
+    /// No neighbours and no routes.
+    #[must_use]
+    pub fn idle(kernel: Kernel) -> Self {
+        Self {
+            node: None,
+            listen: Vec::new(),
+            peers: BTreeMap::new(),
+            originations: BTreeMap::new(),
+            kernel,
+            spare: BTreeMap::new(),
+            settle: Duration::ZERO,
+            owners: Owners::new(),
+            drain: Drain::default(),
+        }
+    }
+}
+
+/// A session of the mesh that need not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spare {
+    /// What it is like while it lasts.
+    pub peer: Peer,
+    /// When it ends.
+    pub until: Until,
+    /// The prefixes of the node behind it.
+    pub prefixes: BTreeSet<Prefix>,
+}
+
+/// When a session that need not be ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// When it is down.
+    Down,
+    /// When all prefixes of its node have come another way.
+    Replaced,
 }
 
 /// Who this speaker is.
@@ -117,7 +165,7 @@ pub struct AddPath {
 /// Whose session it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerRole {
-    /// A node of the full mesh.
+    /// A node of the mesh.
     Mesh {
         /// The Node's name.
         node: String,
@@ -159,8 +207,9 @@ impl fmt::Debug for Password {
 /// What to take from a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Import {
-    /// Just these prefixes, exactly: the pod CIDRs of a mesh peer's Node.
-    Exactly(BTreeSet<Prefix>),
+    /// From the Node of this name: its own pod CIDRs, and, where it passes them on, other Nodes' as
+    /// far as they lead to these.
+    Owner(String),
     /// Everything but what overlaps these (the cluster's own ranges), and the default route only
     /// where asked for.
     AllBut {
@@ -180,6 +229,14 @@ pub struct Origination {
     pub advertise: Vec<Advertise>,
     /// Whether the kernel drops what no more specific route takes.
     pub blackhole: bool,
+}
+
+impl Origination {
+    /// Whether it stands for pods of this node, which no other node can take the traffic of.
+    #[must_use]
+    pub fn is_pod_cidr(&self) -> bool {
+        self.object.kind == Kind::Node.as_str()
+    }
 }
 
 /// One way to advertise a route.

@@ -12,6 +12,7 @@
 //! | `identity` | AS number, BGP Identifier and addresses of a node |
 //! | `pod_cidrs` | which prefix belongs to which node |
 //! | `mesh` | the sessions with other nodes |
+//! | `drain` | whether this node is relieved of traffic |
 //! | `routers` | the sessions with `BGPPeer`s |
 //! | `originations` | what is advertised to whom |
 //!
@@ -19,6 +20,7 @@
 //! `BGPAdvertisement` at all; as soon as there is one, routers get only what those say.
 
 mod desired;
+pub mod drain;
 mod identity;
 mod mesh;
 mod originations;
@@ -30,12 +32,14 @@ mod session;
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
 pub use desired::{
     AddPath, Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer,
-    PeerName, PeerRole, RemoteAs, Ttl,
+    PeerName, PeerRole, RemoteAs, Spare, Ttl, Until,
 };
+pub use drain::{Drain, DrainReason};
 
 use crate::{
     api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec},
@@ -65,13 +69,7 @@ fn compile_objects(objects: &Objects, node: &str) -> (DesiredState, Vec<Diagnost
         .get(CONFIGURATION_NAME)
         .map_or(&built_in, |c| &c.spec);
     let mut diagnostics = Vec::new();
-    let idle = DesiredState {
-        node: None,
-        listen: Vec::new(),
-        peers: BTreeMap::new(),
-        originations: BTreeMap::new(),
-        kernel: kernel(&configuration.kernel),
-    };
+    let idle = DesiredState::idle(kernel(&configuration.kernel));
     let own = match own_node(objects, node) {
         Ok(own) => own,
         Err(diagnostic) => return (idle, vec![diagnostic]),
@@ -83,10 +81,17 @@ fn compile_objects(objects: &Objects, node: &str) -> (DesiredState, Vec<Diagnost
         identity: identity::identity(own, configuration),
         pod_cidrs: PodCidrs::assign(&objects.nodes, &mut diagnostics),
     };
-    let mut peers = mesh::peers(&scope, &mut diagnostics);
-    routers::add_peers(&scope, &mut peers, &mut diagnostics);
-    let originations = originations::originations(&scope, &peers, &mut diagnostics);
+    let mesh::Sessions {
+        wanted: mut peers,
+        spare,
+    } = mesh::sessions(&scope, &mut diagnostics);
+    routers::add_peers(&scope, &mut peers, &spare, &mut diagnostics);
+    let originations = originations::originations(&scope, &peers, &spare, &mut diagnostics);
     let desired = DesiredState {
+        spare,
+        settle: Duration::from_secs(configuration.mesh.settle_seconds.into()),
+        owners: scope.pod_cidrs.owners(&scope),
+        drain: drain::drain(&scope, &mut diagnostics),
         listen: listen(&scope, &peers),
         node: Some(scope.identity),
         peers,

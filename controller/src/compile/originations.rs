@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redstart_bgp::types::Prefix;
 
-use super::{Advertise, Origination, Peer, PeerName, PeerRole, Scope, configuration_ref, node_ref};
+use super::{
+    Advertise, Origination, Peer, PeerName, PeerRole, Scope, Spare, configuration_ref, node_ref,
+};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     index::{Advertisement, Kind, ObjectKey},
@@ -17,12 +19,13 @@ type Originations = BTreeMap<Prefix, Origination>;
 pub(super) fn originations(
     scope: &Scope<'_>,
     peers: &BTreeMap<PeerName, Peer>,
+    spare: &BTreeMap<PeerName, Spare>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Originations {
     let own_cidrs = scope.pod_cidrs.of(&scope.own.meta.name);
     let mut result = Originations::new();
     if scope.configuration.advertise_pod_cidrs {
-        let advertise = built_in(scope, peers);
+        let advertise = built_in(scope, peers, spare);
         add(
             &mut result,
             &own_cidrs,
@@ -78,12 +81,18 @@ fn add(
 }
 
 /// Pod CIDRs without anybody asking: to the mesh, and to routers while nothing else is said.
-fn built_in(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Advertise {
+fn built_in(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+    spare: &BTreeMap<PeerName, Spare>,
+) -> Advertise {
     let routers_too = scope.objects.advertisements.is_empty();
     let peers = peers
         .iter()
         .filter(|(_, peer)| routers_too || peer.role != PeerRole::Router)
-        .map(|(name, _)| name.clone())
+        .map(|(name, _)| name)
+        .chain(spare.keys())
+        .cloned()
         .collect();
     Advertise {
         source: configuration_ref(),

@@ -6,11 +6,15 @@
 //! Where pod CIDRs overlap, the node with the older `creationTimestamp` keeps its own (without one: after
 //! all that have one, by name): the newcomer is the mistake, and traffic of the older one goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use redstart_bgp::types::Prefix;
+use redstart_rib::{Owner, Owners};
 
-use super::node_ref;
+use super::{Scope, identity::identity, node_ref};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     index::Node,
@@ -78,6 +82,27 @@ impl<'a> PodCidrs<'a> {
     /// What belongs to `node`.
     pub(super) fn of(&self, node: &str) -> BTreeSet<Prefix> {
         self.by_node.get(node).cloned().unwrap_or_default()
+    }
+
+    /// Whose each prefix is, and where it leads to.
+    pub(super) fn owners(&self, scope: &Scope<'_>) -> Owners {
+        let owner = |name: &str| {
+            let node = scope.objects.nodes.get(name)?;
+            let identity = identity(node, scope.configuration);
+            let v4 = identity.ipv4.map(IpAddr::V4);
+            Some(Owner {
+                node: identity.name,
+                router_id: identity.router_id,
+                addresses: v4
+                    .into_iter()
+                    .chain(identity.ipv6.map(IpAddr::V6))
+                    .collect(),
+            })
+        };
+        self.owners
+            .iter()
+            .filter_map(|(prefix, name)| Some((*prefix, owner(name)?)))
+            .collect()
     }
 
     /// The owner of the pod CIDR that is or covers `prefix`.

@@ -8,7 +8,7 @@ use std::{
 use redstart_bgp::types::FamilySet;
 
 use super::{
-    Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, identity::families, password,
+    Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, Ttl, identity::families, password,
     session::SessionParameters,
 };
 use crate::{
@@ -31,10 +31,12 @@ impl Scope<'_> {
 pub(super) fn add_peers(
     scope: &Scope<'_>,
     peers: &mut BTreeMap<PeerName, Peer>,
+    spare: &BTreeMap<PeerName, Spare>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut taken: BTreeMap<IpAddr, ObjectRef> = peers
         .values()
+        .chain(spare.values().map(|spare| &spare.peer))
         .map(|p| (p.remote.ip(), p.source.clone()))
         .collect();
     let labels = &scope.own.meta.labels;
@@ -48,7 +50,8 @@ pub(super) fn add_peers(
         }
         let name = PeerName(router.meta.name.clone());
         let object = ObjectKey::cluster(Kind::BgpPeer, router.meta.name.as_str()).object_ref();
-        if let Err(diagnostic) = free(scope, router, &object, &taken, peers.contains_key(&name)) {
+        let name_taken = peers.contains_key(&name) || spare.contains_key(&name);
+        if let Err(diagnostic) = free(scope, router, &object, &taken, name_taken) {
             diagnostics.push(diagnostic);
             continue;
         }

@@ -4,6 +4,8 @@ use super::*;
 use crate::source::{SourceEvent, manifest};
 
 mod advertisements;
+mod drain;
+mod mesh;
 mod order;
 mod routers;
 
@@ -173,8 +175,13 @@ fn both_ends_of_a_mesh_session_agree() {
         assert_eq!(there.families, back.families);
         assert_eq!(there.remote_as, RemoteAs::Number(back.local_as));
         assert_eq!(back.remote_as, RemoteAs::Number(there.local_as));
-        let own: std::collections::BTreeSet<_> = right.originations.keys().copied().collect();
-        assert_eq!(there.import, Import::Exactly(own));
+        assert_eq!(there.import, Import::Owner(other.to_owned()));
+        let owned = left.owners.iter().filter(|(_, owner)| owner.node == other);
+        assert!(
+            owned
+                .map(|(prefix, _)| prefix)
+                .eq(right.originations.keys())
+        );
     }
 }
 
@@ -275,8 +282,8 @@ fn of_overlapping_pod_cidrs_the_older_node_keeps_its_own() {
             assert!(diagnostic.message.contains(winner), "{diagnostic}");
             assert_eq!(desired.originations.is_empty(), name == loser);
             if name != loser {
-                let import = &peer(&desired, &format!("mesh-{loser}")).import;
-                assert_eq!(*import, Import::Exactly([].into()));
+                let mut owners = desired.owners.values();
+                assert!(owners.all(|owner| owner.node == name));
             }
         }
     }

@@ -3,13 +3,16 @@
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    values::{graceful_restart, range, secret_ref, timers, usable_asn},
+    values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
-    api::{BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME},
+    api::{
+        BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME, DrainSpec, MeshMode, MeshSpec,
+    },
     diagnostic::Reason,
 };
 use redstart_bgp::types::Asn;
+use std::net::Ipv4Addr;
 
 /// A `BGPConfiguration` whose every field is in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,8 @@ impl From<&BGPConfiguration> for Observed {
         );
         graceful_restart(&spec.graceful_restart, &mut findings);
         timers("spec.timers", &spec.timers, &mut findings);
+        mesh(&spec.mesh, &mut findings);
+        drain(&spec.drain, &mut findings);
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);
         let spec = spec.clone();
@@ -76,5 +81,55 @@ impl From<&BGPConfiguration> for Observed {
             key,
             Some(Object::Configuration(Configuration { meta, spec })),
         )
+    }
+}
+
+/// The taint of a cordon, which is nothing to drain a node for.
+const TAINT_UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+
+fn mesh(spec: &MeshSpec, findings: &mut Findings) {
+    let reflectors = &spec.route_reflector;
+    match &reflectors.node_selector {
+        Some(labels) => selector("spec.mesh.routeReflector.nodeSelector", labels, findings),
+        None if spec.mode == MeshMode::RouteReflector => {
+            let message = "mode RouteReflector needs to know which nodes are reflectors";
+            let field = "spec.mesh.routeReflector.nodeSelector";
+            findings.error(field, Reason::MissingField, message);
+        }
+        None => {}
+    }
+    if let Some(text) = &reflectors.cluster_id {
+        let id = text.parse::<Ipv4Addr>();
+        let id = id.map_err(|_| format!("{text:?} does not look like an IPv4 address"));
+        let field = "spec.mesh.routeReflector.clusterID";
+        findings.take(field, Reason::InvalidAddress, id);
+    }
+    let auto = &spec.auto;
+    let up_to = &auto.full_mesh_up_to;
+    range("spec.mesh.auto.fullMeshUpTo", up_to, 0..=10_000, findings);
+    range(
+        "spec.mesh.auto.reflectors",
+        &auto.reflectors,
+        1..=16,
+        findings,
+    );
+    let settle = &spec.settle_seconds;
+    range("spec.mesh.settleSeconds", settle, 1..=3600, findings);
+}
+
+fn drain(spec: &DrainSpec, findings: &mut Findings) {
+    if spec.taint_keys.iter().any(|key| key == TAINT_UNSCHEDULABLE) {
+        let message = "a cordon does not drain a node";
+        findings.error("spec.drain.taintKeys", Reason::InvalidValue, message);
+    }
+    range(
+        "spec.drain.waitSeconds",
+        &spec.wait_seconds,
+        0..=3600,
+        findings,
+    );
+    if spec.max_nodes.of(1).is_none() {
+        let message = "must be a number, or a share from \"0%\" to \"100%\"";
+        findings.error("spec.drain.maxNodes", Reason::InvalidValue, message);
     }
 }

@@ -28,7 +28,7 @@ pub use advertisement::Advertisement;
 pub use configuration::Configuration;
 pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
-pub use node::Node;
+pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use secret::Secret;

@@ -5,8 +5,12 @@
 //! annotation said while it was good stays in force: AS number, BGP Identifier and address are what
 //! every session of the node hangs on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use redstart_bgp::types::{Asn, Prefix, RouterId};
 
@@ -37,6 +41,12 @@ pub struct Node {
     pub asn: Option<Asn>,
     /// Its own BGP Identifier, if it has one.
     pub router_id: Option<RouterId>,
+    /// The cluster that it reflects for, if that is said of this node.
+    pub cluster_id: Option<u32>,
+    /// What asks for it to be drained.
+    pub drain: DrainSigns,
+    /// Whether its network does not work yet, by its own word.
+    pub network_unavailable: bool,
 }
 
 impl From<&core::Node> for Observed {
@@ -48,6 +58,13 @@ impl From<&core::Node> for Observed {
         let mut parsed = Node {
             meta,
             pod_cidrs: pod_cidrs(node, &mut findings),
+            drain: DrainSigns {
+                asked: None,
+                taints: taints(node),
+                shuts_down: shuts_down(node),
+            },
+            network_unavailable: condition(node, "NetworkUnavailable")
+                .is_some_and(|c| c.status == "True"),
             ..Node::default()
         };
         for (kind, address) in &addresses {
@@ -74,11 +91,57 @@ impl Node {
         if is_bad(api::ANNOTATION_ROUTER_ID) {
             self.router_id = last.router_id;
         }
+        if is_bad(api::ANNOTATION_CLUSTER_ID) {
+            self.cluster_id = last.cluster_id;
+        }
+        if is_bad(api::ANNOTATION_DRAIN) {
+            self.drain.asked = last.drain.asked;
+        }
         if is_bad(api::ANNOTATION_ADDRESS) {
             self.ipv4 = last.ipv4.or(self.ipv4);
             self.ipv6 = last.ipv6.or(self.ipv6);
         }
     }
+}
+
+/// What asks for a node to be drained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrainSigns {
+    /// The annotation, with the time (in seconds since 1970) that it says.
+    pub asked: Option<Option<i64>>,
+    /// The keys of its taints.
+    pub taints: BTreeSet<String>,
+    /// The kubelet says that the node shuts down, or somebody says that it did.
+    pub shuts_down: bool,
+}
+
+/// Taints of nodes that are off, or about to be.
+const SHUTDOWN_TAINTS: [&str; 2] = [
+    "node.cloudprovider.kubernetes.io/shutdown",
+    "node.kubernetes.io/out-of-service",
+];
+
+/// What the kubelet writes into its condition `Ready` from the moment at which systemd tells it of a
+/// shutdown.
+const SHUTDOWN_MESSAGE: &str = "node is shutting down";
+
+fn taints(node: &core::Node) -> BTreeSet<String> {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    taints.map(|taint| taint.key.clone()).collect()
+}
+
+fn condition<'a>(node: &'a core::Node, kind: &str) -> Option<&'a core::NodeCondition> {
+    let mut conditions = node.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == kind)
+}
+
+fn shuts_down(node: &core::Node) -> bool {
+    let told = condition(node, "Ready").is_some_and(|ready| {
+        let message = ready.message.as_deref().unwrap_or_default();
+        ready.status == "False" && message.contains(SHUTDOWN_MESSAGE)
+    });
+    let taints = taints(node);
+    told || SHUTDOWN_TAINTS.iter().any(|key| taints.contains(*key))
 }
 
 /// The path of an annotation.
@@ -161,8 +224,33 @@ fn annotations(node: &core::Node, parsed: &mut Node, findings: &mut Findings) {
         let field = field(api::ANNOTATION_ROUTER_ID);
         parsed.router_id = findings.take(&field, Reason::InvalidRouterId, id);
     }
+    if let Some(text) = get(api::ANNOTATION_CLUSTER_ID) {
+        let id = text.parse().map(Ipv4Addr::to_bits);
+        let id = id.map_err(|_| format!("{text:?} does not look like an IPv4 address; the last good one or the default is used"));
+        let field = field(api::ANNOTATION_CLUSTER_ID);
+        parsed.cluster_id = findings.take(&field, Reason::InvalidAddress, id);
+    }
+    if let Some(text) = get(api::ANNOTATION_DRAIN) {
+        let field = field(api::ANNOTATION_DRAIN);
+        let asked = findings.take(&field, Reason::InvalidValue, drain_annotation(text));
+        parsed.drain.asked = asked.flatten();
+    }
     if let Some(text) = get(api::ANNOTATION_ADDRESS) {
         address_annotation(text, &field(api::ANNOTATION_ADDRESS), parsed, findings);
+    }
+}
+
+/// Whether a drain is asked for, and since when.
+fn drain_annotation(text: &str) -> Result<Option<Option<i64>>, String> {
+    match text {
+        "false" => Ok(None),
+        "" | "true" => Ok(Some(None)),
+        time => match time.parse::<Timestamp>() {
+            Ok(time) => Ok(Some(Some(time.as_second()))),
+            Err(_) => Err(format!(
+                "{text:?} is none of true, false and a time such as 2026-05-28T20:26:40Z; what it said before holds"
+            )),
+        },
     }
 }
 

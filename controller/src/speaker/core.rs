@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    kernel::Kernel, listeners::Listeners, neighbours::Neighbours, objects::Configured,
-    restart::Restart, translate, views,
+    drain::Draining, kernel::Kernel, listeners::Listeners, neighbours::Neighbours,
+    objects::Configured, restart::Restart, transition::Transition, translate, views,
 };
 use crate::{
-    compile::{DesiredState, NodeIdentity},
+    compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
     control::Query,
 };
 
@@ -54,6 +54,11 @@ pub(super) struct Core {
     pub(super) listeners: Listeners,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
+    /// What the objects ask for.
+    target: Option<Arc<DesiredState>>,
+    transition: Transition,
+    draining: Draining,
+    /// That, with what is left of the topology before, and as far as this node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
     from_peers: mpsc::Receiver<FromPeer>,
@@ -76,6 +81,9 @@ impl Core {
             listeners: Listeners::new(),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
+            target: None,
+            transition: Transition::default(),
+            draining: Draining::default(),
             in_force: None,
             configured_at: None,
             from_peers,
@@ -113,7 +121,9 @@ impl Core {
             self.settle();
         }
         info!("closing the sessions");
-        self.neighbours.stop_all().await;
+        let why = self.target.as_ref().and_then(|target| target.drain.why);
+        let for_good = why == Some(DrainReason::Shutdown);
+        self.neighbours.stop_all(for_good).await;
     }
 
     /// What follows from whatever just happened.
@@ -122,6 +132,7 @@ impl Core {
         self.listeners.retry(now, &self.neighbours);
         self.start_neighbours(now);
         self.neighbours.on_time(now, &mut self.rib);
+        self.move_on(now);
         self.kernel.resolve_next_hops(&mut self.rib);
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
             && self.kernel.take_changes(&mut self.rib);
@@ -142,6 +153,8 @@ impl Core {
             self.neighbours.poll_timeout(),
             self.listeners.poll_timeout(),
             self.restart.poll_timeout(),
+            self.transition.poll_timeout(),
+            self.draining.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -155,14 +168,14 @@ impl Core {
             return;
         };
         if self
-            .in_force
+            .target
             .as_ref()
             .is_some_and(|now| Arc::ptr_eq(now, &desired))
         {
             return;
         }
         let now = self.clock.now();
-        if self.in_force.is_none() {
+        if self.target.is_none() {
             self.restart.begin(now, &desired);
         }
         info!(
@@ -175,8 +188,41 @@ impl Core {
             max_paths: desired.kernel.max_paths,
         });
         self.kernel.configure(now, &desired.kernel, &mut self.rib);
-        self.in_force = Some(desired);
+        let running = self.neighbours.rules();
+        self.transition.begin(now, &desired, &running);
+        self.draining.begin(now, &desired.drain);
+        self.target = Some(desired);
         self.configured_at = Some(Timestamp::now());
+        self.put_in_force(now);
+    }
+
+    /// What only time allows: ending sessions that are not needed any more, withdrawing routes that
+    /// traffic was told to avoid.
+    fn move_on(&mut self, now: Instant) {
+        let Some(target) = self.target.clone() else {
+            return;
+        };
+        let due = self.transition.poll_timeout().is_some_and(|at| at <= now);
+        let moved = due && {
+            let (neighbours, rib) = (&self.neighbours, &self.rib);
+            let served = neighbours.is_served_by_mesh(&target);
+            let standing = |name: &PeerName, spare: &Spare| neighbours.standing(name, spare, rib);
+            self.transition.poll(now, &target, served, standing)
+        };
+        if self.draining.poll(now) | moved {
+            self.put_in_force(now);
+        }
+    }
+
+    fn put_in_force(&mut self, now: Instant) {
+        let Some(target) = &self.target else {
+            return;
+        };
+        let mut desired = self.transition.in_force(target);
+        if self.draining.is_under_way() {
+            self.draining.apply(Arc::make_mut(&mut desired));
+        }
+        self.in_force = Some(desired);
         self.apply(now);
     }
 
@@ -195,6 +241,7 @@ impl Core {
         let Some(restarted) = self.restart.started() else {
             return;
         };
+        self.rib.set_owners(desired.owners.clone());
         self.neighbours
             .apply(now, &desired, restarted, &mut self.rib);
         self.listeners.apply(now, &desired.listen, &self.neighbours);

@@ -11,6 +11,8 @@
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
 //! | `neighbours` | the neighbours' tasks: which there are, what their events mean |
 //! | `kernel` | the planner, and the one batch that is out at the kernel |
+//! | `transition` | from one topology of the mesh to another |
+//! | `drain` | relieving this node of traffic |
 //! | `listeners` | the addresses to listen on |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
@@ -20,6 +22,7 @@
 //! restart was negotiated, and leaves the kernel's routes in place for the next process.
 
 mod core;
+mod drain;
 mod kernel;
 mod listeners;
 mod malformed;
@@ -28,6 +31,7 @@ mod objects;
 mod options;
 mod restart;
 mod retention;
+mod transition;
 mod translate;
 mod views;
 

@@ -15,19 +15,20 @@ use redstart_bgp::{
     net::{Clock, FromPeer, PeerHandle, Transport, spawn_peer},
     session::{DownReason, Event, Negotiated, OutBatch, PeerId, StopReason},
     time::Instant,
-    types::{Family, FamilySet, Prefix},
+    types::{Family, FamilySet, NlriSet, Prefix},
     wire::Update,
 };
-use redstart_rib::{LimitState, PeerDown, Rib, resolver::KernelView};
+use redstart_rib::{LimitState, PeerDown, PeerRules, Rib, import::Refusal, resolver::KernelView};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{
     malformed::MalformedLog,
     retention::{Due, Retention, forwarding_preserved, restart_time},
+    transition::Standing,
     translate::{self, Restarted},
 };
-use crate::compile::{self, DesiredState, NodeIdentity, PeerName, Ttl};
+use crate::compile::{self, DesiredState, NodeIdentity, PeerName, PeerRole, Spare, Ttl};
 
 /// How long the sessions may take to say goodbye.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,6 +55,8 @@ pub(super) struct Neighbour {
     near_limit: FamilySet,
     /// The last reason that was logged: one that repeats itself is logged once.
     logged: Option<DownReason>,
+    /// It was said of this session that the node announces what is not its own.
+    foreign_named: bool,
     /// Attributes that were malformed and dealt with by RFC 7606.
     pub(super) faults: u64,
     /// When malformed messages were logged.
@@ -189,6 +192,7 @@ impl Neighbours {
             over_limit: None,
             near_limit: FamilySet::EMPTY,
             logged: None,
+            foreign_named: false,
             faults: 0,
             malformed: MalformedLog::default(),
         };
@@ -269,14 +273,49 @@ impl Neighbours {
             .all(|n| n.session.as_ref().is_some_and(|s| s.awaited.is_empty()))
     }
 
-    /// Ends every session, in the way that lets the neighbours keep our routes where they can.
-    pub(super) async fn stop_all(&mut self) {
+    /// The rules of each neighbour.
+    pub(super) fn rules(&self) -> BTreeMap<PeerName, PeerRules> {
+        let rules = |(name, n): (&PeerName, &Neighbour)| (name.clone(), n.spec.rules);
+        self.by_name.iter().map(rules).collect()
+    }
+
+    /// Whether some node of the mesh that `target` wants a session with has told all that it has.
+    pub(super) fn is_served_by_mesh(&self, target: &DesiredState) -> bool {
+        self.by_name.iter().any(|(name, n)| {
+            let told = n.session.as_ref().is_some_and(|s| s.awaited.is_empty());
+            told && n.spec.role != PeerRole::Router && target.peers.contains_key(name)
+        })
+    }
+
+    /// What would be lost by ending the session with a node.
+    pub(super) fn standing(&self, name: &PeerName, spare: &Spare, rib: &Rib) -> Standing {
+        let Some(neighbour) = self.by_name.get(name) else {
+            return Standing {
+                idle: true,
+                replaced: true,
+            };
+        };
+        let routes = |family| {
+            rib.family_counts(neighbour.id, family)
+                .map_or(0, |c| c.received)
+        };
+        let mut prefixes = spare.prefixes.iter();
+        Standing {
+            idle: neighbour.session.is_none()
+                && Family::ALL.into_iter().map(routes).sum::<usize>() == 0,
+            replaced: prefixes.all(|prefix| rib.is_reachable_without(neighbour.id, *prefix)),
+        }
+    }
+
+    /// Ends every session, in the way that lets the neighbours keep our routes where they can; unless
+    /// it is `for_good`, because the node itself goes.
+    pub(super) async fn stop_all(&mut self, for_good: bool) {
         for neighbour in self.by_name.values() {
             neighbour
                 .handle
                 .stop(match neighbour.spec.graceful_restart {
-                    Some(_) => StopReason::GracefulRestart,
-                    None => StopReason::Shutdown("redstart is stopping".to_owned()),
+                    Some(_) if !for_good => StopReason::GracefulRestart,
+                    _ => StopReason::Shutdown("redstart is stopping".to_owned()),
                 });
         }
         let all = std::mem::take(&mut self.by_name);
@@ -464,6 +503,7 @@ impl Neighbour {
             "session established"
         );
         self.logged = None;
+        self.foreign_named = false;
         let interface = link_of(negotiated.remote_addr);
         let subnet = subnet_of(negotiated.local_addr.ip(), links);
         let info = translate::peer_info(&self.spec, &self.node, &negotiated, interface, subnet);
@@ -519,6 +559,7 @@ impl Neighbour {
             let outcome = rib.announce(self.id, &reach.attrs, &reach.nlri);
             for (reason, routes) in outcome.refused.iter() {
                 debug!(peer = %name, routes, %reason, "routes refused");
+                self.name_foreign_routes(name, reason, &reach.nlri);
             }
             let family = reach.nlri.family();
             if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
@@ -532,6 +573,21 @@ impl Neighbour {
                 session.awaited.remove(family);
             }
         }
+    }
+
+    /// A node that announces what belongs to another one, or leads it elsewhere, is named: once for
+    /// each session.
+    fn name_foreign_routes(&mut self, name: &PeerName, reason: Refusal, nlri: &NlriSet) {
+        let PeerRole::Mesh { node } = &self.spec.role else {
+            return;
+        };
+        let foreign = matches!(reason, Refusal::NotAllowed | Refusal::NotOwnersNextHop);
+        if !foreign || self.foreign_named {
+            return;
+        }
+        self.foreign_named = true;
+        let first = nlri.iter().next().map(|nlri| nlri.prefix.to_string());
+        warn!(peer = %name, node, prefix = first.unwrap_or_default(), %reason, "a node announces what is not its own: refused");
     }
 
     /// The TCP side.

@@ -161,19 +161,13 @@ mod tests {
     use crate::compile::Kernel as KernelSpec;
 
     fn desired() -> DesiredState {
-        DesiredState {
-            node: None,
-            listen: Vec::new(),
-            peers: [].into(),
-            originations: [].into(),
-            kernel: KernelSpec {
-                install: true,
-                table: 254,
-                metric: 179,
-                protocol: 186,
-                max_paths: 1,
-            },
-        }
+        DesiredState::idle(KernelSpec {
+            install: true,
+            table: 254,
+            metric: 179,
+            protocol: 186,
+            max_paths: 1,
+        })
     }
 
     fn no_neighbours() -> Neighbours {

@@ -4,7 +4,6 @@
 mod limits;
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     process::Command,
@@ -180,10 +179,8 @@ fn node(kernel: Kernel, prefixes: impl IntoIterator<Item = Prefix>) -> DesiredSt
             ipv4: Some(Ipv4Addr::new(10, 0, 0, 1)),
             ipv6: None,
         }),
-        listen: Vec::new(),
-        peers: BTreeMap::new(),
         originations: prefixes.into_iter().map(origination).collect(),
-        kernel,
+        ..DesiredState::idle(kernel)
     }
 }
 
@@ -277,7 +274,7 @@ fn routes_that_nobody_wants_after_a_restart_are_removed_and_others_are_not() {
     });
 }
 
-fn passive_router(remote: SocketAddr) -> Peer {
+pub(super) fn passive_router(remote: SocketAddr) -> Peer {
     Peer {
         source: object("BGPPeer", "router"),
         role: PeerRole::Router,

@@ -148,7 +148,7 @@ fn next_hop_self(node: &NodeIdentity, local: IpAddr) -> NextHopSelf {
 /// What to take from a neighbour.
 pub(super) fn import(import: &Import) -> ImportPolicy {
     match import {
-        Import::Exactly(prefixes) => ImportPolicy::Exactly(prefixes.clone()),
+        Import::Owner(node) => ImportPolicy::Owner(node.clone()),
         Import::AllBut {
             refuse,
             default_route,
@@ -271,7 +271,7 @@ mod tests {
             ttl: Ttl::Hops(1),
             graceful_restart: Some(120),
             password: None,
-            import: Import::Exactly([].into()),
+            import: Import::Owner("n1".to_owned()),
             long_lived: 0,
             rules: PeerRules::default(),
             transit: false,

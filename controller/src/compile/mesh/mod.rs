@@ -1,19 +1,24 @@
-//! The full mesh: one session with every other Node.
+//! The sessions with other nodes.
 //!
-//! It runs over IPv4 where both ends have an IPv4 address, else over IPv6, and carries the families
-//! that both ends have an address of. Both ends come to the same answer on their own. From a node
-//! come exactly its own pod CIDRs: a node speaks only for itself.
+//! `topology` says which pairs of nodes have one. It runs over IPv4 where both ends have an IPv4
+//! address, else over IPv6, and carries the families that both ends have an address of. Both ends come
+//! to the same answer on their own. A node speaks only for itself: from it come its own pod CIDRs,
+//! and, where it reflects, those of others as far as they lead to these others.
+
+mod topology;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
-use redstart_bgp::types::RouterId;
+use redstart_bgp::types::{Asn, RouterId};
 use redstart_rib::PeerRules;
 
+use self::topology::{Need, Topology};
 use super::{
-    AddPath, Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Ttl, configuration_ref,
+    AddPath, Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, Ttl, Until,
+    configuration_ref,
     identity::{families, identity},
     node_ref, password,
     pod_cidrs::by_seniority,
@@ -30,13 +35,20 @@ pub(super) fn peer_name(node: &str) -> PeerName {
     PeerName(format!("mesh-{node}"))
 }
 
+/// The sessions of the mesh.
+#[derive(Default)]
+pub(super) struct Sessions {
+    /// Those that must be.
+    pub(super) wanted: BTreeMap<PeerName, Peer>,
+    /// Those that need not be, but stay for a while where they are.
+    pub(super) spare: BTreeMap<PeerName, Spare>,
+}
+
 /// Every session of the mesh.
-pub(super) fn peers(
-    scope: &Scope<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeMap<PeerName, Peer> {
+pub(super) fn sessions(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> Sessions {
+    let mut sessions = Sessions::default();
     if scope.configuration.mesh.mode == MeshMode::None {
-        return BTreeMap::new();
+        return sessions;
     }
     let Ok(password) = password::resolve(
         scope.objects,
@@ -45,26 +57,63 @@ pub(super) fn peers(
         "spec.mesh.passwordSecretRef",
         diagnostics,
     ) else {
-        return BTreeMap::new();
+        return sessions;
     };
     check_router_ids(scope, diagnostics);
+    let topology = Topology::new(scope, diagnostics);
     let mut taken: BTreeMap<IpAddr, &str> = BTreeMap::new();
-    let mut peers = BTreeMap::new();
     let own = &scope.own.meta.name;
     for node in by_seniority(&scope.objects.nodes) {
         if node.meta.name == *own {
             continue;
         }
+        let asn = identity(node, scope.configuration).asn;
+        let need = topology.need(own, &node.meta.name, asn);
         match common_addresses(scope, node).and_then(|ends| free(scope, node, ends, &taken)) {
             Ok((local, remote)) => {
                 taken.insert(remote, &node.meta.name);
-                let peer = peer(scope, node, (local, remote), password.clone());
-                peers.insert(peer_name(&node.meta.name), peer);
+                let mut peer = peer(scope, node, asn, (local, remote), password.clone());
+                peer.rules = rules(scope, &topology, node);
+                sessions.add(scope, &node.meta.name, peer, need);
             }
+            // Who need not be a neighbour need not be able to.
+            Err(_) if need != Need::Wanted => {}
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
-    peers
+    sessions
+}
+
+impl Sessions {
+    fn add(&mut self, scope: &Scope<'_>, node: &str, peer: Peer, need: Need) {
+        let until = match need {
+            Need::Wanted => {
+                self.wanted.insert(peer_name(node), peer);
+                return;
+            }
+            Need::Kept => Until::Down,
+            Need::Replaced => Until::Replaced,
+        };
+        let spare = Spare {
+            peer,
+            until,
+            prefixes: scope.pod_cidrs.of(node),
+        };
+        self.spare.insert(peer_name(node), spare);
+    }
+}
+
+/// A reflector has every other node as its client, but for its fellow reflectors (RFC 4456 section 6:
+/// those are non-clients, fully meshed).
+fn rules(scope: &Scope<'_>, topology: &Topology<'_>, node: &Node) -> PeerRules {
+    if !topology.is_reflector(&scope.own.meta.name) {
+        return PeerRules::default();
+    }
+    PeerRules {
+        client: !topology.is_reflector(&node.meta.name),
+        cluster_id: topology::cluster_id(scope.own, scope),
+        ..PeerRules::default()
+    }
 }
 
 /// Our address and the other node's.
@@ -123,7 +172,13 @@ fn free(
     }
 }
 
-fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<Password>) -> Peer {
+fn peer(
+    scope: &Scope<'_>,
+    node: &Node,
+    asn: Asn,
+    (local, remote): Ends,
+    password: Option<Password>,
+) -> Peer {
     let session = SessionParameters::new(
         scope.configuration,
         &TimersSpec::default(),
@@ -136,7 +191,7 @@ fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<
         },
         remote: SocketAddr::new(remote, scope.configuration.listen_port),
         local: Some(local),
-        remote_as: RemoteAs::Number(identity(node, scope.configuration).asn),
+        remote_as: RemoteAs::Number(asn),
         local_as: scope.identity.asn,
         families: families(scope.own).intersection(families(node)),
         passive: false,
@@ -147,7 +202,7 @@ fn peer(scope: &Scope<'_>, node: &Node, (local, remote): Ends, password: Option<
         graceful_restart: session.graceful_restart,
         long_lived: session.long_lived,
         password,
-        import: Import::Exactly(scope.pod_cidrs.of(&node.meta.name)),
+        import: Import::Owner(node.meta.name.clone()),
         rules: PeerRules::default(),
         transit: false,
         limit_restart: None,
