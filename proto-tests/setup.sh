@@ -43,6 +43,7 @@ missing_packages() {
     have kubectl || echo kubernetes-client
     have gobgpd && have gobgp || echo gobgpd
     have exabgp || echo exabgp
+    have bgpctl || echo openbgpd
 }
 
 install_packages() {
@@ -52,7 +53,7 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
     # Debian starts a routing daemon as soon as it is installed. The labs start their own.
-    for service in bird frr gobgpd exabgp; do
+    for service in bird frr gobgpd exabgp openbgpd; do
         case " $* " in
         *" $service"*)
             if [ -d /run/systemd/system ]; then

@@ -8,7 +8,7 @@
 use std::{fs, path::Path};
 
 use redstart_proto_tests::{
-    interop::{self, document, feature::Outcome, matrix},
+    interop::{self, document, feature::Outcome, matrix, programs::Programs},
     lab::{exclusive::Exclusive, requirements::Binaries},
 };
 
@@ -16,15 +16,16 @@ use redstart_proto_tests::{
 /// leaves the document alone.
 #[test]
 fn the_document_is_what_a_run_comes_to() {
-    interop::check_requirements().unwrap();
+    let programs = Programs::default();
+    interop::check_requirements(&programs).unwrap();
     let _exclusive = Exclusive::wait().unwrap();
     let only = std::env::var("REDSTART_INTEROP").ok();
     let binaries = Binaries::beside(env!("CARGO_BIN_EXE_lab"));
-    let matrix = matrix::run(&binaries, only.as_deref());
+    let matrix = matrix::run(&binaries, &programs, only.as_deref());
     let failed: Vec<String> = matrix
         .iter()
         .filter_map(|((feature, kind), outcome)| match outcome {
-            Outcome::Failed(why) => Some(format!("{kind}: {}: {why}", feature.row().0)),
+            Outcome::Failed(why) => Some(format!("{kind}: {}: {why}", feature.what())),
             _ => None,
         })
         .collect();

@@ -8,11 +8,19 @@ use super::{
     feature::{Feature, Outcome},
     limits,
     ours::Ours,
+    programs::Programs,
     session::{Session, our_prefix, their_address, their_prefix},
     site::Site,
     subject::{Heard, Implementation, Subject},
+    third,
 };
-use crate::lab::{kernel, process::Signal, requirements::Binaries, topology::Family, wait};
+use crate::lab::{
+    kernel,
+    process::{Process, Signal},
+    requirements::Binaries,
+    topology::Family,
+    wait,
+};
 
 /// How long a session may take to come up, GoBGP's pause before it dials included, on a machine that
 /// is busy.
@@ -29,6 +37,8 @@ pub struct Bench {
     pub theirs: Box<dyn Subject>,
     /// Which other side.
     pub kind: Implementation,
+    third: Option<Process>,
+    binaries: Binaries,
     /// What came out.
     pub rows: Vec<(Feature, Outcome)>,
     /// Last, because it takes everything down when it is dropped.
@@ -37,28 +47,44 @@ pub struct Bench {
 
 impl Bench {
     /// A site for this scene, with nothing running.
-    pub fn new(scene: &str, kind: Implementation, binaries: &Binaries) -> Result<Self> {
-        let site = Site::new(&format!("ix-{scene}-{}", kind.word()))?;
+    pub fn new(
+        scene: &str,
+        kind: Implementation,
+        binaries: &Binaries,
+        programs: &Programs,
+    ) -> Result<Self> {
+        let site = Site::new(&format!("ix-{scene}-{}", kind.word()), programs)?;
         Ok(Self {
             ours: Ours::at(&site, binaries),
             theirs: kind.subject(&site),
             kind,
             rows: Vec::new(),
+            third: None,
+            binaries: binaries.clone(),
             site,
         })
     }
 
+    /// What is known of a row without trying.
+    pub fn limit(&self, feature: Feature) -> Option<Outcome> {
+        limits::known(feature, self.kind, self.site.programs.in_a_root())
+    }
+
     /// Fills in a row by trying, unless it is known that one side cannot.
     pub fn row(&mut self, feature: Feature, assert: impl FnOnce(&mut Self) -> Result<()>) {
-        let outcome = limits::known(feature, self.kind).unwrap_or_else(|| match assert(self) {
+        let outcome = self.limit(feature).unwrap_or_else(|| match assert(self) {
             Ok(()) => Outcome::Holds,
             Err(error) => Outcome::Failed(format!("{error:#}")),
         });
         self.rows.push((feature, outcome));
     }
 
-    /// Starts both sides; the one that dials comes last, so that its first attempt finds the other.
+    /// Starts both sides, and a third one if there is to be; the one that dials comes last, so that its first attempt finds the other.
     pub fn start(&mut self, session: &Session) -> Result<()> {
+        if session.third.is_some() {
+            self.site.add_third()?;
+            self.third = Some(third::start(&self.site, &self.binaries, session)?);
+        }
         self.ours.configure(session)?;
         self.ours.start(&self.site)?;
         self.theirs.configure(session)?;
@@ -71,8 +97,9 @@ impl Bench {
     /// Waits until both sides show the session.
     pub fn up(&self) -> Result<()> {
         wait::until("session is up on both sides", UP, || {
-            self.ours.established()?;
-            self.theirs.established()
+            let up = self.ours.established().map(drop);
+            up.and_then(|()| self.theirs.established())
+                .or_else(|error| self.theirs.hurry().and(Err(error)))
         })
         .map(drop)
     }

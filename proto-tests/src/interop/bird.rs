@@ -1,13 +1,14 @@
 //! BIRD 2: asked by `birdc`, its routes switched by enabling and disabling a static protocol.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use super::{
+    programs::Programs,
     session::{
-        Dial, Extra, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID, family_word,
-        their_prefix,
+        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, family_word, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -24,6 +25,7 @@ const ROLE: &str = "bird";
 /// BIRD with one session, `redstart`.
 #[derive(Debug)]
 pub struct Bird {
+    programs: Programs,
     netns: Netns,
     dir: PathBuf,
     processes: Processes,
@@ -35,6 +37,7 @@ pub struct Bird {
 impl Bird {
     pub(super) fn at(site: &Site) -> Self {
         Self {
+            programs: site.programs.clone(),
             netns: site.them.clone(),
             dir: site.their_dir(),
             processes: site.processes.clone(),
@@ -45,7 +48,7 @@ impl Bird {
     }
 
     fn birdc(&self, words: &str) -> Result<String> {
-        let mut command = Command::new("birdc");
+        let mut command = self.programs.outside("birdc");
         command.arg("-s").arg(self.dir.join(bird::SOCKET));
         stdout_of(command.args(words.split(' ')))
     }
@@ -64,19 +67,41 @@ fn digit(family: Family) -> &'static str {
 }
 
 fn channel(session: &Session, family: Family) -> String {
-    let (large, small) = THEIR_COMMUNITY.split_once(':').unwrap_or_default();
     let mut options = String::new();
     if session.extra == Some(Extra::AddPath) {
         options.push_str("    add paths tx;\n");
     }
+    if session.extra == Some(Extra::AddPathFromUs) {
+        options.push_str("    add paths rx;\n");
+    }
     if session.extra == Some(Extra::ExtendedNextHop) && family == Family::V4 {
         options.push_str("    extended next hop on;\n");
     }
+    let mut attributes = format!("      bgp_med = {THEIR_MED};\n");
+    for community in session.their_communities() {
+        let (high, low) = community.split_once(':').unwrap_or_default();
+        attributes.push_str(&format!("      bgp_community.add(({high},{low}));\n"));
+    }
+    if !session.four_octet_as {
+        attributes.push_str(&format!("      bgp_path.prepend({BEHIND_THEM});\n"));
+    }
     format!(
         "  {} {{\n{options}    import all;\n    export filter {{\n      \
-         if proto !~ \"own*\" then reject;\n      bgp_med = {THEIR_MED};\n      \
-         bgp_community.add(({large},{small}));\n      accept;\n    }};\n  }};\n",
+         if proto = \"third\" then accept;\n      \
+         if proto !~ \"own*\" then reject;\n{attributes}      accept;\n    }};\n  }};\n",
         family_word(family)
+    )
+}
+
+/// The third speaker's session, and a route that both announce.
+fn third(session: &Session) -> String {
+    format!(
+        "protocol static own {{ ipv4; route {SHARED_PREFIX} blackhole; }}\n\
+         protocol bgp third {{\n  local {} as {};\n  neighbor {THIRD_ADDRESS} as {};\n  direct;\n  \
+         passive;\n  rr client;\n  ipv4 {{ import all; export none; }};\n}}\n",
+        session.their_address(),
+        session.their_as,
+        session.our_as
     )
 }
 
@@ -119,7 +144,7 @@ fn config(session: &Session, initial: &[Family]) -> String {
     if let Some(password) = &session.their_password {
         text.push_str(&format!("  password \"{password}\";\n"));
     }
-    if session.internal() {
+    if session.they_reflect() {
         text.push_str("  rr client;\n");
     }
     match session.extra {
@@ -131,6 +156,9 @@ fn config(session: &Session, initial: &[Family]) -> String {
         text.push_str(&channel(session, *family));
     }
     text.push_str("}\n");
+    if session.they_reflect() {
+        text.push_str(&third(session));
+    }
     text
 }
 
@@ -147,13 +175,13 @@ impl Subject for Bird {
             let name = format!("static own{} {{", digit(*family));
             config = config.replace(&format!("{name} disabled;"), &name);
         }
-        self.process = Some(bird::start(
-            &self.netns,
-            &self.dir,
-            &config,
-            ROLE,
-            &self.processes,
-        )?);
+        std::fs::create_dir_all(&self.dir)?;
+        let file = self.dir.join("bird.conf");
+        std::fs::write(&file, config)?;
+        let mut command = self.programs.inside(&self.netns, "bird");
+        command.arg("-f").arg("-c").arg(&file);
+        command.arg("-s").arg(self.dir.join(bird::SOCKET));
+        self.process = Some(self.processes.spawn(ROLE, &command)?);
         Ok(())
     }
 
@@ -177,8 +205,8 @@ impl Subject for Bird {
             .map(drop)
     }
 
-    fn heard(&self, _family: Family, prefix: &str) -> Result<Option<Heard>> {
-        Ok(parse_route(&self.birdc(&format!(
+    fn all_heard(&self, _family: Family, prefix: &str) -> Result<Vec<Heard>> {
+        Ok(parse_routes(&self.birdc(&format!(
             "show route all protocol redstart where net = {prefix}"
         ))?))
     }
@@ -208,43 +236,64 @@ impl Subject for Bird {
         }
     }
 
+    fn heard_large_communities(&self, _family: Family, prefix: &str, many: usize) -> Result<()> {
+        // It shows only the first of them.
+        let answer = self.birdc(&format!(
+            "show route where net = {prefix} && bgp_large_community.len = {many}"
+        ))?;
+        super::subject::mentions(&answer, &[prefix])
+    }
+
+    fn refresh_delimited(&self) -> Result<()> {
+        super::subject::mentions(&self.log(), &["Got BEGIN-OF-RR", "Got END-OF-RR"])
+    }
+
     fn daemon(&mut self) -> Result<&mut Process> {
         running(&mut self.process)
     }
 }
 
-/// `BGP.as_path: 65001`, one attribute a line, below the route.
-fn parse_route(text: &str) -> Option<Heard> {
-    let mut heard = None;
+/// A line with `[redstart …]` for each path, its attributes below: `BGP.as_path: 65001`, and
+/// `bgp_path: 65001` in BIRD 3.
+fn parse_routes(text: &str) -> Vec<Heard> {
+    let mut paths: Vec<Heard> = Vec::new();
     for line in text.lines() {
-        let Some((name, value)) = line
-            .trim()
+        if line.contains("[redstart ") {
+            paths.push(Heard::default());
+        }
+        let line = line.trim();
+        let named = line
             .strip_prefix("BGP.")
-            .and_then(|line| line.split_once(": "))
-        else {
+            .or_else(|| line.strip_prefix("bgp_"));
+        let Some((name, value)) = named.and_then(|line| line.split_once(": ")) else {
             continue;
         };
-        let heard = heard.get_or_insert_with(Heard::default);
-        let numbers = || {
-            value
-                .split(['(', ')'])
-                .map(|text| text.replace(", ", ":").replace(',', ":"))
-                .filter(|text| !text.trim().is_empty())
-                .collect()
-        };
-        match name {
-            "as_path" => heard.as_path = value.to_owned(),
-            "next_hop" => {
-                let first = value.split_whitespace().next();
-                heard.next_hop = first.unwrap_or_default().to_owned();
-            }
-            "med" => heard.med = value.parse().ok(),
-            "community" => heard.communities = numbers(),
-            "large_community" => heard.large_communities = numbers(),
-            _ => {}
+        if let Some(heard) = paths.last_mut() {
+            read_attribute(heard, name, value);
         }
     }
-    heard
+    paths
+}
+
+fn read_attribute(heard: &mut Heard, name: &str, value: &str) {
+    let words = || value.split_whitespace().map(str::to_owned);
+    let numbers = || {
+        value
+            .split(['(', ')'])
+            .map(|text| text.replace(", ", ":").replace(',', ":"))
+            .filter(|text| !text.trim().is_empty())
+            .collect()
+    };
+    match name {
+        "as_path" | "path" => heard.as_path = value.to_owned(),
+        "next_hop" => heard.next_hop = words().next().unwrap_or_default(),
+        "med" => heard.med = value.parse().ok(),
+        "community" => heard.communities = numbers(),
+        "large_community" => heard.large_communities = numbers(),
+        "originator_id" => heard.originator_id = Some(value.to_owned()),
+        "cluster_list" => heard.cluster_list = words().collect(),
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -252,17 +301,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_route() {
+    fn reads_routes() {
         let text = "BIRD 2.0.12 ready.\nTable master4:\n10.244.1.0/24        unicast [redstart 05:00] * (100) [AS65001i]\n\
                     \tvia 10.99.0.1 on eth0\n\tType: BGP univ\n\tBGP.origin: IGP\n\tBGP.as_path: 65001\n\
                     \tBGP.next_hop: fd99::1 fe80::1\n\tBGP.med: 50\n\tBGP.community: (64999,100) (1,2)\n\
-                    \tBGP.large_community: (64999, 1, 100)\n";
-        let heard = parse_route(text).unwrap();
-        assert_eq!(heard.as_path, "65001");
-        assert_eq!(heard.next_hop, "fd99::1");
-        assert_eq!(heard.med, Some(50));
-        assert_eq!(heard.communities, ["64999:100", "1:2"]);
-        assert_eq!(heard.large_communities, ["64999:1:100"]);
-        assert_eq!(parse_route("BIRD 2.0.12 ready.\n"), None);
+                    \tBGP.large_community: (64999, 1, 100)\n\
+                    \x20                    unicast [redstart 05:00] (100) [i]\n\
+                    \tbgp_path: 65003\n\tbgp_originator_id: 10.99.0.3\n\tbgp_cluster_list: 10.99.0.1 10.99.0.9\n";
+        let paths = parse_routes(text);
+        assert_eq!(paths.len(), 2);
+        assert_eq!(paths[0].as_path, "65001");
+        assert_eq!(paths[0].next_hop, "fd99::1");
+        assert_eq!(paths[0].med, Some(50));
+        assert_eq!(paths[0].communities, ["64999:100", "1:2"]);
+        assert_eq!(paths[0].large_communities, ["64999:1:100"]);
+        assert_eq!(paths[1].as_path, "65003");
+        assert_eq!(paths[1].originator_id.as_deref(), Some("10.99.0.3"));
+        assert_eq!(paths[1].cluster_list, ["10.99.0.1", "10.99.0.9"]);
+        assert_eq!(parse_routes("BIRD 2.0.12 ready.\n"), []);
     }
 }

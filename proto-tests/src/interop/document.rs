@@ -20,7 +20,7 @@ pub fn render(matrix: &Matrix) -> String {
     out.push_str(&"---|".repeat(Implementation::ALL.len()));
     out.push('\n');
     for feature in Feature::ALL {
-        let (what, rfc) = feature.row();
+        let (what, rfc) = (feature.what(), feature.rfc());
         let _ = write!(out, "| {what} | {rfc} |");
         for kind in Implementation::ALL {
             let cell = match matrix.get(&(feature, kind)) {
@@ -53,8 +53,8 @@ pub fn render(matrix: &Matrix) -> String {
 const PREFACE: &str = "\
 # Interoperability
 
-What Redstart does together with other BGP implementations, as Debian ships them (`bird2`, `frr`,
-`gobgpd`, `exabgp`). Each cell is an assertion made by a run: the real daemons in network namespaces
+What Redstart does together with other BGP implementations, as Debian 12 ships them (`bird2`, `frr`,
+`gobgpd`, `exabgp`, `openbgpd`). Each cell is an assertion made by a run: the real daemons in network namespaces
 of their own, Redstart told by objects and asked by `redc`, the other side told and asked by its own
 CLI, the kernel asked by `ip`. The scenes are in `proto-tests/src/interop`; this page is written by
 them (`REDSTART_UPDATE=1 cargo test -p redstart-proto-tests --test interop`), and the test fails when
@@ -65,6 +65,8 @@ a run comes to something else.
 | yes | It held, seen from both sides where both show it. |
 | not yet | Redstart does not do it yet, or no scene shows it yet. |
 | n/a | The other side cannot. |
+
+OpenBGPD dials where there is a password: on Linux it gives none to the socket that it listens on.
 ";
 
 #[cfg(test)]
@@ -84,8 +86,7 @@ mod tests {
             Outcome::Failed("x".to_owned()),
         );
         let text = render(&matrix);
-        let row =
-            "| roles: provider there, customer here | 9234 | yes | **no** | n/a (1) | not tried |";
+        let row = "| roles: provider there, customer here | 9234 | yes | **no** | n/a (1) | not tried | not tried |";
         assert!(text.contains(row), "{text}");
         assert!(text.ends_with("1. too old\n"), "{text}");
     }

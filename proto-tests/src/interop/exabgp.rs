@@ -4,18 +4,21 @@
 //! It keeps no table. What it has heard is what its events add up to since the session came up.
 
 use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
     fs::{self, OpenOptions},
     io::Write as _,
     path::PathBuf,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
+    programs::Programs,
     session::{
-        Dial, Extra, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID, family_word,
-        their_address, their_prefix,
+        AS_TRANS, BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, family_word, their_address, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -31,15 +34,19 @@ const ROLE: &str = "exabgp";
 /// ExaBGP with one session.
 #[derive(Debug)]
 pub struct ExaBgp {
+    programs: Programs,
     netns: Netns,
     dir: PathBuf,
     processes: Processes,
     process: Option<Process>,
+    session: Option<Session>,
 }
 
 impl ExaBgp {
     pub(super) fn at(site: &Site) -> Self {
         Self {
+            session: None,
+            programs: site.programs.clone(),
             netns: site.them.clone(),
             dir: site.their_dir(),
             processes: site.processes.clone(),
@@ -56,10 +63,17 @@ impl ExaBgp {
     }
 
     fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
+        let session = self.session.as_ref().context("not configured yet")?;
+        let as_path = if session.four_octet_as {
+            String::new()
+        } else {
+            format!(" as-path [{} {BEHIND_THEM}]", session.their_as)
+        };
         self.tell(&format!(
-            "{verb} route {} next-hop {} med {THEIR_MED} community [{THEIR_COMMUNITY}]",
+            "{verb} route {} next-hop {} med {THEIR_MED} community [{}]{as_path}",
             their_prefix(family),
-            their_address(family)
+            their_address(family),
+            session.their_communities().join(" ")
         ))
     }
 
@@ -88,6 +102,14 @@ impl ExaBgp {
     }
 }
 
+/// It compares the number in the OPEN itself, where there is no other.
+fn our_as(session: &Session) -> u32 {
+    match u16::try_from(session.our_as) {
+        Err(_) if !session.four_octet_as => AS_TRANS,
+        _ => session.our_as,
+    }
+}
+
 fn config(session: &Session, dir: &std::path::Path) -> String {
     let on = |yes| if yes { "enable" } else { "disable" };
     let mut text = format!(
@@ -98,7 +120,7 @@ fn config(session: &Session, dir: &std::path::Path) -> String {
         session.our_address(),
         session.their_address(),
         session.their_as,
-        session.our_as,
+        our_as(session),
         session.hold_time
     );
     if session.dial == Dial::Us {
@@ -122,6 +144,9 @@ fn config(session: &Session, dir: &std::path::Path) -> String {
     if session.extra == Some(Extra::AddPath) {
         text.push_str("    add-path send;\n");
     }
+    if session.extra == Some(Extra::AddPathFromUs) {
+        text.push_str("    add-path receive;\n");
+    }
     if session.extra == Some(Extra::ExtendedNextHop) {
         text.push_str("    nexthop enable;\n");
     }
@@ -140,7 +165,18 @@ impl Subject for ExaBgp {
     fn configure(&mut self, session: &Session) -> Result<()> {
         fs::create_dir_all(&self.dir)?;
         fs::write(self.dir.join("exabgp.conf"), config(session, &self.dir))?;
-        fs::write(self.dir.join("commands"), "")?;
+        self.session = Some(session.clone());
+        // It keeps no routes of others; so both paths of what somebody would reflect are its own.
+        let mut commands = String::new();
+        if session.extra == Some(Extra::AddPath) {
+            for (path, next_hop) in [(1, "10.99.0.2"), (2, THIRD_ADDRESS)] {
+                let _ = writeln!(
+                    commands,
+                    "announce route {SHARED_PREFIX} next-hop {next_hop} path-information 0.0.0.{path}"
+                );
+            }
+        }
+        fs::write(self.dir.join("commands"), commands)?;
         // A shell gives its children in the background no standard input of their own.
         let script = format!(
             "exec 3<&0\ncat <&3 >{dir}/events &\n\
@@ -153,7 +189,7 @@ impl Subject for ExaBgp {
 
     fn start(&mut self) -> Result<()> {
         fs::write(self.dir.join("events"), "")?;
-        let mut command = self.netns.command("exabgp");
+        let mut command = self.programs.inside(&self.netns, "exabgp");
         command.arg(self.dir.join("exabgp.conf"));
         for (name, value) in [
             ("exabgp.daemon.user", "root"),
@@ -182,26 +218,30 @@ impl Subject for ExaBgp {
         self.tell_route("withdraw", family)
     }
 
-    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>> {
+    fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>> {
         let name = format!("{} unicast", family_word(family));
-        let mut heard = None;
+        // Its paths, by path identifier.
+        let mut paths: BTreeMap<String, Heard> = BTreeMap::new();
         for event in self.since_up()? {
             let Some(update) = event.pointer("/neighbor/message/update") else {
                 continue;
             };
             let part = |verb: &str| update.get(verb).and_then(|part| part.get(&name));
-            if part("withdraw").is_some_and(|withdrawn| mentions(withdrawn, prefix)) {
-                heard = None;
+            for path in part("withdraw")
+                .into_iter()
+                .flat_map(|list| paths_of(list, prefix))
+            {
+                paths.remove(&path);
             }
             let hops = part("announce").and_then(Value::as_object);
             for (next_hop, prefixes) in hops.into_iter().flatten() {
-                if mentions(prefixes, prefix) {
+                for path in paths_of(prefixes, prefix) {
                     let attributes = update.get("attribute").unwrap_or(&Value::Null);
-                    heard = Some(read(next_hop, attributes));
+                    paths.insert(path, read(next_hop, attributes));
                 }
             }
         }
-        Ok(heard)
+        Ok(paths.into_values().collect())
     }
 
     fn refresh(&mut self, family: Family) -> Result<()> {
@@ -237,16 +277,25 @@ impl Subject for ExaBgp {
         Ok(())
     }
 
+    fn refresh_delimited(&self) -> Result<()> {
+        // As it wrote them: these events are not JSON.
+        let words = ["begin", "end"].map(|word| format!("\"subtype\": \"\"{word}\"\""));
+        super::subject::mentions(&self.says()?, &words.each_ref().map(String::as_str))
+    }
+
     fn daemon(&mut self) -> Result<&mut Process> {
         running(&mut self.process)
     }
 }
 
-/// `[{"nlri": PREFIX}, …]`
-fn mentions(list: &Value, prefix: &str) -> bool {
+/// `[{"nlri": PREFIX, "path-information": ID}, …]`: the identifiers of the prefix's paths.
+fn paths_of(list: &Value, prefix: &str) -> Vec<String> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |entry: &Value, name: &str| entry.get(name).map(Value::to_string);
     list.iter()
-        .any(|entry| entry.get("nlri").and_then(Value::as_str) == Some(prefix))
+        .filter(|entry| entry.get("nlri").and_then(Value::as_str) == Some(prefix))
+        .map(|entry| text(entry, "path-information").unwrap_or_default())
+        .collect()
 }
 
 fn read(next_hop: &str, attributes: &Value) -> Heard {
@@ -276,5 +325,13 @@ fn read(next_hop: &str, attributes: &Value) -> Heard {
             .and_then(|med| med.try_into().ok()),
         communities: joined("community"),
         large_communities: joined("large-community"),
+        originator_id: attributes
+            .get("originator-id")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: list("cluster-list")
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
 }

@@ -1,20 +1,21 @@
 //! FRR: zebra and bgpd, asked and told by `vtysh`.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
+    programs::Programs,
     session::{
-        Dial, Extra, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID, family_word,
-        their_prefix,
+        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, family_word, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
 };
 use crate::lab::{
-    frr::{DAEMON_DIR, vtysh},
+    frr::DAEMON_DIR,
     netns::{Netns, stdout_of},
     process::{Process, Processes},
     topology::Family,
@@ -27,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// FRR with one session.
 #[derive(Debug)]
 pub struct Frr {
+    programs: Programs,
     netns: Netns,
     dir: PathBuf,
     processes: Processes,
@@ -39,6 +41,7 @@ pub struct Frr {
 impl Frr {
     pub(super) fn at(site: &Site) -> Self {
         Self {
+            programs: site.programs.clone(),
             netns: site.them.clone(),
             dir: site.their_dir(),
             processes: site.processes.clone(),
@@ -54,7 +57,24 @@ impl Frr {
     }
 
     fn ask(&self, words: &str) -> Result<String> {
-        vtysh(&self.dir, "bgpd", words)
+        self.vtysh("bgpd", &[words.to_owned()])
+    }
+
+    fn vtysh(&self, daemon: &str, lines: &[String]) -> Result<String> {
+        let mut command = self.programs.outside("vtysh");
+        command.arg("--vty_socket").arg(&self.dir);
+        command.arg("--config_dir").arg(&self.dir);
+        command.args(["-d", daemon]);
+        for line in lines {
+            command.args(["-c", line]);
+        }
+        stdout_of(&mut command)
+    }
+
+    /// Gives what is in the directory to the user that the daemons run as.
+    fn own(&self) -> Result<()> {
+        let mut command = self.programs.outside("chown");
+        stdout_of(command.args(["-R", "frr:frr"]).arg(&self.dir)).map(drop)
     }
 
     fn neighbor(&self) -> Result<Value> {
@@ -68,14 +88,9 @@ impl Frr {
     }
 
     fn tell(&self, lines: &[String]) -> Result<()> {
-        let mut command = Command::new("vtysh");
-        command.arg("--vty_socket").arg(&self.dir);
-        command.arg("--config_dir").arg(&self.dir);
-        command.args(["-d", "bgpd", "-c", "configure terminal"]);
-        for line in lines {
-            command.args(["-c", line]);
-        }
-        stdout_of(&mut command).map(drop)
+        let mut all = vec!["configure terminal".to_owned()];
+        all.extend_from_slice(lines);
+        self.vtysh("bgpd", &all).map(drop)
     }
 
     fn network(&self, family: Family, no: &str) -> Result<()> {
@@ -88,7 +103,9 @@ impl Frr {
 
     fn spawn(&self, daemon: &str) -> Result<Process> {
         let dir = &self.dir;
-        let mut command = self.netns.command(&format!("{DAEMON_DIR}/{daemon}"));
+        let mut command = self
+            .programs
+            .inside(&self.netns, &format!("{DAEMON_DIR}/{daemon}"));
         command.arg("-f").arg(dir.join(format!("{daemon}.conf")));
         command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
         command.arg("--vty_socket").arg(dir).arg("-P").arg("0");
@@ -140,27 +157,65 @@ fn config(session: &Session, announced: &[Family]) -> String {
              bgp graceful-restart preserve-fw-state\n",
         );
     }
-    for family in &session.families {
+    if session.they_reflect() {
         text.push_str(&format!(
-            " address-family {} unicast\n  neighbor {peer} activate\n  \
-             neighbor {peer} route-map out out\n",
-            family_word(*family)
+            " neighbor {THIRD_ADDRESS} remote-as {}\n neighbor {THIRD_ADDRESS} passive\n",
+            session.our_as
         ));
-        if session.internal() {
-            text.push_str(&format!("  neighbor {peer} route-reflector-client\n"));
-        }
-        if session.extra == Some(Extra::AddPath) {
-            text.push_str(&format!("  neighbor {peer} addpath-tx-all-paths\n"));
-        }
-        if announced.contains(family) {
-            text.push_str(&format!("  network {}\n", their_prefix(*family)));
-        }
-        text.push_str(" exit-address-family\n");
     }
-    text.push_str(&format!(
-        "exit\nroute-map out permit 10\n set metric {THEIR_MED}\n \
-         set community {THEIR_COMMUNITY}\nexit\n"
-    ));
+    for family in &session.families {
+        text.push_str(&address_family(
+            session,
+            *family,
+            announced.contains(family),
+        ));
+    }
+    text.push_str("exit\n");
+    text.push_str(&route_map(session));
+    text
+}
+
+fn address_family(session: &Session, family: Family, announced: bool) -> String {
+    let peer = session.our_address();
+    let mut text = format!(
+        " address-family {} unicast\n  neighbor {peer} activate\n  \
+         neighbor {peer} route-map out out\n",
+        family_word(family)
+    );
+    if session.they_reflect() {
+        text.push_str(&format!(
+            "  neighbor {peer} route-reflector-client\n  network {SHARED_PREFIX}\n  \
+             neighbor {THIRD_ADDRESS} activate\n  \
+             neighbor {THIRD_ADDRESS} route-reflector-client\n"
+        ));
+    }
+    if session.extra == Some(Extra::AddPath) {
+        text.push_str(&format!("  neighbor {peer} addpath-tx-all-paths\n"));
+    }
+    if announced {
+        text.push_str(&format!("  network {}\n", their_prefix(family)));
+    }
+    text.push_str(" exit-address-family\n");
+    text
+}
+
+/// What its own routes go out with. No line may be longer than vtysh reads.
+fn route_map(session: &Session) -> String {
+    let mut text = String::new();
+    let mut number = 10;
+    for communities in session.their_communities().chunks(50) {
+        text.push_str(&format!(
+            "route-map out permit {number}\n set metric {THEIR_MED}\n \
+             set community {} additive\n",
+            communities.join(" ")
+        ));
+        if number == 10 && !session.four_octet_as {
+            text.push_str(&format!(" set as-path prepend {BEHIND_THEM}\n"));
+        }
+        text.push_str(" on-match next\nexit\n");
+        number += 10;
+    }
+    text.push_str(&format!("route-map out permit {number}\nexit\n"));
     text
 }
 
@@ -171,7 +226,7 @@ impl Subject for Frr {
         fs::create_dir_all(&self.dir)?;
         fs::write(self.dir.join("zebra.conf"), "hostname them\nlog stdout\n")?;
         fs::write(self.dir.join("vtysh.conf"), "")?;
-        stdout_of(Command::new("chown").args(["-R", "frr:frr"]).arg(&self.dir))?;
+        self.own()?;
         self.zebra = Some(self.spawn("zebra")?);
         let socket = self.dir.join(ZEBRA_SOCKET);
         wait::until("zebra's socket", PATIENCE, || {
@@ -184,11 +239,11 @@ impl Subject for Frr {
         let config = config(self.session()?, &self.announced);
         let file = self.dir.join("bgpd.conf");
         fs::write(&file, config)?;
-        stdout_of(Command::new("chown").arg("frr:frr").arg(&file))?;
+        self.own()?;
         self.bgpd = Some(self.spawn("bgpd")?);
         // Without the interfaces from zebra, bgpd treats what it learns as withdrawn.
         wait::until("bgpd knows zebra", PATIENCE, || {
-            let clients = vtysh(&self.dir, "zebra", "show zebra client summary")?;
+            let clients = self.vtysh("zebra", &["show zebra client summary".to_owned()])?;
             let known = clients.lines().any(|line| line.starts_with("bgp "));
             known.then_some(()).context(clients)
         })?;
@@ -213,11 +268,11 @@ impl Subject for Frr {
         self.network(family, "no ")
     }
 
-    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>> {
+    fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>> {
         let words = format!("show bgp {} unicast {prefix} json", family_word(family));
         let answer: Value = serde_json::from_str(&self.ask(&words)?)?;
-        let path = answer.get("paths").and_then(|paths| paths.get(0));
-        Ok(path.map(heard))
+        let paths = answer.get("paths").and_then(Value::as_array);
+        Ok(paths.into_iter().flatten().map(heard).collect())
     }
 
     fn refresh(&mut self, family: Family) -> Result<()> {
@@ -244,6 +299,11 @@ impl Subject for Frr {
             Family::V6 => "rcvd End-of-RIB for IPv6 Unicast",
         };
         super::subject::log_has(&self.log(), &[words])
+    }
+
+    fn refresh_delimited(&self) -> Result<()> {
+        let log = self.log();
+        super::subject::mentions(&log, &["route-refresh (BoRR)", "route-refresh (EoRR)"])
     }
 
     fn daemon(&mut self) -> Result<&mut Process> {
@@ -283,5 +343,17 @@ fn heard(path: &Value) -> Heard {
             .and_then(|metric| metric.try_into().ok()),
         communities: list("community"),
         large_communities: list("largeCommunity"),
+        originator_id: path
+            .get("originatorId")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: path
+            .pointer("/clusterList/list")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
 }

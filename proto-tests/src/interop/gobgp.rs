@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
+    programs::Programs,
     session::{
-        Dial, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID, family_word, their_address,
-        their_prefix,
+        Dial, Extra, SHARED_PREFIX, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, family_word, their_address, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -27,6 +28,7 @@ const ESTABLISHED: u64 = 6;
 /// gobgpd with one session.
 #[derive(Debug)]
 pub struct GoBgp {
+    programs: Programs,
     netns: Netns,
     dir: PathBuf,
     processes: Processes,
@@ -38,6 +40,7 @@ pub struct GoBgp {
 impl GoBgp {
     pub(super) fn at(site: &Site) -> Self {
         Self {
+            programs: site.programs.clone(),
             netns: site.them.clone(),
             dir: site.their_dir(),
             processes: site.processes.clone(),
@@ -48,7 +51,7 @@ impl GoBgp {
     }
 
     fn gobgp(&self, words: &str) -> Result<String> {
-        let mut command = self.netns.command("gobgp");
+        let mut command = self.programs.inside(&self.netns, "gobgp");
         stdout_of(command.args(words.split(' ')))
     }
 
@@ -73,7 +76,7 @@ impl GoBgp {
     }
 
     fn run(&mut self, restarted: bool) -> Result<()> {
-        let mut command = self.netns.command("gobgpd");
+        let mut command = self.programs.inside(&self.netns, "gobgpd");
         command.arg("-f").arg(self.dir.join("gobgpd.toml"));
         command.args(["--log-plain", "-l", "debug", "--pprof-disable"]);
         command.args(["--api-hosts", "127.0.0.1:50051"]);
@@ -92,6 +95,12 @@ impl GoBgp {
         String::from_utf8_lossy(&text).into_owned()
     }
 }
+
+const CLIENT: &str = "\
+[neighbors.route-reflector.config]
+route-reflector-client = true
+route-reflector-cluster-id = \"192.0.2.2\"
+";
 
 fn config(session: &Session) -> String {
     let mut text = format!(
@@ -124,11 +133,8 @@ fn config(session: &Session) -> String {
              deferral-time = 5\n",
         );
     }
-    if session.internal() {
-        text.push_str(&format!(
-            "[neighbors.route-reflector.config]\nroute-reflector-client = true\n\
-             route-reflector-cluster-id = \"{THEIR_ROUTER_ID}\"\n"
-        ));
+    if session.they_reflect() {
+        text.push_str(CLIENT);
     }
     for family in &session.families {
         text.push_str(&format!(
@@ -138,9 +144,22 @@ fn config(session: &Session) -> String {
             family_word(*family),
             session.graceful_restart
         ));
-        if session.extra == Some(super::session::Extra::AddPath) {
-            text.push_str("[neighbors.afi-safis.add-paths.config]\nsend-max = 4\n");
+        match session.extra {
+            Some(Extra::AddPath) => {
+                text.push_str("[neighbors.afi-safis.add-paths.config]\nsend-max = 4\n");
+            }
+            Some(Extra::AddPathFromUs) => {
+                text.push_str("[neighbors.afi-safis.add-paths.config]\nreceive = true\n");
+            }
+            _ => {}
         }
+    }
+    if session.they_reflect() {
+        text.push_str(&format!(
+            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{THIRD_ADDRESS}\"\n\
+             peer-as = {}\n[neighbors.transport.config]\npassive-mode = true\n{CLIENT}",
+            session.our_as
+        ));
     }
     text
 }
@@ -151,7 +170,14 @@ impl Subject for GoBgp {
         fs::write(self.dir.join("gobgpd.toml"), config(session))?;
         self.session = Some(session.clone());
         self.announced.clear();
-        self.run(false)
+        self.run(false)?;
+        if session.they_reflect() {
+            let next_hop = session.their_address();
+            self.gobgp(&format!(
+                "global rib add {SHARED_PREFIX} nexthop {next_hop}"
+            ))?;
+        }
+        Ok(())
     }
 
     fn start(&mut self) -> Result<()> {
@@ -180,7 +206,7 @@ impl Subject for GoBgp {
         self.tell_route("del", family)
     }
 
-    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>> {
+    fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>> {
         let words = format!(
             "-j neighbor {} adj-in {prefix} -a {}",
             self.peer()?,
@@ -188,17 +214,17 @@ impl Subject for GoBgp {
         );
         // An empty table is an error to gobgp, of exit code 1.
         let Ok(text) = self.gobgp(&words) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let Ok(answer) = serde_json::from_str::<Value>(&text) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let attributes = answer
-            .get(prefix)
-            .and_then(|paths| paths.get(0))
-            .and_then(|path| path.get("attrs"))
-            .and_then(Value::as_array);
-        Ok(attributes.map(|attributes| heard(attributes)))
+        let paths = answer.get(prefix).and_then(Value::as_array);
+        let attributes = paths
+            .into_iter()
+            .flatten()
+            .filter_map(|path| path.get("attrs").and_then(Value::as_array));
+        Ok(attributes.map(|attributes| heard(attributes)).collect())
     }
 
     fn refresh(&mut self, family: Family) -> Result<()> {
@@ -212,7 +238,7 @@ impl Subject for GoBgp {
 
     fn shut_down(&mut self, text: &str) -> Result<()> {
         let peer = self.peer()?;
-        let mut command = self.netns.command("gobgp");
+        let mut command = self.programs.inside(&self.netns, "gobgp");
         command.args(["neighbor", &peer, "shutdown", "--reason", text]);
         stdout_of(&mut command).map(drop)
     }
@@ -224,6 +250,10 @@ impl Subject for GoBgp {
     fn end_of_rib(&self, family: Family) -> Result<()> {
         let name = format!("{}-unicast", family_word(family));
         super::subject::log_has(&self.log(), &["EOR", &name])
+    }
+
+    fn refresh_delimited(&self) -> Result<()> {
+        bail!("it does not know them")
     }
 
     fn daemon(&mut self) -> Result<&mut Process> {
@@ -258,6 +288,14 @@ fn heard(attributes: &[Value]) -> Heard {
                     .filter_map(Value::as_u64)
                     .map(|value| format!("{}:{}", value >> 16, value & 0xffff))
                     .collect();
+            }
+            9 => {
+                let id = attribute.get("value").and_then(Value::as_str);
+                heard.originator_id = id.map(str::to_owned);
+            }
+            10 => {
+                let ids = list("value").flatten().filter_map(Value::as_str);
+                heard.cluster_list = ids.map(str::to_owned).collect();
             }
             32 => {
                 heard.large_communities = list("value")

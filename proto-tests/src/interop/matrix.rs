@@ -13,6 +13,7 @@ use super::{
     bench::Bench,
     feature::{Feature, Outcome},
     limits,
+    programs::Programs,
     scenes::{SCENES, Scene},
     subject::Implementation,
 };
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 6;
 pub type Matrix = BTreeMap<(Feature, Implementation), Outcome>;
 
 /// Runs it all. `only`: the scenes whose name it contains, to look into one.
-pub fn run(binaries: &Binaries, only: Option<&str>) -> Matrix {
+pub fn run(binaries: &Binaries, programs: &Programs, only: Option<&str>) -> Matrix {
     let wanted = |scene: &Scene, kind: Implementation| {
         let name = format!("{}-{}", scene.name, kind.word());
         only.is_none_or(|only| name.contains(only))
@@ -42,7 +43,7 @@ pub fn run(binaries: &Binaries, only: Option<&str>) -> Matrix {
             scope.spawn(|| {
                 while let Some((scene, kind)) = pop(&queue) {
                     let began = Instant::now();
-                    let rows = play(scene, kind, binaries);
+                    let rows = play(scene, kind, binaries, programs);
                     println!(
                         "{} {kind}: {:.1} s",
                         scene.name,
@@ -51,7 +52,7 @@ pub fn run(binaries: &Binaries, only: Option<&str>) -> Matrix {
                     let mut matrix = lock(&matrix);
                     for (feature, outcome) in rows {
                         if let Outcome::Failed(why) = &outcome {
-                            println!("  FAIL {}: {why}", feature.row().0);
+                            println!("  FAIL {}: {why}", feature.what());
                         }
                         matrix.insert((feature, kind), outcome);
                     }
@@ -75,8 +76,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Every row of a scene: what it filled in, what is known anyway, and its failure for the rest.
-fn play(scene: &Scene, kind: Implementation, binaries: &Binaries) -> Vec<(Feature, Outcome)> {
-    let known = |feature: &Feature| limits::known(*feature, kind);
+fn play(
+    scene: &Scene,
+    kind: Implementation,
+    binaries: &Binaries,
+    programs: &Programs,
+) -> Vec<(Feature, Outcome)> {
+    let known = |feature: &Feature| limits::known(*feature, kind, programs.in_a_root());
     if scene
         .features
         .iter()
@@ -86,11 +92,12 @@ fn play(scene: &Scene, kind: Implementation, binaries: &Binaries) -> Vec<(Featur
         return rows.filter_map(|row| Some((*row, known(row)?))).collect();
     }
     let mut played = Vec::new();
-    let ended: Result<()> = Bench::new(scene.name, kind, binaries).and_then(|mut bench| {
-        let ended = (scene.play)(&mut bench);
-        played = std::mem::take(&mut bench.rows);
-        ended
-    });
+    let ended: Result<()> =
+        Bench::new(scene.name, kind, binaries, programs).and_then(|mut bench| {
+            let ended = (scene.play)(&mut bench);
+            played = std::mem::take(&mut bench.rows);
+            ended
+        });
     let why = match ended {
         Ok(()) => "the scene left this row out".to_owned(),
         Err(error) => format!("{error:#}"),

@@ -1,4 +1,4 @@
-//! Interoperability with BIRD, FRR, GoBGP and ExaBGP, as a matrix that a run fills in.
+//! Interoperability with BIRD, FRR, GoBGP, ExaBGP and OpenBGPD, as a matrix that a run fills in.
 //!
 //! A [`feature::Feature`] is a row, a [`subject::Implementation`] a column. A scene sets up one kind
 //! of session between a real Redstart and the real other daemon, each in a network namespace of its
@@ -17,26 +17,25 @@ pub mod frr;
 pub mod gobgp;
 pub mod limits;
 pub mod matrix;
+pub mod openbgpd;
 pub mod ours;
+pub mod programs;
 pub mod scenes;
 pub mod session;
 pub mod site;
 pub mod subject;
+pub mod third;
 
 use anyhow::{Result, bail};
 
-use self::subject::Implementation;
+use self::{programs::Programs, subject::Implementation};
 
 /// Fails with the packages that are missing.
-pub fn check_requirements() -> Result<()> {
-    let found = |tool: &str| {
-        std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).exists()))
-    };
+pub fn check_requirements(programs: &Programs) -> Result<()> {
     let missing: Vec<&str> = Implementation::ALL
         .into_iter()
         .map(Implementation::needs)
-        .filter(|(tool, _)| !found(tool))
+        .filter(|(tool, _)| !programs.has(tool))
         .map(|(_, package)| package)
         .collect();
     if !missing.is_empty() {

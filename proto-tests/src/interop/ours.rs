@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     session::{
-        Dial, Extra, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, our_address, our_prefix,
+        Dial, Extra, MANY, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, SHARED_PREFIX, Session,
+        THIRD_ADDRESS, Third, our_address, our_prefix,
     },
     site::{NODE, Site},
 };
@@ -48,6 +49,15 @@ impl Ours {
         self.put("advertisement.yaml", &advertisement())?;
         if let Some(password) = &session.our_password {
             self.put("secret.yaml", &secret(password))?;
+        }
+        if session.third == Some(Third::OurClient) {
+            self.put("third.yaml", &third(session))?;
+            self.put("shared.yaml", &shared())?;
+        }
+        if session.extra == Some(Extra::ExtendedMessages) {
+            for (name, manifest) in many_communities() {
+                self.put(&name, &manifest)?;
+            }
         }
         self.put("peer.yaml", &peer(session))
     }
@@ -101,6 +111,12 @@ impl Ours {
         process.stop(Signal::Kill, Duration::from_secs(5))
     }
 
+    /// Ends it like an operator would.
+    pub fn stop(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("it does not run")?;
+        process.stop(Signal::Terminate, Duration::from_secs(10))
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let process = self.process.as_ref().context("it does not run")?;
@@ -114,10 +130,11 @@ impl Ours {
         serde_json::from_str(&answer).with_context(|| format!("redc answered {answer}"))
     }
 
-    /// The session, as `redc show protocols all` shows it.
+    /// The session with the other side, as `redc show protocols all` shows it.
     pub fn protocol(&self) -> Result<views::Protocol> {
         let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
-        all.into_iter().next().context("redc shows no neighbour")
+        let them = all.into_iter().find(|protocol| protocol.name == "them");
+        them.context("redc does not show the neighbour")
     }
 
     /// Fails with the state, and the last error, unless the session is Established.
@@ -209,5 +226,45 @@ fn peer(session: &Session) -> String {
     if session.ttl_security {
         text.push_str("  ttlSecurity: 1\n");
     }
+    match session.extra {
+        Some(Extra::AddPath) => text.push_str("  addPath:\n    receive: true\n"),
+        Some(Extra::AddPathFromUs) => text.push_str("  addPath:\n    send: true\n"),
+        _ => {}
+    }
+    if session.third == Some(Third::OurClient) {
+        text.push_str("  routeReflector:\n    client: true\n");
+    }
     text
+}
+
+/// The third speaker, for which we reflect.
+fn third(session: &Session) -> String {
+    format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: third\nspec:\n  \
+         address: {THIRD_ADDRESS}\n  asn: {}\n  families: [IPv4]\n  passive: true\n  \
+         routeReflector:\n    client: true\n",
+        session.our_as
+    )
+}
+
+fn shared() -> String {
+    format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: shared\n\
+         spec:\n  staticPrefixes: [{SHARED_PREFIX}]\n"
+    )
+}
+
+/// The communities of our pod CIDRs that make their UPDATE long: an object may name 64.
+fn many_communities() -> Vec<(String, String)> {
+    let all: Vec<String> = (1..=MANY / 3).map(|n| format!("\"64999:2:{n}\"")).collect();
+    let object = |(number, some): (usize, &[String])| {
+        let name = format!("many{number}");
+        let manifest = format!(
+            "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: {name}\n\
+             spec:\n  podCIDRs: true\n  largeCommunities: [{}]\n",
+            some.join(", ")
+        );
+        (format!("{name}.yaml"), manifest)
+    };
+    all.chunks(64).enumerate().map(object).collect()
 }

@@ -38,21 +38,35 @@ pub struct Session {
     pub hold_time: u32,
     /// RFC 4724, both sides.
     pub graceful_restart: bool,
-    /// Capabilities beyond these, as the other side is told.
+    /// Capabilities beyond these, as both sides are told.
     pub extra: Option<Extra>,
+    /// A third speaker in the same AS.
+    pub third: Option<Third>,
 }
 
-/// Something that only one scene turns on at the other side.
+/// Something that only one scene turns on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
     /// RFC 7911: it sends several paths of a prefix.
     AddPath,
+    /// RFC 7911: we send several paths of a prefix.
+    AddPathFromUs,
     /// RFC 8654.
     ExtendedMessages,
     /// RFC 9234: it is our provider, we are its customer.
     Role,
     /// RFC 8950: IPv4 routes with IPv6 next hops.
     ExtendedNextHop,
+}
+
+/// The third speaker: a Redstart too, which announces [`THIRD_PREFIX`] and [`SHARED_PREFIX`] to
+/// whoever reflects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Third {
+    /// It has a session with the other side.
+    TheirClient,
+    /// It has a session with us.
+    OurClient,
 }
 
 impl Session {
@@ -71,6 +85,19 @@ impl Session {
             hold_time: 9,
             graceful_restart: true,
             extra: None,
+            third: None,
+        }
+    }
+
+    /// A session within one AS, for IPv4 routes, beside another one of whoever reflects.
+    pub fn reflected(third: Third, extra: Extra) -> Self {
+        Self {
+            their_as: 65001,
+            families: vec![Family::V4],
+            graceful_restart: false,
+            extra: Some(extra),
+            third: Some(third),
+            ..Self::plain(Dial::Us)
         }
     }
 
@@ -84,9 +111,17 @@ impl Session {
         their_address(self.transport)
     }
 
-    /// Whether both are in one AS.
-    pub fn internal(&self) -> bool {
-        self.our_as == self.their_as
+    /// Whether the other side reflects routes: we and the third speaker are its clients.
+    pub fn they_reflect(&self) -> bool {
+        self.third == Some(Third::TheirClient)
+    }
+
+    /// Communities of the other side's routes.
+    pub fn their_communities(&self) -> Vec<String> {
+        match self.extra {
+            Some(Extra::ExtendedMessages) => (1..=MANY).map(|n| format!("64998:{n}")).collect(),
+            _ => vec![THEIR_COMMUNITY.to_owned()],
+        }
     }
 }
 
@@ -130,6 +165,19 @@ pub fn family_word(family: Family) -> &'static str {
     }
 }
 
+/// The third speaker's address, which is also its BGP Identifier.
+pub const THIRD_ADDRESS: &str = "10.99.0.3";
+/// What only the third speaker announces.
+pub const THIRD_PREFIX: &str = "198.51.103.0/24";
+/// What the third speaker and the one that reflects announce, both.
+pub const SHARED_PREFIX: &str = "203.0.113.0/24";
+/// Standard communities (4 octets each), or a third of that large ones, that no message of 4096
+/// octets can carry.
+pub const MANY: u32 = 1100;
+/// What stands for a number that 16 bits cannot hold (RFC 6793 section 2).
+pub const AS_TRANS: u32 = 23456;
+/// An AS behind the other side that 16 bits cannot hold.
+pub const BEHIND_THEM: u32 = 4_200_000_077;
 /// MED of our routes.
 pub const OUR_MED: u32 = 50;
 /// Community of our routes.

@@ -1,4 +1,5 @@
-//! Where one scene happens: two network namespaces with a cable between them, and a run directory.
+//! Where one scene happens: two network namespaces with a cable between them (three with a switch, where
+//! somebody reflects), and a run directory.
 //!
 //! Named like a lab of one node and one host outside (`ix-SCENE-PEER-n1`, `-ext`), with its run
 //! directory where labs have theirs, so that [`run_dir::tear_down`] and `lab down` know how to remove
@@ -8,6 +9,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::{programs::Programs, session::THIRD_ADDRESS};
 use crate::lab::{
     netns::{Netns, host_ip},
     process::Processes,
@@ -17,6 +19,9 @@ use crate::lab::{
 
 /// The Kubernetes node, where Redstart runs.
 pub const NODE: &str = "n1";
+
+/// The node of the third speaker.
+pub const THIRD_NODE: &str = "n3";
 
 /// Duplicate address detection would delay every session by a second or two.
 const SYSCTLS: [(&str, &str); 4] = [
@@ -37,13 +42,17 @@ pub struct Site {
     pub them: Netns,
     /// Sockets, logs, objects.
     pub run_dir: RunDir,
+    /// The third speaker's side.
+    pub third: Netns,
     /// What runs.
     pub processes: Processes,
+    /// Where the other side's programs are.
+    pub programs: Programs,
 }
 
 impl Site {
     /// Builds it, after removing what a crash may have left under the same name.
-    pub fn new(name: &str) -> Result<Self> {
+    pub fn new(name: &str, programs: &Programs) -> Result<Self> {
         run_dir::tear_down(name).context("cannot clear the leftovers of an old run")?;
         let run_dir = RunDir::of(name);
         for dir in [run_dir.path().join("log"), run_dir.objects()] {
@@ -53,6 +62,8 @@ impl Site {
             name: name.to_owned(),
             us: Netns::of(name, NODE),
             them: Netns::of(name, Topology::EXT),
+            third: Netns::of(name, THIRD_NODE),
+            programs: programs.clone(),
             processes: Processes::of(run_dir.path()),
             run_dir,
         };
@@ -79,6 +90,31 @@ impl Site {
             ])?;
         }
         Ok(())
+    }
+
+    /// Makes room for a third speaker: the cable between the two ends in a bridge on the other side,
+    /// with one to the third.
+    pub fn add_third(&self) -> Result<()> {
+        let (them, third) = (self.them.name(), self.third.name());
+        host_ip(&[format!("netns add {third}")])?;
+        self.third.sysctl(&SYSCTLS)?;
+        self.them
+            .ip(&[
+                "link add lan type bridge forward_delay 0 mcast_snooping 0".to_owned(),
+                "addr flush dev eth0".to_owned(),
+                "link set eth0 master lan".to_owned(),
+                format!("link add third type veth peer name eth0 netns {third}"),
+                "link set third master lan up".to_owned(),
+                "link set lan up".to_owned(),
+                "addr add 10.99.0.2/24 dev lan".to_owned(),
+                "addr add fd99::2/64 dev lan nodad".to_owned(),
+            ])
+            .with_context(|| format!("{them} as a switch"))?;
+        self.third.ip(&[
+            "link set lo up".to_owned(),
+            "link set eth0 up".to_owned(),
+            format!("addr add {THIRD_ADDRESS}/24 dev eth0"),
+        ])
     }
 
     /// The directory of the other side's daemon.

@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{bird::Bird, exabgp::ExaBgp, frr::Frr, gobgp::GoBgp, session::Session, site::Site};
+use super::{
+    bird::Bird, exabgp::ExaBgp, frr::Frr, gobgp::GoBgp, openbgpd::OpenBgpd, session::Session,
+    site::Site,
+};
 use crate::lab::{
     process::{Process, Signal},
     topology::Family,
@@ -21,11 +24,19 @@ pub enum Implementation {
     GoBgp,
     /// ExaBGP.
     ExaBgp,
+    /// OpenBGPD, the portable version.
+    OpenBgpd,
 }
 
 impl Implementation {
     /// All of them, in the order of the table's columns.
-    pub const ALL: [Self; 4] = [Self::Bird, Self::Frr, Self::GoBgp, Self::ExaBgp];
+    pub const ALL: [Self; 5] = [
+        Self::Bird,
+        Self::Frr,
+        Self::GoBgp,
+        Self::ExaBgp,
+        Self::OpenBgpd,
+    ];
 
     /// Ready to be started at that site.
     pub fn subject(self, site: &Site) -> Box<dyn Subject> {
@@ -34,6 +45,7 @@ impl Implementation {
             Self::Frr => Box::new(Frr::at(site)),
             Self::GoBgp => Box::new(GoBgp::at(site)),
             Self::ExaBgp => Box::new(ExaBgp::at(site)),
+            Self::OpenBgpd => Box::new(OpenBgpd::at(site)),
         }
     }
 
@@ -44,6 +56,7 @@ impl Implementation {
             Self::Frr => "frr",
             Self::GoBgp => "gobgp",
             Self::ExaBgp => "exabgp",
+            Self::OpenBgpd => "obgpd",
         }
     }
 
@@ -54,6 +67,7 @@ impl Implementation {
             Self::Frr => ("vtysh", "frr"),
             Self::GoBgp => ("gobgpd", "gobgpd"),
             Self::ExaBgp => ("exabgp", "exabgp"),
+            Self::OpenBgpd => ("bgpctl", "openbgpd"),
         }
     }
 }
@@ -65,6 +79,7 @@ impl fmt::Display for Implementation {
             Self::Frr => "FRR",
             Self::GoBgp => "GoBGP",
             Self::ExaBgp => "ExaBGP",
+            Self::OpenBgpd => "OpenBGPD",
         })
     }
 }
@@ -82,6 +97,10 @@ pub struct Heard {
     pub communities: Vec<String>,
     /// `64999:1:100`.
     pub large_communities: Vec<String>,
+    /// ORIGINATOR_ID.
+    pub originator_id: Option<String>,
+    /// CLUSTER_LIST.
+    pub cluster_list: Vec<String>,
 }
 
 /// A foreign implementation at a site, with one session: the one to Redstart.
@@ -95,14 +114,24 @@ pub trait Subject: fmt::Debug {
     /// Whether it says that the session is Established; the state in its own words otherwise.
     fn established(&self) -> Result<()>;
 
+    /// Ends the pause that it makes after an error before it takes up a session again.
+    fn hurry(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Announces its prefix of that family.
     fn announce(&mut self, family: Family) -> Result<()>;
 
     /// Takes it back.
     fn withdraw(&mut self, family: Family) -> Result<()>;
 
+    /// Every path that it has from Redstart for a prefix.
+    fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>>;
+
     /// What it has from Redstart for a prefix, if anything.
-    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>>;
+    fn heard(&self, family: Family, prefix: &str) -> Result<Option<Heard>> {
+        Ok(self.all_heard(family, prefix)?.into_iter().next())
+    }
 
     /// Sends ROUTE-REFRESH.
     fn refresh(&mut self, family: Family) -> Result<()>;
@@ -116,6 +145,18 @@ pub trait Subject: fmt::Debug {
 
     /// How its log tells that the End-of-RIB of a family has arrived.
     fn end_of_rib(&self, family: Family) -> Result<()>;
+
+    /// Whether it shows that BoRR and EoRR have arrived.
+    fn refresh_delimited(&self) -> Result<()>;
+
+    /// Whether it has that many large communities with our prefix.
+    fn heard_large_communities(&self, family: Family, prefix: &str, many: usize) -> Result<()> {
+        let heard = self.heard(family, prefix)?.context("not there")?;
+        match heard.large_communities.len() {
+            count if count == many => Ok(()),
+            count => bail!("{count} large communities"),
+        }
+    }
 
     /// The process of the BGP daemon itself.
     fn daemon(&mut self) -> Result<&mut Process>;
@@ -134,6 +175,14 @@ pub trait Subject: fmt::Debug {
 /// The running one of an optional process.
 pub(super) fn running(process: &mut Option<Process>) -> Result<&mut Process> {
     process.as_mut().context("it does not run")
+}
+
+/// Fails unless a text has all these words.
+pub(super) fn mentions(text: &str, words: &[&str]) -> Result<()> {
+    match words.iter().find(|word| !text.contains(**word)) {
+        None => Ok(()),
+        Some(word) => bail!("it does not show {word:?}"),
+    }
 }
 
 /// Fails with the log's end unless the log has a line with all these words.

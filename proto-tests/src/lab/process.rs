@@ -64,12 +64,21 @@ impl ProcessRecord {
 
     /// Sends a signal if it is still this very process.
     pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.send(signal, &self.pid.to_string())
+    }
+
+    /// Sends a signal to it and to the processes that it started, if it is still this very process.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        self.send(signal, &format!("-{}", self.pid))
+    }
+
+    fn send(&self, signal: Signal, whom: &str) -> Result<()> {
         if !self.is_alive() {
             return Ok(());
         }
         // The shell's own `kill`: a fresh machine need not have the program.
         let status = Command::new("sh")
-            .args(["-c", &format!("kill -{} {}", signal.name(), self.pid)])
+            .args(["-c", &format!("kill -{} {whom}", signal.name())])
             .stderr(Stdio::null())
             .status()
             .context("cannot run sh")?;

@@ -1,0 +1,302 @@
+//! OpenBGPD: told and asked by `bgpctl`. Its portable version writes no kernel routes on Linux.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::{
+    programs::Programs,
+    session::{
+        Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID, THIRD_ADDRESS,
+        their_address, their_prefix,
+    },
+    site::Site,
+    subject::{Heard, Subject, running},
+};
+use crate::lab::{
+    netns::{Netns, stdout_of},
+    process::{Process, Processes, Signal},
+    topology::Family,
+    wait,
+};
+
+const ROLE: &str = "openbgpd";
+/// Where its unprivileged processes chroot to; Debian's service makes it when it starts.
+const EMPTY: &str = "/run/openbgpd";
+
+/// OpenBGPD with one session to Redstart.
+#[derive(Debug)]
+pub struct OpenBgpd {
+    programs: Programs,
+    netns: Netns,
+    dir: PathBuf,
+    processes: Processes,
+    process: Option<Process>,
+    session: Option<Session>,
+    announced: Vec<Family>,
+}
+
+impl OpenBgpd {
+    pub(super) fn at(site: &Site) -> Self {
+        Self {
+            programs: site.programs.clone(),
+            netns: site.them.clone(),
+            dir: site.their_dir(),
+            processes: site.processes.clone(),
+            process: None,
+            session: None,
+            announced: Vec::new(),
+        }
+    }
+
+    fn session(&self) -> Result<&Session> {
+        self.session.as_ref().context("not configured yet")
+    }
+
+    fn bgpctl(&self, words: &[&str]) -> Result<String> {
+        let mut command = self.programs.outside("bgpctl");
+        command.arg("-s").arg(self.dir.join("bgpd.sock"));
+        stdout_of(command.args(words))
+    }
+
+    fn ask(&self, words: &[&str]) -> Result<Value> {
+        let text = self.bgpctl(&[&["-j"], words].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("bgpctl answered {text}"))
+    }
+
+    fn peer(&self) -> Result<String> {
+        Ok(self.session()?.our_address().to_string())
+    }
+
+    fn log(&self) -> String {
+        let text = fs::read(self.processes.log(ROLE)).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+fn neighbor(session: &Session, address: &str, options: &str) -> String {
+    let mut text = format!(
+        "neighbor {address} {{\n  remote-as {}\n  local-address {}\n  announce IPv4 none\n  \
+         announce IPv6 none\n{options}",
+        session.our_as,
+        session.their_address()
+    );
+    for family in &session.families {
+        let name = match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        text.push_str(&format!("  announce {name} unicast\n"));
+    }
+    if session.they_reflect() {
+        text.push_str("  route-reflector\n");
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn options(session: &Session, newer: bool) -> String {
+    let mut text = String::from("  announce enhanced refresh yes\n");
+    let mut say = |line: &str| text.push_str(&format!("  {line}\n"));
+    if session.dial == Dial::Us {
+        say("passive");
+    }
+    if let Some(password) = &session.their_password {
+        say(&format!("tcp md5sig password {password}"));
+    }
+    if session.ttl_security {
+        say("ttl-security yes");
+    }
+    if !session.four_octet_as {
+        say("announce as-4byte no");
+    }
+    if !session.graceful_restart {
+        say("announce restart no");
+    }
+    match session.extra {
+        Some(Extra::AddPath) => say("announce add-path send all"),
+        Some(Extra::AddPathFromUs) => say("announce add-path recv yes"),
+        Some(Extra::Role) if newer => say("role provider"),
+        Some(Extra::Role) => say("announce policy provider"),
+        Some(Extra::ExtendedMessages) => say("announce extended message yes"),
+        Some(Extra::ExtendedNextHop) => say("announce extended nexthop yes"),
+        None => {}
+    }
+    text
+}
+
+fn config(session: &Session, dir: &Path, newer: bool) -> String {
+    let mut text = format!(
+        "AS {}\nrouter-id {THEIR_ROUTER_ID}\nconnect-retry 1\nholdtime {}\nfib-update no\n\
+         socket \"{}\"\nlisten on {}\nlog updates\n",
+        session.their_as,
+        session.hold_time,
+        dir.join("bgpd.sock").display(),
+        session.their_address()
+    );
+    if session.they_reflect() {
+        text.push_str(&format!("network {SHARED_PREFIX}\n"));
+    }
+    let peer = session.our_address().to_string();
+    text.push_str(&neighbor(session, &peer, &options(session, newer)));
+    if session.they_reflect() {
+        text.push_str(&neighbor(session, THIRD_ADDRESS, "  passive\n"));
+    }
+    text.push_str("allow from any\nallow to any\n");
+    text
+}
+
+impl Subject for OpenBgpd {
+    fn configure(&mut self, session: &Session) -> Result<()> {
+        self.session = Some(session.clone());
+        self.announced.clear();
+        fs::create_dir_all(&self.dir)?;
+        fs::create_dir_all(EMPTY)?;
+        let file = self.dir.join("bgpd.conf");
+        fs::write(&file, config(session, &self.dir, self.programs.in_a_root()))?;
+        // It reads no configuration that others could have written, or could read a password in.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        self.start()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let mut command = self.programs.inside(&self.netns, "bgpd");
+        command.args(["-d", "-v", "-f"]);
+        command.arg(self.dir.join("bgpd.conf"));
+        self.process = Some(self.processes.spawn(ROLE, &command)?);
+        wait::until("bgpd answers", Duration::from_secs(10), || {
+            self.bgpctl(&["show", "summary"]).map(drop)
+        })?;
+        let announced = std::mem::take(&mut self.announced);
+        announced
+            .into_iter()
+            .try_for_each(|family| self.announce(family))
+    }
+
+    fn established(&self) -> Result<()> {
+        let answer = self.ask(&["show", "neighbor", &self.peer()?])?;
+        let state = answer.pointer("/neighbors/0/state");
+        if state.and_then(Value::as_str) != Some("Established") {
+            bail!("bgpctl shows {state:?}");
+        }
+        Ok(())
+    }
+
+    fn hurry(&self) -> Result<()> {
+        self.bgpctl(&["neighbor", &self.peer()?, "up"]).map(drop)
+    }
+
+    fn announce(&mut self, family: Family) -> Result<()> {
+        self.announced.push(family);
+        let (prefix, med) = (their_prefix(family), THEIR_MED.to_string());
+        let next_hop = their_address(family).to_string();
+        let mut words = vec!["network", "add", prefix, "med", &med, "nexthop", &next_hop];
+        let communities = self.session()?.their_communities();
+        for community in &communities {
+            words.extend(["community", community]);
+        }
+        self.bgpctl(&words).map(drop)
+    }
+
+    fn withdraw(&mut self, family: Family) -> Result<()> {
+        self.announced.retain(|announced| *announced != family);
+        self.bgpctl(&["network", "delete", their_prefix(family)])
+            .map(drop)
+    }
+
+    fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>> {
+        let _ = family;
+        let peer = self.peer()?;
+        let answer = self.ask(&["show", "rib", "detail", "in", "neighbor", &peer, prefix])?;
+        let paths = answer.get("rib").and_then(Value::as_array);
+        Ok(paths.into_iter().flatten().map(heard).collect())
+    }
+
+    fn refresh(&mut self, family: Family) -> Result<()> {
+        // All families at once.
+        let _ = family;
+        self.bgpctl(&["neighbor", &self.peer()?, "refresh"])
+            .map(drop)
+    }
+
+    fn shut_down(&mut self, text: &str) -> Result<()> {
+        self.bgpctl(&["neighbor", &self.peer()?, "down", text])
+            .map(drop)
+    }
+
+    fn says(&self) -> Result<String> {
+        let neighbor = self.bgpctl(&["show", "neighbor", &self.peer()?])?;
+        Ok(self.log() + &neighbor)
+    }
+
+    fn end_of_rib(&self, family: Family) -> Result<()> {
+        let name = match family {
+            Family::V4 => "IPv4 unicast",
+            Family::V6 => "IPv6 unicast",
+        };
+        super::subject::log_has(&self.log(), &["received", name, "EOR marker"])
+    }
+
+    fn refresh_delimited(&self) -> Result<()> {
+        let answer = self.ask(&["show", "neighbor", &self.peer()?])?;
+        let got = "/neighbors/0/stats/route-refresh/received";
+        let count = |name: &str| answer.pointer(&format!("{got}/{name}"))?.as_u64();
+        match (count("borr"), count("eorr")) {
+            (Some(1..), Some(1..)) => Ok(()),
+            counts => bail!("bgpctl shows {counts:?} BoRR and EoRR"),
+        }
+    }
+
+    fn daemon(&mut self) -> Result<&mut Process> {
+        running(&mut self.process)
+    }
+
+    /// The sessions are in a child of the daemon: all its processes get the signal.
+    fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.daemon()?.record.signal_group(signal)
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::Kill)?;
+        self.daemon()?.stop(Signal::Kill, Duration::from_secs(5))
+    }
+}
+
+fn heard(path: &Value) -> Heard {
+    let text = |name: &str| {
+        let value = path.get(name).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    let list = |name: &str| {
+        let list = path.get(name).and_then(Value::as_array);
+        let texts = list.into_iter().flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
+    };
+    // Attributes that are rarer: a list of objects, each with a member named after what it holds.
+    let attributes = path.get("attributes").and_then(Value::as_array);
+    let attribute = |name: &str| attributes?.iter().find_map(|one| one.get(name));
+    let metric = path.get("metric").and_then(Value::as_u64);
+    Heard {
+        as_path: text("aspath"),
+        next_hop: text("exit_nexthop"),
+        med: metric.and_then(|metric| metric.try_into().ok()),
+        communities: list("communities"),
+        large_communities: list("large_communities"),
+        originator_id: attribute("originator")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: attribute("cluster_list")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+    }
+}
