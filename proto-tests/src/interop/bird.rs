@@ -214,7 +214,12 @@ impl Subject for Bird {
     fn refresh(&mut self, family: Family) -> Result<()> {
         // All channels of the protocol at once; BIRD 2.0 cannot name one.
         let _ = family;
-        self.birdc("reload in redstart").map(drop)
+        let words = if self.programs.in_a_root() {
+            "reload bgp in redstart"
+        } else {
+            "reload in redstart"
+        };
+        self.birdc(words).map(drop)
     }
 
     fn shut_down(&mut self, text: &str) -> Result<()> {

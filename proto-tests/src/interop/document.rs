@@ -1,43 +1,27 @@
-//! The matrix as `docs/INTEROP.md`.
+//! The table as `docs/INTEROP.md`.
 
 use std::fmt::Write as _;
 
 use super::{
     feature::{Feature, Outcome},
-    matrix::Matrix,
-    subject::Implementation,
+    newer::Column,
 };
 
-/// The document for these outcomes.
-pub fn render(matrix: &Matrix) -> String {
+/// The document for these columns.
+pub fn render(columns: &[Column]) -> String {
     let mut out = String::from(PREFACE);
     let mut notes: Vec<&str> = Vec::new();
     out.push_str("\n| feature | RFC |");
-    for kind in Implementation::ALL {
-        let _ = write!(out, " {kind} |");
+    for column in columns {
+        let _ = write!(out, " {} |", column.name);
     }
     out.push_str("\n|---|---|");
-    out.push_str(&"---|".repeat(Implementation::ALL.len()));
+    out.push_str(&"---|".repeat(columns.len()));
     out.push('\n');
     for feature in Feature::ALL {
-        let (what, rfc) = (feature.what(), feature.rfc());
-        let _ = write!(out, "| {what} | {rfc} |");
-        for kind in Implementation::ALL {
-            let cell = match matrix.get(&(feature, kind)) {
-                Some(Outcome::Holds) => "yes".to_owned(),
-                Some(Outcome::NotYet) => "not yet".to_owned(),
-                Some(Outcome::NotThere(reason)) => {
-                    let note = notes.iter().position(|note| note == reason);
-                    let note = note.unwrap_or_else(|| {
-                        notes.push(reason);
-                        notes.len() - 1
-                    });
-                    format!("n/a ({})", note + 1)
-                }
-                Some(Outcome::Failed(_)) => "**no**".to_owned(),
-                None => "not tried".to_owned(),
-            };
-            let _ = write!(out, " {cell} |");
+        let _ = write!(out, "| {} | {} |", feature.what(), feature.rfc());
+        for column in columns {
+            let _ = write!(out, " {} |", cell(column.cells.get(&feature), &mut notes));
         }
         out.push('\n');
     }
@@ -50,6 +34,23 @@ pub fn render(matrix: &Matrix) -> String {
     out
 }
 
+fn cell<'a>(outcome: Option<&'a Outcome>, notes: &mut Vec<&'a str>) -> String {
+    match outcome {
+        Some(Outcome::Holds) => "yes".to_owned(),
+        Some(Outcome::NotYet) => "not yet".to_owned(),
+        Some(Outcome::NotThere(reason)) => {
+            let note = notes.iter().position(|note| note == reason);
+            let note = note.unwrap_or_else(|| {
+                notes.push(reason);
+                notes.len() - 1
+            });
+            format!("n/a ({})", note + 1)
+        }
+        Some(Outcome::Failed(_)) => "**no**".to_owned(),
+        None => "not tried".to_owned(),
+    }
+}
+
 const PREFACE: &str = "\
 # Interoperability
 
@@ -59,6 +60,10 @@ of their own, Redstart told by objects and asked by `redc`, the other side told 
 CLI, the kernel asked by `ip`. The scenes are in `proto-tests/src/interop`; this page is written by
 them (`REDSTART_UPDATE=1 cargo test -p redstart-proto-tests --test interop`), and the test fails when
 a run comes to something else.
+
+Columns with a version are newer releases, from Debian 13, and recorded (`proto-tests/interop-newer.json`):
+`./proto-tests/interop-newer.sh` puts that Debian into a directory of its own, plays the same scenes
+against what is in there, and writes those columns anew.
 
 | cell | means |
 |---|---|
@@ -75,18 +80,25 @@ mod tests {
 
     #[test]
     fn reasons_become_notes_and_failures_are_seen() {
-        let mut matrix = Matrix::new();
-        matrix.insert(
-            (Feature::Roles, Implementation::GoBgp),
-            Outcome::NotThere("too old"),
+        let column = |name: &str, outcome: Option<Outcome>| Column {
+            name: name.to_owned(),
+            cells: outcome
+                .map(|outcome| (Feature::Roles, outcome))
+                .into_iter()
+                .collect(),
+        };
+        let text = render(&[
+            column("A", Some(Outcome::Holds)),
+            column("B", Some(Outcome::Failed("x".to_owned()))),
+            column("C 2.1", Some(Outcome::NotThere("too old".to_owned()))),
+            column("D", None),
+        ]);
+        assert!(
+            text.contains("| feature | RFC | A | B | C 2.1 | D |"),
+            "{text}"
         );
-        matrix.insert((Feature::Roles, Implementation::Bird), Outcome::Holds);
-        matrix.insert(
-            (Feature::Roles, Implementation::Frr),
-            Outcome::Failed("x".to_owned()),
-        );
-        let text = render(&matrix);
-        let row = "| roles: provider there, customer here | 9234 | yes | **no** | n/a (1) | not tried | not tried |";
+        let row =
+            "| roles: provider there, customer here | 9234 | yes | **no** | n/a (1) | not tried |";
         assert!(text.contains(row), "{text}");
         assert!(text.ends_with("1. too old\n"), "{text}");
     }

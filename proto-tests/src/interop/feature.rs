@@ -1,7 +1,9 @@
 //! The rows of the table.
 
+use serde::{Deserialize, Serialize};
+
 /// Something that two implementations either do together or do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Feature {
     /// Redstart dials, the other side listens.
     WeDial,
@@ -193,12 +195,12 @@ impl Feature {
 }
 
 /// What came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It held, seen from both sides where both show it.
     Holds,
     /// The other side cannot do it, for this reason.
-    NotThere(&'static str),
+    NotThere(String),
     /// Redstart cannot do it yet.
     NotYet,
     /// It did not hold.

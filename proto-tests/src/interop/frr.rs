@@ -151,6 +151,10 @@ fn config(session: &Session, announced: &[Family]) -> String {
     if session.extra == Some(Extra::Role) {
         neighbor("local-role provider");
     }
+    if !session.four_octet_as {
+        // AS_TRANS is not the number that it is told to expect first.
+        text.push_str(&format!(" no neighbor {peer} enforce-first-as\n"));
+    }
     if session.graceful_restart {
         text.push_str(
             " bgp graceful-restart\n bgp graceful-restart restart-time 30\n \
@@ -227,7 +231,9 @@ impl Subject for Frr {
         fs::write(self.dir.join("zebra.conf"), "hostname them\nlog stdout\n")?;
         fs::write(self.dir.join("vtysh.conf"), "")?;
         self.own()?;
-        self.zebra = Some(self.spawn("zebra")?);
+        if self.zebra.is_none() {
+            self.zebra = Some(self.spawn("zebra")?);
+        }
         let socket = self.dir.join(ZEBRA_SOCKET);
         wait::until("zebra's socket", PATIENCE, || {
             socket.exists().then_some(()).context("not there")

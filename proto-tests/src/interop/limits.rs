@@ -81,14 +81,8 @@ const NOT_THERE: &[Limit] = {
         limit(
             F::TheyRestart,
             OpenBgpd,
-            Bookworm,
-            "of graceful restart, has only the End-of-RIB",
-        ),
-        limit(
-            F::WeRestart,
-            OpenBgpd,
-            Bookworm,
-            "of graceful restart, has only the End-of-RIB",
+            Now,
+            "keeps no forwarding state over a restart",
         ),
         limit(
             F::BothFamilies,
@@ -122,7 +116,7 @@ pub fn known(feature: Feature, kind: Implementation, newer: bool) -> Option<Outc
         limit.feature == feature && limit.kind == kind && (limit.until == Until::Now || !newer)
     });
     if let Some(limit) = there {
-        return Some(Outcome::NotThere(limit.why));
+        return Some(Outcome::NotThere(limit.why.to_owned()));
     }
     NOT_YET.contains(&feature).then_some(Outcome::NotYet)
 }

@@ -17,6 +17,7 @@ pub mod frr;
 pub mod gobgp;
 pub mod limits;
 pub mod matrix;
+pub mod newer;
 pub mod openbgpd;
 pub mod ours;
 pub mod programs;

@@ -59,7 +59,7 @@ impl Programs {
         }
         if let Some(root) = &self.root {
             command.arg(format!("--root={}", root.display()));
-            command.arg("--wd=/");
+            command.arg(format!("--wd={}", root.display()));
         }
         command.arg("--").arg(program);
         command.stdin(Stdio::null());

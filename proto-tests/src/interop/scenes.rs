@@ -514,9 +514,9 @@ fn roles(bench: &mut Bench) -> Result<()> {
 /// One side after the other crashes and comes back; nothing leaves any table.
 fn restarts(bench: &mut Bench) -> Result<()> {
     bench.start(&Session::plain(Dial::Us))?;
+    bench.up()?;
+    bench.exchange(Family::V4)?;
     bench.row(Feature::TheyRestart, |bench| {
-        bench.up()?;
-        bench.exchange(Family::V4)?;
         bench.theirs.kill()?;
         bench.down(UP)?;
         ensure!(
