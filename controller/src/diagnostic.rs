@@ -131,10 +131,12 @@ pub enum Reason {
     ForeignPodCidr,
     /// A neighbour's address is one of the node's own.
     OwnAddress,
-    /// Two neighbours of one node have the same address.
+    /// Two neighbours of one node have the same address, range or interface.
     DuplicatePeerAddress,
     /// Two neighbours of one node have the same name.
     DuplicatePeerName,
+    /// On the interface of a neighbour no router was found yet.
+    RouterNotFound,
     /// A Secret that a password is to come from does not exist.
     SecretMissing,
     /// The Secret does not have that key.
@@ -178,6 +180,7 @@ impl Reason {
             Self::OwnAddress => "own-address",
             Self::DuplicatePeerAddress => "duplicate-peer-address",
             Self::DuplicatePeerName => "duplicate-peer-name",
+            Self::RouterNotFound => "router-not-found",
             Self::SecretMissing => "secret-missing",
             Self::SecretKeyMissing => "secret-key-missing",
             Self::InvalidPassword => "invalid-password",

@@ -112,7 +112,7 @@ fn nodes_and_peers_come_change_and_go() {
         let moved = json!({"spec": {"address": "192.0.2.253"}});
         cluster.patch::<BGPPeer>("tor", moved).await?;
         speaker
-            .until(|objects| objects.peers[&tor].address.to_string() == "192.0.2.253")
+            .until(|objects| objects.peers[&tor].remote.to_string() == "192.0.2.253:179")
             .await;
         cluster.delete::<Node>("a").await?;
         cluster.delete::<BGPPeer>("tor").await?;

@@ -23,6 +23,18 @@ use super::{
     derive = "PartialEq",
     doc = "A router that selected nodes peer with, such as the switch at the top of their rack.",
     printcolumn(name = "Address", type_ = "string", json_path = ".spec.address"),
+    printcolumn(
+        name = "Range",
+        type_ = "string",
+        json_path = ".spec.listenRange.cidr",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Interface",
+        type_ = "string",
+        json_path = ".spec.interface",
+        priority = 1
+    ),
     printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
     printcolumn(
         name = "Accepted",
@@ -36,17 +48,39 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.address), has(self.listenRange), has(self.interface)].filter(said, said).size() == 1").message("exactly one of address, listenRange and interface must be set"))]
+#[x_kube(validation = Rule::new("!has(self.sourceAddress) || has(self.address)").message("sourceAddress needs an address"))]
+#[x_kube(validation = Rule::new("!has(self.bindInterface) || !has(self.interface)").message("a session over an interface is bound to that one: bindInterface and interface exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.ebgpMultihop) && has(self.ttlSecurity))").message("ebgpMultihop and ttlSecurity exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.strictRole) && self.strictRole) || has(self.role)").message("strictRole says nothing without a role"))]
-#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !isIP(self.sourceAddress) || !isIP(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("sourceAddress and address must be of the same family"))]
+#[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.address) || !isIP(self.sourceAddress) || !isIP(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("sourceAddress and address must be of the same family"))]
 pub struct BGPPeerSpec {
     /// Which nodes peer with it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// The router's IP address.
+    /// The router's IP address. Exactly one of `address`, `listenRange` and `interface` says where the
+    /// router is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 45))]
     #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
-    pub address: String,
+    pub address: Option<String>,
+    /// Instead of one address: every router that connects from a range of addresses. Each gets a
+    /// session of its own, named after this object and its address, with everything that this object
+    /// says. Nodes never dial such routers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_range: Option<ListenRangeSpec>,
+    /// Instead of an address: the router at the other end of this network interface, such as `eth1`,
+    /// whose IPv6 link-local address is found out (unnumbered peering).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("!self.matches('[/: ]') && !(self in ['.', '..', 'lo'])").message("not the name of a network interface"))]
+    pub interface: Option<String>,
+    /// Bind sessions to this network interface, for a router whose address is on several links or in
+    /// a VRF. Absent: the kernel's routes say where the router is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("!self.matches('[/: ]') && !(self in ['.', '..'])").message("not the name of a network interface"))]
+    pub bind_interface: Option<String>,
     /// The router's TCP port.
     #[serde(default = "BGPPeerSpec::default_port")]
     #[schemars(range(min = 1, max = 65535))]
@@ -118,6 +152,27 @@ pub struct BGPPeerSpec {
 impl BGPPeerSpec {
     fn default_port() -> u16 {
         179
+    }
+}
+
+/// Where routers may connect from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenRangeSpec {
+    /// The addresses, such as `192.0.2.0/24`.
+    #[schemars(length(min = 4, max = 49))]
+    #[x_kube(validation = Rule::new("isCIDR(self)").message("not a CIDR"))]
+    pub cidr: String,
+    /// The most routers to have sessions with at once, on each node. The connections of others are
+    /// refused and counted. A lower limit ends no session.
+    #[serde(default = "ListenRangeSpec::default_limit")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub limit: u32,
+}
+
+impl ListenRangeSpec {
+    fn default_limit() -> u32 {
+        100
     }
 }
 

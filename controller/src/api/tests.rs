@@ -179,6 +179,29 @@ fn cel_of_peer() {
 }
 
 #[test]
+fn cel_of_a_peers_place() {
+    type P = BGPPeer;
+    let interface = json!({ "interface": "eth1", "asn": "External" });
+    cel::<P>("tor", &interface).unwrap();
+    let range = json!({ "listenRange": { "cidr": "192.0.2.0/24" }, "asn": "External" });
+    cel::<P>("tor", &range).unwrap();
+    refused::<P>("tor", &json!({ "asn": 1 }), "exactly one of");
+    let two = with(range.clone(), "/address", json!("192.0.2.1"));
+    refused::<P>("tor", &two, "exactly one of");
+    let two = with(range.clone(), "/interface", json!("eth1"));
+    refused::<P>("tor", &two, "exactly one of");
+    let source = with(range.clone(), "/sourceAddress", json!("192.0.2.1"));
+    refused::<P>("tor", &source, "needs an address");
+    let cidr = with(range.clone(), "/listenRange/cidr", json!("192.0.2.0"));
+    refused::<P>("tor", &cidr, "not a CIDR");
+    cel::<P>("tor", &with(range, "/bindInterface", json!("vrf-red"))).unwrap();
+    let bound = with(interface, "/bindInterface", json!("eth1"));
+    refused::<P>("tor", &bound, "exclude each other");
+    let odd = json!({ "interface": "eth/1", "asn": "External" });
+    refused::<P>("tor", &odd, "not the name of");
+}
+
+#[test]
 fn cel_of_advertisement() {
     type A = BGPAdvertisement;
     let good = json!({ "podCIDRs": true });

@@ -113,7 +113,9 @@ pub struct Peer {
     /// A node of the mesh, or a router from a `BGPPeer`.
     pub role: PeerRole,
     /// Where it is.
-    pub remote: SocketAddr,
+    pub remote: Remote,
+    /// The link that its sessions are bound to, if fixed.
+    pub bind_interface: Option<String>,
     /// Our address towards it, if fixed.
     pub local: Option<IpAddr>,
     /// The AS it must have.
@@ -151,6 +153,60 @@ pub struct Peer {
     pub bgp_role: Option<Role>,
     /// Whether it must say what it is to us.
     pub strict_role: bool,
+}
+
+/// Where a neighbour is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// At this address.
+    Address(SocketAddr),
+    /// Wherever it connects from, within this range. The entry stands for any number of neighbours,
+    /// at most `limit` at once.
+    Range {
+        /// The addresses.
+        prefix: Prefix,
+        /// The most neighbours at once.
+        limit: u32,
+    },
+    /// At the other end of this link, at an address that is to be found out (RFC 4861). Nobody has a
+    /// session with it before that.
+    Interface {
+        /// The name of the interface.
+        name: String,
+        /// The TCP port there.
+        port: u16,
+    },
+}
+
+impl Remote {
+    /// Where it is, if that is known from the objects alone.
+    #[must_use]
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Range { .. } | Self::Interface { .. } => None,
+        }
+    }
+
+    /// Whether sessions with it run over IPv4.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        match self {
+            Self::Address(address) => address.is_ipv4(),
+            Self::Range { prefix, .. } => matches!(prefix, Prefix::V4(_)),
+            Self::Interface { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => fmt::Display::fmt(address, f),
+            Self::Range { prefix, .. } => fmt::Display::fmt(prefix, f),
+            Self::Interface { name, .. } => f.write_str(name),
+        }
+    }
 }
 
 /// Several paths for one prefix.

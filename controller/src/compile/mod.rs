@@ -37,7 +37,7 @@ use std::{
 
 pub use desired::{
     AddPath, Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer,
-    PeerName, PeerRole, RemoteAs, Spare, Ttl, Until,
+    PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl, Until,
 };
 pub use drain::{Drain, DrainReason};
 
@@ -137,7 +137,7 @@ fn own_node<'a>(objects: &'a Objects, name: &str) -> Result<&'a Node, Diagnostic
 fn listen(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Vec<SocketAddr> {
     let port = scope.configuration.listen_port;
     let ipv4 = scope.own.ipv4.is_some() || peers.values().any(|p| p.remote.is_ipv4());
-    let ipv6 = scope.own.ipv6.is_some() || peers.values().any(|p| p.remote.is_ipv6());
+    let ipv6 = scope.own.ipv6.is_some() || peers.values().any(|p| !p.remote.is_ipv4());
     let any_v4 = ipv4.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let any_v6 = ipv6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
     any_v4

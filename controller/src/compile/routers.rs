@@ -1,15 +1,12 @@
 //! The routers that `BGPPeer`s give this node.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use redstart_bgp::types::FamilySet;
+use redstart_bgp::types::{FamilySet, Prefix};
 
 use super::{
-    Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, Ttl, identity::families, password,
-    session::SessionParameters,
+    Import, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl, identity::families,
+    password, session::SessionParameters,
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
@@ -26,18 +23,18 @@ impl Scope<'_> {
     }
 }
 
-/// Adds a session for each `BGPPeer` that selects this node. Where two want the same address, the
-/// mesh comes before `BGPPeer`s, and those go by name.
+/// Adds an entry for each `BGPPeer` that selects this node. Where two want the same address, range or
+/// interface, the mesh comes before `BGPPeer`s, and those go by name.
 pub(super) fn add_peers(
     scope: &Scope<'_>,
     peers: &mut BTreeMap<PeerName, Peer>,
     spare: &BTreeMap<PeerName, Spare>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut taken: BTreeMap<IpAddr, ObjectRef> = peers
+    let mut taken: BTreeMap<Place, ObjectRef> = peers
         .values()
         .chain(spare.values().map(|spare| &spare.peer))
-        .map(|p| (p.remote.ip(), p.source.clone()))
+        .map(|p| (place(&p.remote), p.source.clone()))
         .collect();
     let labels = &scope.own.meta.labels;
     for router in scope.objects.peers.values() {
@@ -55,39 +52,79 @@ pub(super) fn add_peers(
             diagnostics.push(diagnostic);
             continue;
         }
-        taken.insert(router.address, object.clone());
+        taken.insert(place(&router.remote), object.clone());
+        if let Remote::Interface { name, .. } = &router.remote {
+            // Whoever finds routers on links takes this over.
+            let message = format!("no router was found on interface {name} yet");
+            diagnostics.push(Diagnostic::warning(
+                object.clone(),
+                "spec.interface",
+                Reason::RouterNotFound,
+                message,
+            ));
+        }
         if let Some(peer) = peer(scope, router, object, diagnostics) {
             peers.insert(name, peer);
         }
     }
 }
 
-/// Whether address and name are free on this node.
+/// What no two neighbours of a node may share.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Address(IpAddr),
+    Range(Prefix),
+    Interface(String),
+}
+
+impl Place {
+    /// The field that says it, and what it says.
+    fn field(&self) -> (&'static str, String) {
+        match self {
+            Self::Address(address) => ("spec.address", format!("address {address}")),
+            Self::Range(prefix) => ("spec.listenRange.cidr", format!("range {prefix}")),
+            Self::Interface(name) => ("spec.interface", format!("interface {name}")),
+        }
+    }
+}
+
+fn place(remote: &Remote) -> Place {
+    match remote {
+        Remote::Address(address) => Place::Address(address.ip()),
+        Remote::Range { prefix, .. } => Place::Range(*prefix),
+        Remote::Interface { name, .. } => Place::Interface(name.clone()),
+    }
+}
+
+/// Whether place and name are free on this node.
 fn free(
     scope: &Scope<'_>,
     router: &index::Peer,
     object: &ObjectRef,
-    taken: &BTreeMap<IpAddr, ObjectRef>,
+    taken: &BTreeMap<Place, ObjectRef>,
     name_taken: bool,
 ) -> Result<(), Diagnostic> {
     let refuse = |field: &str, reason, message: String| {
         let message = format!("{message}; there is no session with it");
         Err(Diagnostic::error(object.clone(), field, reason, message))
     };
-    let address = router.address;
-    if scope.is_own_address(address) {
+    if let Some(address) = router.remote.address().map(|a| a.ip())
+        && scope.is_own_address(address)
+    {
         let message = format!(
             "{address} is an address of Node/{} itself",
             scope.own.meta.name
         );
         return refuse("spec.address", Reason::OwnAddress, message);
     }
-    if let Some(other) = taken.get(&address) {
+    let place = place(&router.remote);
+    if let Some(other) = taken.get(&place) {
+        let (field, what) = place.field();
         let message = format!(
-            "on Node/{} {other} has the same address {address} and comes first",
+            "on Node/{} {other} has the same {what} and comes first",
             scope.own.meta.name
         );
-        return refuse("spec.address", Reason::DuplicatePeerAddress, message);
+        return refuse(field, Reason::DuplicatePeerAddress, message);
     }
     if name_taken {
         let message = "the mesh has a neighbour of the same name".to_owned();
@@ -126,7 +163,8 @@ fn peer(
     Some(Peer {
         source: object,
         role: PeerRole::Router,
-        remote: SocketAddr::new(router.address, router.port),
+        remote: router.remote.clone(),
+        bind_interface: router.bind_interface.clone(),
         local: router.source_address,
         remote_as: router.remote_as,
         local_as,

@@ -170,8 +170,8 @@ fn both_ends_of_a_mesh_session_agree() {
         let (left, right) = (clean(&yaml, one), clean(&yaml, other));
         let there = peer(&left, &format!("mesh-{other}"));
         let back = peer(&right, &format!("mesh-{one}"));
-        assert_eq!(there.local, Some(back.remote.ip()));
-        assert_eq!(back.local, Some(there.remote.ip()));
+        assert_eq!(there.local, back.remote.address().map(|a| a.ip()));
+        assert_eq!(back.local, there.remote.address().map(|a| a.ip()));
         assert_eq!(there.families, back.families);
         assert_eq!(there.remote_as, RemoteAs::Number(back.local_as));
         assert_eq!(back.remote_as, RemoteAs::Number(there.local_as));

@@ -18,6 +18,7 @@ mod kind;
 mod node;
 mod observed;
 mod peer;
+mod remote;
 mod rules;
 mod secret;
 mod values;

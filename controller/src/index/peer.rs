@@ -8,15 +8,15 @@ use redstart_rib::PeerRules;
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    rules,
-    values::{graceful_restart, range, secret_ref, selector, timers, usable_asn, usable_unicast},
+    remote, rules,
+    values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
     api::{
         AddressFamily, BGPPeer, BGPPeerSpec, GracefulRestartSpec, LabelSelector, PeerAsn,
         SecretKeyRef, TimersSpec,
     },
-    compile::{AddPath, RemoteAs, Ttl},
+    compile::{AddPath, Remote, RemoteAs, Ttl},
     diagnostic::Reason,
 };
 
@@ -27,10 +27,10 @@ pub struct Peer {
     pub meta: Meta,
     /// Which nodes; `None` means all.
     pub node_selector: Option<LabelSelector>,
-    /// The router's address.
-    pub address: IpAddr,
-    /// The router's TCP port.
-    pub port: u16,
+    /// Where the router is.
+    pub remote: Remote,
+    /// The link to bind sessions to.
+    pub bind_interface: Option<String>,
     /// The router's AS.
     pub remote_as: RemoteAs,
     /// The AS number to show it.
@@ -84,16 +84,13 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
     timers("spec.timers", &spec.timers, findings);
     let password = spec.password_secret_ref.as_ref();
     secret_ref("spec.passwordSecretRef", password, findings);
-    let address = parse_address("spec.address", &spec.address, findings);
+    let remote = remote::parse(spec, findings);
     let source_address = spec
         .source_address
         .as_ref()
-        .map(|text| parse_address("spec.sourceAddress", text, findings));
-    if let (Some(address), Some(Some(source))) = (address, source_address)
-        && address.is_ipv4() != source.is_ipv4()
-    {
-        let message = format!("{source} and {address} are not of the same family");
-        findings.error("spec.sourceAddress", Reason::NoCommonFamily, message);
+        .map(|text| remote::address("spec.sourceAddress", text, findings));
+    if let (Some(remote), Some(Some(source))) = (&remote, source_address) {
+        remote::check_source(remote, source, findings);
     }
     let remote_as = parse_remote_as(&spec.asn, findings);
     let local_asn = spec
@@ -102,8 +99,8 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
     Some(Peer {
         meta,
         node_selector: spec.node_selector.clone(),
-        address: address?,
-        port: spec.port,
+        remote: remote?,
+        bind_interface: remote::bind_interface(spec, findings),
         remote_as: remote_as?,
         local_asn: local_asn.flatten(),
         source_address: source_address.flatten(),
@@ -124,14 +121,6 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         role: rules::role(spec, findings),
         strict_role: spec.strict_role,
     })
-}
-
-fn parse_address(field: &str, text: &str, findings: &mut Findings) -> Option<IpAddr> {
-    let address = text
-        .parse()
-        .map_err(|_| format!("{text:?} is not an IP address"))
-        .and_then(usable_unicast);
-    findings.take(field, Reason::InvalidAddress, address)
 }
 
 fn parse_remote_as(asn: &PeerAsn, findings: &mut Findings) -> Option<RemoteAs> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{BGPAdvertisement, BGPConfiguration, BGPPeer},
-    compile::{RemoteAs, Ttl},
+    compile::{Remote, RemoteAs, Ttl},
     diagnostic::Reason,
 };
 
@@ -194,7 +194,8 @@ fn a_peer_is_parsed() {
     let Some(Object::Peer(peer)) = observed.object else {
         panic!("no Peer");
     };
-    assert_eq!(peer.port, 179);
+    let there = "192.0.2.1:179".parse().unwrap();
+    assert_eq!(peer.remote, Remote::Address(there));
     assert_eq!(peer.remote_as, RemoteAs::External);
     assert_eq!(peer.local_asn, Some(Asn(64999)));
     assert_eq!(peer.ttl, Some(Ttl::Security(3)));
@@ -203,6 +204,63 @@ fn a_peer_is_parsed() {
         Some([Family::Ipv6Unicast].into_iter().collect())
     );
     assert!(peer.default_route && !peer.passive);
+}
+
+#[test]
+fn a_router_is_at_an_address_in_a_range_or_behind_an_interface() {
+    let remote = |spec: Value| match peer("tor", &spec).object {
+        Some(Object::Peer(peer)) => (peer.remote, peer.bind_interface),
+        other => panic!("{other:?}"),
+    };
+    let range =
+        json!({ "asn": 1, "listenRange": { "cidr": "2001:db8::/64" }, "bindInterface": "vrf-red" });
+    let (range, bound) = remote(range);
+    let prefix = "2001:db8::/64".parse().unwrap();
+    assert_eq!(range, Remote::Range { prefix, limit: 100 });
+    assert_eq!(bound.as_deref(), Some("vrf-red"));
+    let (interface, _) = remote(json!({ "asn": 1, "interface": "eth1" }));
+    let name = "eth1".to_owned();
+    assert_eq!(interface, Remote::Interface { name, port: 179 });
+}
+
+#[test]
+fn a_router_is_in_one_place() {
+    let cases = [
+        (json!({ "asn": 1 }), "spec.address", Reason::MissingField),
+        (
+            json!({ "asn": 1, "address": "192.0.2.1", "interface": "eth1" }),
+            "spec",
+            Reason::Conflict,
+        ),
+        (
+            json!({ "asn": 1, "interface": "eth 1" }),
+            "spec.interface",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "asn": 1, "interface": "eth1", "bindInterface": "eth1" }),
+            "spec.bindInterface",
+            Reason::Conflict,
+        ),
+        (
+            json!({ "asn": 1, "interface": "eth1", "sourceAddress": "192.0.2.1" }),
+            "spec.sourceAddress",
+            Reason::Conflict,
+        ),
+        (
+            json!({ "asn": 1, "listenRange": { "cidr": "192.0.2.0/33" } }),
+            "spec.listenRange.cidr",
+            Reason::InvalidCidr,
+        ),
+        (
+            json!({ "asn": 1, "listenRange": { "cidr": "192.0.2.0/24", "limit": 0 } }),
+            "spec.listenRange.limit",
+            Reason::InvalidValue,
+        ),
+    ];
+    for (spec, field, reason) in cases {
+        refused(&peer("tor", &spec), field, reason);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -28,7 +29,7 @@ use super::{
     transition::Standing,
     translate::{self, Restarted},
 };
-use crate::compile::{self, DesiredState, NodeIdentity, PeerName, PeerRole, Spare, Ttl};
+use crate::compile::{self, DesiredState, NodeIdentity, PeerName, PeerRole, Remote, Spare, Ttl};
 
 /// How long the sessions may take to say goodbye.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,7 +43,10 @@ const STALE_PATHS: Duration = Duration::from_secs(360);
 /// One neighbour.
 pub(super) struct Neighbour {
     pub(super) id: PeerId,
+    /// Its `remote` is an address.
     pub(super) spec: compile::Peer,
+    /// That address.
+    pub(super) remote: SocketAddr,
     pub(super) handle: PeerHandle,
     node: NodeIdentity,
     /// The session, while there is one.
@@ -97,6 +101,8 @@ pub(super) struct Neighbours {
     last_id: u32,
     by_name: BTreeMap<PeerName, Neighbour>,
     names: BTreeMap<PeerId, PeerName>,
+    /// Where neighbours are whose address the objects do not say.
+    found: BTreeMap<PeerName, SocketAddr>,
 }
 
 impl Neighbours {
@@ -108,7 +114,41 @@ impl Neighbours {
             last_id: 0,
             by_name: BTreeMap::new(),
             names: BTreeMap::new(),
+            found: BTreeMap::new(),
         }
+    }
+
+    /// Where a neighbour is whose address is found out, or that it is not found any more. Whether
+    /// that is news: then the desired state is to be applied again.
+    #[expect(dead_code, reason = "nothing finds routers on links yet")]
+    pub(super) fn locate(&mut self, name: &PeerName, remote: Option<SocketAddr>) -> bool {
+        let before = match remote {
+            Some(remote) => self.found.insert(name.clone(), remote),
+            None => self.found.remove(name),
+        };
+        before != remote
+    }
+
+    /// The neighbours of `desired` whose address is known.
+    fn placed<'a>(
+        &self,
+        desired: &'a DesiredState,
+    ) -> BTreeMap<PeerName, (SocketAddr, Cow<'a, compile::Peer>)> {
+        let place = |name: &PeerName, spec: &'a compile::Peer| match spec.remote {
+            Remote::Address(remote) => Some((remote, Cow::Borrowed(spec))),
+            Remote::Interface { .. } => self.found.get(name).map(|remote| {
+                let placed = compile::Peer {
+                    remote: Remote::Address(*remote),
+                    ..spec.clone()
+                };
+                (*remote, Cow::Owned(placed))
+            }),
+            Remote::Range { .. } => None,
+        };
+        let peers = desired.peers.iter();
+        peers
+            .filter_map(|(name, spec)| Some((name.clone(), place(name, spec)?)))
+            .collect()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Neighbour)> {
@@ -141,24 +181,24 @@ impl Neighbours {
                 .for_each(|name| self.remove(name, "this node is no longer configured", rib));
             return;
         };
+        let placed = self.placed(desired);
         let gone: Vec<PeerName> = self
             .by_name
             .iter()
             .filter(|(name, old)| {
-                desired
-                    .peers
+                placed
                     .get(name)
-                    .is_none_or(|new| old.is_another(new, node))
+                    .is_none_or(|(_, new)| old.is_another(new, node))
             })
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
             self.remove(&name, "removed from the configuration", rib);
         }
-        for (name, spec) in &desired.peers {
+        for (name, (remote, spec)) in &placed {
             match self.by_name.get_mut(name) {
                 Some(neighbour) => neighbour.change(now, name, spec, node, restarted, rib),
-                None => self.add(now, name, spec, node, restarted),
+                None => self.add(now, name, (*remote, spec), node, restarted),
             }
         }
     }
@@ -167,17 +207,17 @@ impl Neighbours {
         &mut self,
         now: Instant,
         name: &PeerName,
-        spec: &compile::Peer,
+        (remote, spec): (SocketAddr, &compile::Peer),
         node: &NodeIdentity,
         restarted: Restarted,
     ) {
         self.last_id += 1;
         let id = PeerId(self.last_id);
-        debug!(peer = %name, remote = %spec.remote, at = now.as_nanos(), "neighbour added");
+        debug!(peer = %name, %remote, at = now.as_nanos(), "neighbour added");
         let handle = spawn_peer(
             id,
             translate::session(spec, node, restarted),
-            transport(spec),
+            transport(remote, spec),
             self.seed.wrapping_add(u64::from(id.0)),
             self.clock,
             self.to_core.clone(),
@@ -185,6 +225,7 @@ impl Neighbours {
         let neighbour = Neighbour {
             id,
             spec: spec.clone(),
+            remote,
             handle,
             node: node.clone(),
             session: None,
@@ -334,8 +375,9 @@ impl Neighbours {
 }
 
 /// The TCP side of a neighbour.
-fn transport(spec: &compile::Peer) -> Transport {
-    let mut transport = Transport::new(spec.remote);
+fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
+    let mut transport = Transport::new(remote);
+    transport.interface.clone_from(&spec.bind_interface);
     transport.local = spec.local;
     transport.password = spec
         .password
@@ -367,11 +409,12 @@ impl Neighbour {
     ) {
         let session = translate::session(spec, node, restarted);
         if session != translate::session(&self.spec, &self.node, restarted)
-            || transport(spec) != transport(&self.spec)
+            || transport(self.remote, spec) != self.transport()
         {
             info!(peer = %name, "configuration changed");
         }
-        self.handle.reconfigure(session, transport(spec));
+        self.handle
+            .reconfigure(session, transport(self.remote, spec));
         if spec.import != self.spec.import || spec.transit != self.spec.transit {
             let import = translate::import(&spec.import);
             rib.update_policies(self.id, import, translate::export(spec));
@@ -472,7 +515,7 @@ impl Neighbour {
             Event::Down { reason, retained } => self.down(now, name, reason, retained, rib),
             Event::AttemptFailed { slot, reason } => {
                 if self.logged.as_ref() != Some(&reason) {
-                    info!(peer = %name, remote = %self.spec.remote, connection = %slot, reason = reason.id(), "no session: {reason}");
+                    info!(peer = %name, remote = %self.remote, connection = %slot, reason = reason.id(), "no session: {reason}");
                     self.logged = Some(reason);
                 }
             }
@@ -532,7 +575,7 @@ impl Neighbour {
         retained: FamilySet,
         rib: &mut Rib,
     ) {
-        warn!(peer = %name, remote = %self.spec.remote, reason = reason.id(), kept = !retained.is_empty(), "session down: {reason}");
+        warn!(peer = %name, remote = %self.remote, reason = reason.id(), kept = !retained.is_empty(), "session down: {reason}");
         let session = self.session.take().filter(|_| !retained.is_empty());
         match session {
             None => {
@@ -592,7 +635,7 @@ impl Neighbour {
 
     /// The TCP side.
     pub(super) fn transport(&self) -> Transport {
-        transport(&self.spec)
+        transport(self.remote, &self.spec)
     }
 
     /// The session's parameters, while there is one.

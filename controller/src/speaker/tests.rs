@@ -32,7 +32,7 @@ use super::{
 use crate::{
     compile::{
         AddPath, DesiredState, Import, Kernel, NodeIdentity, Origination, Peer, PeerName, PeerRole,
-        RemoteAs, Ttl,
+        Remote, RemoteAs, Ttl,
     },
     control::{Query, ask},
     object::ObjectRef,
@@ -278,7 +278,8 @@ pub(super) fn passive_router(remote: SocketAddr) -> Peer {
     Peer {
         source: object("BGPPeer", "router"),
         role: PeerRole::Router,
-        remote,
+        remote: Remote::Address(remote),
+        bind_interface: None,
         local: None,
         remote_as: RemoteAs::External,
         local_as: Asn(64512),

@@ -238,7 +238,7 @@ mod tests {
     use redstart_rib::PeerRules;
 
     use super::*;
-    use crate::compile::{AddPath, Ttl};
+    use crate::compile::{AddPath, Remote, Ttl};
 
     const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
@@ -260,7 +260,8 @@ mod tests {
                 name: "tor".to_owned(),
             },
             role: PeerRole::Router,
-            remote: ([10, 0, 0, 254], 179).into(),
+            remote: Remote::Address(([10, 0, 0, 254], 179).into()),
+            bind_interface: None,
             local: None,
             remote_as: compile::RemoteAs::External,
             local_as: Asn(64999),
@@ -356,7 +357,7 @@ mod tests {
         };
         assert!(!is_another(&old, &same));
         let moved = compile::Peer {
-            remote: ([10, 0, 0, 253], 179).into(),
+            remote: Remote::Address(([10, 0, 0, 253], 179).into()),
             ..router()
         };
         assert!(is_another(&old, &moved));

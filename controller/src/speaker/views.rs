@@ -169,7 +169,7 @@ impl Core {
             object: n.spec.source.to_string(),
             state: status.state.to_string(),
             since: self.wall(status.state_since),
-            remote: n.spec.remote,
+            remote: n.remote,
             local: negotiated.map(|s| s.local_addr),
             remote_as: negotiated
                 .map(|s| s.remote_as.0)

@@ -17,8 +17,8 @@ use redstart_rib::PeerRules;
 
 use self::topology::{Need, Topology};
 use super::{
-    AddPath, Import, Password, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, Ttl, Until,
-    configuration_ref,
+    AddPath, Import, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl,
+    Until, configuration_ref,
     identity::{families, identity},
     node_ref, password,
     pod_cidrs::by_seniority,
@@ -189,7 +189,8 @@ fn peer(
         role: PeerRole::Mesh {
             node: node.meta.name.clone(),
         },
-        remote: SocketAddr::new(remote, scope.configuration.listen_port),
+        remote: Remote::Address(SocketAddr::new(remote, scope.configuration.listen_port)),
+        bind_interface: None,
         local: Some(local),
         remote_as: RemoteAs::Number(asn),
         local_as: scope.identity.asn,

@@ -47,7 +47,8 @@ fn peers_override_the_configuration() {
         (mesh.graceful_restart, tor.graceful_restart),
         (None, Some(120))
     );
-    assert_eq!((mesh.remote.port(), tor.remote.port()), (1790, 1179));
+    let ports = [mesh, tor].map(|p| p.remote.address().map(|a| a.port()));
+    assert_eq!(ports, [Some(1790), Some(1179)]);
     assert_eq!((mesh.local_as.0, tor.local_as.0), (65010, 64601));
     // With its own AS shown to it, the router is internal.
     assert_eq!(tor.ttl, Ttl::Hops(255));
@@ -94,6 +95,42 @@ fn of_two_peers_with_one_address_the_first_by_name_counts() {
         Reason::DuplicatePeerAddress,
     );
     assert_eq!(names(&desired), ["mesh-b"]);
+}
+
+#[test]
+fn of_two_peers_with_one_range_or_interface_the_first_by_name_counts() {
+    for (place, field) in [
+        (
+            "listenRange: { cidr: 192.0.2.0/24 }",
+            "spec.listenRange.cidr",
+        ),
+        ("interface: eth1", "spec.interface"),
+    ] {
+        let peer = |name| object("BGPPeer", name, &format!("{{ {place}, asn: External }}"));
+        let yaml = NODES.to_owned() + &peer("t1") + &peer("t2");
+        let (desired, diagnostics) = compile(&index(&yaml), "a").unwrap();
+        says(
+            diagnostics.iter().find(|d| d.object.name == "t2").unwrap(),
+            "BGPPeer/t2",
+            field,
+            Reason::DuplicatePeerAddress,
+        );
+        assert_eq!(names(&desired), ["mesh-b", "t1"]);
+    }
+}
+
+#[test]
+fn a_range_or_interface_is_listened_on_in_its_family() {
+    let nodes = node("a", "192.0.2.1", "10.0.1.0/24", "");
+    for place in [
+        "listenRange: { cidr: \"2001:db8::/64\" }",
+        "interface: eth1",
+    ] {
+        let peer = object("BGPPeer", "tor", &format!("{{ {place}, asn: 64601 }}"));
+        let (desired, _) = compile(&index(&format!("{nodes}{peer}")), "a").unwrap();
+        let listen: Vec<_> = desired.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(listen, ["0.0.0.0:179", "[::]:179"], "{place}");
+    }
 }
 
 #[test]

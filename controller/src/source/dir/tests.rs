@@ -71,7 +71,8 @@ impl Running {
 
     fn address(index: &Index, name: &str) -> Option<String> {
         let objects = index.complete()?;
-        Some(objects.peers.get(name)?.address.to_string())
+        let remote = &objects.peers.get(name)?.remote;
+        Some(remote.address()?.ip().to_string())
     }
 
     fn reasons(index: &Index) -> Vec<(String, Reason)> {
