@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{self, ErrorKind},
     net::{IpAddr, Shutdown, SocketAddr},
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +25,7 @@ use super::{
     farewell::Farewells,
     handle::PeerHandle,
     range::{FromListener, Offer, Range, RangeId, Registered},
-    sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key, set_md5_prefix_key},
+    sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key},
     transport::{AoKey, Secret, Transport},
 };
 
@@ -127,6 +128,51 @@ impl Registry {
         of_address.next().map(|(_, secret)| secret)
     }
 
+    /// The parts of `range` that its key must not bind.
+    fn keyless(&self, range: &Registered) -> Vec<Prefix> {
+        let peers = self.peers.keys().map(|(addr, _)| *addr);
+        let hosts = peers
+            .filter(|addr| self.password(*addr).is_none())
+            .map(Prefix::host);
+        let others = self.ranges.iter().filter(|other| !other.has_password());
+        hosts
+            .chain(others.map(|other| other.prefix))
+            .filter(|part| *part != range.prefix && range.prefix.covers(*part))
+            .collect()
+    }
+
+    /// Sets the keys of the ranges as they are now. A range whose key the kernel refuses is removed.
+    fn set_keys(&mut self, socket: BorrowedFd<'_>) -> Result<(), ListenError> {
+        let keyless: Vec<_> = self
+            .ranges
+            .iter()
+            .map(|range| self.keyless(range))
+            .collect();
+        let mut result = Ok(());
+        let mut keyless = keyless.iter();
+        self.ranges.retain_mut(|range| {
+            let spared = keyless.next().map_or(&[][..], Vec::as_slice);
+            let Err(source) = range.set_keys(socket, spared) else {
+                return true;
+            };
+            range.clear_keys(socket);
+            let range = range.prefix;
+            result = Err(ListenError::Range { range, source });
+            false
+        });
+        result
+    }
+
+    fn take_range(&mut self, id: RangeId) -> Option<Registered> {
+        let known = self.ranges.iter().position(|range| range.id == id)?;
+        Some(self.ranges.remove(known))
+    }
+
+    /// Whether a range has a key that concerns others in it.
+    fn has_keyed_ranges(&self) -> bool {
+        self.ranges.iter().any(Registered::has_password)
+    }
+
     /// The range with the longest prefix that has this address.
     fn range(&self, remote: IpAddr) -> Option<&Registered> {
         self.ranges
@@ -141,6 +187,7 @@ impl Registry {
 struct Refused {
     unknown: AtomicU64,
     full: AtomicU64,
+    busy: AtomicU64,
 }
 
 /// One listening socket and the task that accepts from it. Dropping it closes the socket; connections
@@ -195,15 +242,16 @@ impl Listener {
         let keys = self
             .set_key(transport)
             .and_then(|()| self.set_ao(transport));
-        keys.inspect_err(|_| {
-            self.registry
-                .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
-        })?;
+        keys.inspect_err(|_| self.turn_away(transport))?;
+        let mut result = Ok(());
         self.registry.send_modify(|registry| {
             let remote = remote_of(transport.remote);
             registry.peers.insert(remote, peer.streams());
+            if registry.has_keyed_ranges() {
+                result = registry.set_keys(self.fd());
+            }
         });
-        Ok(())
+        result
     }
 
     /// Refuses connections from the address of `transport` from now on.
@@ -211,8 +259,7 @@ impl Listener {
         if transport.remote.is_ipv4() != self.local.is_ipv4() {
             return;
         }
-        self.registry
-            .send_modify(|registry| drop(registry.peers.remove(&remote_of(transport.remote))));
+        self.turn_away(transport);
         self.clear_ao(transport);
         if self.forget_password(transport) {
             let registry = self.registry.borrow();
@@ -220,6 +267,17 @@ impl Listener {
             // Without the key, or with one for nobody: either way nobody is let in.
             let _ = set_md5_key(self.fd(), transport.remote.ip(), left);
         }
+    }
+
+    /// Nobody gets connections from that address any more, unless it is in a range.
+    fn turn_away(&self, transport: &Transport) {
+        self.registry.send_modify(|registry| {
+            registry.peers.remove(&remote_of(transport.remote));
+            if registry.has_keyed_ranges() {
+                // A range whose key the kernel refuses has no members from now on.
+                let _ = registry.set_keys(self.fd());
+            }
+        });
     }
 
     /// Whether there was one.
@@ -244,40 +302,34 @@ impl Listener {
         range: &Range,
         owner: mpsc::Sender<FromListener>,
     ) -> Result<(), ListenError> {
-        let before = self.take_range(range.id);
-        if range.prefix.addr().is_ipv4() != self.local.is_ipv4() {
-            return Ok(());
-        }
-        match set_md5_prefix_key(self.fd(), range.prefix, range.password.as_ref()) {
-            // There was no key to take away.
-            Err(_) if range.password.is_none() => {}
-            other => other.map_err(|source| ListenError::Range {
-                range: range.prefix,
-                source,
-            })?,
-        }
-        self.registry
-            .send_modify(|registry| registry.ranges.push(Registered::new(range, owner, before)));
-        Ok(())
+        let fd = self.fd();
+        let ours = range.prefix.addr().is_ipv4() == self.local.is_ipv4();
+        let mut result = Ok(());
+        self.registry.send_modify(|registry| {
+            let mut before = registry.take_range(range.id);
+            if ours {
+                let registered = Registered::new(range, owner, before);
+                registry.ranges.push(registered);
+            } else if let Some(before) = &mut before {
+                before.clear_keys(fd);
+            }
+            result = registry.set_keys(fd);
+        });
+        result
     }
 
     /// Refuses connections from a range from now on. Its neighbours stay as they are.
     pub fn unregister_range(&self, id: RangeId) {
-        self.take_range(id);
-    }
-
-    fn take_range(&self, id: RangeId) -> Option<Registered> {
-        let mut taken = None;
+        let fd = self.fd();
         self.registry.send_if_modified(|registry| {
-            let known = registry.ranges.iter().position(|range| range.id == id);
-            taken = known.map(|at| registry.ranges.remove(at));
-            taken.is_some()
+            let Some(mut range) = registry.take_range(id) else {
+                return false;
+            };
+            range.clear_keys(fd);
+            // Wider ranges may have a key. One that the kernel refuses leaves nobody in.
+            let _ = registry.set_keys(fd);
+            true
         });
-        if let Some(range) = &taken {
-            // If there was one.
-            let _ = set_md5_prefix_key(self.fd(), range.prefix, None);
-        }
-        taken
     }
 
     /// Connections refused because nobody with that address is configured.
@@ -290,6 +342,12 @@ impl Listener {
     #[must_use]
     pub fn refused_by_limit(&self) -> u64 {
         self.refused.full.load(Ordering::Relaxed)
+    }
+
+    /// Connections refused because the owner of their range had no time for them.
+    #[must_use]
+    pub fn refused_by_owner(&self) -> u64 {
+        self.refused.busy.load(Ordering::Relaxed)
     }
 
     fn set_key(&self, transport: &Transport) -> Result<(), ListenError> {
@@ -336,7 +394,7 @@ impl Listener {
         });
     }
 
-    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn fd(&self) -> BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&*self.socket)
     }
 }
@@ -388,6 +446,7 @@ async fn accept(
             Err((stream, refusal)) => {
                 let count = match refusal {
                     Refusal::RangeFull => &refused.full,
+                    Refusal::RangeBusy => &refused.busy,
                     _ => &refused.unknown,
                 };
                 count.fetch_add(1, Ordering::Relaxed);
@@ -411,7 +470,8 @@ fn pass_on(
         None => Err((stream, Refusal::Unknown)),
         Some(range) => match range.offer(stream, remote) {
             Offer::Full(stream) => Err((stream, Refusal::RangeFull)),
-            Offer::Taken | Offer::Busy => Ok(()),
+            Offer::Busy(stream) => Err((stream, Refusal::RangeBusy)),
+            Offer::Taken => Ok(()),
         },
     }
 }

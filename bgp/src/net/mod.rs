@@ -28,6 +28,7 @@
 
 mod clock;
 mod connect;
+mod cover;
 mod discovery;
 mod farewell;
 mod handle;

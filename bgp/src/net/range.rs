@@ -9,16 +9,25 @@
 //! RFC 4271 section 8.1.1 has this as the session attribute AcceptConnectionsUnconfiguredPeers.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc::{self, error::TrySendError},
+};
 
-use super::transport::Secret;
+use super::{
+    cover::cover,
+    sockopt::{SocketOptionError, set_md5_prefix_key},
+    transport::Secret,
+};
 use crate::types::Prefix;
 
 /// A range, by the number that its owner gave it.
@@ -34,8 +43,8 @@ pub struct Range {
     pub prefix: Prefix,
     /// How many neighbours there may be at once.
     pub limit: usize,
-    /// The TCP MD5 key of all of them. It also binds neighbours with addresses of the range that have
-    /// no key of their own.
+    /// The TCP MD5 key of all of them. Neighbours and narrower ranges that are registered without one
+    /// are not bound by it.
     pub password: Option<Secret>,
 }
 
@@ -90,6 +99,9 @@ impl Drop for Place {
 pub(super) struct Registered {
     pub(super) id: RangeId,
     pub(super) prefix: Prefix,
+    password: Option<Secret>,
+    /// The keys that the socket has for it.
+    keyed: BTreeMap<Prefix, Secret>,
     limit: usize,
     /// How many places there are with neighbours, or with the owner.
     taken: Arc<AtomicUsize>,
@@ -103,22 +115,25 @@ pub(super) enum Offer {
     Taken,
     /// There is no place left.
     Full(TcpStream),
-    /// The owner has much to do, or is gone: the connection is closed, and will be made again.
-    Busy,
+    /// The owner has much to do, or is gone.
+    Busy(TcpStream),
 }
 
 impl Registered {
-    /// `before`: the same range as it was. Its places stay taken.
+    /// `before`: the same range as it was. Its places stay taken, and its keys are to be replaced.
     pub(super) fn new(
         range: &Range,
         owner: mpsc::Sender<FromListener>,
         before: Option<Self>,
     ) -> Self {
+        let (taken, keyed) = before.map(|b| (b.taken, b.keyed)).unwrap_or_default();
         Self {
             id: range.id,
             prefix: range.prefix,
+            password: range.password.clone(),
+            keyed,
             limit: range.limit,
-            taken: before.map_or_else(Arc::default, |before| before.taken),
+            taken,
             owner,
         }
     }
@@ -136,7 +151,51 @@ impl Registered {
         });
         match self.owner.try_send(newcomer) {
             Ok(()) => Offer::Taken,
-            Err(_) => Offer::Busy,
+            Err(TrySendError::Full(unsent) | TrySendError::Closed(unsent)) => {
+                let FromListener::Newcomer(newcomer) = unsent;
+                Offer::Busy(newcomer.connection.0)
+            }
+        }
+    }
+
+    pub(super) const fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    /// Sets the key for the range without the parts of it that are to have none, and takes it away
+    /// from where it is set beyond that. In this order: nobody is let in without a key for a moment.
+    pub(super) fn set_keys(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        keyless: &[Prefix],
+    ) -> Result<(), SocketOptionError> {
+        let wanted = match &self.password {
+            Some(_) => cover(self.prefix, keyless),
+            None => Vec::new(),
+        };
+        for prefix in &wanted {
+            if self.keyed.get(prefix) != self.password.as_ref() {
+                set_md5_prefix_key(socket, *prefix, self.password.as_ref())?;
+                self.keyed
+                    .extend(self.password.clone().map(|key| (*prefix, key)));
+            }
+        }
+        self.keyed.retain(|prefix, _| {
+            let stays = wanted.contains(prefix);
+            if !stays {
+                // With a key for nobody nobody is let in.
+                let _ = set_md5_prefix_key(socket, *prefix, None);
+            }
+            stays
+        });
+        Ok(())
+    }
+
+    /// Takes the key away.
+    pub(super) fn clear_keys(&mut self, socket: BorrowedFd<'_>) {
+        for (prefix, _) in std::mem::take(&mut self.keyed) {
+            // If it was there.
+            let _ = set_md5_prefix_key(socket, prefix, None);
         }
     }
 }

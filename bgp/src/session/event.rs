@@ -106,6 +106,9 @@ pub enum Refusal {
     /// The address is in a range that has no place left.
     #[error("range-full")]
     RangeFull,
+    /// The address is in a range whose owner has too much to do.
+    #[error("range-busy")]
+    RangeBusy,
     /// The neighbour is shut down here.
     #[error("neighbour-stopped")]
     Stopped,
@@ -123,6 +126,7 @@ impl Refusal {
     pub fn notification(self) -> Notification {
         Notification::new(ErrorCode::Cease(match self {
             Self::AlreadyEstablished => CeaseSubcode::ConnectionCollisionResolution,
+            Self::RangeBusy => CeaseSubcode::OutOfResources,
             Self::Unknown | Self::RangeFull | Self::Stopped | Self::IdleHold => {
                 CeaseSubcode::ConnectionRejected
             }

@@ -191,9 +191,71 @@ async fn an_owner_that_is_gone_or_busy_costs_a_connection() {
     let (owner, owned) = mpsc::channel(1);
     listener.register_range(&range(9), owner).unwrap();
     let _waiting = connect_from(&listener, host(2)).await;
-    assert_eq!(refusal(connect_from(&listener, host(3)).await).await, None);
+    let busy = Some(ErrorCode::Cease(CeaseSubcode::OutOfResources));
+    assert_eq!(refusal(connect_from(&listener, host(3)).await).await, busy);
     drop(owned);
-    assert_eq!(refusal(connect_from(&listener, host(4)).await).await, None);
+    assert_eq!(refusal(connect_from(&listener, host(4)).await).await, busy);
+    assert_eq!((listener.refused_by_owner(), listener.refused()), (2, 0));
+}
+
+/// Whether a connection without a key gets anywhere.
+async fn lets_in_unsigned(listener: &Listener, from: IpAddr) -> bool {
+    let unsigned = connect_from(listener, from);
+    timeout(Duration::from_millis(500), unsigned).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_range_with_a_password_does_not_bind_who_is_configured_without() {
+    let mut protected = range(9);
+    protected.password = Some(secret("swordfish"));
+    let (listener, _owned) = open(&protected);
+    assert!(!lets_in_unsigned(&listener, B).await);
+    let transport = Transport::new((B, 0).into());
+    let (to_core, _core) = mpsc::channel(1);
+    let mut passive = config(1);
+    passive.passive = true;
+    let peer = spawn_peer(
+        PeerId(1),
+        passive,
+        transport.clone(),
+        1,
+        Clock::new(),
+        to_core,
+    );
+    listener.register(&transport, &peer).unwrap();
+    assert!(lets_in_unsigned(&listener, B).await);
+    assert!(!lets_in_unsigned(&listener, host(3)).await);
+    // A narrower range without a key neither.
+    let open = Range {
+        id: RangeId(8),
+        prefix: "127.0.0.128/25".parse().unwrap(),
+        ..range(9)
+    };
+    let (owner, _others) = mpsc::channel(4);
+    listener.register_range(&open, owner).unwrap();
+    assert!(lets_in_unsigned(&listener, host(200)).await);
+    assert!(!lets_in_unsigned(&listener, host(3)).await);
+    // They are gone: the key holds for everybody again.
+    listener.unregister_range(RangeId(8));
+    listener.unregister(&transport);
+    assert!(!lets_in_unsigned(&listener, host(200)).await);
+    assert!(!lets_in_unsigned(&listener, B).await);
+}
+
+#[tokio::test]
+async fn the_password_of_a_range_is_rotated() {
+    let mut protected = range(9);
+    protected.password = Some(secret("swordfish"));
+    let (listener, mut owned) = open(&protected);
+    protected.password = Some(secret("marlin"));
+    let (owner, _gone) = mpsc::channel(1);
+    listener.register_range(&protected, owner).unwrap();
+    let mut b = dialler(&listener, Some(secret("marlin")));
+    assert!(owned.recv().await.is_none(), "the old owner");
+    let (owner, mut owned) = mpsc::channel(4);
+    listener.register_range(&protected, owner).unwrap();
+    let (mut a, _place) = admit(listener, newcomer(&mut owned).await, protected.password);
+    tokio::join!(a.established(), b.established());
 }
 
 #[tokio::test]
