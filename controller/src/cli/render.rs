@@ -69,6 +69,13 @@ pub fn status(s: &Status, style: &Style) -> String {
             Some(error) => _ = writeln!(out, "Not listening on {}: {error}", l.address),
         }
     }
+    for r in &s.ranges {
+        let _ = writeln!(
+            out,
+            "Listen range {} of {}: {} of {} neighbours",
+            r.prefix, r.name, r.neighbours, r.limit
+        );
+    }
     let _ = writeln!(
         out,
         "Sessions: {} of {} established",
@@ -195,6 +202,15 @@ fn session_details(out: &mut String, p: &Protocol, style: &Style) {
     line("Description", format!("{} peer from {}", p.role, p.object));
     line("BGP state", p.state.clone());
     line("Neighbor address", p.remote.to_string());
+    if let Some(range) = &p.range {
+        line(
+            "Neighbor range",
+            format!(
+                "{} of {}, {} of {} neighbours",
+                range.prefix, range.name, range.neighbours, range.limit
+            ),
+        );
+    }
     line(
         "Neighbor AS",
         p.remote_as

@@ -41,6 +41,9 @@ pub struct Status {
     pub not_ready: Vec<String>,
     /// Where the addresses to listen on stand.
     pub listeners: Vec<Listener>,
+    /// Listen ranges.
+    #[serde(default)]
+    pub ranges: Vec<ListenRange>,
     /// Neighbours configured and established.
     pub peers: PeerTotals,
     /// Prefixes in the table, by family.
@@ -62,6 +65,19 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Why it cannot be listened on.
     pub error: Option<String>,
+}
+
+/// A listen range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenRange {
+    /// The `BGPPeer` that asked for it.
+    pub name: String,
+    /// The addresses.
+    pub prefix: String,
+    /// How many neighbours came from there and are still known.
+    pub neighbours: u64,
+    /// The most at once.
+    pub limit: u64,
 }
 
 /// Neighbours, counted.
@@ -143,6 +159,9 @@ pub struct Protocol {
     pub since: Timestamp,
     /// Where it is.
     pub remote: SocketAddr,
+    /// The listen range that it came from.
+    #[serde(default)]
+    pub range: Option<ListenRange>,
     /// Our end, while there is a session.
     pub local: Option<SocketAddr>,
     /// Its AS, where known.

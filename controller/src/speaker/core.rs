@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use redstart_bgp::{
-    net::{Clock, FromPeer},
+    net::{Clock, FromListener, FromPeer, Newcomer},
     time::Instant,
 };
 use redstart_rib::{Rib, RibConfig};
@@ -29,6 +29,9 @@ use crate::{
 /// Events of neighbours that may wait for the core, all neighbours together. A neighbour that finds
 /// it full stops reading from its socket.
 const PEER_EVENTS: usize = 256;
+
+/// Connections from listen ranges that may wait for the core. Beyond, they are refused.
+const NEWCOMERS: usize = 64;
 
 /// Events of neighbours taken before everybody else gets a turn.
 const BURST: usize = 64;
@@ -62,6 +65,7 @@ pub(super) struct Core {
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
     from_peers: mpsc::Receiver<FromPeer>,
+    newcomers: mpsc::Receiver<FromListener>,
     /// Whether a part of the last event's consequences is left for the next turn.
     unsettled: bool,
 }
@@ -70,6 +74,7 @@ impl Core {
     pub(super) fn new(clock: Clock, node: String, source: String, ran_before: bool) -> Self {
         let seed = seed();
         let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
+        let (owner, newcomers) = mpsc::channel(NEWCOMERS);
         Self {
             clock,
             started: Timestamp::now(),
@@ -78,7 +83,7 @@ impl Core {
             rib: Rib::new(RibConfig::default(), seed),
             kernel: Kernel::new(seed),
             neighbours: Neighbours::new(clock, to_core, seed),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(owner),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
             target: None,
@@ -87,6 +92,7 @@ impl Core {
             in_force: None,
             configured_at: None,
             from_peers,
+            newcomers,
             unsettled: false,
         }
     }
@@ -115,6 +121,9 @@ impl Core {
                         self.neighbours.on_event(now, event, links, &mut self.rib);
                     }
                 }
+                Some(FromListener::Newcomer(newcomer)) = self.newcomers.recv() => {
+                    self.welcome(newcomer);
+                }
                 event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),
                 () = wake => {}
             }
@@ -133,6 +142,9 @@ impl Core {
         self.start_neighbours(now);
         self.neighbours.on_time(now, &mut self.rib);
         self.move_on(now);
+        if self.neighbours.take_members_left() {
+            self.introduce(now);
+        }
         self.kernel.resolve_next_hops(&mut self.rib);
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
             && self.kernel.take_changes(&mut self.rib);
@@ -244,12 +256,31 @@ impl Core {
         self.rib.set_owners(desired.owners.clone());
         self.neighbours
             .apply(now, &desired, restarted, &mut self.rib);
+        self.introduce(now);
+        // The routes of our own are complete: every kind of object was listed.
+        self.rib.release_end_of_rib();
+    }
+
+    /// Makes a neighbour of whoever connected from a listen range.
+    fn welcome(&mut self, newcomer: Newcomer) {
+        let now = self.clock.now();
+        let Some((desired, restarted)) = self.in_force.clone().zip(self.restart.started()) else {
+            return;
+        };
+        if self.neighbours.welcome(now, newcomer, &desired, restarted) {
+            self.introduce(now);
+        }
+    }
+
+    /// Tells listeners and originations who the neighbours are.
+    fn introduce(&mut self, now: Instant) {
+        let Some(desired) = &self.in_force else {
+            return;
+        };
         self.listeners.apply(now, &desired.listen, &self.neighbours);
         let ids = self.neighbours.ids();
         self.rib
             .set_originations(translate::originations(&desired.originations, &ids));
-        // The routes of our own are complete: every kind of object was listed.
-        self.rib.release_end_of_rib();
     }
 
     /// Who this speaker is, once known.

@@ -7,10 +7,11 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use redstart_bgp::{
-    net::{ListenError, Listener, Transport},
+    net::{FromListener, ListenError, Listener, Range, RangeId, Transport},
     session::PeerId,
     time::Instant,
 };
+use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use super::neighbours::Neighbours;
@@ -20,8 +21,10 @@ use crate::control::views;
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Every address that is wanted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listeners {
+    /// Who gets connections from listen ranges.
+    owner: mpsc::Sender<FromListener>,
     wanted: BTreeMap<SocketAddr, State>,
     retry_at: Option<Instant>,
 }
@@ -32,6 +35,8 @@ enum State {
         listener: Listener,
         /// Whose connections are passed on.
         registered: BTreeMap<PeerId, Transport>,
+        /// The ranges whose connections are.
+        ranges: BTreeMap<RangeId, Range>,
         /// Why some neighbour's are not.
         error: Option<String>,
     },
@@ -41,8 +46,12 @@ enum State {
 }
 
 impl Listeners {
-    pub(super) fn new() -> Self {
-        Self::default()
+    pub(super) const fn new(owner: mpsc::Sender<FromListener>) -> Self {
+        Self {
+            owner,
+            wanted: BTreeMap::new(),
+            retry_at: None,
+        }
     }
 
     /// Listens on `wanted` and nowhere else, for `neighbours` and nobody else.
@@ -55,7 +64,7 @@ impl Listeners {
         }
         self.wanted
             .values_mut()
-            .for_each(|state| state.register(neighbours));
+            .for_each(|state| state.register(neighbours, &self.owner));
     }
 
     fn open(&mut self, now: Instant, addr: SocketAddr) {
@@ -65,6 +74,7 @@ impl Listeners {
                 State::Open {
                     listener,
                     registered: BTreeMap::new(),
+                    ranges: BTreeMap::new(),
                     error: None,
                 }
             }
@@ -95,7 +105,7 @@ impl Listeners {
         }
         self.wanted
             .values_mut()
-            .for_each(|state| state.register(neighbours));
+            .for_each(|state| state.register(neighbours, &self.owner));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -115,20 +125,29 @@ impl Listeners {
 
     /// Connections refused, by reason.
     pub(super) fn refused(&self) -> BTreeMap<String, u64> {
-        let unknown = self.wanted.values().map(|state| match state {
-            State::Open { listener, .. } => listener.refused(),
-            State::Closed { .. } => 0,
-        });
-        BTreeMap::from([("unknown-neighbour".to_owned(), unknown.sum())])
+        let sum = |count: fn(&Listener) -> u64| {
+            let of = |state: &State| match state {
+                State::Open { listener, .. } => count(listener),
+                State::Closed { .. } => 0,
+            };
+            self.wanted.values().map(of).sum()
+        };
+        let by_reason: [(&str, u64); 3] = [
+            ("unknown-neighbour", sum(Listener::refused)),
+            ("range-full", sum(Listener::refused_by_limit)),
+            ("range-busy", sum(Listener::refused_by_owner)),
+        ];
+        by_reason.map(|(why, n)| (why.to_owned(), n)).into()
     }
 }
 
 impl State {
     /// Passes connections on to the neighbours as they are now.
-    fn register(&mut self, neighbours: &Neighbours) {
+    fn register(&mut self, neighbours: &Neighbours, owner: &mpsc::Sender<FromListener>) {
         let Self::Open {
             listener,
             registered,
+            ranges,
             error,
         } = self
         else {
@@ -158,7 +177,39 @@ impl State {
             }
         }
         *registered = now;
+        if let Err(cause) = register_ranges(listener, ranges, neighbours, owner) {
+            *error = Some(cause.to_string());
+        }
     }
+}
+
+/// Passes connections from ranges on, as the ranges are now.
+fn register_ranges(
+    listener: &Listener,
+    registered: &mut BTreeMap<RangeId, Range>,
+    neighbours: &Neighbours,
+    owner: &mpsc::Sender<FromListener>,
+) -> Result<(), ListenError> {
+    let mut result = Ok(());
+    let known = |id: RangeId| neighbours.ranges.name(id).is_some();
+    registered
+        .extract_if(.., |id, _| !known(*id))
+        .for_each(|(id, _)| listener.unregister_range(id));
+    for (name, range) in neighbours.ranges.iter() {
+        if registered.get(&range.id) == Some(range) {
+            continue;
+        }
+        match listener.register_range(range, owner.clone()) {
+            Ok(()) => _ = registered.insert(range.id, range.clone()),
+            Err(cause) => {
+                report(name, &cause);
+                // Not registered: the next change of configuration tries again.
+                registered.remove(&range.id);
+                result = Err(cause);
+            }
+        }
+    }
+    result
 }
 
 fn report(name: &crate::compile::PeerName, cause: &ListenError) {

@@ -14,6 +14,7 @@
 //! | `transition` | from one topology of the mesh to another |
 //! | `drain` | relieving this node of traffic |
 //! | `listeners` | the addresses to listen on |
+//! | `ranges` | listen ranges, and what a member of one is |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
 //! | `views` | answers to the control socket |
@@ -29,6 +30,7 @@ mod malformed;
 mod neighbours;
 mod objects;
 mod options;
+mod ranges;
 mod restart;
 mod retention;
 mod transition;

@@ -13,8 +13,8 @@ use std::{
 };
 
 use redstart_bgp::{
-    net::{Clock, FromPeer, PeerHandle, Transport, spawn_peer},
-    session::{DownReason, Event, Negotiated, OutBatch, PeerId, StopReason},
+    net::{Clock, FromPeer, Newcomer, PeerHandle, Transport, spawn_peer},
+    session::{DownReason, Event, Negotiated, OutBatch, PeerId, State, StopReason},
     time::Instant,
     types::{Family, FamilySet, NlriSet, Prefix},
     wire::Update,
@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     malformed::MalformedLog,
+    ranges::{self, Membership, Ranges},
     retention::{Due, Retention, forwarding_preserved, restart_time},
     transition::Standing,
     translate::{self, Restarted},
@@ -40,6 +41,9 @@ const SILENT_INITIAL_TABLE: Duration = Duration::from_secs(10);
 /// How long a neighbour that came back within its restart time gets to confirm its routes.
 const STALE_PATHS: Duration = Duration::from_secs(360);
 
+/// The port that is told of a member, which is never dialled.
+const MEMBER_PORT: u16 = 179;
+
 /// One neighbour.
 pub(super) struct Neighbour {
     pub(super) id: PeerId,
@@ -47,6 +51,8 @@ pub(super) struct Neighbour {
     pub(super) spec: compile::Peer,
     /// That address.
     pub(super) remote: SocketAddr,
+    /// The range that it came from, if nobody configured it.
+    pub(super) membership: Option<Membership>,
     pub(super) handle: PeerHandle,
     node: NodeIdentity,
     /// The session, while there is one.
@@ -57,6 +63,8 @@ pub(super) struct Neighbour {
     over_limit: Option<OverLimit>,
     /// Families in which it came close to that.
     near_limit: FamilySet,
+    /// Whether its task has told of a connection's end: before that there is one to come.
+    heard_of: bool,
     /// The last reason that was logged: one that repeats itself is logged once.
     logged: Option<DownReason>,
     /// It was said of this session that the node announces what is not its own.
@@ -103,6 +111,15 @@ pub(super) struct Neighbours {
     names: BTreeMap<PeerId, PeerName>,
     /// Where neighbours are whose address the objects do not say.
     found: BTreeMap<PeerName, SocketAddr>,
+    pub(super) ranges: Ranges,
+    /// Whether members left, so that listeners and originations are to be told.
+    members_left: bool,
+}
+
+/// A neighbour that is to be there.
+struct Placed<'a> {
+    remote: SocketAddr,
+    spec: Cow<'a, compile::Peer>,
 }
 
 impl Neighbours {
@@ -115,6 +132,8 @@ impl Neighbours {
             by_name: BTreeMap::new(),
             names: BTreeMap::new(),
             found: BTreeMap::new(),
+            ranges: Ranges::default(),
+            members_left: false,
         }
     }
 
@@ -129,26 +148,98 @@ impl Neighbours {
         before != remote
     }
 
-    /// The neighbours of `desired` whose address is known.
-    fn placed<'a>(
-        &self,
-        desired: &'a DesiredState,
-    ) -> BTreeMap<PeerName, (SocketAddr, Cow<'a, compile::Peer>)> {
+    /// The neighbours of `desired` whose address is known, and the members of its ranges.
+    fn placed<'a>(&self, desired: &'a DesiredState) -> BTreeMap<PeerName, Placed<'a>> {
         let place = |name: &PeerName, spec: &'a compile::Peer| match spec.remote {
-            Remote::Address(remote) => Some((remote, Cow::Borrowed(spec))),
-            Remote::Interface { .. } => self.found.get(name).map(|remote| {
-                let placed = compile::Peer {
-                    remote: Remote::Address(*remote),
+            Remote::Address(remote) => Some(Placed {
+                remote,
+                spec: Cow::Borrowed(spec),
+            }),
+            Remote::Interface { .. } => {
+                let remote = *self.found.get(name)?;
+                let spec = compile::Peer {
+                    remote: Remote::Address(remote),
                     ..spec.clone()
                 };
-                (*remote, Cow::Owned(placed))
-            }),
+                Some(Placed {
+                    remote,
+                    spec: Cow::Owned(spec),
+                })
+            }
             Remote::Range { .. } => None,
         };
         let peers = desired.peers.iter();
-        peers
-            .filter_map(|(name, spec)| Some((name.clone(), place(name, spec)?)))
-            .collect()
+        let configured = peers.filter_map(|(name, spec)| Some((name.clone(), place(name, spec)?)));
+        let members = self.by_name.iter().filter_map(|(name, n)| {
+            let range = &n.membership.as_ref()?.range;
+            let placed = Placed {
+                remote: n.remote,
+                spec: Cow::Owned(ranges::member(desired, range, n.remote)?),
+            };
+            Some((name.clone(), placed))
+        });
+        configured.chain(members).collect()
+    }
+
+    /// Makes a neighbour of somebody who connected from a range. Whether it is a new one.
+    pub(super) fn welcome(
+        &mut self,
+        now: Instant,
+        newcomer: Newcomer,
+        desired: &DesiredState,
+        restarted: Restarted,
+    ) -> bool {
+        let Some((range, node)) = self.ranges.name(newcomer.range).zip(desired.node.as_ref())
+        else {
+            return false;
+        };
+        let name = ranges::member_name(range, newcomer.remote);
+        if let Some(known) = self.by_name.get(&name).filter(|n| n.membership.is_some()) {
+            // It dialled twice before the listener knew it.
+            known.handle.accept(newcomer.connection);
+            return false;
+        }
+        let Some(mut spec) = ranges::member(desired, range, newcomer.remote) else {
+            warn!(peer = %name, remote = %newcomer.remote, reason = "duplicate-peer-name", "connection closed: another neighbour has the name or the address");
+            return false;
+        };
+        let mut remote = newcomer.remote;
+        // Where it listens, if it does; not where this connection happens to come from.
+        remote.set_port(MEMBER_PORT);
+        spec.remote = Remote::Address(remote);
+        info!(peer = %name, %remote, %range, "neighbour from a listen range");
+        let membership = Membership::new(range.clone(), newcomer.place);
+        self.add(now, &name, (remote, &spec), node, restarted);
+        if let Some(neighbour) = self.by_name.get_mut(&name) {
+            neighbour.membership = Some(membership);
+            neighbour.handle.accept(newcomer.connection);
+        }
+        true
+    }
+
+    /// How many members a range has.
+    pub(super) fn members(&self, range: &PeerName) -> usize {
+        let of = |n: &&Neighbour| n.membership.as_ref().is_some_and(|m| m.range == *range);
+        self.by_name.values().filter(of).count()
+    }
+
+    /// Whether members left since this was asked.
+    pub(super) fn take_members_left(&mut self) -> bool {
+        std::mem::take(&mut self.members_left)
+    }
+
+    /// Lets go of members whose session is over.
+    fn release(&mut self, rib: &mut Rib) {
+        let over: Vec<PeerName> = self
+            .by_name
+            .iter()
+            .filter(|(_, n)| n.membership.is_some() && n.is_over())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in over {
+            self.remove(&name, "its session is over", rib);
+            self.members_left = true;
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Neighbour)> {
@@ -159,12 +250,14 @@ impl Neighbours {
         self.names.get(&id)
     }
 
-    /// The number of each neighbour.
-    pub(super) fn ids(&self) -> BTreeMap<PeerName, PeerId> {
-        self.by_name
-            .iter()
-            .map(|(name, n)| (name.clone(), n.id))
-            .collect()
+    /// The number of each neighbour, and those of the members of each range.
+    pub(super) fn ids(&self) -> BTreeMap<PeerName, Vec<PeerId>> {
+        let mut ids: BTreeMap<PeerName, Vec<PeerId>> = BTreeMap::new();
+        for (name, n) in &self.by_name {
+            let configured = n.membership.as_ref().map_or(name, |m| &m.range);
+            ids.entry(configured.clone()).or_default().push(n.id);
+        }
+        ids
     }
 
     /// Makes the neighbours those of `desired`.
@@ -175,6 +268,7 @@ impl Neighbours {
         restarted: Restarted,
         rib: &mut Rib,
     ) {
+        self.ranges.apply(desired);
         let Some(node) = &desired.node else {
             let all: Vec<PeerName> = self.by_name.keys().cloned().collect();
             all.iter()
@@ -188,17 +282,21 @@ impl Neighbours {
             .filter(|(name, old)| {
                 placed
                     .get(name)
-                    .is_none_or(|(_, new)| old.is_another(new, node))
+                    .is_none_or(|new| old.is_another(&new.spec, node))
             })
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {
             self.remove(&name, "removed from the configuration", rib);
         }
-        for (name, (remote, spec)) in &placed {
+        for (name, Placed { remote, spec }) in &placed {
             match self.by_name.get_mut(name) {
                 Some(neighbour) => neighbour.change(now, name, spec, node, restarted, rib),
-                None => self.add(now, name, (*remote, spec), node, restarted),
+                None if desired.peers.contains_key(name) => {
+                    self.add(now, name, (*remote, spec), node, restarted);
+                }
+                // A member that had to go comes back by itself.
+                None => {}
             }
         }
     }
@@ -226,12 +324,14 @@ impl Neighbours {
             id,
             spec: spec.clone(),
             remote,
+            membership: None,
             handle,
             node: node.clone(),
             session: None,
             retention: Retention::default(),
             over_limit: None,
             near_limit: FamilySet::EMPTY,
+            heard_of: false,
             logged: None,
             foreign_named: false,
             faults: 0,
@@ -276,7 +376,11 @@ impl Neighbours {
                     return;
                 };
                 if let Some(neighbour) = self.by_name.get_mut(name) {
+                    let over = matches!(event, Event::Down { .. } | Event::AttemptFailed { .. });
                     neighbour.on_event(now, name, event, links, rib);
+                    if over && neighbour.membership.is_some() {
+                        self.release(rib);
+                    }
                 }
             }
         }
@@ -287,6 +391,9 @@ impl Neighbours {
     pub(super) fn on_time(&mut self, now: Instant, rib: &mut Rib) {
         for (name, neighbour) in &mut self.by_name {
             neighbour.on_time(now, name, rib);
+        }
+        if !self.ranges.is_empty() {
+            self.release(rib);
         }
     }
 
@@ -307,11 +414,11 @@ impl Neighbours {
         }
     }
 
-    /// Whether every neighbour is up and has sent what it has.
+    /// Whether every neighbour is up and has sent what it has. Nobody knows who else will come from a
+    /// range.
     pub(super) fn all_initial_tables_received(&self) -> bool {
-        self.by_name
-            .values()
-            .all(|n| n.session.as_ref().is_some_and(|s| s.awaited.is_empty()))
+        let told = |n: &Neighbour| n.session.as_ref().is_some_and(|s| s.awaited.is_empty());
+        self.ranges.is_empty() && self.by_name.values().all(told)
     }
 
     /// The rules of each neighbour.
@@ -379,10 +486,7 @@ fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
     let mut transport = Transport::new(remote);
     transport.interface.clone_from(&spec.bind_interface);
     transport.local = spec.local;
-    transport.password = spec
-        .password
-        .as_ref()
-        .map(|p| p.0.as_bytes().to_vec().into());
+    transport.password = ranges::password(spec);
     transport.ttl = match spec.ttl {
         Ttl::Hops(hops) => redstart_bgp::net::Ttl::Hops(hops),
         Ttl::Security(hops) => redstart_bgp::net::Ttl::Security(hops),
@@ -430,6 +534,20 @@ impl Neighbour {
                 self.check_limit(now, name, family, rib);
             }
         }
+    }
+
+    /// Whether there is no session, none in the making, and nothing left of the last one.
+    fn is_over(&self) -> bool {
+        let state = self.handle.status().state;
+        let opening = matches!(
+            state,
+            State::OpenSent | State::OpenConfirm | State::Established
+        );
+        self.heard_of
+            && !opening
+            && self.session.is_none()
+            && self.over_limit.is_none()
+            && self.retention.poll_timeout().is_none()
     }
 
     /// Starts again after too many routes.
@@ -512,8 +630,12 @@ impl Neighbour {
         match event {
             Event::StateChanged { from, to } => debug!(peer = %name, %from, %to, "state changed"),
             Event::Established(negotiated) => self.established(now, name, negotiated, links, rib),
-            Event::Down { reason, retained } => self.down(now, name, reason, retained, rib),
+            Event::Down { reason, retained } => {
+                self.heard_of = true;
+                self.down(now, name, reason, retained, rib);
+            }
             Event::AttemptFailed { slot, reason } => {
+                self.heard_of = true;
                 if self.logged.as_ref() != Some(&reason) {
                     info!(peer = %name, remote = %self.remote, connection = %slot, reason = reason.id(), "no session: {reason}");
                     self.logged = Some(reason);

@@ -2,6 +2,7 @@
 //! connections out.
 
 mod limits;
+mod ranges;
 
 use std::{
     io,

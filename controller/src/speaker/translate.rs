@@ -159,18 +159,20 @@ pub(super) fn import(import: &Import) -> ImportPolicy {
     }
 }
 
-/// Routes of our own, with neighbours by number. A name without a neighbour is left out: it is one
+/// Routes of our own, with neighbours by number; those of a range by its name. A name without a neighbour is left out: it is one
 /// that could not be set up.
 pub(super) fn originations(
     wanted: &BTreeMap<Prefix, compile::Origination>,
-    ids: &BTreeMap<PeerName, PeerId>,
+    ids: &BTreeMap<PeerName, Vec<PeerId>>,
 ) -> BTreeMap<Prefix, Origination> {
     let advertise = |a: &compile::Advertise| Advertise {
         source: source(&a.source),
         to: PeerSelector::Peers(
             a.peers
                 .iter()
-                .filter_map(|name| ids.get(name).copied())
+                .filter_map(|name| ids.get(name))
+                .flatten()
+                .copied()
                 .collect(),
         ),
         communities: a.communities.clone(),
@@ -389,11 +391,18 @@ mod tests {
             advertise: vec![advertise],
             blackhole: true,
         };
-        let ids = [(name("tor"), PeerId(7)), (name("other"), PeerId(8))].into();
+        let ids = [
+            (name("tor"), vec![PeerId(7), PeerId(9)]),
+            (name("other"), vec![PeerId(8)]),
+        ]
+        .into();
         let made = originations(&[(prefix, origination)].into(), &ids);
         assert!(made[&prefix].blackhole);
         let advertise = &made[&prefix].advertise[0];
-        assert_eq!(advertise.to, PeerSelector::Peers([PeerId(7)].into()));
+        assert_eq!(
+            advertise.to,
+            PeerSelector::Peers([PeerId(7), PeerId(9)].into())
+        );
         assert_eq!((advertise.local_pref, advertise.prepend), (Some(200), 2));
     }
 

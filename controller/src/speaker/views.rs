@@ -101,6 +101,12 @@ impl Core {
             ready: not_ready.is_empty(),
             not_ready,
             listeners: self.listeners.views(),
+            ranges: self
+                .neighbours
+                .ranges
+                .iter()
+                .filter_map(|(name, _)| self.range(name))
+                .collect(),
             peers: views::PeerTotals {
                 configured: self.neighbours.iter().count() as u64,
                 established: established as u64,
@@ -170,6 +176,7 @@ impl Core {
             state: status.state.to_string(),
             since: self.wall(status.state_since),
             remote: n.remote,
+            range: n.membership.as_ref().and_then(|m| self.range(&m.range)),
             local: negotiated.map(|s| s.local_addr),
             remote_as: negotiated
                 .map(|s| s.remote_as.0)
@@ -205,6 +212,16 @@ impl Core {
                 .map(|(why, n)| (why.to_string(), n as u64))
                 .collect(),
         }
+    }
+
+    fn range(&self, name: &PeerName) -> Option<views::ListenRange> {
+        let range = self.neighbours.ranges.get(name)?;
+        Some(views::ListenRange {
+            name: name.to_string(),
+            prefix: range.prefix.to_string(),
+            neighbours: self.neighbours.members(name) as u64,
+            limit: range.limit as u64,
+        })
     }
 
     fn notice(&self, last: Option<&(Instant, Notification)>) -> Option<views::Notice> {

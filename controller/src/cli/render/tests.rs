@@ -25,6 +25,7 @@ fn protocol(name: &str, state: &str, last_error: Option<&str>) -> Protocol {
         state: state.into(),
         since: at(0),
         remote: "10.10.0.12:179".parse().unwrap(),
+        range: None,
         local: Some("10.10.0.11:41000".parse().unwrap()),
         remote_as: Some(64512),
         local_as: 64512,

@@ -142,7 +142,10 @@ impl Speaker {
         for (name, peer) in &desired.peers {
             self.rib.update_rules(id(number(name)), peer.rules);
         }
-        let ids = desired.peers.keys().map(|n| (n.clone(), id(number(n))));
+        let ids = desired
+            .peers
+            .keys()
+            .map(|n| (n.clone(), vec![id(number(n))]));
         let routes = translate::originations(&desired.originations, &ids.collect());
         self.rib.set_originations(routes);
         self.rib.release_end_of_rib();

@@ -1,0 +1,134 @@
+//! Listen ranges: neighbours that come and go.
+//!
+//! A `BGPPeer` with a listen range has no session of its own. Whoever connects from the range becomes
+//! a *member*: a passive neighbour with everything that the object says, named `OBJECT-ADDRESS`. It
+//! holds one of the range's places until its session is over and nothing of it is kept any more
+//! (graceful restart); then it is gone, and the next connection makes a new one.
+//!
+//! A configured address comes before a range: its connections go to its own neighbour, and a member
+//! that is there already leaves.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use redstart_bgp::{
+    net::{Place, Range, RangeId},
+    types::Prefix,
+};
+
+use crate::compile::{self, DesiredState, PeerName, Remote};
+
+/// What makes a neighbour a member of a range.
+pub(super) struct Membership {
+    /// The range.
+    pub(super) range: PeerName,
+    /// Its place there: given back when the neighbour goes.
+    _place: Place,
+}
+
+impl Membership {
+    pub(super) const fn new(range: PeerName, place: Place) -> Self {
+        Self {
+            range,
+            _place: place,
+        }
+    }
+}
+
+/// The ranges that are listened to.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    by_name: BTreeMap<PeerName, Range>,
+    last_id: u32,
+}
+
+impl Ranges {
+    /// Makes the ranges those of `desired`. One that stays keeps its number, and so its places.
+    pub(super) fn apply(&mut self, desired: &DesiredState) {
+        let mut before = std::mem::take(&mut self.by_name);
+        for (name, spec) in &desired.peers {
+            let Remote::Range { prefix, limit } = spec.remote else {
+                continue;
+            };
+            let id = before.remove(name).map_or_else(
+                || {
+                    self.last_id += 1;
+                    RangeId(self.last_id)
+                },
+                |range| range.id,
+            );
+            let range = Range {
+                id,
+                prefix,
+                limit: usize::try_from(limit).unwrap_or(usize::MAX),
+                password: password(spec),
+            };
+            self.by_name.insert(name.clone(), range);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Range)> {
+        self.by_name.iter()
+    }
+
+    pub(super) fn get(&self, name: &PeerName) -> Option<&Range> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    pub(super) fn name(&self, id: RangeId) -> Option<&PeerName> {
+        let mut ranges = self.by_name.iter();
+        ranges
+            .find(|(_, range)| range.id == id)
+            .map(|(name, _)| name)
+    }
+}
+
+/// The TCP MD5 key, as the engine takes it.
+pub(super) fn password(spec: &compile::Peer) -> Option<redstart_bgp::net::Secret> {
+    let password = spec.password.as_ref();
+    password.map(|p| p.0.as_bytes().to_vec().into())
+}
+
+/// The name of a member: stable, and no other member's.
+pub(super) fn member_name(range: &PeerName, remote: SocketAddr) -> PeerName {
+    let scope = match remote {
+        SocketAddr::V6(addr) if addr.scope_id() != 0 => format!("%{}", addr.scope_id()),
+        _ => String::new(),
+    };
+    PeerName(format!("{range}-{}{scope}", remote.ip()))
+}
+
+/// What a member at `remote` is, if `desired` has a place for it.
+pub(super) fn member(
+    desired: &DesiredState,
+    range: &PeerName,
+    remote: SocketAddr,
+) -> Option<compile::Peer> {
+    let spec = desired.peers.get(range)?;
+    let Remote::Range { prefix, .. } = spec.remote else {
+        return None;
+    };
+    let welcome = prefix.contains(remote.ip())
+        && is_nearest(desired, prefix, remote.ip())
+        && !desired.peers.contains_key(&member_name(range, remote));
+    welcome.then(|| compile::Peer {
+        remote: Remote::Address(remote),
+        passive: true,
+        ..spec.clone()
+    })
+}
+
+/// Whether nothing in `desired` says more about `addr` than a range does.
+fn is_nearest(desired: &DesiredState, range: Prefix, addr: IpAddr) -> bool {
+    desired.peers.values().all(|other| match &other.remote {
+        Remote::Address(other) => other.ip() != addr,
+        Remote::Range { prefix, .. } => !prefix.contains(addr) || prefix.len() <= range.len(),
+        Remote::Interface { .. } => true,
+    })
+}
