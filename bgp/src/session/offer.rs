@@ -9,7 +9,8 @@
 //!   something it does not name. It gets none.
 //!
 //! Should that be refused too, everything is offered again: the neighbour may have changed, and a
-//! session that is poorer than it must be is no aim.
+//! session that is poorer than it must be is no aim. So it is once a session is over: a neighbour that was
+//! upgraded gets its capabilities when it comes back, and one that was not costs an attempt.
 
 use crate::{
     types::{Family, FamilySet},

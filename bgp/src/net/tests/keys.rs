@@ -53,6 +53,30 @@ async fn a_password_is_rotated_under_a_running_session() {
     both_established(&mut a, &mut b).await;
 }
 
+/// To have a password or not is another identity: what was agreed without one does not go on.
+#[tokio::test]
+async fn a_session_without_a_password_ends_when_there_is_one() {
+    let transports = RefCell::new(Vec::new());
+    let (mut a, mut b) = pair((A, B), |_, transport, _| {
+        transports.borrow_mut().push(transport.clone());
+    });
+    both_established(&mut a, &mut b).await;
+    let protect = |end: &End, n: usize| {
+        let mut transport = transports.borrow()[n].clone();
+        transport.password = Some(b"one".to_vec().into());
+        end.listener.register(&transport, &end.peer).unwrap();
+        let session = config(u32::try_from(n).unwrap() + 1);
+        end.peer.reconfigure(session, transport);
+    };
+    protect(&a, 0);
+    assert_eq!(a.down().await.to_string(), "reconfigured: transport");
+    // The other end knows of no password yet: there is nothing between the two.
+    let alone = timeout(Duration::from_millis(500), a.established()).await;
+    assert!(alone.is_err(), "a session without the password");
+    protect(&b, 1);
+    both_established(&mut a, &mut b).await;
+}
+
 #[tokio::test]
 async fn a_rotation_that_the_kernel_refuses_ends_the_session() {
     let key = RefCell::new(None);

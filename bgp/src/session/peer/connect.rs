@@ -11,7 +11,7 @@ use super::{
     super::{
         connection::{Connection, Delayed, Link, OPEN_HOLD, OpenSent},
         event::{Action, Event, Refusal},
-        offer::local_open,
+        offer::{Withheld, local_open},
         reason::{ConnectError, Disconnect, DownReason, Penalty},
         state::{Slot, State},
     },
@@ -201,6 +201,8 @@ impl Peer {
         self.record_end(now, &reason, notification.as_ref());
         if let Some(established) = ended.established() {
             self.damping.session_ended(established.since, now);
+            // Whoever refused a capability once may be another software when it comes back.
+            self.withheld = Withheld::default();
         }
         self.schedule(now, &reason);
         self.events.push_back(match ended.established() {

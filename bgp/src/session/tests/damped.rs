@@ -8,7 +8,7 @@ use crate::{
     wire::{Capability, CeaseSubcode, ErrorCode, Message, Notification, OpenSubcode},
 };
 
-use super::support::{Harness, our_config};
+use super::support::{Harness, our_config, their_open};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -118,6 +118,25 @@ fn refused_capabilities_are_left_out_once_and_then_offered_again() {
             assert_eq!(open.capabilities.is_empty(), without, "{subcode}");
         }
     }
+}
+
+/// A neighbour that was upgraded, or replaced, gets its capabilities when it comes back.
+#[test]
+fn refused_capabilities_are_offered_again_after_a_session() {
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::OpenSent);
+    assert!(offered_after(&mut h, &[200, 0]).is_empty());
+    let mut theirs = their_open();
+    theirs.capabilities.clear();
+    h.receive(Slot::Outgoing, &Message::Open(theirs));
+    h.receive(Slot::Outgoing, &Message::Keepalive);
+    assert_eq!(h.peer.established_slot(), Some(Slot::Outgoing));
+    h.drain();
+    h.peer.closed(h.now, Slot::Outgoing, Disconnect::Reset);
+    h.now = h.peer.poll_timeout().unwrap();
+    h.peer.handle_timeout(h.now);
+    h.connect(Slot::Outgoing);
+    let sent = h.written(Slot::Outgoing);
+    assert!(matches!(&sent[..], [Message::Open(open)] if !open.capabilities.is_empty()));
 }
 
 #[test]
