@@ -373,7 +373,7 @@ impl Listener {
     fn set_ao(&self, transport: &Transport) -> Result<(), ListenError> {
         self.clear_ao(transport);
         let remote = transport.remote.ip();
-        let set = |key| add_ao_key(self.fd(), remote, key);
+        let set = |key| add_ao_key(self.fd(), remote, key, false);
         let result = transport.tcp_ao.iter().try_for_each(set);
         self.registry.send_if_modified(|registry| {
             let keys = transport.tcp_ao.clone();

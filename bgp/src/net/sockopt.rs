@@ -83,13 +83,28 @@ const TCP_AO_ADD_KEY: libc::c_int = 38;
 /// `TCP_AO_DEL_KEY` of linux/tcp.h.
 const TCP_AO_DEL_KEY: libc::c_int = 39;
 
+/// `set_current` of the bit field in `struct tcp_ao_add`: send with this key (Current_key of RFC 5925
+/// section 3.3).
+const SET_CURRENT: u32 = if cfg!(target_endian = "little") {
+    1
+} else {
+    1 << 31
+};
+
+/// `set_rnext`: ask the neighbour for the key with this RecvID (RNextKeyID).
+const SET_RNEXT: u32 = if cfg!(target_endian = "little") {
+    2
+} else {
+    1 << 30
+};
+
 /// `struct tcp_ao_add` of linux/tcp.h.
 #[repr(C, align(8))]
 struct TcpAoAdd {
     addr: libc::sockaddr_storage,
     algorithm: [u8; 64],
     ifindex: i32,
-    /// `set_current`, `set_rnext`: the kernel chooses.
+    /// [`SET_CURRENT`], [`SET_RNEXT`]; without them the kernel chooses.
     flags: u32,
     reserved: u16,
     prefix_len: u8,
@@ -123,6 +138,25 @@ struct TcpAoDel {
 
 const _: () = assert!(
     size_of::<TcpAoDel>() == 144,
+    "the size of the kernel's struct"
+);
+
+/// `TCP_AO_INFO` of linux/tcp.h.
+const TCP_AO_INFO: libc::c_int = 40;
+
+/// `struct tcp_ao_info_opt` of linux/tcp.h.
+#[repr(C, align(8))]
+struct TcpAoInfo {
+    /// The same two bits as in [`TcpAoAdd`]; the others stay clear.
+    flags: u32,
+    reserved: u16,
+    current_key: u8,
+    next_key: u8,
+    counters: [u64; 5],
+}
+
+const _: () = assert!(
+    size_of::<TcpAoInfo>() == 48,
     "the size of the kernel's struct"
 );
 
@@ -184,11 +218,38 @@ fn md5sig(remote: IpAddr, key: Option<&Secret>) -> io::Result<TcpMd5Sig> {
 
 /// Requires segments to and from `remote` to be authenticated with this key, or another one that was
 /// added. A key that is there already is no error: accepted connections have those of the listener.
+/// `preferred`: the key to send with and to ask the neighbour for, which a listener cannot have.
 pub(super) fn add_ao_key(
     socket: BorrowedFd<'_>,
     remote: IpAddr,
     key: &AoKey,
+    preferred: bool,
 ) -> Result<(), SocketOptionError> {
+    let option = named("TCP_AO_ADD_KEY", ao_add(remote, key, preferred))?;
+    let result = set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &option);
+    named(
+        "TCP_AO_ADD_KEY",
+        result.or_else(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) if preferred => prefer_ao_key(socket, key),
+            Some(libc::EEXIST) => Ok(()),
+            _ => Err(error),
+        }),
+    )
+}
+
+/// Sends with a key that the socket has, and asks the neighbour for it (RFC 5925 section 7.5.2).
+fn prefer_ao_key(socket: BorrowedFd<'_>, key: &AoKey) -> io::Result<()> {
+    let option = TcpAoInfo {
+        flags: SET_CURRENT | SET_RNEXT,
+        reserved: 0,
+        current_key: key.send_id,
+        next_key: key.receive_id,
+        counters: [0; 5],
+    };
+    set(socket, libc::IPPROTO_TCP, TCP_AO_INFO, &option)
+}
+
+fn ao_add(remote: IpAddr, key: &AoKey, preferred: bool) -> io::Result<TcpAoAdd> {
     // SAFETY: all members are integers or arrays of them, for which zero bits are a value.
     let mut option: TcpAoAdd = unsafe { zeroed() };
     let (secret, name) = (key.secret.as_bytes(), key.algorithm.kernel_name());
@@ -197,7 +258,7 @@ pub(super) fn add_ao_key(
         u8::try_from(secret.len()),
     ) else {
         let too_long = io::Error::new(io::ErrorKind::InvalidInput, "key longer than 80 octets");
-        return named("TCP_AO_ADD_KEY", Err(too_long));
+        return Err(too_long);
     };
     slot.copy_from_slice(secret);
     option.key_len = key_len;
@@ -206,14 +267,10 @@ pub(super) fn add_ao_key(
     }
     (option.send_id, option.receive_id) = (key.send_id, key.receive_id);
     (option.addr, option.prefix_len) = host(remote);
-    let result = set(socket, libc::IPPROTO_TCP, TCP_AO_ADD_KEY, &option);
-    named(
-        "TCP_AO_ADD_KEY",
-        result.or_else(|error| match error.raw_os_error() {
-            Some(libc::EEXIST) => Ok(()),
-            _ => Err(error),
-        }),
-    )
+    if preferred {
+        option.flags = SET_CURRENT | SET_RNEXT;
+    }
+    Ok(option)
 }
 
 /// Takes a key away.
@@ -363,21 +420,32 @@ fn set<T>(
     }
 }
 
+/// What the kernel has for an option of type int.
+#[cfg(test)]
+pub(super) fn get(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = -1;
+    let mut len = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
+    let pointer = core::ptr::from_mut(&mut value).cast();
+    // SAFETY: the kernel writes at most `len` octets to `pointer`, which is a live value of that size.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &raw mut len) };
+    if result == 0 {
+        Ok(value)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What the kernel has for an option of type int.
-    fn get(socket: &Socket, level: libc::c_int, option: libc::c_int) -> libc::c_int {
-        let mut value: libc::c_int = -1;
-        let mut len = libc::socklen_t::try_from(size_of_val(&value)).unwrap();
-        let pointer = core::ptr::from_mut(&mut value).cast();
-        // SAFETY: the kernel writes at most `len` octets to `pointer`, which is a live value of that
-        // size.
-        let result =
-            unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &raw mut len) };
-        assert_eq!(result, 0, "{}", io::Error::last_os_error());
-        value
+    fn got(socket: &Socket, level: libc::c_int, option: libc::c_int) -> libc::c_int {
+        get(socket.as_fd(), level, option).unwrap()
     }
 
     #[test]
@@ -386,17 +454,48 @@ mod tests {
         let remote = IpAddr::from([127, 0, 0, 1]);
         set_path_mtu_discovery(v4.as_fd(), remote).unwrap();
         set_min_ttl(v4.as_fd(), remote, 254).unwrap();
-        let discover = get(&v4, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+        let discover = got(&v4, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
         assert_eq!(discover, libc::IP_PMTUDISC_WANT);
-        assert_eq!(get(&v4, libc::IPPROTO_IP, libc::IP_MINTTL), 254);
+        assert_eq!(got(&v4, libc::IPPROTO_IP, libc::IP_MINTTL), 254);
 
         let v6 = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
         let remote = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]);
         set_path_mtu_discovery(v6.as_fd(), remote).unwrap();
         set_min_ttl(v6.as_fd(), remote, 253).unwrap();
-        let discover = get(&v6, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER);
+        let discover = got(&v6, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER);
         assert_eq!(discover, libc::IPV6_PMTUDISC_WANT);
-        assert_eq!(get(&v6, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT), 253);
+        assert_eq!(got(&v6, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT), 253);
+    }
+
+    /// The members where linux/tcp.h has them, whether or not this kernel knows the option.
+    #[test]
+    fn a_key_of_the_authentication_option_is_laid_out_as_the_kernel_reads_it() {
+        use core::mem::offset_of;
+        assert_eq!(offset_of!(TcpAoAdd, algorithm), 128);
+        assert_eq!(offset_of!(TcpAoAdd, flags), 196);
+        assert_eq!(offset_of!(TcpAoAdd, prefix_len), 202);
+        assert_eq!(offset_of!(TcpAoAdd, key), 208);
+        assert_eq!(offset_of!(TcpAoInfo, current_key), 6);
+        assert_eq!(offset_of!(TcpAoDel, current_key), 141);
+        let key = AoKey {
+            send_id: 1,
+            receive_id: 2,
+            algorithm: crate::net::AoAlgorithm::AesCmac,
+            secret: Secret::from(b"swordfish".to_vec()),
+        };
+        let option = ao_add(IpAddr::from([192, 0, 2, 1]), &key, true).unwrap();
+        assert!(option.algorithm.starts_with(b"cmac(aes128)\0"));
+        assert_eq!(
+            (option.send_id, option.receive_id, option.prefix_len),
+            (1, 2, 32)
+        );
+        assert_eq!(
+            (option.key_len, &option.key[..10]),
+            (9, &b"swordfish\0"[..])
+        );
+        assert_eq!(option.flags, SET_CURRENT | SET_RNEXT);
+        let other = ao_add(IpAddr::from([192, 0, 2, 1]), &key, false).unwrap();
+        assert_eq!(other.flags, 0);
     }
 
     #[test]

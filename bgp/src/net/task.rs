@@ -32,6 +32,7 @@ use super::{
     connect::dial,
     farewell::Farewells,
     handle::{Desired, FromPeer},
+    transport::Transport,
 };
 use step::Step;
 
@@ -216,7 +217,7 @@ impl Task {
         if let (Some(why), None) = (&new.stopped, &old.stopped) {
             self.peer.stop(now, why);
         }
-        let rotated = old.transport.differs_by_key(&new.transport) && self.rekey();
+        let rotated = old.transport.differs_by_key(&new.transport) && self.rekey(&old.transport);
         if new.transport != old.transport && !rotated {
             self.peer.transport_changed(now);
         }
@@ -241,7 +242,7 @@ impl Task {
 
     /// Gives what is connected, or about to be, the key of `done`. `false`: a socket has not got it, and
     /// must not go on with the old one.
-    fn rekey(&mut self) -> bool {
+    fn rekey(&mut self, old: &Transport) -> bool {
         let transport = &self.done.transport;
         if self.dial.is_some() {
             self.dial = Some(Box::pin(dial(transport.clone())));
@@ -249,7 +250,7 @@ impl Task {
         [&self.outgoing, &self.incoming]
             .into_iter()
             .flatten()
-            .all(|socket| transport.apply_key(&socket.stream).is_ok())
+            .all(|socket| transport.apply_key(old, &socket.stream).is_ok())
     }
 
     fn accepted(&mut self, now: Instant, stream: TcpStream) {

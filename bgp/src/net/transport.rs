@@ -3,13 +3,14 @@
 use core::{fmt, time::Duration};
 use std::{
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use socket2::SockRef;
 
 use super::sockopt::{
-    SocketOptionError, add_ao_key, named, set_md5_key, set_min_ttl, set_path_mtu_discovery,
+    SocketOptionError, add_ao_key, named, remove_ao_key, set_md5_key, set_min_ttl,
+    set_path_mtu_discovery,
 };
 
 /// How long the kernel may try to deliver before it gives up: as long as the SendHoldTimer
@@ -72,6 +73,13 @@ pub struct AoKey {
     pub secret: Secret,
 }
 
+impl AoKey {
+    /// Whether this is another key under a number of `old`.
+    fn takes_the_place_of(&self, old: &Self) -> bool {
+        self != old && (self.send_id == old.send_id || self.receive_id == old.receive_id)
+    }
+}
+
 /// How far away the neighbour may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
@@ -113,7 +121,7 @@ pub struct Transport {
     pub ttl: Ttl,
     /// The TCP MD5 key.
     pub password: Option<Secret>,
-    /// The keys of the TCP Authentication Option, the better alternative to `password` where both ends
+    /// The keys of the TCP Authentication Option, the one to send with first: the better alternative to `password` where both ends
     /// have it. A kernel that has not is an error: see [`super::probe_tcp_ao`].
     pub tcp_ao: Vec<AoKey>,
 }
@@ -132,19 +140,29 @@ impl Transport {
         }
     }
 
-    /// Whether `new` is the same but for another key: the only change that a connection survives.
+    /// Whether `new` is the same but for other keys: the only change that a connection survives.
     ///
-    /// To have a key or not is no such change. A connection without one may have been made by anybody.
+    /// To have a key or not is no such change: a connection without one may have been made by anybody.
+    /// Nor is a key of the TCP Authentication Option that is another under the same number.
     pub(super) fn differs_by_key(&self, new: &Self) -> bool {
-        let keys = (&self.password, &new.password);
-        let rotated = matches!(keys, (Some(old), Some(new)) if old != new);
-        let password = new.password.clone();
-        rotated
-            && *new
-                == Self {
-                    password,
-                    ..self.clone()
-                }
+        let rotated =
+            matches!((&self.password, &new.password), (Some(old), Some(new)) if old != new);
+        let keys = |of: &Self| !of.tcp_ao.is_empty();
+        let replaced = |old: &AoKey| new.tcp_ao.iter().any(|key| key.takes_the_place_of(old));
+        let keys_rotated = keys(self)
+            && keys(new)
+            && self.tcp_ao != new.tcp_ao
+            && !self.tcp_ao.iter().any(replaced);
+        let others_stay = *new
+            == Self {
+                password: new.password.clone(),
+                tcp_ao: new.tcp_ao.clone(),
+                ..self.clone()
+            };
+        others_stay
+            && (rotated || self.password == new.password)
+            && (keys_rotated || self.tcp_ao == new.tcp_ao)
+            && (rotated || keys_rotated)
     }
 
     /// Sets the key of a socket of this neighbour, also while it is connected.
@@ -153,8 +171,26 @@ impl Transport {
     /// moment. So after a change at one end nothing is accepted at the other, which drops segments
     /// with another key, and all of it is sent again and accepted once the other end has changed too.
     /// The session survives if that happens within the hold time.
-    pub(super) fn apply_key(&self, socket: &impl AsFd) -> Result<(), SocketOptionError> {
-        set_md5_key(socket.as_fd(), self.remote.ip(), self.password.as_ref())
+    ///
+    /// With the TCP Authentication Option segments say which key they are made with, so nothing is lost
+    /// if both ends get a new key before either prefers it, and lose the old one after that.
+    pub(super) fn apply_key(
+        &self,
+        old: &Self,
+        socket: &impl AsFd,
+    ) -> Result<(), SocketOptionError> {
+        let (socket, remote) = (socket.as_fd(), self.remote.ip());
+        if self.password != old.password {
+            set_md5_key(socket, remote, self.password.as_ref())?;
+        }
+        self.add_ao_keys(socket)?;
+        let mut gone = old.tcp_ao.iter().filter(|key| !self.tcp_ao.contains(key));
+        gone.try_for_each(|key| remove_ao_key(socket, remote, key))
+    }
+
+    fn add_ao_keys(&self, socket: BorrowedFd<'_>) -> Result<(), SocketOptionError> {
+        let mut keys = self.tcp_ao.iter().enumerate();
+        keys.try_for_each(|(i, key)| add_ao_key(socket, self.remote.ip(), key, i == 0))
     }
 
     /// Sets every option of a socket of this neighbour, ours before it connects or one that was
@@ -185,11 +221,9 @@ impl Transport {
             }
         }
         if self.password.is_some() {
-            self.apply_key(socket)?;
+            set_md5_key(socket.as_fd(), remote, self.password.as_ref())?;
         }
-        for key in &self.tcp_ao {
-            add_ao_key(socket.as_fd(), remote, key)?;
-        }
+        self.add_ao_keys(socket.as_fd())?;
         set_path_mtu_discovery(socket.as_fd(), remote)?;
         named("TCP_NODELAY", sock.set_tcp_nodelay(true))?;
         named(
@@ -212,6 +246,73 @@ mod tests {
         assert_eq!(
             (Ttl::Hops(1).sent(), Ttl::Hops(1).least_accepted()),
             (1, None)
+        );
+    }
+
+    #[test]
+    fn keys_are_rotated_by_adding_preferring_and_removing_them() {
+        let with = |keys: &[(u8, &str)]| {
+            let mut transport = Transport::new(([127, 0, 0, 1], 179).into());
+            transport.tcp_ao = keys
+                .iter()
+                .map(|(id, secret)| AoKey {
+                    send_id: *id,
+                    receive_id: *id,
+                    algorithm: AoAlgorithm::HmacSha1,
+                    secret: secret.as_bytes().to_vec().into(),
+                })
+                .collect();
+            transport
+        };
+        let steps = [
+            with(&[(1, "old")]),
+            with(&[(1, "old"), (2, "new")]),
+            with(&[(2, "new"), (1, "old")]),
+            with(&[(2, "new")]),
+        ];
+        for step in steps.windows(2) {
+            assert!(step[0].differs_by_key(&step[1]));
+            assert!(!step[0].differs_by_key(&step[0]));
+        }
+        // Another key under the same number is for another connection; so is none at all.
+        assert!(!steps[0].differs_by_key(&with(&[(1, "new")])));
+        assert!(!steps[0].differs_by_key(&with(&[])));
+        assert!(!with(&[]).differs_by_key(&steps[0]));
+        let mut password = steps[1].clone();
+        password.password = Some(b"x".to_vec().into());
+        assert!(!steps[0].differs_by_key(&password));
+    }
+
+    #[test]
+    fn every_option_is_set() {
+        let socket = |domain| socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
+        let v4 = socket(socket2::Domain::IPV4);
+        let mut transport = Transport::new(([127, 0, 0, 1], 179).into());
+        transport.interface = Some("lo".to_owned());
+        transport.ttl = Ttl::Hops(3);
+        transport.apply(&v4).unwrap();
+        assert_eq!(v4.ttl_v4().unwrap(), 3);
+        assert_eq!(v4.tos_v4().unwrap(), 0xc0, "DSCP CS6");
+        assert_eq!(v4.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        assert!(v4.tcp_nodelay().unwrap());
+        assert_eq!(v4.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        let mtu = |level, option| crate::net::sockopt::get(v4.as_fd(), level, option).unwrap();
+        assert_eq!(
+            mtu(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+            libc::IP_PMTUDISC_WANT
+        );
+
+        let v6 = socket(socket2::Domain::IPV6);
+        let mut transport = Transport::new("[::1]:179".parse().unwrap());
+        transport.ttl = Ttl::Security(1);
+        transport.apply(&v6).unwrap();
+        assert_eq!(v6.unicast_hops_v6().unwrap(), 255);
+        assert_eq!(v6.tclass_v6().unwrap(), 0xc0, "DSCP CS6");
+        let get = |level, option| crate::net::sockopt::get(v6.as_fd(), level, option).unwrap();
+        assert_eq!(get(libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT), 255);
+        assert_eq!(
+            get(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+            libc::IPV6_PMTUDISC_WANT
         );
     }
 

@@ -118,6 +118,10 @@ pub struct PeerConfig {
     /// DelayOpenTime: how long to wait for the neighbour's OPEN before sending ours (RFC 4271 section
     /// 8.1.1).
     pub delay_open: Option<Duration>,
+    /// SendHoldTime: how long the neighbour may take nothing of what there is to send before the session
+    /// ends (RFC 9687 section 4). `None`: the recommended time, the greater of 8 minutes and twice the
+    /// hold time. Takes effect with the next session.
+    pub send_hold: Option<Duration>,
     /// Offer messages of up to 65535 octets (RFC 8654).
     pub extended_messages: bool,
     /// Offer IPv4 routes with an IPv6 next hop (RFC 8950).
@@ -150,6 +154,7 @@ impl PeerConfig {
             enhanced_route_refresh: true,
             refresh_time: Duration::from_secs(600),
             delay_open: None,
+            send_hold: None,
             extended_messages: true,
             extended_next_hop: false,
             collision_established: false,
@@ -214,6 +219,7 @@ impl PeerConfig {
             || self.strict_role != new.strict_role
             || self.enhanced_route_refresh != new.enhanced_route_refresh
             || self.delay_open != new.delay_open
+            || self.send_hold != new.send_hold
             || self.extended_messages != new.extended_messages
         {
             return Reconfigured::NextSession;

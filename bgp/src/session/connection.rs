@@ -115,6 +115,7 @@ impl Session {
     pub(super) fn confirm(
         mut link: Link,
         negotiated: Negotiated,
+        send_hold_time: Option<Duration>,
         now: Instant,
         jitter: &mut Jitter,
     ) -> Self {
@@ -126,7 +127,8 @@ impl Session {
             .local_capabilities
             .contains(&Capability::ExtendedMessage);
         link.framer.set_extended(receive.extended_messages);
-        link.outbox.set_send_hold(send_hold(negotiated.hold_time));
+        link.outbox
+            .set_send_hold(send_hold(negotiated.hold_time, send_hold_time));
         let mut session = Self {
             link,
             negotiated: Arc::new(negotiated),
@@ -153,8 +155,10 @@ impl Session {
 
 /// The SendHoldTime of a session. None where the hold time is zero: "the SendHoldTimer is stopped"
 /// (RFC 9687 section 4.3).
-fn send_hold(hold_time: Duration) -> Option<Duration> {
-    (!hold_time.is_zero()).then(|| SEND_HOLD.max(hold_time * 2))
+fn send_hold(hold_time: Duration, configured: Option<Duration>) -> Option<Duration> {
+    // Section 4.4: it must be greater than the hold time.
+    let configured = configured.map(|time| time.max(hold_time + Duration::from_secs(1)));
+    (!hold_time.is_zero()).then(|| configured.unwrap_or_else(|| SEND_HOLD.max(hold_time * 2)))
 }
 
 /// Routes flow.

@@ -34,7 +34,7 @@ pub use configuration::{BGPConfiguration, BGPConfigurationSpec, KernelSpec, Rout
 pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
 pub use mesh::{AutoMeshSpec, MeshMode, MeshReflectorSpec, MeshSpec};
-pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec, ListenRangeSpec};
+pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec, ListenRangeSpec, TcpAoAlgorithm, TcpAoKeySpec};
 pub use remote_as::PeerAsn;
 pub use rules::{
     AddPathSpec, ExportSpec, MaxPrefixesSpec, NextHopSpec, RoleSpec, RouteReflectorSpec,

@@ -50,6 +50,8 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.address), has(self.listenRange), has(self.interface)].filter(said, said).size() == 1").message("exactly one of address, listenRange and interface must be set"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || has(self.address)").message("sourceAddress needs an address"))]
+#[x_kube(validation = Rule::new("!(has(self.passwordSecretRef) && has(self.tcpAO) && self.tcpAO.size() > 0)").message("passwordSecretRef and tcpAO exclude each other"))]
+#[x_kube(validation = Rule::new("!(has(self.listenRange) && has(self.tcpAO) && self.tcpAO.size() > 0)").message("a listen range cannot have tcpAO keys"))]
 #[x_kube(validation = Rule::new("!has(self.bindInterface) || !has(self.interface)").message("a session over an interface is bound to that one: bindInterface and interface exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.ebgpMultihop) && has(self.ttlSecurity))").message("ebgpMultihop and ttlSecurity exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.strictRole) && self.strictRole) || has(self.role)").message("strictRole says nothing without a role"))]
@@ -114,6 +116,18 @@ pub struct BGPPeerSpec {
     /// no session: it never runs without the password that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
+    /// Keys of the TCP Authentication Option (RFC 5925), the better alternative to a password where the
+    /// router and the kernels of the nodes have it (Linux since 6.7, built with TCP_AO). Where the
+    /// kernel has not, or a Secret is missing, there is no session: it never runs without. The first
+    /// key is the one to send with; the others are accepted too.
+    #[serde(rename = "tcpAO", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(k, self.filter(o, o.sendID == k.sendID).size() == 1 && self.filter(o, o.receiveID == k.receiveID).size() == 1)").message("two keys must not have the same sendID or receiveID"))]
+    pub tcp_ao: Vec<TcpAoKeySpec>,
+    /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950), where the router can that too. Absent:
+    /// only on sessions over an `interface`. A change resets the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_next_hop: Option<bool>,
     /// Timers, where they differ from the BGPConfiguration.
     #[serde(default)]
     pub timers: TimersSpec,
@@ -174,6 +188,37 @@ impl ListenRangeSpec {
     fn default_limit() -> u32 {
         100
     }
+}
+
+/// A key of the TCP Authentication Option. The router has the same one, with the two numbers swapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpAoKeySpec {
+    /// The number that the node's segments carry.
+    #[serde(rename = "sendID")]
+    #[schemars(range(max = 255))]
+    pub send_id: u8,
+    /// The number that the router's segments carry.
+    #[serde(rename = "receiveID")]
+    #[schemars(range(max = 255))]
+    pub receive_id: u8,
+    /// How segments are authenticated (RFC 5926).
+    #[serde(default)]
+    pub algorithm: TcpAoAlgorithm,
+    /// The key itself.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// How segments are authenticated (RFC 5926).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TcpAoAlgorithm {
+    /// HMAC-SHA-1-96.
+    #[default]
+    #[serde(rename = "HMAC-SHA-1-96")]
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    #[serde(rename = "AES-128-CMAC-96")]
+    AesCmac,
 }
 
 /// What to take from a router. The cluster's own pod CIDRs are always refused.

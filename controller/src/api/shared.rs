@@ -23,8 +23,8 @@ impl SecretKeyRef {
     }
 }
 
-/// Timers of a session. A change takes effect without a reset: the hold time when the session is
-/// next opened, the connect retry time at once.
+/// Timers of a session. A change takes effect without a reset: the connect retry time at
+/// once, the others when the session is next opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TimersSpec {
@@ -38,6 +38,17 @@ pub struct TimersSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub connect_retry_seconds: Option<u16>,
+    /// Time to wait for the neighbour's OPEN before sending ours, in seconds (DelayOpenTime of RFC
+    /// 4271). Absent or 0: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 65535))]
+    pub delay_open_seconds: Option<u16>,
+    /// How long the neighbour may take nothing of what there is to send before the session ends, in
+    /// seconds (RFC 9687). It is always more than the hold time. Absent: 480, or twice the hold time
+    /// if that is more. It does not run with a hold time of 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3, max = 65535))]
+    pub send_hold_seconds: Option<u16>,
 }
 
 /// Graceful restart (RFC 4724, RFC 8538).

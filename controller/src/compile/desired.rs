@@ -130,12 +130,20 @@ pub struct Peer {
     pub hold_time: u16,
     /// Time between attempts to connect, before jitter.
     pub connect_retry: Duration,
+    /// How long to wait for its OPEN before sending ours.
+    pub delay_open: Option<Duration>,
+    /// How long it may take nothing of what there is to send (RFC 9687); `None`: as the RFC recommends.
+    pub send_hold: Option<Duration>,
+    /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950).
+    pub extended_next_hop: bool,
     /// Hops between us and an eBGP neighbour: 1 is directly connected.
     pub ttl: Ttl,
     /// Restart time to offer (RFC 4724), or `None` to offer no graceful restart.
     pub graceful_restart: Option<u16>,
     /// TCP-MD5 key.
     pub password: Option<Password>,
+    /// Keys of the TCP Authentication Option, the one to send with first; empty: not used.
+    pub tcp_ao: Vec<AoKey>,
     /// How long routes stay beyond the restart time, in seconds (RFC 9494); 0 where they do not.
     /// Only together with graceful restart.
     pub long_lived: u32,
@@ -250,7 +258,29 @@ pub enum Ttl {
     Security(u8),
 }
 
-/// A TCP-MD5 key. Its `Debug` shows nothing.
+/// A key of the TCP Authentication Option (RFC 5925).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AoKey {
+    /// The number that our segments carry.
+    pub send_id: u8,
+    /// The number that the neighbour's segments carry.
+    pub receive_id: u8,
+    /// How segments are authenticated.
+    pub algorithm: AoAlgorithm,
+    /// The key itself.
+    pub secret: Password,
+}
+
+/// How segments are authenticated (RFC 5926).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AoAlgorithm {
+    /// HMAC-SHA-1-96.
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    AesCmac,
+}
+
+/// A secret of a session, such as a TCP-MD5 key. Its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(pub String);
 

@@ -36,8 +36,8 @@ use std::{
 };
 
 pub use desired::{
-    AddPath, Advertise, DesiredState, Import, Kernel, NodeIdentity, Origination, Password, Peer,
-    PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl, Until,
+    AddPath, Advertise, AoAlgorithm, AoKey, DesiredState, Import, Kernel, NodeIdentity,
+    Origination, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl, Until,
 };
 pub use drain::{Drain, DrainReason};
 

@@ -1,8 +1,8 @@
-//! Passwords of sessions (TCP-MD5, RFC 2385).
+//! Passwords of sessions (TCP-MD5, RFC 2385), and keys of the TCP Authentication Option (RFC 5925).
 
-use super::Password;
+use super::{AoAlgorithm, AoKey, Password};
 use crate::{
-    api::{NAMESPACE, SecretKeyRef},
+    api::{NAMESPACE, SecretKeyRef, TcpAoAlgorithm, TcpAoKeySpec},
     diagnostic::{Diagnostic, Reason},
     index::Objects,
     object::ObjectRef,
@@ -47,6 +47,30 @@ pub(super) fn resolve(
         diagnostics.push(Diagnostic::error(object.clone(), field, reason, message));
         PasswordMissing
     })
+}
+
+/// The keys that `wanted` names: all of them, or there is no session.
+pub(super) fn keys(
+    objects: &Objects,
+    wanted: &[TcpAoKeySpec],
+    object: &ObjectRef,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Vec<AoKey>, PasswordMissing> {
+    let mut keys = Vec::new();
+    for (i, key) in wanted.iter().enumerate() {
+        let field = format!("spec.tcpAO[{i}].secretRef");
+        let secret = resolve(objects, Some(&key.secret_ref), object, &field, diagnostics)?;
+        keys.extend(secret.map(|secret| AoKey {
+            send_id: key.send_id,
+            receive_id: key.receive_id,
+            algorithm: match key.algorithm {
+                TcpAoAlgorithm::HmacSha1 => AoAlgorithm::HmacSha1,
+                TcpAoAlgorithm::AesCmac => AoAlgorithm::AesCmac,
+            },
+            secret,
+        }));
+    }
+    Ok(keys)
 }
 
 fn check(value: &[u8]) -> Result<Password, String> {

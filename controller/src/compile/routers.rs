@@ -148,6 +148,7 @@ fn peer(
         diagnostics,
     )
     .ok()?;
+    let tcp_ao = password::keys(scope.objects, &router.tcp_ao, &object, diagnostics).ok()?;
     let session = SessionParameters::new(
         scope.configuration,
         &router.timers,
@@ -172,10 +173,17 @@ fn peer(
         passive: router.passive,
         hold_time: session.hold_time,
         connect_retry: session.connect_retry,
+        delay_open: session.delay_open,
+        send_hold: session.send_hold,
+        // Over an interface there may be no IPv4 address to be a next hop.
+        extended_next_hop: router
+            .extended_next_hop
+            .unwrap_or(matches!(router.remote, Remote::Interface { .. })),
         ttl: router.ttl.unwrap_or(default_ttl),
         graceful_restart: session.graceful_restart,
         long_lived: session.long_lived,
         password,
+        tcp_ao,
         import: Import::AllBut {
             refuse: scope.pod_cidrs.all().clone(),
             default_route: router.default_route,

@@ -13,6 +13,8 @@ pub(super) struct SessionParameters {
     /// Seconds.
     pub(super) hold_time: u16,
     pub(super) connect_retry: Duration,
+    pub(super) delay_open: Option<Duration>,
+    pub(super) send_hold: Option<Duration>,
     /// Seconds, or `None` for no graceful restart.
     pub(super) graceful_restart: Option<u16>,
     /// Seconds beyond that.
@@ -31,6 +33,9 @@ impl SessionParameters {
         let retry = timers
             .connect_retry_seconds
             .or(timers0.connect_retry_seconds);
+        let delay_open = timers.delay_open_seconds.or(timers0.delay_open_seconds);
+        let send_hold = timers.send_hold_seconds.or(timers0.send_hold_seconds);
+        let seconds = |seconds: u16| Duration::from_secs(seconds.into());
         let enabled = restart.enabled.or(restart0.enabled).unwrap_or(true);
         let restart_time = restart
             .restart_time_seconds
@@ -43,6 +48,8 @@ impl SessionParameters {
         Self {
             hold_time: hold_time.unwrap_or(HOLD_TIME),
             connect_retry: Duration::from_secs(retry.unwrap_or(CONNECT_RETRY).into()),
+            delay_open: delay_open.filter(|s| *s > 0).map(seconds),
+            send_hold: send_hold.map(seconds),
             graceful_restart: enabled.then_some(restart_time),
             long_lived: if enabled { long_lived } else { 0 },
         }

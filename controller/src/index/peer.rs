@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         AddressFamily, BGPPeer, BGPPeerSpec, GracefulRestartSpec, LabelSelector, PeerAsn,
-        SecretKeyRef, TimersSpec,
+        SecretKeyRef, TcpAoKeySpec, TimersSpec,
     },
     compile::{AddPath, Remote, RemoteAs, Ttl},
     diagnostic::Reason,
@@ -43,6 +43,10 @@ pub struct Peer {
     pub ttl: Option<Ttl>,
     /// Where the password is.
     pub password: Option<SecretKeyRef>,
+    /// Keys of the TCP Authentication Option.
+    pub tcp_ao: Vec<TcpAoKeySpec>,
+    /// Whether IPv4 routes may have an IPv6 next hop, if that is said.
+    pub extended_next_hop: Option<bool>,
     /// Timers that differ.
     pub timers: TimersSpec,
     /// Families, if they are said.
@@ -107,6 +111,8 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         passive: spec.passive,
         ttl: parse_ttl(spec, findings),
         password: spec.password_secret_ref.clone(),
+        tcp_ao: parse_tcp_ao(spec, findings),
+        extended_next_hop: spec.extended_next_hop,
         timers: spec.timers.clone(),
         families: parse_families(&spec.families),
         graceful_restart: spec.graceful_restart.clone(),
@@ -138,6 +144,32 @@ fn parse_remote_as(asn: &PeerAsn, findings: &mut Findings) -> Option<RemoteAs> {
             .map(RemoteAs::Number),
     };
     findings.take("spec.asn", Reason::InvalidAsn, remote_as)
+}
+
+fn parse_tcp_ao(spec: &BGPPeerSpec, findings: &mut Findings) -> Vec<TcpAoKeySpec> {
+    let keys = &spec.tcp_ao;
+    if !keys.is_empty() && spec.password_secret_ref.is_some() {
+        let message = "passwordSecretRef and tcpAO exclude each other";
+        findings.error("spec.tcpAO", Reason::Conflict, message);
+    }
+    if !keys.is_empty() && spec.listen_range.is_some() {
+        let message = "a listen range cannot have tcpAO keys";
+        findings.error("spec.tcpAO", Reason::Conflict, message);
+    }
+    for (i, key) in keys.iter().enumerate() {
+        let field = format!("spec.tcpAO[{i}]");
+        secret_ref(
+            &format!("{field}.secretRef"),
+            Some(&key.secret_ref),
+            findings,
+        );
+        let same = |k: &TcpAoKeySpec| k.send_id == key.send_id || k.receive_id == key.receive_id;
+        if keys.iter().take(i).any(same) {
+            let message = "another key has the same sendID or receiveID";
+            findings.error(field, Reason::Conflict, message);
+        }
+    }
+    keys.clone()
 }
 
 fn parse_ttl(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Ttl> {

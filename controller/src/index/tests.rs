@@ -354,6 +354,7 @@ fn a_peer_that_means_nothing_is_refused() {
         ("maxPrefixes", json!({ "warningPercent": 101 }), ".warningPercent", Reason::InvalidValue),
         ("maxPrefixes", json!({ "restartSeconds": 0 }), ".restartSeconds", Reason::InvalidValue),
         ("addPath", json!({ "maxPaths": 0 }), ".maxPaths", Reason::InvalidValue),
+        ("timers", json!({ "sendHoldSeconds": 2 }), ".sendHoldSeconds", Reason::InvalidValue),
         ("strictRole", json!(true), "", Reason::Conflict),
         ("passwordSecretRef", json!({ "name": "" }), "", Reason::InvalidValue),
         ("nodeSelector", selector, ".matchExpressions[0].values", Reason::InvalidSelector),

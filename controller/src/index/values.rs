@@ -50,6 +50,10 @@ pub(super) fn timers(field: &str, timers: &TimersSpec, findings: &mut Findings) 
             format!("{seconds} is not allowed: 0 or at least 3 (RFC 4271)"),
         );
     }
+    if let Some(seconds) = timers.send_hold_seconds {
+        let field = format!("{field}.sendHoldSeconds");
+        range(&field, &seconds, 3..=u16::MAX, findings);
+    }
     if timers.connect_retry_seconds == Some(0) {
         findings.error(
             format!("{field}.connectRetrySeconds"),

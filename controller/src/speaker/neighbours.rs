@@ -487,6 +487,7 @@ fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
     transport.interface.clone_from(&spec.bind_interface);
     transport.local = spec.local;
     transport.password = ranges::password(spec);
+    transport.tcp_ao = spec.tcp_ao.iter().map(translate::ao_key).collect();
     transport.ttl = match spec.ttl {
         Ttl::Hops(hops) => redstart_bgp::net::Ttl::Hops(hops),
         Ttl::Security(hops) => redstart_bgp::net::Ttl::Security(hops),

@@ -290,6 +290,10 @@ pub(super) fn passive_router(remote: SocketAddr) -> Peer {
         connect_retry: Duration::from_secs(1),
         ttl: Ttl::Hops(1),
         graceful_restart: None,
+        delay_open: None,
+        send_hold: None,
+        extended_next_hop: false,
+        tcp_ao: Vec::new(),
         password: None,
         import: Import::AllBut {
             refuse: [].into(),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32};
 
 use redstart_bgp::{
+    net::{AoAlgorithm, AoKey},
     session::{GracefulRestartConfig, LongLivedConfig, Negotiated, PeerConfig, PeerId, RemoteAs},
     types::{Family, FamilySet, NextHop, Prefix, Role},
     wire::Capability,
@@ -41,6 +42,9 @@ pub(super) fn session(
     config.hold_time = peer.hold_time;
     config.connect_retry = peer.connect_retry;
     config.passive = peer.passive;
+    config.delay_open = peer.delay_open;
+    config.send_hold = peer.send_hold;
+    config.extended_next_hop = peer.extended_next_hop;
     config.families = peer.families;
     config.graceful_restart = peer
         .graceful_restart
@@ -67,6 +71,19 @@ pub(super) fn session(
     config.role = peer.bgp_role;
     config.strict_role = peer.strict_role;
     config
+}
+
+/// A key of the TCP Authentication Option, as the engine takes it.
+pub(super) fn ao_key(key: &compile::AoKey) -> AoKey {
+    AoKey {
+        send_id: key.send_id,
+        receive_id: key.receive_id,
+        algorithm: match key.algorithm {
+            compile::AoAlgorithm::HmacSha1 => AoAlgorithm::HmacSha1,
+            compile::AoAlgorithm::AesCmac => AoAlgorithm::AesCmac,
+        },
+        secret: key.secret.0.as_bytes().to_vec().into(),
+    }
 }
 
 /// What the RIB must know of a session that is up.
@@ -274,6 +291,10 @@ mod tests {
             ttl: Ttl::Hops(1),
             graceful_restart: Some(120),
             password: None,
+            delay_open: None,
+            send_hold: None,
+            extended_next_hop: false,
+            tcp_ao: Vec::new(),
             import: Import::Owner("n1".to_owned()),
             long_lived: 0,
             rules: PeerRules::default(),
@@ -311,6 +332,9 @@ mod tests {
             },
             bgp_role: Some(Role::Customer),
             strict_role: true,
+            delay_open: Some(Duration::from_secs(7)),
+            send_hold: Some(Duration::from_secs(30)),
+            extended_next_hop: true,
             ..router()
         };
         let config = session(&asked, &node(), Restarted::default());
@@ -320,6 +344,9 @@ mod tests {
         assert_eq!(config.add_path_receive, asked.families);
         assert_eq!(config.add_path_send, asked.families);
         assert_eq!((config.role, config.strict_role), (asked.bgp_role, true));
+        assert_eq!(config.delay_open, asked.delay_open);
+        assert_eq!(config.send_hold, asked.send_hold);
+        assert!(config.extended_next_hop);
     }
 
     #[test]

@@ -107,7 +107,9 @@ impl Peer {
         // RFC 4271 section 8.2.2: one connection is enough from here on.
         self.abandon_dial();
         if let Connection::OpenSent(open) = self.connection_mut(slot).take() {
-            let mut session = Session::confirm(open.link, negotiated, now, &mut self.jitter);
+            let send_hold = self.config.send_hold;
+            let mut session =
+                Session::confirm(open.link, negotiated, send_hold, now, &mut self.jitter);
             let codec = session.negotiated.codec;
             let sent = &mut self.record.sent;
             session.link.send(now, &codec, &Message::Keepalive, sent);

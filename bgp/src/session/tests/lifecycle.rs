@@ -130,6 +130,25 @@ fn a_congested_reader_does_not_blame_the_neighbour() {
     assert_eq!(h.reason(), Some(DownReason::HoldTimerExpired));
 }
 
+/// RFC 9687 section 4.4: the time can be configured, and is more than the hold time of 90 seconds.
+#[test]
+fn a_neighbour_that_takes_nothing_is_dropped_after_the_time_that_is_configured() {
+    for (configured, counts) in [(120, 120), (60, 91)] {
+        let mut config = our_config();
+        config.send_hold = Some(configured * SECOND);
+        let mut h = Harness::in_state(config, Slot::Outgoing, State::Established);
+        while h.peer.state() == State::Established {
+            h.receive(Slot::Outgoing, &Message::Keepalive);
+            h.now = h.peer.poll_timeout().unwrap();
+            h.peer.handle_timeout(h.now);
+        }
+        // From the first KEEPALIVE on, which was due within half a minute.
+        let seconds = h.now.as_nanos() / 1_000_000_000;
+        assert!((counts..=counts + 30).contains(&seconds), "{seconds}");
+        assert_eq!(h.reason(), Some(DownReason::SendHoldTimerExpired));
+    }
+}
+
 #[test]
 fn a_neighbour_that_takes_nothing_is_dropped() {
     let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);

@@ -222,6 +222,58 @@ fn no_session_runs_without_the_password_that_was_asked_for() {
 }
 
 #[test]
+fn keys_of_the_authentication_option_come_from_secrets_all_of_them() {
+    let spec = "tcpAO: [{ sendID: 1, receiveID: 2, secretRef: { name: k, key: one } }, { sendID: 3, receiveID: 4, algorithm: AES-128-CMAC-96, secretRef: { name: k, key: two } }]";
+    let yaml = NODES.to_owned() + &tor("tor", spec);
+    let (desired, diagnostic) = one(&(yaml.clone() + &secret("k", "one", "x")), "a");
+    says(
+        &diagnostic,
+        "BGPPeer/tor",
+        "spec.tcpAO[1].secretRef",
+        Reason::SecretKeyMissing,
+    );
+    assert_eq!(names(&desired), ["mesh-b"]);
+    let both = "{ apiVersion: v1, kind: Secret, metadata: { name: k }, stringData: { one: x, two: z } }\n---\n";
+    let desired = clean(&(yaml + both), "a");
+    let key = |send_id, receive_id, algorithm, secret: &str| AoKey {
+        send_id,
+        receive_id,
+        algorithm,
+        secret: Password(secret.to_owned()),
+    };
+    assert_eq!(
+        peer(&desired, "tor").tcp_ao,
+        [
+            key(1, 2, AoAlgorithm::HmacSha1, "x"),
+            key(3, 4, AoAlgorithm::AesCmac, "z"),
+        ]
+    );
+}
+
+#[test]
+fn timers_and_next_hops_are_those_of_the_object_or_the_configuration() {
+    let configuration = object(
+        "BGPConfiguration",
+        "default",
+        "{ timers: { delayOpenSeconds: 2, sendHoldSeconds: 60 } }",
+    );
+    let spec = "timers: { delayOpenSeconds: 0, sendHoldSeconds: 30 }, extendedNextHop: true";
+    let yaml = NODES.to_owned() + &configuration + &tor("tor", spec);
+    let desired = clean(&yaml, "a");
+    let (mesh, tor) = (peer(&desired, "mesh-b"), peer(&desired, "tor"));
+    let seconds = |time: Option<std::time::Duration>| time.map(|t| t.as_secs());
+    assert_eq!(
+        (seconds(mesh.delay_open), seconds(mesh.send_hold)),
+        (Some(2), Some(60))
+    );
+    assert_eq!(
+        (seconds(tor.delay_open), seconds(tor.send_hold)),
+        (None, Some(30))
+    );
+    assert!(tor.extended_next_hop && !mesh.extended_next_hop);
+}
+
+#[test]
 fn without_a_mesh_there_are_routers_only() {
     let none = object("BGPConfiguration", "default", "{ mesh: { mode: None } }");
     let desired = clean(&(NODES.to_owned() + &none + &tor("tor", "")), "a");

@@ -240,6 +240,40 @@ fn the_password_of_a_range_is_rotated_under_its_sessions() {
     });
 }
 
+/// Where the kernel has no TCP Authentication Option, its absence has a name, and there is no session.
+#[test]
+fn a_router_with_keys_that_the_kernel_does_not_know_has_no_session() {
+    if redstart_bgp::net::probe_tcp_ao().is_ok() {
+        return;
+    }
+    in_namespace(async {
+        let mut desired = range(|_| {});
+        let mut peer = passive_router((host(2), 1179).into());
+        peer.passive = false;
+        peer.tcp_ao = vec![crate::compile::AoKey {
+            send_id: 1,
+            receive_id: 1,
+            algorithm: crate::compile::AoAlgorithm::HmacSha1,
+            secret: Password("swordfish".to_owned()),
+        }];
+        desired.peers = [(name("tor"), peer)].into();
+        let core = Running::start(desired);
+        let mut router = Router::plain(2);
+        let rejected = ErrorCode::Cease(CeaseSubcode::ConnectionRejected);
+        assert_eq!(router.refused().await, rejected);
+        let shown = ask(&core.queries, Query::Protocols).await.unwrap();
+        let error = shown[0].last_error.clone().unwrap();
+        assert!(
+            error.contains("unsupported-by-kernel (TCP_AO_ADD_KEY)"),
+            "{error}"
+        );
+        let status = ask(&core.queries, Query::Status).await.unwrap();
+        let error = status.listeners[0].error.clone().unwrap();
+        assert!(error.contains("TCP_AO_ADD_KEY"), "{error}");
+        core.stop().await;
+    });
+}
+
 #[test]
 fn a_configured_address_comes_before_a_range() {
     in_namespace(async {
