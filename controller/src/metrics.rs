@@ -38,6 +38,10 @@ pub struct Snapshot {
     pub objects: BTreeMap<String, u64>,
     /// Whether the source of a kind is in order.
     pub source_healthy: BTreeMap<String, bool>,
+    /// The watches of the Kubernetes API.
+    pub watches: Vec<Watch>,
+    /// The copy of the objects on disk, where there is one.
+    pub cache: Option<Cache>,
     /// Problems of objects by (kind, reason).
     pub problems: BTreeMap<(String, String), u64>,
     /// Whether the speaker is ready.
@@ -59,6 +63,38 @@ pub struct Router {
     pub exported: u64,
 }
 
+/// A watch of the Kubernetes API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watch {
+    /// Of which kind.
+    pub kind: &'static str,
+    /// Whether changes arrive right now.
+    pub connected: bool,
+    /// Complete listings.
+    pub listings: u64,
+    /// Failures, each followed by another try.
+    pub failures: u64,
+    /// Objects that arrived and could not be used.
+    pub invalid: u64,
+    /// When something last arrived, in seconds since 1970.
+    pub last_event: Option<u64>,
+}
+
+/// The copy of the objects on disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cache {
+    /// Whether it is what is in force.
+    pub in_force: bool,
+    /// When it was last written, in seconds since 1970.
+    pub written: Option<i64>,
+    /// Objects on disk.
+    pub objects: u64,
+    /// Whether changes wait to be written.
+    pub behind: bool,
+    /// Attempts to write that failed.
+    pub failures: u64,
+}
+
 /// Writes a snapshot in the Prometheus text format.
 ///
 /// # Errors
@@ -73,6 +109,8 @@ pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     page.routes(snapshot)?;
     page.kernel(snapshot)?;
     page.objects(snapshot)?;
+    page.watches(&snapshot.watches)?;
+    page.cache(snapshot.cache.as_ref())?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
@@ -240,6 +278,81 @@ impl Page<'_> {
         self.add(ready)?.set(i64::from(s.ready));
         Ok(())
     }
+
+    fn watches(&self, watches: &[Watch]) -> prometheus::Result<()> {
+        let connected = self.gauge(
+            "redstart_watch_connected",
+            "Whether changes of a kind arrive from the API server right now.",
+            &["kind"],
+        )?;
+        let last = self.gauge(
+            "redstart_watch_last_event_timestamp_seconds",
+            "When the API server last sent an object of a kind.",
+            &["kind"],
+        )?;
+        let counter = |name, help| self.counter(name, help, &["kind"]);
+        let listings = counter(
+            "redstart_watch_listings_total",
+            "Complete listings of a kind.",
+        )?;
+        let failures = counter(
+            "redstart_watch_failures_total",
+            "Failures of a kind's watch; each is followed by another try.",
+        )?;
+        let invalid = counter(
+            "redstart_watch_invalid_objects_total",
+            "Objects of a kind that arrived and could not be used.",
+        )?;
+        for watch in watches {
+            let of_kind = &[watch.kind];
+            connected
+                .with_label_values(of_kind)
+                .set(i64::from(watch.connected));
+            listings.with_label_values(of_kind).inc_by(watch.listings);
+            failures.with_label_values(of_kind).inc_by(watch.failures);
+            invalid.with_label_values(of_kind).inc_by(watch.invalid);
+            if let Some(at) = watch.last_event {
+                last.with_label_values(of_kind).set(signed(at));
+            }
+        }
+        Ok(())
+    }
+
+    fn cache(&self, cache: Option<&Cache>) -> prometheus::Result<()> {
+        let Some(cache) = cache else { return Ok(()) };
+        let set = |name: &str, help: &str, value: i64| {
+            self.add(IntGauge::new(name, help)?)?.set(value);
+            Ok::<_, prometheus::Error>(())
+        };
+        set(
+            "redstart_cache_in_force",
+            "Whether the objects in force are those on disk: the API server has not listed every kind since the start.",
+            i64::from(cache.in_force),
+        )?;
+        set(
+            "redstart_cache_behind",
+            "Whether changes wait to be written to the disk.",
+            i64::from(cache.behind),
+        )?;
+        set(
+            "redstart_cache_objects",
+            "Objects on disk.",
+            signed(cache.objects),
+        )?;
+        if let Some(at) = cache.written {
+            set(
+                "redstart_cache_written_timestamp_seconds",
+                "When the objects on disk last changed.",
+                at,
+            )?;
+        }
+        let failures = prometheus::IntCounter::new(
+            "redstart_cache_write_failures_total",
+            "Attempts to write objects to the disk that failed.",
+        )?;
+        self.add(failures)?.inc_by(cache.failures);
+        Ok(())
+    }
 }
 
 /// Prometheus gauges are signed; no count of ours comes near the limit.
@@ -270,6 +383,15 @@ mod tests {
                 exported: 3,
             }],
             kernel_routes: BTreeMap::from([("installed", 12)]),
+            watches: vec![Watch {
+                kind: "Node",
+                failures: 3,
+                ..Watch::default()
+            }],
+            cache: Some(Cache {
+                written: Some(1_700_000_000),
+                ..Cache::default()
+            }),
             ..Snapshot::default()
         };
         let text = encode(&snapshot).unwrap();
@@ -279,6 +401,10 @@ mod tests {
             "redstart_router_established_total{peer=\"tor\"} 2",
             "redstart_router_routes{direction=\"imported\",peer=\"tor\"} 7",
             "redstart_kernel_routes{state=\"installed\"} 12",
+            "redstart_watch_connected{kind=\"Node\"} 0",
+            "redstart_watch_failures_total{kind=\"Node\"} 3",
+            "redstart_cache_in_force 0",
+            "redstart_cache_written_timestamp_seconds 1700000000",
         ] {
             assert!(
                 text.lines().any(|l| l == line),

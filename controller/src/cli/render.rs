@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::control::views::{Kernel, KernelState, Path, Protocol, Route, Status};
+use crate::control::views::{Cache, Kernel, KernelState, Path, Protocol, Route, Status};
 
 /// How to print times.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ pub fn status(s: &Status, style: &Style) -> String {
         s.originated
     );
     out.push_str(&status_kernel(s));
-    out.push_str(&status_objects(s));
+    out.push_str(&status_objects(s, style));
     if s.ready {
         out.push_str("Daemon is up and running\n");
     } else {
@@ -110,7 +110,26 @@ fn status_kernel(s: &Status) -> String {
     out
 }
 
-fn status_objects(s: &Status) -> String {
+/// The copy on disk, its age, and whether it is all that there is.
+fn status_cache(cache: &Cache, now: Timestamp, style: &Style) -> String {
+    let written = cache.written.map_or("never written".to_owned(), |at| {
+        let age = now.duration_since(at).as_secs().max(0);
+        format!("written {}, {age} s ago", style.time(at))
+    });
+    let mut out = format!(
+        "  On disk in {}: {} objects, {written}\n",
+        cache.directory, cache.objects
+    );
+    if cache.in_force {
+        out.push_str("  The objects on disk are in force: the API server has not listed every kind since the start\n");
+    }
+    if let Some(error) = &cache.error {
+        let _ = writeln!(out, "  The disk: {error}");
+    }
+    out
+}
+
+fn status_objects(s: &Status, style: &Style) -> String {
     let mut out = format!("Objects from {}\n", s.source.description);
     for kind in &s.source.kinds {
         let state = if kind.listed {
@@ -124,6 +143,9 @@ fn status_objects(s: &Status) -> String {
             .map(|e| format!(": {e}"))
             .unwrap_or_default();
         let _ = writeln!(out, "  {}: {state}{trouble}", kind.kind);
+    }
+    if let Some(cache) = &s.source.cache {
+        out.push_str(&status_cache(cache, s.now, style));
     }
     if !s.problems.is_empty() {
         out.push_str("Problems:\n");

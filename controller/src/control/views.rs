@@ -112,6 +112,27 @@ pub struct Source {
     pub description: String,
     /// One line per object kind.
     pub kinds: Vec<SourceKind>,
+    /// The copy on disk, where there is one.
+    #[serde(default)]
+    pub cache: Option<Cache>,
+}
+
+/// The last known objects, on disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// Where they are.
+    pub directory: String,
+    /// Whether they are in force: the API server has not listed every kind since the start.
+    pub in_force: bool,
+    /// Objects on disk.
+    pub objects: u64,
+    /// When something was last written.
+    pub written: Option<Timestamp>,
+    /// Whether changes wait to be written.
+    pub behind: bool,
+    /// Why it cannot be used or written.
+    pub error: Option<String>,
 }
 
 /// One object kind of the source.

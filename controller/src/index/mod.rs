@@ -29,6 +29,7 @@ pub use advertisement::Advertisement;
 pub use configuration::Configuration;
 pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
+pub(crate) use node::SHUTDOWN_MESSAGE;
 pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
@@ -148,6 +149,7 @@ impl Index {
             key,
             mut object,
             problems,
+            manifest: _,
         } = observed;
         if let Some(Object::Node(node)) = &mut object
             && let Some(last) = self.objects.nodes.get(&key.name)

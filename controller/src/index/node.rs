@@ -123,7 +123,7 @@ const SHUTDOWN_TAINTS: [&str; 2] = [
 
 /// What the kubelet writes into its condition `Ready` from the moment at which systemd tells it of a
 /// shutdown.
-const SHUTDOWN_MESSAGE: &str = "node is shutting down";
+pub(crate) const SHUTDOWN_MESSAGE: &str = "node is shutting down";
 
 fn taints(node: &core::Node) -> BTreeSet<String> {
     let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());

@@ -22,6 +22,9 @@ pub struct Observed {
     pub object: Option<Object>,
     /// What is wrong with it.
     pub problems: Vec<Diagnostic>,
+    /// The object as a manifest, where the source has one for the [`cache`](crate::cache): only of
+    /// an object that can be used. The index does not keep it.
+    pub manifest: Option<Box<str>>,
 }
 
 impl Observed {
@@ -46,6 +49,7 @@ impl Observed {
             key,
             object: None,
             problems: vec![problem],
+            manifest: None,
         }
     }
 }
@@ -139,6 +143,7 @@ impl Findings {
             key,
             object: Some(object),
             problems: self.problems,
+            manifest: None,
         }
     }
 
@@ -149,6 +154,7 @@ impl Findings {
             key,
             object,
             problems: self.problems,
+            manifest: None,
         }
     }
 }

@@ -29,6 +29,7 @@
 mod backoff;
 mod diagnose;
 mod follow;
+mod project;
 mod seen;
 mod status;
 
@@ -50,6 +51,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::seen::read_object;
+#[cfg(test)]
+pub(crate) use self::seen::take_in;
 pub use self::{
     diagnose::{WatchError, WatchReason},
     status::{ListMode, Statuses, WatchStatus},

@@ -165,6 +165,7 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
             key,
             object: None,
             problems,
+            manifest: None,
         };
     }
     match key.kind {

@@ -19,7 +19,8 @@ use tracing::info;
 
 use super::{
     drain::Draining, kernel::Kernel, listeners::Listeners, neighbours::Neighbours,
-    objects::Configured, restart::Restart, transition::Transition, translate, views,
+    objects::Configured, origin::Origin, restart::Restart, transition::Transition, translate,
+    views,
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
@@ -50,7 +51,7 @@ pub(super) struct Core {
     /// Wall-clock time of the clock's origin.
     pub(super) started: Timestamp,
     pub(super) node: String,
-    pub(super) source: String,
+    pub(super) origin: Origin,
     pub(super) rib: Rib,
     pub(super) kernel: Kernel,
     pub(super) neighbours: Neighbours,
@@ -71,7 +72,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(clock: Clock, node: String, source: String, ran_before: bool) -> Self {
+    pub(super) fn new(clock: Clock, node: String, origin: Origin, ran_before: bool) -> Self {
         let seed = seed();
         let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
         let (owner, newcomers) = mpsc::channel(NEWCOMERS);
@@ -79,7 +80,7 @@ impl Core {
             clock,
             started: Timestamp::now(),
             node,
-            source,
+            origin,
             rib: Rib::new(RibConfig::default(), seed),
             kernel: Kernel::new(seed),
             neighbours: Neighbours::new(clock, to_core, seed),

@@ -7,6 +7,7 @@
 //! | file | job |
 //! |---|---|
 //! | `options` | the command line |
+//! | `origin` | where objects come from: a directory, or the API with its cache |
 //! | `objects` | objects in, desired state out |
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
 //! | `neighbours` | the neighbours' tasks: which there are, what their events mean |
@@ -30,6 +31,7 @@ mod malformed;
 mod neighbours;
 mod objects;
 mod options;
+mod origin;
 mod ranges;
 mod restart;
 mod retention;
@@ -40,7 +42,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{path::Path, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 pub use options::{LogFormat, Options};
@@ -48,17 +50,18 @@ use redstart_bgp::net::Clock;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{
-    control, health,
-    source::{self, Source as _, dir::DirSource, kube::KubeSource},
-};
+use crate::{control, health, source};
 
 /// Questions from the control socket and scrapes that may wait for the core.
 const QUERIES: usize = 16;
+
+/// How long the source may take to end.
+const SOURCE_END: Duration = Duration::from_secs(3);
 
 /// Runs the speaker until it is told to stop.
 ///
@@ -80,17 +83,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (configured, configuration) = watch::channel(objects::Configured::default());
     let (batches, seen) = source::channel();
     tokio::spawn(objects::follow(options.node.clone(), seen, configured));
-    let (description, source) = start_source(&options, batches, &stop);
+    let (origin, source) = origin::start(&options, batches, &stop);
     let source = tokio::spawn(source);
     info!(
         node = options.node,
-        objects = description,
+        objects = origin.description,
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
 
     let ran_before = ran_before(&options.socket);
-    let core = core::Core::new(clock, options.node, description, ran_before);
+    let core = core::Core::new(clock, options.node, origin, ran_before);
     let mut core = tokio::spawn(core.run(
         core::Inputs {
             configuration,
@@ -99,22 +102,25 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         stop.clone(),
     ));
     // A panic in the core must not leave a daemon that looks alive. Its routes stay in the kernel.
-    let source = async {
+    let mut source = pin!(async {
         match source.await {
             Ok(Err(error)) => Err(error),
             _ if stop.is_cancelled() => Ok(()),
             _ => Err(anyhow::anyhow!("the source of objects ended")),
         }
-    };
+    });
     let outcome = tokio::select! {
-        ended = &mut core => ended.context("the core task ended"),
-        source = source => {
+        ended = &mut core => {
             stop.cancel();
-            // The source has nothing to say goodbye to; the core has its sessions.
+            // What the source keeps on disk is finished; a disk that hangs is not waited for.
+            let _ = timeout(SOURCE_END, source).await;
+            ended.context("the core task ended")
+        }
+        source = &mut source => {
+            stop.cancel();
             core.await.context("the core task ended").and(source)
         }
     };
-    stop.cancel();
     outcome
 }
 
@@ -127,31 +133,6 @@ fn ran_before(socket: &Path) -> bool {
         warn!(reason = "no-restart-mark", path = %mark.display(), "the next start will look like a first one: {error}");
     }
     before
-}
-
-type SourceTask = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
-
-/// The source that the options name: a directory, or the Kubernetes API.
-fn start_source(
-    options: &Options,
-    batches: mpsc::Sender<source::Batch>,
-    stop: &CancellationToken,
-) -> (String, SourceTask) {
-    let stop = stop.clone();
-    if let Some(dir) = &options.objects {
-        let description = format!("directory {}", dir.display());
-        let source = DirSource::new(dir.clone());
-        return (
-            description,
-            Box::pin(async move { Ok(source.run(batches, stop).await?) }),
-        );
-    }
-    let source = KubeSource::new(options.kubeconfig.clone());
-    let description = "the Kubernetes API".to_owned();
-    (
-        description,
-        Box::pin(async move { Ok(source.run(batches, stop).await?) }),
-    )
 }
 
 fn stop_on_signal(stop: &CancellationToken) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use crate::control::DEFAULT_SOCKET;
+use crate::{cache::DEFAULT_DIRECTORY, control::DEFAULT_SOCKET};
 
 /// Options of `redstart run`.
 #[derive(Clone, Debug, Args)]
@@ -21,6 +21,13 @@ pub struct Options {
     /// account of the pod.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Where the last known objects are kept, for a start without the API server. They include the
+    /// passwords of sessions; nobody but root can read them.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIRECTORY, conflicts_with = "no_cache")]
+    pub cache: PathBuf,
+    /// Keep nothing on disk: a start waits for the API server.
+    #[arg(long)]
+    pub no_cache: bool,
     /// The control socket, for redc.
     #[arg(long, value_name = "PATH", env = "REDSTART_SOCKET", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     core::{Core, Inputs},
     objects::Configured,
+    origin::Origin,
 };
 use crate::{
     compile::{
@@ -93,7 +94,12 @@ impl Running {
         let (configuration, watched) = watch::channel(Configured::default());
         let (queries, asked) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let core = Core::new(Clock::new(), "n1".to_owned(), "a test".to_owned(), false);
+        let core = Core::new(
+            Clock::new(),
+            "n1".to_owned(),
+            Origin::described("a test".to_owned()),
+            false,
+        );
         let inputs = Inputs {
             configuration: watched,
             asked,

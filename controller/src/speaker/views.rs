@@ -1,6 +1,6 @@
 //! Answers to the control socket and to scrapes, made from the core's state when asked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use redstart_bgp::{
@@ -21,10 +21,12 @@ use super::{
     translate::{families, role},
 };
 use crate::{
+    cache::CacheStatus,
     compile::PeerName,
     control::{Query, views},
+    index::Kind,
     metrics,
-    source::Health,
+    source::{Health, kube::WatchStatus},
 };
 
 /// Answers one question. Whoever asked may be gone; that is no concern of the core.
@@ -137,8 +139,13 @@ impl Core {
             },
         });
         views::Source {
-            description: self.source.clone(),
+            description: self.origin.description.clone(),
             kinds: kinds.collect(),
+            cache: self
+                .origin
+                .cache
+                .as_ref()
+                .map(|cache| cache_view(&cache.borrow())),
         }
     }
 
@@ -341,6 +348,31 @@ impl Core {
     }
 }
 
+fn watch_counts((kind, status): (&Kind, &WatchStatus)) -> metrics::Watch {
+    let since_epoch = status
+        .last_event
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    metrics::Watch {
+        kind: kind.as_str(),
+        connected: status.connected,
+        listings: status.listings,
+        failures: status.failures,
+        invalid: status.invalid,
+        last_event: since_epoch.map(|at| at.as_secs()),
+    }
+}
+
+fn cache_view(cache: &CacheStatus) -> views::Cache {
+    views::Cache {
+        directory: cache.directory.display().to_string(),
+        in_force: cache.in_force,
+        objects: cache.objects as u64,
+        written: cache.written,
+        behind: cache.behind,
+        error: cache.error.clone(),
+    }
+}
+
 fn texts<T: ToString>(list: &[T]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
@@ -406,6 +438,19 @@ impl Core {
             page.source_healthy
                 .insert(k.kind.to_string(), k.health == Health::Synced);
         }
+        if let Some(watches) = &self.origin.watches {
+            page.watches = watches.borrow().iter().map(watch_counts).collect();
+        }
+        page.cache = self.origin.cache.as_ref().map(|cache| {
+            let cache = cache.borrow();
+            metrics::Cache {
+                in_force: cache.in_force,
+                written: cache.written.map(Timestamp::as_second),
+                objects: cache.objects as u64,
+                behind: cache.behind,
+                failures: cache.failures,
+            }
+        });
         for d in &self.configured.problems {
             let key = (d.object.kind.clone(), d.reason.to_string());
             *page.problems.entry(key).or_default() += 1;

@@ -65,6 +65,11 @@ impl RunDir {
         self.path.join("kubeconfig")
     }
 
+    /// Where a node's speaker keeps the last known objects.
+    pub fn cache(&self, node: &str) -> PathBuf {
+        self.path.join(format!("cache-{node}"))
+    }
+
     /// The control socket of a node's speaker.
     pub fn socket(&self, node: &str) -> PathBuf {
         self.path.join(format!("{node}.sock"))

@@ -110,6 +110,7 @@ pub(super) fn start(lab: &Lab, start: &SpeakerStart) -> Result<Process> {
         }
         Source::Kube | Source::Cluster(_) => {
             command.arg("--kubeconfig").arg(lab.run_dir().kubeconfig());
+            command.arg("--cache").arg(lab.run_dir().cache(&node.name));
         }
     }
     command

@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::project;
 use crate::{
     api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
     diagnostic::{Diagnostic, Reason},
@@ -29,7 +30,15 @@ pub(super) trait Watched: Resource<DynamicType = ()> + DeserializeOwned + 'stati
 }
 
 macro_rules! watched {
-    ($($type:ty => $kind:ident),* $(,)?) => {$(
+    ($($type:ty => $kind:ident),* $(,)?) => {
+        /// An object that was kept as a manifest, read as it was when it came from the API.
+        pub(crate) fn read_object(kind: Kind, object: Value) -> Observed {
+            match kind {
+                $(Kind::$kind => observe::<$type>(key_in(kind, &object), object),)*
+            }
+        }
+
+        $(
         impl Watched for $type {
             const KIND: Kind = Kind::$kind;
 
@@ -37,7 +46,8 @@ macro_rules! watched {
                 manifest::typed::<$type>(key, object)
             }
         }
-    )*};
+        )*
+    };
 }
 
 watched! {
@@ -85,28 +95,38 @@ impl<K> fmt::Debug for Seen<K> {
 impl<'de, K: Watched> Deserialize<'de> for Seen<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Value::deserialize(deserializer)?;
-        let text = |field: &str| {
-            let value = object["metadata"][field].as_str();
-            value.map(str::to_owned)
-        };
         let metadata = ObjectMeta {
-            name: text("name"),
-            namespace: text("namespace"),
-            resource_version: text("resourceVersion"),
+            name: named(&object, "name"),
+            namespace: named(&object, "namespace"),
+            resource_version: named(&object, "resourceVersion"),
             ..ObjectMeta::default()
         };
         Ok(Self {
-            observed: observe::<K>(key_of(K::KIND, &metadata), object),
+            observed: take_in(K::KIND, object),
             metadata,
             kind: PhantomData,
         })
     }
 }
 
-fn key_of(kind: Kind, metadata: &ObjectMeta) -> ObjectKey {
-    let name = metadata.name.clone().unwrap_or_default();
+/// Reduces an object to what is kept of it, as a manifest and parsed.
+pub(crate) fn take_in(kind: Kind, mut object: Value) -> Observed {
+    let manifest = project::manifest(kind, &mut object);
+    let mut observed = read_object(kind, object);
+    observed.manifest = manifest.filter(|_| observed.object.is_some());
+    observed
+}
+
+/// A field of the metadata.
+fn named(object: &Value, field: &str) -> Option<String> {
+    object["metadata"][field].as_str().map(str::to_owned)
+}
+
+fn key_in(kind: Kind, object: &Value) -> ObjectKey {
+    let name = named(object, "name").unwrap_or_default();
     if kind.is_namespaced() {
-        let namespace = metadata.namespace.as_deref().unwrap_or(api::NAMESPACE);
+        let namespace = named(object, "namespace");
+        let namespace = namespace.as_deref().unwrap_or(api::NAMESPACE);
         ObjectKey::namespaced(kind, namespace, name)
     } else {
         ObjectKey::cluster(kind, name)
@@ -128,6 +148,7 @@ fn observe<K: Watched>(key: ObjectKey, object: Value) -> Observed {
         return Observed {
             problems: problems.collect(),
             object: None,
+            manifest: None,
             key,
         };
     }
