@@ -12,3 +12,5 @@ pub mod metrics;
 pub mod object;
 pub mod source;
 pub mod speaker;
+pub mod status;
+pub mod writer;

@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{BGPAdvertisement, BGPConfiguration, BGPPeer};
+use super::{BGPAdvertisement, BGPConfiguration, BGPNodeStatus, BGPPeer};
 
 /// Every CustomResourceDefinition of Redstart, in alphabetical order of kind.
 #[must_use]
@@ -12,6 +12,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
         BGPAdvertisement::crd(),
         BGPConfiguration::crd(),
+        BGPNodeStatus::crd(),
         BGPPeer::crd(),
     ]
 }

@@ -22,6 +22,7 @@ mod configuration;
 mod crds;
 mod drain;
 mod mesh;
+mod node_status;
 mod peer;
 mod remote_as;
 mod rules;
@@ -34,6 +35,10 @@ pub use configuration::{BGPConfiguration, BGPConfigurationSpec, KernelSpec, Rout
 pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
 pub use mesh::{AutoMeshSpec, MeshMode, MeshReflectorSpec, MeshSpec};
+pub use node_status::{
+    BGPNodeStatus, BGPNodeStatusSpec, KernelStatus, NodeNotice, NodePeerRoutes, NodePeerStatus,
+    NodeProblem, NodeStatus,
+};
 pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec, ListenRangeSpec, TcpAoAlgorithm, TcpAoKeySpec};
 pub use remote_as::PeerAsn;
 pub use rules::{

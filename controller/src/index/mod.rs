@@ -35,7 +35,7 @@ pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use secret::Secret;
 
-use crate::diagnostic::Diagnostic;
+use crate::{diagnostic::Diagnostic, object::ObjectRef};
 
 /// Every object in force, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,24 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// What tells the Node `node` and the objects of our own kinds from earlier ones of their names.
+    #[must_use]
+    pub fn uids(&self, node: &str) -> BTreeMap<ObjectRef, String> {
+        let own = self.nodes.get(node).map(|it| (Kind::Node, &it.meta));
+        let configurations = self.configurations.values();
+        let peers = self.peers.values();
+        let advertisements = self.advertisements.values();
+        own.into_iter()
+            .chain(configurations.map(|it| (Kind::BgpConfiguration, &it.meta)))
+            .chain(peers.map(|it| (Kind::BgpPeer, &it.meta)))
+            .chain(advertisements.map(|it| (Kind::BgpAdvertisement, &it.meta)))
+            .filter_map(|(kind, meta)| {
+                let key = ObjectKey::cluster(kind, meta.name.as_str());
+                Some((key.object_ref(), meta.uid.clone()?))
+            })
+            .collect()
+    }
+
     /// Puts an object in; whether that changed anything.
     fn insert(&mut self, name: String, object: Object) -> bool {
         fn put<T: PartialEq>(map: &mut BTreeMap<String, T>, name: String, object: T) -> bool {

@@ -55,7 +55,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::{control, health, source};
+use crate::{
+    control, health,
+    source::{self, kube::connect},
+    writer::{Uids, Writer},
+};
 
 /// Questions from the control socket and scrapes that may wait for the core.
 const QUERIES: usize = 16;
@@ -78,7 +82,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let (queries, asked) = mpsc::channel(QUERIES);
     tokio::spawn(control::serve(socket, queries.clone(), stop.clone()));
-    tokio::spawn(health::serve(scrapes, queries, stop.clone()));
+    tokio::spawn(health::serve(scrapes, queries.clone(), stop.clone()));
 
     let (configured, configuration) = watch::channel(objects::Configured::default());
     let (batches, seen) = source::channel();
@@ -91,6 +95,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
+
+    if options.objects.is_none() {
+        let client = connect(options.kubeconfig.as_deref()).await?;
+        let known = configuration.clone();
+        let uids = Box::new(move || Uids::clone(&known.borrow().uids));
+        let writer = Writer::new(options.node.clone(), client, queries, uids);
+        tokio::spawn(writer.run(stop.clone()));
+    }
 
     let ran_before = ran_before(&options.socket);
     let core = core::Core::new(clock, options.node, origin, ran_before);

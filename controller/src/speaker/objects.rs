@@ -17,6 +17,7 @@ use crate::{
     diagnostic::{Diagnostic, Severity},
     index::{Index, Kind},
     source::{Batch, Health},
+    writer::Uids,
 };
 
 /// How long to wait for more changes after one.
@@ -32,6 +33,8 @@ pub(super) struct Configured {
     pub desired: Option<Arc<DesiredState>>,
     /// What is wrong with the objects.
     pub problems: Vec<Diagnostic>,
+    /// What tells objects from earlier ones of their name: this node's, and those of our own kinds.
+    pub uids: Arc<Uids>,
     /// How the source does, kind by kind.
     pub kinds: Vec<KindStatus>,
 }
@@ -96,6 +99,11 @@ fn publish(index: &Index, node: &str, changed: bool, configured: &watch::Sender<
                 problems
             }
         };
+        now.uids = Arc::new(
+            index
+                .complete()
+                .map_or_else(Uids::new, |all| all.uids(node)),
+        );
         log_difference(&now.problems, &problems);
         now.problems = problems;
     });
