@@ -6,7 +6,7 @@
 )]
 
 use redstart_proto_tests::lab::{
-    checks::{self, membership, purity, reachability},
+    checks::{self, membership, outage, purity, reachability},
     exclusive::TestLab,
     speaker::{Source, SpeakerKind},
     topology::TorKind,
@@ -23,4 +23,14 @@ fn the_same_cluster_comes_up_from_the_api_server() {
     purity::no_nat_no_tunnel(&lab.lab).unwrap();
     membership::node_removed(&lab.lab, "n3").unwrap();
     membership::pod_cidrs_changed(&lab.lab, "n2").unwrap();
+}
+
+/// Acceptance case a: the API server is away, and a speaker restarts without it.
+#[test]
+fn case_a_an_api_server_that_is_away_changes_no_route_not_even_over_a_restart() {
+    let program = env!("CARGO_BIN_EXE_lab");
+    let (source, speaker) = (Source::Kube, SpeakerKind::Redstart);
+    let mut lab = TestLab::up("outage", TorKind::Bird, source, speaker, program).unwrap();
+    checks::converged(&lab.lab).unwrap();
+    outage::api_server_away(&mut lab.lab, "n2", "n3").unwrap();
 }

@@ -35,6 +35,19 @@ fn a_killed_speaker_is_not_missed_behind_two_routers() {
     restart::speaker_restarted(&mut lab(TorKind::Ecmp).lab, "n2", Signal::Kill).unwrap();
 }
 
+/// Acceptance case b.
+#[test]
+fn case_b_two_restarts_in_one_restart_window_change_no_route() {
+    restart::speaker_restarted_twice(&mut lab(TorKind::Bird).lab, "n2").unwrap();
+}
+
+/// Acceptance case c.
+#[test]
+fn case_c_a_restart_does_not_wait_for_a_peer_that_is_down_for_good() {
+    let mut lab = lab(TorKind::Bird);
+    restart::one_peer_stays_down(&mut lab.lab, "n3", "n2", "n1").unwrap();
+}
+
 #[test]
 fn somebody_elses_route_to_the_same_prefix_stays() {
     foreign::same_prefix(&lab(TorKind::Bird).lab, "n1", "n3").unwrap();

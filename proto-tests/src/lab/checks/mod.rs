@@ -6,6 +6,7 @@
 pub mod errors;
 pub mod foreign;
 pub mod membership;
+pub mod outage;
 pub mod purity;
 pub mod reachability;
 pub mod redundancy;

@@ -10,13 +10,16 @@ use super::{
 };
 use crate::lab::{
     Lab,
-    kernel::RouteMonitor,
+    kernel::{RouteMonitor, routes_to},
     process::Signal,
     speaker::SpeakerStart,
-    topology::Topology,
+    topology::{DualPrefix, Family, Topology},
     traffic::{Stream, endpoints},
     wait,
 };
+
+/// Far less than a restart time (120 s), and more than the Selection_Deferral_Timer (5 s).
+const NOT_WAITED: Duration = Duration::from_secs(15);
 
 /// How long a speaker stays dead.
 const DEAD: Duration = Duration::from_millis(1500);
@@ -62,4 +65,56 @@ pub fn speaker_restarted(lab: &mut Lab, node: &str, signal: Signal) -> Result<u6
         packets += stream.stop()?;
     }
     Ok(packets)
+}
+
+/// Kills the speaker of a node, starts it anew, and does both again as soon as it is back, within one
+/// restart window. Holds if no route changes in any kernel.
+pub fn speaker_restarted_twice(lab: &mut Lab, node: &str) -> Result<()> {
+    let expected = expected(&lab.topology);
+    let monitors: Vec<RouteMonitor> = lab
+        .topology
+        .nodes
+        .iter()
+        .map(|node| RouteMonitor::start(&lab.netns(&node.name)))
+        .collect::<Result<_>>()?;
+    for _ in 0..2 {
+        lab.stop_speaker(node, Signal::Kill)?;
+        lab.start_speaker(&SpeakerStart::of(node))?;
+        established(lab, Duration::from_secs(15)).context("the speaker is back")?;
+    }
+    wait::holds("all routes once it is back", 2 * DEAD, || {
+        routes::all(lab, &expected)
+    })?;
+    let changes: Vec<String> = monitors.iter().flat_map(RouteMonitor::changes).collect();
+    if !changes.is_empty() {
+        bail!("routes changed:\n{}", changes.join("\n"));
+    }
+    Ok(())
+}
+
+/// A node's speaker is dead for good while another one restarts and a third gets new pod CIDRs: the
+/// one that restarts learns them at once, and does not wait for the dead one.
+pub fn one_peer_stays_down(
+    lab: &mut Lab,
+    dead: &str,
+    restarted: &str,
+    changed: &str,
+) -> Result<()> {
+    lab.stop_speaker(dead, Signal::Kill)?;
+    lab.stop_speaker(restarted, Signal::Kill)?;
+    let now = (lab.topology).with_pod_cidrs(changed, &DualPrefix::other_pod_cidrs());
+    let node = now.node(changed).context("no such node")?;
+    lab.objects().put_node(node)?;
+    lab.start_speaker(&SpeakerStart::of(restarted))?;
+    let netns = lab.netns(restarted);
+    let new = node.pod_cidrs.v4.clone();
+    wait::until(
+        "the new pod CIDRs are learned",
+        NOT_WAITED,
+        || match routes_to(&netns, Family::V4, &new)?.is_empty() {
+            true => bail!("{restarted} has no route to {new}"),
+            false => Ok(()),
+        },
+    )?;
+    Ok(())
 }
