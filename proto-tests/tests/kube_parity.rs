@@ -88,7 +88,7 @@ fn kube_source(server: &ApiServer, directory: &Path) -> KubeSource {
 fn as_written(objects: &Objects) -> Objects {
     let mut objects = objects.clone();
     let clear = |meta: &mut Meta| {
-        (meta.created, meta.uid, meta.generation) = (None, None, None);
+        (meta.created, meta.uid) = (None, None);
     };
     objects
         .nodes

@@ -6,17 +6,17 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+mod kube_world;
 
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube_world::core::{PlayedCore, State};
 use redstart_controller::{
-    control::{Query, views},
+    control::views,
+    index::Standing,
     object::ObjectRef,
     source::kube::connect,
-    status::pace::Tuning,
+    status::{conditions::Verdict, known::Known, pace::Tuning},
     writer::Writer,
 };
 use redstart_proto_tests::apiserver::{
@@ -24,7 +24,6 @@ use redstart_proto_tests::apiserver::{
     faults::{Action, Rule},
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// No test takes longer.
@@ -37,49 +36,10 @@ const HASTE: Tuning = Tuning {
     backoff_max: Duration::from_millis(600),
 };
 
-/// What the core would answer.
-struct Core {
-    state: &'static str,
-    ups: u64,
-    error: Option<&'static str>,
-    problems: Vec<Value>,
-}
-
-impl Core {
-    fn status(&self) -> views::Status {
-        let up = u64::from(self.state == "Established");
-        serde_json::from_value(json!({
-            "schema": views::SCHEMA, "version": "1.0", "node": "n1", "routerId": "192.0.2.1",
-            "localAs": 64512, "started": "2026-01-01T00:00:00Z",
-            "configured": "2026-01-01T00:00:01Z", "now": "2026-01-01T00:01:00Z",
-            "ready": true, "notReady": [], "listeners": [],
-            "peers": {"configured": 1, "established": up}, "prefixes": {}, "originated": 1,
-            "kernel": {"installed": 0, "pending": 0, "parked": 0, "stale": 0, "error": null},
-            "source": {"description": "", "kinds": []}, "problems": self.problems,
-        }))
-        .unwrap()
-    }
-
-    fn protocols(&self) -> Vec<views::Protocol> {
-        let peer = serde_json::from_value(json!({
-            "name": "tor", "role": "router", "object": "BGPPeer/tor", "state": self.state,
-            "since": "2026-01-01T00:00:10Z", "remote": "192.0.2.9:179", "local": null,
-            "remoteAs": 64999, "localAs": 64512, "remoteRouterId": null,
-            "lastError": self.error, "lastReceived": null, "lastSent": null, "families": ["ipv4"],
-            "localCapabilities": [], "remoteCapabilities": [], "holdTime": 90,
-            "holdRemaining": null, "keepalive": 30, "connectRemaining": null,
-            "messages": {"updatesIn": 0, "updatesOut": 0, "totalIn": 0, "totalOut": 0},
-            "establishedCount": self.ups,
-            "routes": {"imported": 3, "exported": 1, "preferred": 3, "stale": 0}, "refused": {},
-        }));
-        vec![peer.unwrap()]
-    }
-}
-
 /// An API server, and a writer of a core that is played.
 struct World {
     server: ApiServer,
-    core: Arc<Mutex<Core>>,
+    core: Arc<PlayedCore>,
     stop: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -91,37 +51,29 @@ impl World {
         let path = directory.path().join("kubeconfig");
         server.kubeconfig().write(&path).unwrap();
         let client = connect(Some(&path)).await.unwrap();
-        let core = Arc::new(Mutex::new(Core {
-            state: "Established",
-            ups: 1,
-            error: None,
-            problems: Vec::new(),
-        }));
-        let (queries, mut asked) = mpsc::channel(4);
-        let played = Arc::clone(&core);
-        tokio::spawn(async move {
-            while let Some(query) = asked.recv().await {
-                let core = played.lock().unwrap();
-                match query {
-                    Query::Status(reply) => _ = reply.send(core.status()),
-                    Query::Protocols(reply) => _ = reply.send(core.protocols()),
-                    _ => {}
-                }
-            }
-        });
-        let of = |kind: &str, name: &str| ObjectRef {
-            kind: kind.into(),
-            name: name.into(),
+        let core = PlayedCore::start();
+        let tor = ObjectRef {
+            kind: "BGPPeer".to_owned(),
+            name: "tor".to_owned(),
         };
-        let uids = BTreeMap::from([
-            (of("Node", "n1"), "uid-of-n1".to_owned()),
-            (of("BGPPeer", "tor"), "uid-of-tor".to_owned()),
-        ]);
+        let verdict = Verdict {
+            standing: Standing {
+                uid: "uid-of-tor".to_owned(),
+                ..Standing::default()
+            },
+            claims: Vec::new(),
+            problems: Vec::new(),
+        };
+        let known = Arc::new(Known {
+            node_uid: Some("uid-of-n1".to_owned()),
+            nodes: vec!["n1".to_owned()],
+            verdicts: BTreeMap::from([(tor, verdict)]),
+        });
         let writer = Writer::new(
             "n1".to_owned(),
             client,
-            queries,
-            Box::new(move || uids.clone()),
+            core.queries(),
+            Box::new(move || Arc::clone(&known)),
         );
         let stop = CancellationToken::new();
         tokio::spawn(writer.tuned(HASTE).run(stop.clone()));
@@ -133,8 +85,8 @@ impl World {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Core)) {
-        change(&mut self.core.lock().unwrap());
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        self.core.change(change);
     }
 
     fn node_status(&self) -> Option<Arc<Value>> {
@@ -215,7 +167,7 @@ fn a_node_status_that_somebody_deleted_is_made_anew() {
         until(|| world.node_status()).await;
         let kind = Gvr::new("redstart.dev", "v1alpha1", "bgpnodestatuses");
         assert!(world.server.remove(&kind, "", "n1"));
-        world.change(|core| core.state = "Idle");
+        world.change(|core| core.session = "Idle");
         let back = until(|| world.node_status().filter(|it| it["status"].is_object())).await;
         assert_eq!(back["status"]["peersEstablished"], 0);
     });
@@ -231,7 +183,7 @@ fn status_writes_are_bounded_however_much_flaps() {
         );
         for round in 0..400_u64 {
             world.change(|core| {
-                core.state = if round % 2 == 0 {
+                core.session = if round % 2 == 0 {
                     "Idle"
                 } else {
                     "Established"
@@ -267,7 +219,7 @@ fn sessions_that_come_and_go_and_bad_objects_are_told_in_events() {
         );
         assert_eq!(up["metadata"]["namespace"], "default");
         world.change(|core| {
-            core.state = "Idle";
+            core.session = "Idle";
             core.error = Some("received Cease/Administrative Shutdown: \"rack move\"");
         });
         let down = until(|| world.event("SessionDown")).await;
@@ -280,10 +232,13 @@ fn sessions_that_come_and_go_and_bad_objects_are_told_in_events() {
             "{down}"
         );
         world.change(|core| {
-            core.problems.push(json!({
-                "severity": "error", "object": "BGPPeer/tor", "field": "spec.asn",
-                "reason": "invalid-asn", "message": "0 is no AS number; its last good version stays in force",
-            }));
+            core.problems.push(views::Problem {
+                severity: "error".to_owned(),
+                object: "BGPPeer/tor".to_owned(),
+                field: "spec.asn".to_owned(),
+                reason: "invalid-asn".to_owned(),
+                message: "0 is no AS number; its last good version stays in force".to_owned(),
+            });
         });
         let bad = until(|| world.event("NotInForce")).await;
         let note = bad["note"].as_str().unwrap();
@@ -316,7 +271,7 @@ fn an_api_server_that_refuses_is_asked_again_with_pauses_and_then_told_how_it_is
                 retry_after: None,
             },
         });
-        world.change(|core| core.state = "Idle");
+        world.change(|core| core.session = "Idle");
         let now = until(|| {
             world
                 .node_status()

@@ -136,6 +136,7 @@ mod tests {
             object: None,
             problems: Vec::new(),
             manifest: manifest.map(Into::into),
+            standing: None,
         }
     }
 

@@ -63,6 +63,7 @@ mod tests {
             object: None,
             problems: Vec::new(),
             manifest: None,
+            standing: None,
         }
     }
 

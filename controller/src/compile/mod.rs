@@ -26,6 +26,7 @@ mod mesh;
 mod originations;
 mod password;
 mod pod_cidrs;
+mod references;
 mod routers;
 mod session;
 
@@ -40,6 +41,7 @@ pub use desired::{
     Origination, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl, Until,
 };
 pub use drain::{Drain, DrainReason};
+pub use references::missing_references;
 
 use crate::{
     api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec},
@@ -157,12 +159,16 @@ fn kernel(spec: &KernelSpec) -> Kernel {
     }
 }
 
+fn object_ref(kind: Kind, name: &str) -> ObjectRef {
+    ObjectKey::cluster(kind, name).object_ref()
+}
+
 fn node_ref(name: &str) -> ObjectRef {
-    ObjectKey::cluster(Kind::Node, name).object_ref()
+    object_ref(Kind::Node, name)
 }
 
 fn configuration_ref() -> ObjectRef {
-    ObjectKey::cluster(Kind::BgpConfiguration, CONFIGURATION_NAME).object_ref()
+    object_ref(Kind::BgpConfiguration, CONFIGURATION_NAME)
 }
 
 #[cfg(test)]

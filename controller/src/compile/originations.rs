@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
-    index::{Advertisement, Kind, ObjectKey},
+    index::{Advertisement, Kind, ObjectKey, Objects},
     object::ObjectRef,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn originations(
         );
     }
     for advertisement in scope.objects.advertisements.values() {
-        check_names(scope, advertisement, diagnostics);
+        check_names(scope.objects, advertisement, diagnostics);
         let labels = &scope.own.meta.labels;
         let selector = advertisement.node_selector.as_ref();
         if !selector.is_none_or(|s| s.matches(labels)) {
@@ -164,13 +164,14 @@ fn static_prefixes(
     prefixes
 }
 
-fn check_names(
-    scope: &Scope<'_>,
+/// Names the routers that `advertisement` is for and that do not exist.
+pub(super) fn check_names(
+    objects: &Objects,
     advertisement: &Advertisement,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     for name in &advertisement.peer_names {
-        if !scope.objects.peers.contains_key(name) {
+        if !objects.peers.contains_key(name) {
             diagnostics.push(Diagnostic::warning(
                 object_ref(advertisement),
                 "spec.peers.names",

@@ -172,6 +172,9 @@ pub struct Protocol {
     pub name: String,
     /// `mesh` or `router`.
     pub role: String,
+    /// Whether it is a client of ours for route reflection (RFC 4456).
+    #[serde(default)]
+    pub client: bool,
     /// The object that asked for it.
     pub object: String,
     /// RFC 4271 state: `Idle`, `Connect`, `Active`, `OpenSent`, `OpenConfirm`, `Established`.

@@ -21,6 +21,7 @@ mod peer;
 mod remote;
 mod rules;
 mod secret;
+mod standing;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +35,10 @@ pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use secret::Secret;
+pub use standing::Standing;
+use standing::Standings;
 
-use crate::{diagnostic::Diagnostic, object::ObjectRef};
+use crate::diagnostic::Diagnostic;
 
 /// Every object in force, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,24 +56,6 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// What tells the Node `node` and the objects of our own kinds from earlier ones of their names.
-    #[must_use]
-    pub fn uids(&self, node: &str) -> BTreeMap<ObjectRef, String> {
-        let own = self.nodes.get(node).map(|it| (Kind::Node, &it.meta));
-        let configurations = self.configurations.values();
-        let peers = self.peers.values();
-        let advertisements = self.advertisements.values();
-        own.into_iter()
-            .chain(configurations.map(|it| (Kind::BgpConfiguration, &it.meta)))
-            .chain(peers.map(|it| (Kind::BgpPeer, &it.meta)))
-            .chain(advertisements.map(|it| (Kind::BgpAdvertisement, &it.meta)))
-            .filter_map(|(kind, meta)| {
-                let key = ObjectKey::cluster(kind, meta.name.as_str());
-                Some((key.object_ref(), meta.uid.clone()?))
-            })
-            .collect()
-    }
-
     /// Puts an object in; whether that changed anything.
     fn insert(&mut self, name: String, object: Object) -> bool {
         fn put<T: PartialEq>(map: &mut BTreeMap<String, T>, name: String, object: T) -> bool {
@@ -114,6 +99,7 @@ pub struct Index {
     health: BTreeMap<Kind, Health>,
     object_problems: BTreeMap<ObjectKey, Vec<Diagnostic>>,
     origin_problems: BTreeMap<String, Vec<Diagnostic>>,
+    standings: Standings,
 }
 
 impl Index {
@@ -130,6 +116,7 @@ impl Index {
             SourceEvent::Restarted { kind, objects } => self.restart(kind, objects),
             SourceEvent::Applied(observed) => self.observe(observed),
             SourceEvent::Deleted(key) => {
+                self.standings.put(&key, None);
                 let unproblematic = self.object_problems.remove(&key).is_none();
                 self.objects.retain(key.kind, |name| name != key.name) || !unproblematic
             }
@@ -152,6 +139,7 @@ impl Index {
         let names: BTreeSet<String> = objects.iter().map(|o| o.key.name.clone()).collect();
         let mut changed = self.listed.insert(kind);
         changed |= self.objects.retain(kind, |name| names.contains(name));
+        self.standings.keep(kind, &names);
         let problems = self.object_problems.len();
         self.object_problems
             .retain(|key, _| key.kind != kind || names.contains(&key.name));
@@ -168,7 +156,9 @@ impl Index {
             mut object,
             problems,
             manifest: _,
+            standing,
         } = observed;
+        self.standings.put(&key, standing);
         if let Some(Object::Node(node)) = &mut object
             && let Some(last) = self.objects.nodes.get(&key.name)
         {
@@ -220,6 +210,22 @@ impl Index {
             .values()
             .chain(self.object_problems.values())
             .flatten()
+    }
+
+    /// What is wrong with one object by itself.
+    #[must_use]
+    pub fn problems_of(&self, key: &ObjectKey) -> &[Diagnostic] {
+        self.object_problems.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// How the objects of our own kinds stand at the API server, if the source is one.
+    pub fn standings(&self) -> impl Iterator<Item = (&ObjectKey, &Standing)> {
+        self.standings.iter()
+    }
+
+    /// Whether a standing has changed since this was last asked. That is no change for `compile`.
+    pub fn take_standings_changed(&mut self) -> bool {
+        self.standings.take_changed()
     }
 
     /// How well the source sees `kind`.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Advertisement, Configuration, Kind, Node, ObjectKey, Peer, Secret};
+use super::{Advertisement, Configuration, Kind, Node, ObjectKey, Peer, Secret, Standing};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     object::ObjectRef,
@@ -25,6 +25,8 @@ pub struct Observed {
     /// The object as a manifest, where the source has one for the [`cache`](crate::cache): only of
     /// an object that can be used. The index does not keep it.
     pub manifest: Option<Box<str>>,
+    /// How it stands at the API server, where it came from there.
+    pub standing: Option<Standing>,
 }
 
 impl Observed {
@@ -50,6 +52,7 @@ impl Observed {
             object: None,
             problems: vec![problem],
             manifest: None,
+            standing: None,
         }
     }
 }
@@ -78,10 +81,8 @@ pub struct Meta {
     pub labels: BTreeMap<String, String>,
     /// When it was created, in seconds since 1970. Manifests need not say.
     pub created: Option<i64>,
-    /// What tells it from an earlier object of the same name; for events about it.
+    /// What tells it from an earlier object of the same name.
     pub uid: Option<String>,
-    /// Counts changes of its spec; for conditions about it.
-    pub generation: Option<i64>,
 }
 
 impl From<&ObjectMeta> for Meta {
@@ -91,7 +92,6 @@ impl From<&ObjectMeta> for Meta {
             labels: meta.labels.clone().unwrap_or_default(),
             created: meta.creation_timestamp.as_ref().map(|t| t.0.as_second()),
             uid: meta.uid.clone(),
-            generation: meta.generation,
         }
     }
 }
@@ -144,6 +144,7 @@ impl Findings {
             object: Some(object),
             problems: self.problems,
             manifest: None,
+            standing: None,
         }
     }
 
@@ -155,6 +156,7 @@ impl Findings {
             object,
             problems: self.problems,
             manifest: None,
+            standing: None,
         }
     }
 }

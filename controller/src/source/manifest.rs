@@ -166,6 +166,7 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
             object: None,
             problems,
             manifest: None,
+            standing: None,
         };
     }
     match key.kind {

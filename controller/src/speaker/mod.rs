@@ -42,14 +42,16 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, pin::pin, time::Duration};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use kube::Client;
 pub use options::{LogFormat, Options};
 use redstart_bgp::net::Clock;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -57,8 +59,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     control, health,
-    source::{self, kube::connect},
-    writer::{Uids, Writer},
+    source::{
+        self,
+        kube::{ConnectError, connect},
+    },
+    writer::Writer,
 };
 
 /// Questions from the control socket and scrapes that may wait for the core.
@@ -81,6 +86,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     stop_on_signal(&stop)?;
 
     let (queries, asked) = mpsc::channel(QUERIES);
+    let client = client(&options).await?;
     tokio::spawn(control::serve(socket, queries.clone(), stop.clone()));
     tokio::spawn(health::serve(scrapes, queries.clone(), stop.clone()));
 
@@ -96,23 +102,29 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         "starting"
     );
 
-    if options.objects.is_none() {
-        let client = connect(options.kubeconfig.as_deref()).await?;
-        let known = configuration.clone();
-        let uids = Box::new(move || Uids::clone(&known.borrow().uids));
-        let writer = Writer::new(options.node.clone(), client, queries, uids);
+    if let Some(client) = client {
+        let writer = writer(&options, client, queries, configuration.clone());
         tokio::spawn(writer.run(stop.clone()));
     }
 
     let ran_before = ran_before(&options.socket);
     let core = core::Core::new(clock, options.node, origin, ran_before);
-    let mut core = tokio::spawn(core.run(
+    let core = tokio::spawn(core.run(
         core::Inputs {
             configuration,
             asked,
         },
         stop.clone(),
     ));
+    until_ended(core, source, &stop).await
+}
+
+/// Waits for core and source. Whichever ends first takes the other one along.
+async fn until_ended(
+    mut core: JoinHandle<()>,
+    source: JoinHandle<anyhow::Result<()>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     // A panic in the core must not leave a daemon that looks alive. Its routes stay in the kernel.
     let mut source = pin!(async {
         match source.await {
@@ -121,7 +133,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             _ => Err(anyhow::anyhow!("the source of objects ended")),
         }
     });
-    let outcome = tokio::select! {
+    tokio::select! {
         ended = &mut core => {
             stop.cancel();
             // What the source keeps on disk is finished; a disk that hangs is not waited for.
@@ -132,8 +144,26 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             stop.cancel();
             core.await.context("the core task ended").and(source)
         }
-    };
-    outcome
+    }
+}
+
+/// The API server, where objects come from there.
+async fn client(options: &Options) -> Result<Option<Client>, ConnectError> {
+    match options.objects {
+        Some(_) => Ok(None),
+        None => connect(options.kubeconfig.as_deref()).await.map(Some),
+    }
+}
+
+/// Who tells the API server of this node.
+fn writer(
+    options: &Options,
+    client: Client,
+    core: mpsc::Sender<control::Query>,
+    objects: watch::Receiver<objects::Configured>,
+) -> Writer {
+    let known = move || Arc::clone(&objects.borrow().known);
+    Writer::new(options.node.clone(), client, core, Box::new(known))
 }
 
 /// Whether a speaker ran here before, since the host booted; from now on one did. The mark lives

@@ -17,7 +17,7 @@ use crate::{
     diagnostic::{Diagnostic, Severity},
     index::{Index, Kind},
     source::{Batch, Health},
-    writer::Uids,
+    status::known::Known,
 };
 
 /// How long to wait for more changes after one.
@@ -33,8 +33,8 @@ pub(super) struct Configured {
     pub desired: Option<Arc<DesiredState>>,
     /// What is wrong with the objects.
     pub problems: Vec<Diagnostic>,
-    /// What tells objects from earlier ones of their name: this node's, and those of our own kinds.
-    pub uids: Arc<Uids>,
+    /// What is to be known of the objects in order to tell the cluster about them.
+    pub known: Arc<Known>,
     /// How the source does, kind by kind.
     pub kinds: Vec<KindStatus>,
 }
@@ -73,7 +73,7 @@ pub(super) async fn follow(
                 Ok(None) | Err(_) => break,
             }
         }
-        publish(&index, &node, changed, &configured);
+        publish(&mut index, &node, changed, &configured);
     }
 }
 
@@ -83,10 +83,14 @@ fn take_in(index: &mut Index, batch: Batch) -> bool {
         .fold(false, |changed, event| index.apply(event) | changed)
 }
 
-fn publish(index: &Index, node: &str, changed: bool, configured: &watch::Sender<Configured>) {
+fn publish(index: &mut Index, node: &str, changed: bool, configured: &watch::Sender<Configured>) {
     let compiled = if changed { compile(index, node) } else { None };
+    let retold = index.take_standings_changed();
     configured.send_modify(|now| {
         now.kinds = kinds(index);
+        if changed || retold {
+            now.known = Arc::new(Known::of(index, node));
+        }
         if !changed {
             return;
         }
@@ -99,11 +103,6 @@ fn publish(index: &Index, node: &str, changed: bool, configured: &watch::Sender<
                 problems
             }
         };
-        now.uids = Arc::new(
-            index
-                .complete()
-                .map_or_else(Uids::new, |all| all.uids(node)),
-        );
         log_difference(&now.problems, &problems);
         now.problems = problems;
     });

@@ -179,6 +179,7 @@ impl Core {
         views::Protocol {
             name: name.to_string(),
             role: role(&n.spec.role).to_owned(),
+            client: n.spec.rules.client,
             object: n.spec.source.to_string(),
             state: status.state.to_string(),
             since: self.wall(status.state_since),

@@ -8,16 +8,21 @@
 //!
 //! A node of the mesh that dies is seen by all others. Only [`WITNESSES`] of them, chosen by everyone
 //! alike from the names, have an Event of it: else one failure in a cluster of N nodes made N Events.
+//! The same holds for what every node finds wrong with an object. Reflectors tell of their clients,
+//! which few others have a session with.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::{Hash as _, Hasher as _},
     time::Duration,
 };
 
 use redstart_bgp::time::Instant;
 
-use super::page::{ESTABLISHED, cut};
+use super::{
+    known::Known,
+    page::{ESTABLISHED, cut},
+    turn::place,
+};
 use crate::control::views::{Problem, Protocol};
 
 /// Between two writes of one series.
@@ -74,13 +79,13 @@ struct Seen {
 }
 
 impl Look {
-    /// The neighbours and problems that the speaker of `node` tells of.
+    /// What the speaker of `node` tells of its neighbours and problems.
     #[must_use]
-    pub fn new(node: &str, peers: &[Protocol], problems: &[Problem]) -> Self {
-        let nodes: Vec<&str> = peers.iter().filter_map(mesh_node).chain([node]).collect();
-        let told = peers
-            .iter()
-            .filter(|p| mesh_node(p).is_none_or(|other| is_witness(node, other, &nodes)));
+    pub fn new(node: &str, peers: &[Protocol], problems: &[Problem], known: &Known) -> Self {
+        let tells = |p: &&Protocol| {
+            p.client || mesh_node(p).is_none_or(|other| is_witness(node, other, &known.nodes))
+        };
+        let told = peers.iter().filter(tells);
         let seen = |p: &Protocol| Seen {
             object: p.object.clone(),
             up: p.state == ESTABLISHED,
@@ -88,7 +93,10 @@ impl Look {
             error: p.last_error.clone().unwrap_or_default(),
             refused: p.refused.clone(),
         };
-        let errors = problems.iter().filter(|p| p.severity == "error");
+        let errors = problems.iter().filter(|p| {
+            p.severity == "error"
+                && (!known.is_seen_by_all(p) || is_witness(node, &p.object, &known.nodes))
+        });
         Self {
             peers: told.map(|p| (p.name.clone(), seen(p))).collect(),
             problems: errors
@@ -110,22 +118,9 @@ fn mesh_node(p: &Protocol) -> Option<&str> {
     p.object.strip_prefix("Node/").filter(|_| p.role == "mesh")
 }
 
-/// Whether `own` is among the nodes that tell of `other`: those whose names, hashed with its name,
-/// come first.
-fn is_witness(own: &str, other: &str, nodes: &[&str]) -> bool {
-    let rank = |node: &str| {
-        // Every node must count alike, so the keys are fixed.
-        #[expect(
-            deprecated,
-            reason = "the one hasher of std that is the same everywhere"
-        )]
-        let mut hasher = std::hash::SipHasher::new();
-        (node, other).hash(&mut hasher);
-        (hasher.finish(), node.to_owned())
-    };
-    let mine = rank(own);
-    let others = nodes.iter().filter(|node| **node != other && **node != own);
-    others.filter(|node| rank(node) < mine).count() < WITNESSES
+/// Whether `own` is among the nodes that tell of `subject`.
+fn is_witness(own: &str, subject: &str, nodes: &[String]) -> bool {
+    place(own, subject, nodes) < WITNESSES
 }
 
 /// What happened between two looks.
@@ -298,6 +293,12 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        diagnostic::{Diagnostic, Reason},
+        index::Standing,
+        object::ObjectRef,
+        status::conditions::Verdict,
+    };
 
     fn at(seconds: u64) -> Instant {
         Instant::ZERO + Duration::from_secs(seconds)
@@ -421,15 +422,46 @@ mod tests {
 
     #[test]
     fn a_node_that_dies_has_three_witnesses_and_all_agree_on_them() {
-        let names: Vec<String> = (0..50).map(|i| format!("n{i}")).collect();
-        let nodes: Vec<&str> = names.iter().map(String::as_str).collect();
+        let nodes: Vec<String> = (0..50).map(|i| format!("n{i}")).collect();
         for other in &nodes {
-            let mut witnesses = nodes.iter().filter(|own| *own != other);
-            let told = witnesses
-                .by_ref()
-                .filter(|own| is_witness(own, other, &nodes))
-                .count();
-            assert_eq!(told, WITNESSES, "{other}");
+            let witnesses = nodes.iter().filter(|own| *own != other);
+            let told = witnesses.filter(|own| is_witness(own, other, &nodes));
+            assert_eq!(told.count(), WITNESSES, "{other}");
         }
+    }
+
+    #[test]
+    fn what_every_node_finds_wrong_is_told_by_three_of_them() {
+        let problem = |reason: Reason| Problem {
+            severity: "error".to_owned(),
+            object: "BGPPeer/tor".to_owned(),
+            field: "spec.asn".to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: "bad".to_owned(),
+        };
+        let object = ObjectRef {
+            kind: "BGPPeer".to_owned(),
+            name: "tor".to_owned(),
+        };
+        let shared = Diagnostic::error(object.clone(), "spec.asn", Reason::InvalidAsn, "bad");
+        let verdict = Verdict {
+            standing: Standing::default(),
+            claims: Vec::new(),
+            problems: vec![shared],
+        };
+        let known = Known {
+            node_uid: None,
+            nodes: (0..50).map(|i| format!("n{i}")).collect(),
+            verdicts: [(object, verdict)].into(),
+        };
+        let tells = |node: &&String, reason| {
+            let look = Look::new(node, &[], &[problem(reason)], &known);
+            !look.problems.is_empty()
+        };
+        let all = known.nodes.iter().filter(|n| tells(n, Reason::InvalidAsn));
+        assert_eq!(all.count(), WITNESSES);
+        // What is one node's own trouble is told by that node.
+        let own = known.nodes.iter().filter(|n| tells(n, Reason::OwnAddress));
+        assert_eq!(own.count(), known.nodes.len());
     }
 }

@@ -1,5 +1,5 @@
-//! What the cluster is told of this node: the contents of its `BGPNodeStatus`, Events, and when to
-//! write which. Pure: times and randomness come in, values go out; [`writer`](crate::writer) does
+//! What the cluster is told: of this node by its `BGPNodeStatus` and Events, of objects by their
+//! conditions; and when to write which. Pure: times and randomness come in, values go out; [`writer`](crate::writer) does
 //! the I/O.
 //!
 //! Everything is derived from what the control socket shows ([`views`](crate::control::views)), so the
@@ -10,6 +10,9 @@
 //! its texts are cut; [`pace`] limits how often it is written, however much flaps; [`events`] keeps
 //! one Event per subject and reason, and counts repetitions in its series.
 
+pub mod conditions;
 pub mod events;
+pub mod known;
 pub mod pace;
 pub mod page;
+pub mod turn;

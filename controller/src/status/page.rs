@@ -218,7 +218,7 @@ pub(super) fn cut(text: &str) -> String {
 }
 
 /// RFC 3339 to the second, as Kubernetes writes times.
-fn second(at: Timestamp) -> String {
+pub(crate) fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

@@ -1,25 +1,27 @@
-//! Writes what [`status`](crate::status) decides to the Kubernetes API: the node's `BGPNodeStatus`,
-//! by server-side apply, and Events.
+//! Writes what [`status`](crate::status) decides to the Kubernetes API: the node's `BGPNodeStatus` and
+//! the conditions of objects, by server-side apply, and Events.
 //!
 //! A task of its own that asks the core like any other reader. It never holds the core up: the core
 //! answers from memory, and nothing is sent to it. An API server that is away, slow or refuses costs
 //! writes, with growing pauses between attempts; what is written then is the state as it is then.
 //!
-//! Server-side apply with a field manager per node: nobody else's fields are touched, and no read is
-//! needed before a write. The object is owned by its Node, so it goes when that goes.
+//! Server-side apply: nobody else's fields are touched, and no read is needed before a write. A
+//! `BGPNodeStatus` has a field manager per node, and is owned by its Node, so it goes when that goes.
+//! Conditions of an object have one field manager, whichever node writes them.
 
 mod objects;
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::Arc,
     time::Duration,
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::events::v1 as events;
 use kube::{
     Api, Client, Error,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use redstart_bgp::net::Clock;
 use tokio::{sync::mpsc, time::timeout};
@@ -31,9 +33,12 @@ use crate::{
     control::{Query, ask, views},
     object::ObjectRef,
     status::{
+        conditions::Verdict,
         events::{Entry, Ledger, Look, happened},
+        known::Known,
         pace::{Pace, Tuning},
         page::{differs, page},
+        turn::Turns,
     },
 };
 
@@ -43,16 +48,18 @@ const REQUEST: Duration = Duration::from_secs(15);
 /// Where Events about objects without a namespace belong.
 const EVENT_NAMESPACE: &str = "default";
 
-/// What tells objects from earlier ones of the same name, as far as known: those that own what is
-/// written, or that Events are about.
-pub type Uids = BTreeMap<ObjectRef, String>;
+/// The field manager of conditions: the same for all nodes, who all write the same.
+const CONDITIONS_MANAGER: &str = "redstart";
+
+/// Most objects whose conditions are written between two looks.
+const CONDITIONS_AT_ONCE: usize = 10;
 
 /// One node's writer.
 pub struct Writer {
     node: String,
     client: Client,
     core: mpsc::Sender<Query>,
-    uids: Box<dyn Fn() -> Uids + Send + Sync>,
+    known: Box<dyn Fn() -> Arc<Known> + Send + Sync>,
     clock: Clock,
     tuning: Tuning,
     /// What was last written, and of which Node.
@@ -62,19 +69,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The writer of `node`. `uids` are looked up whenever something is written.
+    /// The writer of `node`. What is `known` is looked up whenever something is to be written.
     #[must_use]
     pub fn new(
         node: String,
         client: Client,
         core: mpsc::Sender<Query>,
-        uids: Box<dyn Fn() -> Uids + Send + Sync>,
+        known: Box<dyn Fn() -> Arc<Known> + Send + Sync>,
     ) -> Self {
         Self {
             node,
             client,
             core,
-            uids,
+            known,
             clock: Clock::new(),
             tuning: Tuning::default(),
             written: None,
@@ -98,6 +105,7 @@ impl Writer {
         let mut pace = Pace::new(self.tuning, random());
         let mut ledger = Ledger::new(self.clock.now(), RandomState::new().build_hasher().finish());
         let mut before = Look::default();
+        let mut turns = Turns::new(random());
         loop {
             // All nodes of a cluster may have started at once.
             tokio::time::sleep(self.tuning.look.mul_f64(0.5 + random())).await;
@@ -115,9 +123,11 @@ impl Writer {
             if status.configured.is_none() {
                 continue;
             }
-            self.tell_events(&mut ledger, &mut before, &status, &peers)
+            let known = (self.known)();
+            self.tell_events(&mut ledger, &mut before, &status, &peers, &known)
                 .await;
-            self.tell_status(&mut pace, &status, &peers).await;
+            self.tell_status(&mut pace, &status, &peers, &known).await;
+            self.tell_conditions(&mut turns, status.now, &known).await;
         }
     }
 
@@ -126,6 +136,7 @@ impl Writer {
         pace: &mut Pace,
         status: &views::Status,
         peers: &[views::Protocol],
+        known: &Known,
     ) {
         let heartbeat = u32::try_from(self.tuning.heartbeat.as_secs()).unwrap_or(u32::MAX);
         let page = page(status, peers, heartbeat, self.written.as_ref());
@@ -133,7 +144,7 @@ impl Writer {
         if !pace.is_due(self.clock.now(), changed) {
             return;
         }
-        let result = self.write_status(&page).await;
+        let result = self.write_status(&page, known).await;
         pace.attempted(self.clock.now(), result.is_ok(), random());
         match result {
             Ok(()) => {
@@ -152,10 +163,9 @@ impl Writer {
         }
     }
 
-    async fn write_status(&mut self, page: &NodeStatus) -> Result<(), WriteError> {
-        let owner = (self.uids)().remove(&objects::node(&self.node));
+    async fn write_status(&mut self, page: &NodeStatus, known: &Known) -> Result<(), WriteError> {
         // Without its owner it would stay for ever.
-        let owner = owner.ok_or(WriteError::NoNode)?;
+        let owner = known.node_uid.clone().ok_or(WriteError::NoNode)?;
         let api: Api<BGPNodeStatus> = Api::all(self.client.clone());
         let params = PatchParams::apply(&objects::manager(&self.node)).force();
         let object = objects::node_status(&self.node, &owner);
@@ -178,20 +188,16 @@ impl Writer {
         before: &mut Look,
         status: &views::Status,
         peers: &[views::Protocol],
+        known: &Known,
     ) {
-        let look = Look::new(&self.node, peers, &status.problems);
+        let look = Look::new(&self.node, peers, &status.problems, known);
         let now = self.clock.now();
         for notice in happened(before, &look) {
             ledger.note(now, notice);
         }
         *before = look;
-        let due = ledger.due(now);
-        if due.is_empty() {
-            return;
-        }
-        let uids = (self.uids)();
-        for entry in due {
-            if let Err(error) = self.write_event(&entry, &uids, status).await {
+        for entry in ledger.due(now) {
+            if let Err(error) = self.write_event(&entry, known, status.now).await {
                 debug!(
                     reason = "event-not-written",
                     subject = entry.subject.object,
@@ -201,16 +207,51 @@ impl Writer {
         }
     }
 
+    async fn tell_conditions(&self, turns: &mut Turns, now: Timestamp, known: &Known) {
+        let Known {
+            nodes, verdicts, ..
+        } = known;
+        let at = self.clock.now();
+        for object in turns.due(at, &self.node, nodes, verdicts, CONDITIONS_AT_ONCE) {
+            let Some(verdict) = verdicts.get(&object) else {
+                continue;
+            };
+            if let Err(error) = self.write_conditions(&object, verdict, now).await {
+                debug!(
+                    reason = "conditions-not-written",
+                    subject = %object,
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    async fn write_conditions(
+        &self,
+        object: &ObjectRef,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        let Some(resource) = objects::resource(&object.kind) else {
+            return Ok(());
+        };
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let params = PatchParams::apply(CONDITIONS_MANAGER).force();
+        let patch = Patch::Apply(objects::conditions(object, verdict, now));
+        within(api.patch_status(&object.name, &params, &patch)).await?;
+        Ok(())
+    }
+
     async fn write_event(
         &self,
         entry: &Entry,
-        uids: &Uids,
-        status: &views::Status,
+        known: &Known,
+        now: Timestamp,
     ) -> Result<(), WriteError> {
         let api: Api<events::Event> = Api::namespaced(self.client.clone(), EVENT_NAMESPACE);
         let name = objects::event_name(&self.node, entry);
         if !entry.new {
-            let patch = objects::series(entry, status.now);
+            let patch = objects::series(entry, now);
             let params = PatchParams::default();
             let patched = within(api.patch(&name, &params, &Patch::Merge(&patch))).await;
             match patched {
@@ -219,7 +260,7 @@ impl Writer {
                 other => return other.map(|_| ()),
             }
         }
-        let event = objects::event(&self.node, &name, EVENT_NAMESPACE, entry, uids, status.now);
+        let event = objects::event(&self.node, &name, EVENT_NAMESPACE, entry, known, now);
         let event = serde_json::from_value(event)?;
         within(api.create(&PostParams::default(), &event)).await?;
         Ok(())

@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::Uids;
+use kube::core::ApiResource;
+
 use crate::{
-    api::{API_VERSION, NodeStatus},
+    api::{API_VERSION, BGPAdvertisement, BGPConfiguration, BGPPeer, NodeStatus},
     index::Kind,
     object::ObjectRef,
-    status::events::Entry,
+    status::{conditions::Verdict, events::Entry, known::Known, page::second},
 };
 
 /// The longest field manager, instance and the like.
 const LONGEST: usize = 128;
 
-pub(super) fn node(name: &str) -> ObjectRef {
+fn node(name: &str) -> ObjectRef {
     ObjectRef {
         kind: "Node".to_owned(),
         name: name.to_owned(),
@@ -51,6 +52,29 @@ pub(super) fn status_of(object: &Json, page: &NodeStatus) -> Json {
     })
 }
 
+/// Where objects of this kind are, if they are of ours and have conditions.
+pub(super) fn resource(kind: &str) -> Option<ApiResource> {
+    Some(match Kind::find(API_VERSION, kind)? {
+        Kind::BgpConfiguration => ApiResource::erase::<BGPConfiguration>(&()),
+        Kind::BgpPeer => ApiResource::erase::<BGPPeer>(&()),
+        Kind::BgpAdvertisement => ApiResource::erase::<BGPAdvertisement>(&()),
+        _ => return None,
+    })
+}
+
+/// The conditions of an object, for exactly that object and not for a later one of its name.
+pub(super) fn conditions(object: &ObjectRef, verdict: &Verdict, now: Timestamp) -> Json {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": object.kind,
+        "metadata": {"name": object.name, "uid": verdict.standing.uid},
+        "status": {
+            "observedGeneration": verdict.standing.generation,
+            "conditions": verdict.conditions(&second(now)),
+        },
+    })
+}
+
 /// The name of an Event: the same for all of a series, another one for every other.
 pub(super) fn event_name(node: &str, entry: &Entry) -> String {
     let subject = entry.subject.object.rsplit('/').next().unwrap_or(node);
@@ -63,7 +87,7 @@ pub(super) fn event(
     name: &str,
     namespace: &str,
     entry: &Entry,
-    uids: &Uids,
+    known: &Known,
     now: Timestamp,
 ) -> Json {
     let (kind, subject) = entry
@@ -75,11 +99,18 @@ pub(super) fn event(
         kind: kind.to_owned(),
         name: subject.to_owned(),
     };
-    let known = Kind::ALL.into_iter().find(|it| it.as_str() == kind);
+    let watched = Kind::ALL.into_iter().find(|it| it.as_str() == kind);
     // What no object stands behind, such as a file, is told of the node.
-    let (object, api_version) = match known {
-        Some(known) if !known.is_namespaced() => (object, known.api_version()),
+    let (object, api_version) = match watched {
+        Some(kind) if !kind.is_namespaced() => (object, kind.api_version()),
         _ => (self::node(node), "v1"),
+    };
+    let uid = match known.verdicts.get(&object) {
+        Some(verdict) => Some(&verdict.standing.uid),
+        None => known
+            .node_uid
+            .as_ref()
+            .filter(|_| object == self::node(node)),
     };
     json!({
         "apiVersion": "events.k8s.io/v1",
@@ -96,7 +127,7 @@ pub(super) fn event(
             "apiVersion": api_version,
             "kind": object.kind,
             "name": object.name,
-            "uid": uids.get(&object),
+            "uid": uid,
         },
     })
 }

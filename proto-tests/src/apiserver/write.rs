@@ -154,6 +154,12 @@ fn apply(
             "the name of the object does not match the name on the URL",
         ));
     }
+    let uid = applied["metadata"]["uid"].as_str();
+    if uid.is_some_and(|uid| old.is_some_and(|old| old["metadata"]["uid"] != uid)) {
+        return Err(Refusal::conflict(
+            "uid mismatch: the provided object is not the one that is there",
+        ));
+    }
     for required in ["apiVersion", "kind"] {
         if !applied[required].is_string() {
             return Err(Refusal::bad_request(format!("{required} must be set")));

@@ -8,6 +8,8 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+pub mod core;
+
 use std::time::Duration;
 
 use redstart_controller::{

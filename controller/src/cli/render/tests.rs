@@ -21,6 +21,7 @@ fn protocol(name: &str, state: &str, last_error: Option<&str>) -> Protocol {
     Protocol {
         name: name.into(),
         role: "mesh".into(),
+        client: false,
         object: "Node/n2".into(),
         state: state.into(),
         since: at(0),

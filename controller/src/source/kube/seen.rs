@@ -16,7 +16,7 @@ use super::project;
 use crate::{
     api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
     diagnostic::{Diagnostic, Reason},
-    index::{Kind, ObjectKey, Observed},
+    index::{Kind, ObjectKey, Observed, Standing},
     source::manifest,
 };
 
@@ -111,9 +111,11 @@ impl<'de, K: Watched> Deserialize<'de> for Seen<K> {
 
 /// Reduces an object to what is kept of it, as a manifest and parsed.
 pub(crate) fn take_in(kind: Kind, mut object: Value) -> Observed {
+    let standing = Standing::of(kind, &object);
     let manifest = project::manifest(kind, &mut object);
     let mut observed = read_object(kind, object);
     observed.manifest = manifest.filter(|_| observed.object.is_some());
+    observed.standing = standing;
     observed
 }
 
@@ -149,6 +151,7 @@ fn observe<K: Watched>(key: ObjectKey, object: Value) -> Observed {
             problems: problems.collect(),
             object: None,
             manifest: None,
+            standing: None,
             key,
         };
     }

@@ -1,0 +1,258 @@
+//! Conditions of objects: several speakers, one write; what is wrong is said, and what was good stays.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod kube_world;
+
+use std::{sync::Arc, time::Duration};
+
+use kube_world::{Follower, block_on, core::PlayedCore, node, peer};
+use redstart_controller::{
+    api::BGPPeer,
+    control::views,
+    source::kube::connect,
+    status::{known::Known, pace::Tuning},
+    writer::Writer,
+};
+use redstart_proto_tests::apiserver::{ApiServer, Gvr, Options};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+const NODES: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
+
+const HASTE: Tuning = Tuning {
+    look: Duration::from_millis(5),
+    interval: Duration::from_millis(300),
+    heartbeat: Duration::from_secs(60),
+    backoff_max: Duration::from_millis(600),
+};
+
+/// An API server, and the speaker of each node, as far as it tells the API server anything.
+struct World {
+    server: ApiServer,
+    client: kube::Client,
+    cores: Vec<Arc<PlayedCore>>,
+    /// The AS number of the router that is in force.
+    in_force: watch::Receiver<Option<String>>,
+    stop: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    async fn start(objects: Vec<Value>) -> Self {
+        let server = ApiServer::start(Options::default()).unwrap();
+        for object in NODES
+            .map(|name| node(name, "10.0.0.0/24"))
+            .into_iter()
+            .chain(objects)
+        {
+            server.put(object).unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kubeconfig");
+        server.kubeconfig().write(&path).unwrap();
+        let client = connect(Some(&path)).await.unwrap();
+        let stop = CancellationToken::new();
+        let cores: Vec<_> = NODES.iter().map(|_| PlayedCore::start()).collect();
+        let known = watch::Sender::new(Arc::new(Known::default()));
+        for (node, core) in NODES.iter().zip(&cores) {
+            let (seen, name) = (known.subscribe(), (*node).to_owned());
+            let writer = Writer::new(
+                name,
+                client.clone(),
+                core.queries(),
+                Box::new(move || Arc::clone(&seen.borrow())),
+            );
+            tokio::spawn(writer.tuned(HASTE).run(stop.clone()));
+        }
+        let follower = Follower::start(&server.kubeconfig());
+        let (told, in_force) = watch::channel(None);
+        tokio::spawn(follow(follower, known, told, cores.clone()));
+        Self {
+            server,
+            client,
+            cores,
+            in_force,
+            stop,
+            _directory: directory,
+        }
+    }
+
+    /// Changes the spec of the router.
+    async fn change(&self, spec: Value) {
+        use kube::api::{Patch, PatchParams};
+        let peers: kube::Api<BGPPeer> = kube::Api::all(self.client.clone());
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        peers
+            .patch_metadata("tor", &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    fn condition(&self, kind: &str) -> Option<Value> {
+        let peers = Gvr::new("redstart.dev", "v1alpha1", "bgppeers");
+        let object = self.server.get(&peers, "", "tor")?;
+        let conditions = object["status"]["conditions"].as_array()?;
+        conditions.iter().find(|it| it["type"] == kind).cloned()
+    }
+
+    /// Waits until a condition is there with this status and reason.
+    async fn condition_is(&self, kind: &str, status: &str, reason: &str) -> Value {
+        loop {
+            let found = self.condition(kind);
+            if let Some(found) = found.filter(|it| it["status"] == status && it["reason"] == reason)
+            {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until every speaker has looked many times more.
+    async fn everybody_looks_again(&self) {
+        for core in &self.cores {
+            core.asked_again(20).await;
+        }
+    }
+
+    fn writes_of_conditions(&self) -> usize {
+        let requests = self.server.faults().requests();
+        let of_peers = |uri: &str| uri.contains("/bgppeers/tor/status");
+        requests
+            .iter()
+            .filter(|it| it.method == "PATCH" && of_peers(&it.uri))
+            .count()
+    }
+
+    fn events(&self, reason: &str) -> Vec<Arc<Value>> {
+        let all = self.server.list(&Gvr::new("events.k8s.io", "v1", "events"));
+        all.into_iter()
+            .filter(|it| it["reason"] == reason)
+            .collect()
+    }
+}
+
+/// What the index tasks of the speakers do.
+async fn follow(
+    mut follower: Follower,
+    known: watch::Sender<Arc<Known>>,
+    in_force: watch::Sender<Option<String>>,
+    cores: Vec<Arc<PlayedCore>>,
+) {
+    loop {
+        follower.take().await;
+        let index = &follower.index;
+        let problems = index.problems().map(|d| views::Problem {
+            severity: d.severity.to_string(),
+            object: d.object.to_string(),
+            field: d.field.clone(),
+            reason: d.reason.to_string(),
+            message: d.message.clone(),
+        });
+        let problems: Vec<_> = problems.collect();
+        for core in &cores {
+            core.change(|state| state.problems = problems.clone());
+        }
+        if let Some(objects) = index.complete() {
+            let tor = objects.peers.get("tor");
+            in_force.send_replace(tor.map(|it| format!("{:?}", it.remote_as)));
+        }
+        known.send_replace(Arc::new(Known::of(index, NODES[0])));
+    }
+}
+
+#[test]
+fn five_speakers_write_a_condition_once() {
+    block_on(async {
+        let world = World::start(vec![peer("tor", "192.0.2.9")]).await;
+        let accepted = world.condition_is("Accepted", "True", "Accepted").await;
+        assert_eq!(accepted["observedGeneration"], 1);
+        world
+            .condition_is("ResolvedRefs", "True", "ResolvedRefs")
+            .await;
+        world
+            .condition_is("NodesSelected", "True", "NodesSelected")
+            .await;
+        world.everybody_looks_again().await;
+        assert_eq!(world.writes_of_conditions(), 1);
+    });
+}
+
+#[test]
+fn a_bad_object_has_a_condition_and_events_and_its_last_good_version_stays() {
+    block_on(async {
+        let mut world = World::start(vec![peer("tor", "192.0.2.9")]).await;
+        let good = world.condition_is("Accepted", "True", "Accepted").await;
+        let in_force = world
+            .in_force
+            .wait_for(Option::is_some)
+            .await
+            .unwrap()
+            .clone();
+
+        world.change(json!({"asn": 23456})).await;
+        let bad = world.condition_is("Accepted", "False", "InvalidAsn").await;
+        let message = bad["message"].as_str().unwrap();
+        assert!(message.starts_with("spec.asn: "), "{message}");
+        assert_eq!(bad["observedGeneration"], 2);
+        assert_eq!(world.condition("ResolvedRefs"), None, "not known any more");
+        world.everybody_looks_again().await;
+        assert_eq!(*world.in_force.borrow(), in_force);
+        let events = world.events("NotInForce");
+        assert!((1..=3).contains(&events.len()), "{events:?}");
+        assert_eq!(events[0]["regarding"]["name"], "tor");
+        let note = events[0]["note"].as_str().unwrap();
+        assert!(
+            note.starts_with("spec.asn: ") && note.contains("(invalid-asn)"),
+            "{note}"
+        );
+
+        world.change(json!({"asn": 64998})).await;
+        let solved = world.condition_is("Accepted", "True", "Accepted").await;
+        assert_eq!(solved["observedGeneration"], 3);
+        assert!(solved["lastTransitionTime"].as_str() >= good["lastTransitionTime"].as_str());
+        world.everybody_looks_again().await;
+        assert_ne!(*world.in_force.borrow(), in_force);
+        assert_eq!(world.writes_of_conditions(), 3);
+    });
+}
+
+#[test]
+fn a_secret_that_comes_resolves_the_reference() {
+    block_on(async {
+        let mut tor = peer("tor", "192.0.2.9");
+        tor["spec"]["passwordSecretRef"] = json!({"name": "bgp"});
+        let world = World::start(vec![tor]).await;
+        let missing = world
+            .condition_is("ResolvedRefs", "False", "SecretMissing")
+            .await;
+        assert!(
+            missing["message"]
+                .as_str()
+                .unwrap()
+                .contains("redstart-system/bgp")
+        );
+        assert_eq!(world.condition("Accepted").unwrap()["status"], "True");
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "bgp", "namespace": "redstart-system"},
+            "data": {"password": "c2VjcmV0"},
+        });
+        world.server.put(secret).unwrap();
+        world
+            .condition_is("ResolvedRefs", "True", "ResolvedRefs")
+            .await;
+    });
+}
