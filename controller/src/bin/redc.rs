@@ -33,7 +33,9 @@ const COMMANDS: &str = "Commands:
   show status                          the daemon at a glance
   show protocols [all] [NAME]          the neighbours
   show route [all] [for ADDR|PREFIX]   the routing table
-  show kernel                          routes in the kernel, and why some are not";
+  show kernel                          routes in the kernel, and why some are not
+  drain                                relieve this node of traffic, by the annotation of its Node
+  undrain                              take that back";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
@@ -66,7 +68,7 @@ async fn main() -> ExitCode {
 }
 
 async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
-    let body = client::get(&args.socket, &client::path_of(command)).await?;
+    let body = client::run(&args.socket, command).await?;
     if args.output == Output::Json {
         return Ok(json(command, &body)?);
     }
@@ -89,6 +91,7 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
             render::routes(&routes, *all)
         }
         Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
+        Command::Drain | Command::Undrain => render::annotated(&serde_json::from_slice(&body)?),
     })
 }
 

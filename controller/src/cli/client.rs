@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -60,6 +60,8 @@ pub fn path_of(command: &Command) -> String {
             format!("/v1/routes?prefix={}", escape(prefix))
         }
         Command::Kernel => "/v1/kernel".to_owned(),
+        Command::Drain => "/v1/drain".to_owned(),
+        Command::Undrain => "/v1/undrain".to_owned(),
     }
 }
 
@@ -76,11 +78,35 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// Asks what `command` asks, or has it done, and returns the body of the answer.
+///
+/// # Errors
+/// [`ClientError`], with the daemon's own words where it refused.
+pub async fn run(socket: &Path, command: &Command) -> Result<Bytes, ClientError> {
+    let path = path_of(command);
+    match command {
+        Command::Drain | Command::Undrain => post(socket, &path).await,
+        _ => get(socket, &path).await,
+    }
+}
+
 /// Asks for `path` and returns the body.
 ///
 /// # Errors
 /// [`ClientError`], with the daemon's own words where it refused.
 pub async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    send(socket, Method::GET, path).await
+}
+
+/// Has done what `path` says and returns the body of the answer.
+///
+/// # Errors
+/// [`ClientError`], with the daemon's own words where it refused.
+pub async fn post(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
+    send(socket, Method::POST, path).await
+}
+
+async fn send(socket: &Path, method: Method, path: &str) -> Result<Bytes, ClientError> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| ClientError::Connect {
@@ -89,7 +115,9 @@ pub async fn get(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
         })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("host", "redstart")
         .body(Empty::<Bytes>::new());
     let request = request.map_err(|e| ClientError::Refused(e.to_string()))?;

@@ -26,6 +26,10 @@ pub enum Command {
     },
     /// `show kernel`
     Kernel,
+    /// `drain`
+    Drain,
+    /// `undrain`
+    Undrain,
 }
 
 /// Which routes to show.
@@ -99,6 +103,9 @@ fn keyword<'k>(word: &str, keywords: &[&'k str]) -> Result<&'k str, ParseError> 
     }
 }
 
+/// What a command begins with.
+const VERBS: [&str; 3] = ["show", "drain", "undrain"];
+
 /// Reads a command.
 ///
 /// # Errors
@@ -107,10 +114,14 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let [verb, rest @ ..] = words.as_slice() else {
         return Err(ParseError::Incomplete {
-            expected: "show".to_owned(),
+            expected: VERBS.join(", "),
         });
     };
-    keyword(verb, &["show"])?;
+    match keyword(verb, &VERBS)? {
+        "drain" => return nothing_more(rest).map(|()| Command::Drain),
+        "undrain" => return nothing_more(rest).map(|()| Command::Undrain),
+        _ => {}
+    }
     let subjects = ["status", "protocols", "route", "kernel"];
     let [subject, rest @ ..] = rest else {
         return Err(ParseError::Incomplete {
@@ -202,6 +213,8 @@ mod tests {
         );
         assert_eq!(cmd("show status"), Ok(Command::Status));
         assert_eq!(cmd("show k"), Ok(Command::Kernel));
+        assert_eq!(cmd("dr"), Ok(Command::Drain));
+        assert_eq!(cmd("undrain"), Ok(Command::Undrain));
     }
 
     #[test]
@@ -236,7 +249,7 @@ mod tests {
     #[test]
     fn errors_name_the_word_and_what_was_expected() {
         for (line, text) in [
-            ("", "incomplete command; expected show"),
+            ("", "incomplete command; expected show, drain, undrain"),
             (
                 "show",
                 "incomplete command; expected status, protocols, route, kernel",

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::control::views::{Cache, Kernel, KernelState, Path, Protocol, Route, Status};
+use crate::control::views::{Annotated, Cache, Kernel, KernelState, Path, Protocol, Route, Status};
 
 /// How to print times.
 #[derive(Clone, Debug)]
@@ -88,6 +88,16 @@ pub fn status(s: &Status, style: &Style) -> String {
         prefixes.join(", "),
         s.originated
     );
+    if let Some(drain) = &s.drain {
+        let _ = match drain.withdrawn_in {
+            Some(left) => writeln!(
+                out,
+                "Draining ({}): routes are to be avoided, and withdrawn in {left:.0} s",
+                drain.reason
+            ),
+            None => writeln!(out, "Drained ({}): routes are withdrawn", drain.reason),
+        };
+    }
     out.push_str(&status_kernel(s));
     out.push_str(&status_objects(s, style));
     if s.ready {
@@ -163,6 +173,19 @@ fn status_objects(s: &Status, style: &Style) -> String {
         );
     }
     out
+}
+
+/// `drain` and `undrain`
+#[must_use]
+pub fn annotated(a: &Annotated) -> String {
+    let node = &a.node;
+    match (&a.drain, a.changed) {
+        (Some(since), true) => format!(
+            "Node {node} is to be drained, since {since}; `redc show status` says how far it is\n"
+        ),
+        (Some(since), false) => format!("Node {node} was to be drained already, since {since}\n"),
+        (None, _) => format!("Node {node} is not to be drained\n"),
+    }
 }
 
 /// BIRD's word for a state: `up` with a session, `start` while trying, `down` otherwise.

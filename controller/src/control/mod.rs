@@ -1,15 +1,18 @@
 //! The control socket: HTTP/1.1 and JSON over a Unix socket.
 //!
 //! One stack serves `redc` and `curl --unix-socket` in a debug container. The socket is the only
-//! administrative door: nothing on the network can change anything.
+//! administrative door: nothing on the network can change anything. What changes something is a
+//! POST; the only such thing is `redc drain` ([`Drains`]), and the API server decides about it.
 //!
 //! The server holds no state of its own. It sends a [`Query`] to the core task and writes down the
 //! answer; the table goes out in pages, so that neither side ever holds more than one page of it
 //! and the core is never busy with one reader for long.
 
+mod drains;
 mod server;
 pub mod views;
 
+pub use drains::{DrainError, Drains};
 use redstart_bgp::types::Prefix;
 pub(crate) use server::ask;
 pub use server::{ControlError, SocketFile, serve, unix_listener};

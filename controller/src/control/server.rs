@@ -11,13 +11,14 @@ use std::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Query as UrlQuery, State},
+    extract::{FromRef, Query as UrlQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use bytes::Bytes;
 use futures_util::stream;
+use jiff::Timestamp;
 use redstart_bgp::types::Prefix;
 use serde::Deserialize;
 use tokio::{
@@ -26,7 +27,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Query, views};
+use super::{DrainError, Drains, Query, views};
 
 /// How long the core may take before the reader is told that it is busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -121,6 +122,7 @@ impl Drop for SocketFile {
 pub async fn serve(
     listener: UnixListener,
     core: mpsc::Sender<Query>,
+    drains: Drains,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let app = Router::new()
@@ -128,11 +130,32 @@ pub async fn serve(
         .route("/v1/protocols", get(protocols))
         .route("/v1/routes", get(routes))
         .route("/v1/kernel", get(kernel))
+        .route("/v1/drain", post(drain))
+        .route("/v1/undrain", post(undrain))
         .fallback(|| async { Refusal::NoSuchPath })
-        .with_state(core);
+        .with_state(Doors { core, drains });
     axum::serve(listener, app)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
+}
+
+/// Whom requests are passed to.
+#[derive(Clone)]
+struct Doors {
+    core: mpsc::Sender<Query>,
+    drains: Drains,
+}
+
+impl FromRef<Doors> for mpsc::Sender<Query> {
+    fn from_ref(doors: &Doors) -> Self {
+        doors.core.clone()
+    }
+}
+
+impl FromRef<Doors> for Drains {
+    fn from_ref(doors: &Doors) -> Self {
+        doors.drains.clone()
+    }
 }
 
 type Core = State<mpsc::Sender<Query>>;
@@ -143,6 +166,7 @@ enum Refusal {
     NoSuchPath,
     NoSuchPeer(String),
     BadPrefix(String),
+    NotDrained(DrainError),
 }
 
 impl IntoResponse for Refusal {
@@ -161,6 +185,7 @@ impl IntoResponse for Refusal {
             ),
             Self::NoSuchPeer(name) => (StatusCode::NOT_FOUND, format!("there is no peer {name:?}")),
             Self::BadPrefix(why) => (StatusCode::BAD_REQUEST, why),
+            Self::NotDrained(why) => (StatusCode::CONFLICT, why.to_string()),
         };
         (code, Json(views::Error { error })).into_response()
     }
@@ -187,6 +212,19 @@ async fn status(State(core): Core) -> Result<Json<views::Status>, Refusal> {
         .await
         .map(Json)
         .ok_or(Refusal::Busy)
+}
+
+async fn drain(State(drains): State<Drains>) -> Result<Json<views::Annotated>, Refusal> {
+    let done = drains.drain(Timestamp::now()).await;
+    done.map(Json).map_err(Refusal::NotDrained)
+}
+
+async fn undrain(State(drains): State<Drains>) -> Result<Json<views::Annotated>, Refusal> {
+    drains
+        .undrain()
+        .await
+        .map(Json)
+        .map_err(Refusal::NotDrained)
 }
 
 async fn kernel(State(core): Core) -> Result<Json<views::Kernel>, Refusal> {
@@ -307,7 +345,8 @@ mod tests {
         let (core, queries) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let listener = unix_listener(&socket).unwrap();
-        let server = tokio::spawn(serve(listener, core, stop.clone()));
+        let drains = Drains::by_manifests("n1", "directory /etc/redstart");
+        let server = tokio::spawn(serve(listener, core, drains, stop.clone()));
         let core = tokio::spawn(fake_core(queries, n));
         check(&socket).await;
         stop.cancel();
@@ -340,6 +379,19 @@ mod tests {
                 let error = client::get(socket, path).await.unwrap_err();
                 assert_eq!(error.to_string(), text, "{path}");
             }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn without_an_api_server_a_drain_says_how() {
+        with_server(0, async |socket| {
+            let error = client::post(socket, "/v1/drain").await.unwrap_err();
+            let text = "the objects come from directory /etc/redstart: there, set the annotation \
+                        redstart.dev/drain of Node n1";
+            assert_eq!(error.to_string(), text);
+            // A link that is followed changes nothing.
+            client::get(socket, "/v1/drain").await.unwrap_err();
         })
         .await;
     }

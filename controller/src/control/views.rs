@@ -54,6 +54,9 @@ pub struct Status {
     pub kernel: KernelTotals,
     /// Where the objects come from.
     pub source: Source,
+    /// How far the node is relieved of traffic, if it is.
+    #[serde(default)]
+    pub drain: Option<Drain>,
     /// What is wrong with the objects.
     pub problems: Vec<Problem>,
 }
@@ -147,6 +150,27 @@ pub struct SourceKind {
     pub objects: u64,
     /// The last trouble, cleared by success.
     pub error: Option<String>,
+}
+
+/// What `redc drain` and `redc undrain` did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotated {
+    /// The Node.
+    pub node: String,
+    /// What its annotation `redstart.dev/drain` says now.
+    pub drain: Option<String>,
+    /// Whether that is new.
+    pub changed: bool,
+}
+
+/// How far this node is relieved of traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Why: `node-shutdown`, `drain-annotation` or `drain-taint`.
+    pub reason: String,
+    /// In how many seconds the routes are withdrawn; absent when they are.
+    pub withdrawn_in: Option<f64>,
 }
 
 /// Something wrong with an object.

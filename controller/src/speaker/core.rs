@@ -59,9 +59,9 @@ pub(super) struct Core {
     pub(super) restart: Restart,
     pub(super) configured: Configured,
     /// What the objects ask for.
-    target: Option<Arc<DesiredState>>,
+    pub(super) target: Option<Arc<DesiredState>>,
     transition: Transition,
-    draining: Draining,
+    pub(super) draining: Draining,
     /// That, with what is left of the topology before, and as far as this node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,

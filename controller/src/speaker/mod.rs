@@ -58,7 +58,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    control, health,
+    control::{self, Drains},
+    health,
     source::{
         self,
         kube::{ConnectError, connect},
@@ -87,7 +88,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let (queries, asked) = mpsc::channel(QUERIES);
     let client = client(&options).await?;
-    tokio::spawn(control::serve(socket, queries.clone(), stop.clone()));
+    let doors = control::serve(
+        socket,
+        queries.clone(),
+        drains(&options, client.as_ref()),
+        stop.clone(),
+    );
+    tokio::spawn(doors);
     tokio::spawn(health::serve(scrapes, queries.clone(), stop.clone()));
 
     let (configured, configuration) = watch::channel(objects::Configured::default());
@@ -164,6 +171,17 @@ fn writer(
 ) -> Writer {
     let known = move || Arc::clone(&objects.borrow().known);
     Writer::new(options.node.clone(), client, core, Box::new(known))
+}
+
+/// How this node is drained by hand.
+fn drains(options: &Options, client: Option<&Client>) -> Drains {
+    match (client, &options.objects) {
+        (Some(client), _) => Drains::by_api(&options.node, client.clone()),
+        (None, from) => {
+            let from = from.as_deref().unwrap_or(Path::new("nowhere"));
+            Drains::by_manifests(&options.node, format!("directory {}", from.display()))
+        }
+    }
 }
 
 /// Whether a speaker ran here before, since the host booted; from now on one did. The mark lives

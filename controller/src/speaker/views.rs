@@ -117,6 +117,7 @@ impl Core {
             originated: self.in_force.as_ref().map_or(0, |d| d.originations.len()) as u64,
             kernel: self.kernel_totals(),
             source: self.source_view(),
+            drain: self.drain_view(),
             problems: self.problems(),
         }
     }
@@ -147,6 +148,18 @@ impl Core {
                 .as_ref()
                 .map(|cache| cache_view(&cache.borrow())),
         }
+    }
+
+    fn drain_view(&self) -> Option<views::Drain> {
+        let why = self.target.as_ref()?.drain.why?;
+        let left = |at| at - self.clock.now();
+        Some(views::Drain {
+            reason: why.as_str().to_owned(),
+            withdrawn_in: self
+                .draining
+                .poll_timeout()
+                .map(|at| left(at).as_secs_f64()),
+        })
     }
 
     fn problems(&self) -> Vec<views::Problem> {
