@@ -54,8 +54,8 @@ pub enum Discard {
     /// It is no packet.
     #[error(transparent)]
     Packet(#[from] PacketError),
-    /// "If BFD authentication is not in use on a session, [...] any received BFD Control packet that
-    /// does not have TTL or Hop Limit of 255 MUST be discarded" (RFC 5881 section 5).
+    /// Packets without authentication, as all of ours, "MUST be discarded if the received TTL or Hop
+    /// Limit is not equal to 255" (RFC 5881 section 5).
     #[error("ttl")]
     Ttl,
     /// There is no such session.

@@ -137,8 +137,8 @@ impl Discovery {
         Ok(())
     }
 
-    /// RFC 4861 section 6.2.6: "computes a random delay within the range 0 through MAX_RA_DELAY_TIME",
-    /// and multicast advertisements "MUST be rate limited to no more than one every
+    /// RFC 4861 section 6.2.6: after "a random delay within the range 0 through MAX_RA_DELAY_TIME", and
+    /// multicast advertisements "MUST be rate limited to no more than one advertisement every
     /// MIN_DELAY_BETWEEN_RAS seconds".
     fn answer(&mut self, now: Instant) {
         let soon = now

@@ -12,8 +12,8 @@ const ROUTER_SOLICITATION: u8 = 133;
 /// ICMPv6 type 134.
 const ROUTER_ADVERTISEMENT: u8 = 134;
 
-/// "A Neighbor Discovery packet could not possibly have been forwarded by a router" if its hop limit
-/// is this (RFC 4861 section 6.1.1).
+/// With this hop limit a packet "could not possibly have been forwarded by a router" (RFC 4861
+/// section 6.1.1).
 const HOP_LIMIT: u8 = 255;
 
 /// A message to send.
