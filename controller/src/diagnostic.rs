@@ -137,6 +137,14 @@ pub enum Reason {
     DuplicatePeerName,
     /// On the interface of a neighbour no router was found yet.
     RouterNotFound,
+    /// On the interface of a neighbour several routers were found.
+    SeveralRouters,
+    /// The interface of a neighbour is not on this node.
+    InterfaceMissing,
+    /// The interface of a neighbour is down.
+    InterfaceDown,
+    /// Routers cannot be looked for on an interface.
+    DiscoveryFailed,
     /// A Secret that a password is to come from does not exist.
     SecretMissing,
     /// The Secret does not have that key.
@@ -181,6 +189,10 @@ impl Reason {
             Self::DuplicatePeerAddress => "duplicate-peer-address",
             Self::DuplicatePeerName => "duplicate-peer-name",
             Self::RouterNotFound => "router-not-found",
+            Self::SeveralRouters => "several-routers",
+            Self::InterfaceMissing => "interface-missing",
+            Self::InterfaceDown => "interface-down",
+            Self::DiscoveryFailed => "discovery-failed",
             Self::SecretMissing => "secret-missing",
             Self::SecretKeyMissing => "secret-key-missing",
             Self::InvalidPassword => "invalid-password",

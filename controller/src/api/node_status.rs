@@ -143,7 +143,7 @@ pub struct NodePeerStatus {
     pub object: String,
     /// `router` or `mesh`.
     pub role: String,
-    /// Its address and port.
+    /// Its address and port, or the interface at whose other end it has not been found yet.
     pub address: String,
     /// Its AS number, where known.
     #[serde(rename = "asn", skip_serializing_if = "Option::is_none")]

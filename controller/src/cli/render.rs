@@ -243,19 +243,8 @@ fn protocol_details(p: &Protocol, style: &Style) -> String {
 }
 
 fn session_details(out: &mut String, p: &Protocol, style: &Style) {
+    place_details(out, p);
     let mut line = |label: &str, value: String| detail(out, label, &value);
-    line("Description", format!("{} peer from {}", p.role, p.object));
-    line("BGP state", p.state.clone());
-    line("Neighbor address", p.remote.to_string());
-    if let Some(range) = &p.range {
-        line(
-            "Neighbor range",
-            format!(
-                "{} of {}, {} of {} neighbours",
-                range.prefix, range.name, range.neighbours, range.limit
-            ),
-        );
-    }
     line(
         "Neighbor AS",
         p.remote_as
@@ -296,6 +285,29 @@ fn session_details(out: &mut String, p: &Protocol, style: &Style) {
                 format!("{} at {}", notice.text, style.time(notice.at)),
             );
         }
+    }
+}
+
+fn place_details(out: &mut String, p: &Protocol) {
+    let mut line = |label: &str, value: String| detail(out, label, &value);
+    line("Description", format!("{} peer from {}", p.role, p.object));
+    line("BGP state", p.state.clone());
+    if let Some(interface) = &p.interface {
+        line("Interface", interface.clone());
+    }
+    line(
+        "Neighbor address",
+        p.remote
+            .map_or_else(|| "not found".to_owned(), |a| a.to_string()),
+    );
+    if let Some(range) = &p.range {
+        line(
+            "Neighbor range",
+            format!(
+                "{} of {}, {} of {} neighbours",
+                range.prefix, range.name, range.neighbours, range.limit
+            ),
+        );
     }
 }
 

@@ -53,16 +53,6 @@ pub(super) fn add_peers(
             continue;
         }
         taken.insert(place(&router.remote), object.clone());
-        if let Remote::Interface { name, .. } = &router.remote {
-            // Whoever finds routers on links takes this over.
-            let message = format!("no router was found on interface {name} yet");
-            diagnostics.push(Diagnostic::warning(
-                object.clone(),
-                "spec.interface",
-                Reason::RouterNotFound,
-                message,
-            ));
-        }
         if let Some(peer) = peer(scope, router, object, diagnostics) {
             peers.insert(name, peer);
         }
@@ -204,7 +194,11 @@ fn router_families(
     object: &ObjectRef,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<FamilySet> {
-    let own = families(scope.own);
+    let own = match router.remote {
+        // The next hop is the link-local address, for IPv4 too (RFC 8950).
+        Remote::Interface { .. } => FamilySet::ALL,
+        Remote::Address(_) | Remote::Range { .. } => families(scope.own),
+    };
     let wanted = router.families.unwrap_or(own);
     let usable = wanted.intersection(own);
     for family in wanted.iter().filter(|f| !own.contains(*f)) {

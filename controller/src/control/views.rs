@@ -205,8 +205,11 @@ pub struct Protocol {
     pub state: String,
     /// Since when.
     pub since: Timestamp,
-    /// Where it is.
-    pub remote: SocketAddr,
+    /// Where it is, once that is known.
+    pub remote: Option<SocketAddr>,
+    /// The interface that it was looked for, or found, at the other end of.
+    #[serde(default)]
+    pub interface: Option<String>,
     /// The listen range that it came from.
     #[serde(default)]
     pub range: Option<ListenRange>,

@@ -20,7 +20,7 @@ use tracing::info;
 use super::{
     drain::Draining, kernel::Kernel, listeners::Listeners, neighbours::Neighbours,
     objects::Configured, origin::Origin, restart::Restart, transition::Transition, translate,
-    views,
+    unnumbered::Unnumbered, views,
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
@@ -56,6 +56,7 @@ pub(super) struct Core {
     pub(super) kernel: Kernel,
     pub(super) neighbours: Neighbours,
     pub(super) listeners: Listeners,
+    pub(super) unnumbered: Unnumbered,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
     /// What the objects ask for.
@@ -85,6 +86,7 @@ impl Core {
             kernel: Kernel::new(seed),
             neighbours: Neighbours::new(clock, to_core, seed),
             listeners: Listeners::new(owner),
+            unnumbered: Unnumbered::new(clock, seed),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
             target: None,
@@ -125,6 +127,7 @@ impl Core {
                 Some(FromListener::Newcomer(newcomer)) = self.newcomers.recv() => {
                     self.welcome(newcomer);
                 }
+                () = self.unnumbered.changed() => {}
                 event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),
                 () = wake => {}
             }
@@ -141,6 +144,7 @@ impl Core {
         let now = self.clock.now();
         self.listeners.retry(now, &self.neighbours);
         self.start_neighbours(now);
+        self.find_routers(now);
         self.neighbours.on_time(now, &mut self.rib);
         self.move_on(now);
         if self.neighbours.take_members_left() {
@@ -168,6 +172,7 @@ impl Core {
             self.restart.poll_timeout(),
             self.transition.poll_timeout(),
             self.draining.poll_timeout(),
+            self.unnumbered.poll_timeout(self.clock.now()),
         ]
         .into_iter()
         .flatten()
@@ -201,6 +206,7 @@ impl Core {
             max_paths: desired.kernel.max_paths,
         });
         self.kernel.configure(now, &desired.kernel, &mut self.rib);
+        self.unnumbered.apply(now, &desired, &mut self.neighbours);
         let running = self.neighbours.rules();
         self.transition.begin(now, &desired, &running);
         self.draining.begin(now, &desired.drain);
@@ -243,6 +249,17 @@ impl Core {
     /// whether forwarding survived (RFC 4724 section 3, F bit).
     fn start_neighbours(&mut self, now: Instant) {
         if self.restart.take_start(now, &self.kernel) {
+            self.apply(now);
+        }
+    }
+
+    /// A router at the other end of an interface is a neighbour once it is found.
+    fn find_routers(&mut self, now: Instant) {
+        if !self.kernel.is_known() {
+            return;
+        }
+        let links = self.kernel.view();
+        if self.unnumbered.follow(now, links, &mut self.neighbours) {
             self.apply(now);
         }
     }

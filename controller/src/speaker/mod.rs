@@ -16,6 +16,7 @@
 //! | `drain` | relieving this node of traffic |
 //! | `listeners` | the addresses to listen on |
 //! | `ranges` | listen ranges, and what a member of one is |
+//! | `unnumbered` | the routers at the other ends of interfaces |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
 //! | `views` | answers to the control socket |
@@ -37,6 +38,7 @@ mod restart;
 mod retention;
 mod transition;
 mod translate;
+mod unnumbered;
 mod views;
 
 #[cfg(test)]

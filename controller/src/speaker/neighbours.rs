@@ -19,7 +19,9 @@ use redstart_bgp::{
     types::{Family, FamilySet, NlriSet, Prefix},
     wire::Update,
 };
-use redstart_rib::{LimitState, PeerDown, PeerRules, Rib, import::Refusal, resolver::KernelView};
+use redstart_rib::{
+    LimitState, PeerDown, PeerRules, Rib, fib::LinkAddress, import::Refusal, resolver::KernelView,
+};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
@@ -28,7 +30,7 @@ use super::{
     ranges::{self, Membership, Ranges},
     retention::{Due, Retention, forwarding_preserved, restart_time},
     transition::Standing,
-    translate::{self, Restarted},
+    translate::{self, OnLink, Restarted},
 };
 use crate::compile::{self, DesiredState, NodeIdentity, PeerName, PeerRole, Remote, Spare, Ttl};
 
@@ -139,7 +141,6 @@ impl Neighbours {
 
     /// Where a neighbour is whose address is found out, or that it is not found any more. Whether
     /// that is news: then the desired state is to be applied again.
-    #[expect(dead_code, reason = "nothing finds routers on links yet")]
     pub(super) fn locate(&mut self, name: &PeerName, remote: Option<SocketAddr>) -> bool {
         let before = match remote {
             Some(remote) => self.found.insert(name.clone(), remote),
@@ -240,6 +241,12 @@ impl Neighbours {
             self.remove(&name, "its session is over", rib);
             self.members_left = true;
         }
+    }
+
+    /// Whether a neighbour has a session now.
+    pub(super) fn has_session(&self, name: &PeerName) -> bool {
+        let neighbour = self.by_name.get(name);
+        neighbour.is_some_and(|n| n.session.is_some())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Neighbour)> {
@@ -670,9 +677,8 @@ impl Neighbour {
         );
         self.logged = None;
         self.foreign_named = false;
-        let interface = link_of(negotiated.remote_addr);
-        let subnet = subnet_of(negotiated.local_addr.ip(), links);
-        let info = translate::peer_info(&self.spec, &self.node, &negotiated, interface, subnet);
+        let link = on_link(&negotiated, links);
+        let info = translate::peer_info(&self.spec, &self.node, &negotiated, link);
         if let Err(error) = rib.peer_up(self.id, info) {
             warn!(peer = %name, reason = "too-many-peers", "session refused: {error}");
             self.handle.stop(StopReason::Shutdown(error.to_string()));
@@ -764,6 +770,21 @@ impl Neighbour {
     /// The session's parameters, while there is one.
     pub(super) fn negotiated(&self) -> Option<&Negotiated> {
         self.session.as_ref().map(|s| &*s.negotiated)
+    }
+}
+
+/// Where on our links a session is.
+fn on_link(negotiated: &Negotiated, links: &KernelView) -> OnLink {
+    let interface = link_of(negotiated.remote_addr);
+    let of_link = |a: &&LinkAddress| Some(a.ifindex) == interface;
+    let global = |a: &LinkAddress| match a.addr {
+        IpAddr::V6(addr) if !addr.is_unicast_link_local() => Some(addr),
+        _ => None,
+    };
+    OnLink {
+        interface,
+        global: links.addresses().filter(of_link).find_map(global),
+        subnet: subnet_of(negotiated.local_addr.ip(), links),
     }
 }
 

@@ -121,7 +121,7 @@ fn kinds(index: &Index) -> Vec<KindStatus> {
 }
 
 /// Says each problem once, when it appears, and once more when it is over.
-fn log_difference(before: &[Diagnostic], now: &[Diagnostic]) {
+pub(super) fn log_difference(before: &[Diagnostic], now: &[Diagnostic]) {
     let (old, new): (BTreeSet<_>, BTreeSet<_>) = (before.iter().collect(), now.iter().collect());
     for d in new.difference(&old) {
         let (object, field, reason) = (d.object.to_string(), d.field.as_str(), d.reason.as_str());

@@ -1,6 +1,10 @@
 //! From the words of the desired state to those of the engine and of the RIB. Pure.
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+};
 
 use redstart_bgp::{
     net::{AoAlgorithm, AoKey},
@@ -25,6 +29,17 @@ pub(super) struct Restarted {
     pub(super) restarting: bool,
     /// The F bits: routes of the process before are still in the kernel.
     pub(super) forwarding: FamilySet,
+}
+
+/// Where on the links of this node a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OnLink {
+    /// The link of a link-local neighbour.
+    pub(super) interface: Option<u32>,
+    /// A global address of ours there.
+    pub(super) global: Option<Ipv6Addr>,
+    /// The subnet that our end of the session is in.
+    pub(super) subnet: Option<Prefix>,
 }
 
 /// The engine's configuration of a neighbour.
@@ -91,9 +106,12 @@ pub(super) fn peer_info(
     peer: &compile::Peer,
     node: &NodeIdentity,
     negotiated: &Negotiated,
-    interface: Option<u32>,
-    subnet: Option<Prefix>,
+    link: OnLink,
 ) -> PeerInfo {
+    let extended_next_hop = negotiated
+        .codec
+        .extended_next_hop
+        .contains(Family::Ipv4Unicast);
     let long_lived = |family: &Family| knows_long_lived(negotiated, *family);
     PeerInfo {
         kind: if negotiated.is_external() {
@@ -107,17 +125,19 @@ pub(super) fn peer_info(
         router_id: negotiated.remote_router_id,
         remote_addr: negotiated.remote_addr.ip(),
         local_router_id: negotiated.local_router_id,
-        next_hop_self: next_hop_self(node, negotiated.local_addr.ip()),
+        next_hop_self: next_hop_self(
+            node,
+            negotiated.local_addr.ip(),
+            link.global,
+            extended_next_hop,
+        ),
         families: negotiated.families,
         add_path_send: negotiated.add_path_send,
         long_lived: negotiated.families.iter().filter(long_lived).collect(),
-        extended_next_hop: negotiated
-            .codec
-            .extended_next_hop
-            .contains(Family::Ipv4Unicast),
+        extended_next_hop,
         role: negotiated.role,
-        interface,
-        subnet,
+        interface: link.interface,
+        subnet: link.subnet,
         // A route server does not put its AS into the path (RFC 7947 section 2.2.2.1).
         enforce_first_as: negotiated.role != Some(Role::RouteServerClient),
         import: import(&peer.import),
@@ -149,15 +169,37 @@ pub(super) fn export(peer: &compile::Peer) -> ExportPolicy {
 }
 
 /// Our end of the session for its own family; the node's address for the other one.
-fn next_hop_self(node: &NodeIdentity, local: IpAddr) -> NextHopSelf {
+///
+/// On an unnumbered session it is our link-local address, for IPv4 too (RFC 8950), "preceded" by the
+/// link's global one where there is one (RFC 2545 section 3): the node's other addresses may not be
+/// reachable before the neighbour has our routes.
+fn next_hop_self(
+    node: &NodeIdentity,
+    local: IpAddr,
+    global: Option<Ipv6Addr>,
+    extended: bool,
+) -> NextHopSelf {
     let mut next_hops = NextHopSelf {
         v4: node.ipv4.map(NextHop::V4),
         v6: node.ipv6.map(NextHop::V6),
     };
     match local {
         IpAddr::V4(addr) => next_hops.v4 = Some(NextHop::V4(addr)),
-        IpAddr::V6(addr) if !addr.is_unicast_link_local() => next_hops.v6 = Some(NextHop::V6(addr)),
-        IpAddr::V6(_) => {}
+        IpAddr::V6(link_local) if link_local.is_unicast_link_local() => {
+            let own = NextHop::V6LinkLocal {
+                global: global.unwrap_or(link_local),
+                link_local,
+            };
+            next_hops.v6 = Some(own);
+            if extended {
+                next_hops.v4 = Some(own);
+            }
+        }
+        IpAddr::V6(addr) => {
+            let own = NextHop::V6(addr);
+            next_hops.v6 = Some(own);
+            next_hops.v4 = next_hops.v4.or(extended.then_some(own));
+        }
     }
     next_hops
 }
@@ -308,15 +350,53 @@ mod tests {
 
     #[test]
     fn the_next_hop_is_our_end_of_the_session_and_the_nodes_address_for_the_other_family() {
-        let next_hops = |local: &str| {
-            let own = next_hop_self(&node(), local.parse().unwrap());
+        let next_hops = |local: &str, extended| {
+            let own = next_hop_self(&node(), local.parse().unwrap(), None, extended);
             (own.v4.map(NextHop::addr), own.v6.map(NextHop::addr))
         };
         let text = |v4: &str, v6: &str| (v4.parse().ok(), v6.parse().ok());
-        assert_eq!(next_hops("10.9.0.1"), text("10.9.0.1", "fd00::1"));
-        assert_eq!(next_hops("fd09::1"), text("10.0.0.1", "fd09::1"));
-        // A link-local address is of no use beyond the link.
-        assert_eq!(next_hops("fe80::1"), text("10.0.0.1", "fd00::1"));
+        for extended in [false, true] {
+            let over_v4 = next_hops("10.9.0.1", extended);
+            assert_eq!(over_v4, text("10.9.0.1", "fd00::1"));
+            let over_v6 = next_hops("fd09::1", extended);
+            assert_eq!(over_v6, text("10.0.0.1", "fd09::1"));
+        }
+        // A node without an IPv4 address has no other next hop for IPv4 routes (RFC 8950).
+        let lone = NodeIdentity {
+            ipv4: None,
+            ..node()
+        };
+        let own = |extended| next_hop_self(&lone, "fd09::1".parse().unwrap(), None, extended).v4;
+        assert_eq!(own(false), None);
+        assert_eq!(own(true).map(NextHop::addr), "fd09::1".parse().ok());
+    }
+
+    #[test]
+    fn on_an_unnumbered_session_the_next_hop_is_our_link_local_address() {
+        let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
+        let own = |global, extended| next_hop_self(&node(), link_local.into(), global, extended);
+        let alone = NextHop::V6LinkLocal {
+            global: link_local,
+            link_local,
+        };
+        let both = NextHop::V6LinkLocal {
+            global: V6,
+            link_local,
+        };
+        let rows = [
+            (None, true, Some(alone), Some(alone)),
+            (Some(V6), true, Some(both), Some(both)),
+            // Without RFC 8950 there is the node's address, for whoever can do something with it.
+            (None, false, Some(NextHop::V4(V4)), Some(alone)),
+        ];
+        for (global, extended, v4, v6) in rows {
+            let next_hops = own(global, extended);
+            assert_eq!(
+                (next_hops.v4, next_hops.v6),
+                (v4, v6),
+                "{global:?}, {extended}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Answers to the control socket and to scrapes, made from the core's state when asked.
 
-use std::{collections::BTreeMap, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, net::SocketAddr, time::UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use redstart_bgp::{
@@ -19,11 +19,13 @@ use super::{
     core::Core,
     neighbours::Neighbour,
     translate::{families, role},
+    unnumbered::Unfound,
 };
 use crate::{
     cache::CacheStatus,
-    compile::PeerName,
+    compile::{self, PeerName},
     control::{Query, views},
+    diagnostic::Diagnostic,
     index::Kind,
     metrics,
     source::{Health, kube::WatchStatus},
@@ -163,24 +165,70 @@ impl Core {
     }
 
     fn problems(&self) -> Vec<views::Problem> {
-        let problem = |d: &crate::diagnostic::Diagnostic| views::Problem {
+        let problem = |d: &Diagnostic| views::Problem {
             severity: d.severity.to_string(),
             object: d.object.to_string(),
             field: d.field.clone(),
             reason: d.reason.to_string(),
             message: d.message.clone(),
         };
-        self.configured.problems.iter().map(problem).collect()
+        self.diagnostics().map(problem).collect()
+    }
+
+    /// What is wrong with the objects, and what of it shows on this node's links alone.
+    fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.configured
+            .problems
+            .iter()
+            .chain(self.unnumbered.problems())
     }
 
     fn protocols(&self) -> Vec<views::Protocol> {
-        self.neighbours
-            .iter()
-            .map(|(name, n)| self.protocol(name, n))
-            .collect()
+        let links = self.kernel.links();
+        let neighbours = self.neighbours.iter();
+        let found = neighbours.map(|(name, n)| self.protocol(name, n, &links));
+        let unfound = self.unnumbered.unfound();
+        let unfound = unfound.map(|(name, unfound)| self.unfound(name, &unfound));
+        let mut list: Vec<_> = found.chain(unfound).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
     }
 
-    fn protocol(&self, name: &PeerName, n: &Neighbour) -> views::Protocol {
+    /// A neighbour whose address is not known.
+    fn unfound(&self, name: &PeerName, unfound: &Unfound<'_>) -> views::Protocol {
+        let spec = unfound.spec;
+        views::Protocol {
+            name: name.to_string(),
+            role: role(&spec.role).to_owned(),
+            object: spec.source.to_string(),
+            client: spec.rules.client,
+            state: State::Idle.to_string(),
+            since: self.wall(unfound.since),
+            remote: None,
+            interface: Some(spec.remote.to_string()),
+            range: None,
+            local: None,
+            remote_as: remote_as(spec),
+            local_as: spec.local_as.0,
+            remote_router_id: None,
+            last_error: unfound.why.clone(),
+            last_received: None,
+            last_sent: None,
+            families: families(spec.families),
+            local_capabilities: Vec::new(),
+            remote_capabilities: Vec::new(),
+            hold_time: None,
+            hold_remaining: None,
+            keepalive: None,
+            connect_remaining: None,
+            messages: views::MessageCounts::default(),
+            established_count: 0,
+            routes: views::RouteCounts::default(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    fn protocol(&self, name: &PeerName, n: &Neighbour, links: &Links) -> views::Protocol {
         let status = n.handle.status();
         let errors = &status.errors;
         let negotiated = n.negotiated();
@@ -196,16 +244,11 @@ impl Core {
             object: n.spec.source.to_string(),
             state: status.state.to_string(),
             since: self.wall(status.state_since),
-            remote: n.remote,
+            remote: Some(n.remote),
+            interface: interface(n, links),
             range: n.membership.as_ref().and_then(|m| self.range(&m.range)),
             local: negotiated.map(|s| s.local_addr),
-            remote_as: negotiated
-                .map(|s| s.remote_as.0)
-                .or(match n.spec.remote_as {
-                    crate::compile::RemoteAs::Number(asn) => Some(asn.0),
-                    crate::compile::RemoteAs::Internal => Some(n.spec.local_as.0),
-                    crate::compile::RemoteAs::External => None,
-                }),
+            remote_as: negotiated.map(|s| s.remote_as.0).or(remote_as(&n.spec)),
             local_as: n.spec.local_as.0,
             remote_router_id: negotiated.map(|s| s.remote_router_id.to_string()),
             last_error: errors.down.as_ref().map(|(_, why)| why.to_string()),
@@ -387,6 +430,23 @@ fn cache_view(cache: &CacheStatus) -> views::Cache {
     }
 }
 
+/// The link of a neighbour that is reached by its link-local address.
+fn interface(n: &Neighbour, links: &Links) -> Option<String> {
+    match n.remote {
+        SocketAddr::V6(remote) if remote.scope_id() != 0 => links.get(&remote.scope_id()).cloned(),
+        _ => None,
+    }
+}
+
+/// The AS that a neighbour must have, if it is said.
+fn remote_as(spec: &compile::Peer) -> Option<u32> {
+    match spec.remote_as {
+        compile::RemoteAs::Number(asn) => Some(asn.0),
+        compile::RemoteAs::Internal => Some(spec.local_as.0),
+        compile::RemoteAs::External => None,
+    }
+}
+
 fn texts<T: ToString>(list: &[T]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
@@ -465,7 +525,7 @@ impl Core {
                 failures: cache.failures,
             }
         });
-        for d in &self.configured.problems {
+        for d in self.diagnostics() {
             let key = (d.object.kind.clone(), d.reason.to_string());
             *page.problems.entry(key).or_default() += 1;
         }

@@ -98,11 +98,12 @@ fn essence(page: &NodeStatus) -> NodeStatus {
 
 fn peer(p: &Protocol) -> NodePeerStatus {
     let capabilities = p.remote_capabilities.iter().take(MAX_CAPABILITIES);
+    let interface = || p.interface.clone().unwrap_or_default();
     NodePeerStatus {
         name: cut(&p.name),
         object: cut(&p.object),
         role: p.role.clone(),
-        address: p.remote.to_string(),
+        address: p.remote.map_or_else(interface, |at| at.to_string()),
         asn: p.remote_as,
         local_asn: p.local_as,
         state: p.state.clone(),

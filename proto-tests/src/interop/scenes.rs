@@ -124,7 +124,7 @@ fn routes(bench: &mut Bench) -> Result<()> {
         dialled_by(bench, Dial::Them)
     });
     bench.row(Feature::Ipv4Session, |bench| {
-        ensure!(bench.ours.established()?.remote.is_ipv4(), "not over IPv4");
+        runs_over(bench, Family::V4)?;
         bench.theirs.established()
     });
     bench.exchange(Family::V4)?;
@@ -211,6 +211,14 @@ fn dialled_by(bench: &Bench, dial: Dial) -> Result<()> {
     Ok(())
 }
 
+/// The family of the session's addresses.
+fn runs_over(bench: &Bench, family: Family) -> Result<()> {
+    let remote = bench.ours.established()?.remote;
+    let ipv4 = remote.is_some_and(|remote| remote.is_ipv4());
+    ensure!(ipv4 == (family == Family::V4), "it runs over {remote:?}");
+    Ok(())
+}
+
 fn our_route(bench: &Bench, family: Family, as_path: &str) -> Result<()> {
     let heard = bench.heard(family)?;
     let next_hop = our_address(family).to_string();
@@ -277,7 +285,7 @@ fn silence(bench: &mut Bench) -> Result<()> {
         dialled_by(bench, Dial::Us)
     });
     bench.row(Feature::Ipv6Session, |bench| {
-        ensure!(bench.ours.established()?.remote.is_ipv6(), "not over IPv6");
+        runs_over(bench, Family::V6)?;
         bench.exchange(Family::V6)
     });
     bench.row(Feature::HoldTimerOurs, |bench| {

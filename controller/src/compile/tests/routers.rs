@@ -279,3 +279,27 @@ fn without_a_mesh_there_are_routers_only() {
     let desired = clean(&(NODES.to_owned() + &none + &tor("tor", "")), "a");
     assert_eq!(names(&desired), ["tor"]);
 }
+
+#[test]
+fn a_router_at_the_other_end_of_an_interface_exchanges_both_families() {
+    // Whatever addresses the node has: the next hop is its link-local one (RFC 8950).
+    let interface = "{ interface: eth1, asn: External }";
+    for address in ["192.0.2.9", "2001:db8::9"] {
+        let yaml = node("alone", address, "10.0.9.0/24", "") + &object("BGPPeer", "tor", interface);
+        let desired = clean(&yaml, "alone");
+        assert_eq!(
+            peer(&desired, "tor").families,
+            redstart_bgp::types::FamilySet::ALL,
+            "{address}"
+        );
+        let ipv6 = desired.listen.iter().any(std::net::SocketAddr::is_ipv6);
+        assert!(ipv6, "{address}: {:?}", desired.listen);
+    }
+    let offered = |more: &str| {
+        let spec = format!("{{ interface: eth1, asn: External{more} }}");
+        let yaml = node("alone", "192.0.2.9", "10.0.9.0/24", "") + &object("BGPPeer", "tor", &spec);
+        peer(&clean(&yaml, "alone"), "tor").extended_next_hop
+    };
+    assert!(offered(""));
+    assert!(!offered(", extendedNextHop: false"));
+}

@@ -118,7 +118,9 @@ fn established_counts(lab: &Lab, which: &Sessions<'_>) -> Result<BTreeMap<(Strin
         .filter(|node| which.has_node(&node.name))
     {
         for protocol in speaker::protocols(lab, &node.name)? {
-            let remote = protocol.remote.ip();
+            let Some(remote) = protocol.remote.map(|remote| remote.ip()) else {
+                continue;
+            };
             if !lab.topology.has_on_rack(remote) || !which.has_neighbor(remote) {
                 continue;
             }

@@ -1,0 +1,222 @@
+//! Unnumbered peering with real routers: found by Router Advertisements, sessions over link-local
+//! addresses, IPv4 routes with IPv6 next hops (RFC 8950), in both kernels.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod unnumbered_world;
+
+use redstart_proto_tests::lab::wait;
+use unnumbered_world::{SOON, World};
+
+/// FRR's side of two unnumbered links: no address, no AS number.
+const FRR: &str = "hostname them\nlog stdout\n\
+router bgp 65020\n bgp router-id 10.20.0.1\n no bgp ebgp-requires-policy\n \
+no bgp network import-check\n timers bgp 3 9\n \
+neighbor down1 interface remote-as external\n neighbor down1 timers connect 1\n \
+neighbor down2 interface remote-as external\n neighbor down2 timers connect 1\n \
+address-family ipv4 unicast\n  network 10.20.0.0/24\n exit-address-family\n \
+address-family ipv6 unicast\n  neighbor down1 activate\n  neighbor down2 activate\n  \
+network fd20::/64\n exit-address-family\n";
+
+#[test]
+fn frr_and_we_find_each_other_and_use_both_links() {
+    let mut world = World::new("un-frr", 2).unwrap();
+    world.put_peer("tor1", "up1", "").unwrap();
+    world.put_peer("tor2", "up2", "").unwrap();
+    world.start_frr(FRR).unwrap();
+    world.start_redstart().unwrap();
+    for n in 1..=2 {
+        let there = world.link_local(&world.them, &format!("down{n}")).unwrap();
+        let session = world.is(&format!("tor{n}"), "Established").unwrap();
+        assert_eq!(session.interface, Some(format!("up{n}")));
+        assert_eq!(session.remote.unwrap().ip().to_string(), there);
+        assert_eq!(session.remote_as, Some(65020));
+    }
+    let here = [1, 2].map(|n| world.link_local(&world.us, &format!("up{n}")).unwrap());
+    let there = [1, 2].map(|n| world.link_local(&world.them, &format!("down{n}")).unwrap());
+
+    // Both families, both directions, both links.
+    let legs = |v4: &str, via: &[String; 2], dev: &str| {
+        [0, 1].map(|n| format!("via {v4}{} dev {dev}{}", via[n], n + 1))
+    };
+    for (netns, v4, v6, via, dev) in [
+        (&world.us, "10.20.0.0/24", "fd20::/64", &there, "up"),
+        (&world.them, "10.244.1.0/24", "fd44:1::/64", &here, "down"),
+    ] {
+        let [one, two] = legs("inet6 ", via, dev);
+        world.routed(netns, v4, &[&one, &two], &[]).unwrap();
+        let [one, two] = legs("", via, dev);
+        world.routed(netns, v6, &[&one, &two], &[]).unwrap();
+    }
+    world.ping_both_ways().unwrap();
+    world.has_problems(&[]).unwrap();
+
+    // One link goes down: the other one does. It comes back: both again.
+    world.them.ip(&["link set down1 down".to_owned()]).unwrap();
+    for prefix in ["10.20.0.0/24", "fd20::/64"] {
+        world.routed(&world.us, prefix, &["up2"], &["up1"]).unwrap();
+    }
+    world
+        .has_problems(&[("BGPPeer/tor1", "interface-down")])
+        .unwrap();
+    world.ping_both_ways().unwrap();
+    world.them.ip(&["link set down1 up".to_owned()]).unwrap();
+    for prefix in ["10.20.0.0/24", "fd20::/64"] {
+        world
+            .routed(&world.us, prefix, &["up1", "up2"], &[])
+            .unwrap();
+    }
+    world.has_problems(&[]).unwrap();
+    world.ping_both_ways().unwrap();
+}
+
+#[test]
+fn bird_with_radv_and_our_link_local_address() {
+    let mut world = World::new("un-bird", 1).unwrap();
+    let us = world.link_local(&world.us, "up1").unwrap();
+    // GTSM and a password work over link-local addresses too.
+    world
+        .put_peer(
+            "tor",
+            "up1",
+            "  ttlSecurity: 1\n  passwordSecretRef:\n    name: tor\n",
+        )
+        .unwrap();
+    world
+        .put(
+            "secret",
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: tor\n  namespace: redstart-system\n\
+             stringData:\n  password: swordfish\n",
+        )
+        .unwrap();
+    world
+        .start_bird(&format!(
+            "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ scan time 1; }}\n\
+             protocol radv {{ interface \"down1\" {{ min ra interval 3; max ra interval 4; \
+             default lifetime 0; }}; }}\n\
+             protocol static s4 {{ ipv4; route 10.20.0.0/24 blackhole; }}\n\
+             protocol static s6 {{ ipv6; route fd20::/64 blackhole; }}\n\
+             protocol kernel k4 {{ ipv4 {{ export where source = RTS_BGP; }}; }}\n\
+             protocol kernel k6 {{ ipv6 {{ export where source = RTS_BGP; }}; }}\n\
+             protocol bgp node {{ local as 65020; neighbor {us}%down1 as 65010; direct;\n\
+             ttl security on; password \"swordfish\"; connect retry time 1; hold time 9;\n\
+             ipv4 {{ extended next hop; import all; export where source = RTS_STATIC; }};\n\
+             ipv6 {{ import all; export where source = RTS_STATIC; }}; }}\n"
+        ))
+        .unwrap();
+    world.start_redstart().unwrap();
+    world.is("tor", "Established").unwrap();
+    let them = world.link_local(&world.them, "down1").unwrap();
+    world
+        .routed(
+            &world.us,
+            "10.20.0.0/24",
+            &[&format!("via inet6 {them} dev up1")],
+            &[],
+        )
+        .unwrap();
+    world
+        .routed(
+            &world.us,
+            "fd20::/64",
+            &[&format!("via {them} dev up1")],
+            &[],
+        )
+        .unwrap();
+    world
+        .routed(
+            &world.them,
+            "10.244.1.0/24",
+            &[&format!("via inet6 {us} dev down1")],
+            &[],
+        )
+        .unwrap();
+    world
+        .routed(
+            &world.them,
+            "fd44:1::/64",
+            &[&format!("via {us} dev down1")],
+            &[],
+        )
+        .unwrap();
+    world.ping_both_ways().unwrap();
+    // BIRD says what it was told: the link-local address alone, for both families.
+    let shown = world
+        .birdc(&["show", "route", "all", "10.244.1.0/24"])
+        .unwrap();
+    assert!(shown.contains(&us), "{shown}");
+}
+
+#[test]
+fn what_keeps_a_router_from_being_found_is_said() {
+    let mut world = World::new("un-say", 1).unwrap();
+    world.put_peer("gone", "up9", "").unwrap();
+    world.put_peer("tor", "up1", "").unwrap();
+    world.start_redstart().unwrap();
+    let problems = world
+        .has_problems(&[
+            ("BGPPeer/gone", "interface-missing"),
+            ("BGPPeer/tor", "router-not-found"),
+        ])
+        .unwrap();
+    assert!(
+        problems.iter().all(|p| p.field == "spec.interface"),
+        "{problems:?}"
+    );
+    let tor = world.is("tor", "Idle").unwrap();
+    assert_eq!((tor.remote, tor.interface.as_deref()), (None, Some("up1")));
+    assert!(tor.last_error.unwrap().contains("Router Advertisements"));
+
+    // The interface appears, and on the other one two routers at once.
+    let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let pair = lines(&["link add up9 type veth peer name up9b"]);
+    world.us.ip(&pair).unwrap();
+    world
+        .them
+        .ip(&lines(&[
+            "link add lan type bridge",
+            "link set lan up",
+            "link set down1 master lan",
+            "link add other type veth peer name port",
+            "link set port master lan",
+            "link set port up",
+            "link set other up",
+        ]))
+        .unwrap();
+    let advertise = |n: &str| {
+        format!(
+            "interface \"{n}\" {{ min ra interval 3; max ra interval 4; default lifetime 0; }};"
+        )
+    };
+    world
+        .start_bird(&format!(
+            "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ }}\n\
+             protocol radv {{ {} {} }}\n",
+            advertise("lan"),
+            advertise("other"),
+        ))
+        .unwrap();
+    let problems = world
+        .has_problems(&[
+            ("BGPPeer/gone", "interface-down"),
+            ("BGPPeer/tor", "several-routers"),
+        ])
+        .unwrap();
+    let found = world.protocol("tor").unwrap().remote.unwrap().ip();
+    let [one, two] = ["lan", "other"].map(|n| world.link_local(&world.them, n).unwrap());
+    assert!([&one, &two].contains(&&found.to_string()));
+    assert!(problems[1].message.contains(&one) && problems[1].message.contains(&two));
+
+    // An object that is gone takes its problem with it.
+    world.put("gone", "").unwrap();
+    wait::until("one neighbour is left", SOON, || {
+        match world.protocol("gone") {
+            Err(_) => Ok(()),
+            Ok(_) => anyhow::bail!("still there"),
+        }
+    })
+    .unwrap();
+}

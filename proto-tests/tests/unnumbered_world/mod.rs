@@ -1,0 +1,310 @@
+//! A node and a router with cables between them that have no addresses but IPv6 link-local ones.
+//!
+//! The node's interfaces are `up1`, `up2`, …, the router's `down1`, `down2`, …. What either has to say
+//! is on its loopback interface.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use redstart_controller::control::views;
+use redstart_proto_tests::lab::{
+    exclusive::Exclusive,
+    frr::DAEMON_DIR,
+    netns::{self, Netns, host_ip},
+    process::{Process, Processes},
+    requirements::Binaries,
+    run_dir::{self, RunDir},
+    topology::Topology,
+    wait,
+};
+use serde::de::DeserializeOwned;
+
+const NODE: &str = "n1";
+
+/// How long anything here may take, on a machine that is busy.
+pub(crate) const SOON: Duration = Duration::from_secs(40);
+
+/// Duplicate address detection and other people's advertisements would be in the way.
+const SYSCTLS: [(&str, &str); 5] = [
+    ("net/ipv6/conf/all/disable_ipv6", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv6/conf/all/forwarding", "1"),
+];
+
+/// The two, and what runs there. Gone when dropped.
+pub(crate) struct World {
+    name: String,
+    pub(crate) us: Netns,
+    pub(crate) them: Netns,
+    binaries: Binaries,
+    run_dir: RunDir,
+    processes: Processes,
+    running: Vec<Process>,
+    _exclusive: Exclusive,
+}
+
+impl World {
+    /// With so many cables.
+    pub(crate) fn new(name: &str, links: usize) -> Result<Self> {
+        let exclusive = Exclusive::wait()?;
+        run_dir::tear_down(name)?;
+        let run_dir = RunDir::of(name);
+        for dir in [run_dir.path().join("log"), run_dir.objects()] {
+            fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        let world = Self {
+            name: name.to_owned(),
+            us: Netns::of(name, NODE),
+            them: Netns::of(name, Topology::EXT),
+            binaries: Binaries::beside(env!("CARGO_BIN_EXE_lab")),
+            processes: Processes::of(run_dir.path()),
+            running: Vec::new(),
+            run_dir,
+            _exclusive: exclusive,
+        };
+        world.wire(links)?;
+        Ok(world)
+    }
+
+    fn wire(&self, links: usize) -> Result<()> {
+        let both = [&self.us, &self.them];
+        host_ip(&both.map(|netns| format!("netns add {}", netns.name())))?;
+        for netns in both {
+            netns.sysctl(&SYSCTLS)?;
+            netns.ip(&["link set lo up".to_owned()])?;
+        }
+        for n in 1..=links {
+            let them = self.them.name();
+            self.us.ip(&[
+                format!("link add up{n} type veth peer name down{n} netns {them}"),
+                format!("link set up{n} up"),
+            ])?;
+            self.them.ip(&[format!("link set down{n} up")])?;
+        }
+        let loopback = |addresses: [&str; 2]| addresses.map(|a| format!("addr add {a} dev lo"));
+        self.us.ip(&loopback(["10.244.1.1/24", "fd44:1::1/64"]))?;
+        self.them.ip(&loopback(["10.20.0.1/24", "fd20::1/64"]))
+    }
+
+    /// Writes an object, in one step: a half-written one must not be read.
+    pub(crate) fn put(&self, name: &str, manifest: &str) -> Result<()> {
+        let fresh = self.run_dir.path().join(format!("{name}.new"));
+        let place = self.run_dir.objects().join(format!("{name}.yaml"));
+        fs::write(&fresh, manifest)
+            .and_then(|()| fs::rename(&fresh, place))
+            .with_context(|| format!("cannot write {name}"))
+    }
+
+    /// A `BGPPeer` for an interface.
+    pub(crate) fn put_peer(&self, name: &str, interface: &str, more: &str) -> Result<()> {
+        self.put(
+            name,
+            &format!(
+                "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: {name}\n\
+                 spec:\n  interface: {interface}\n  asn: External\n{more}"
+            ),
+        )
+    }
+
+    /// Starts the speaker, with the Node's one address on no link.
+    pub(crate) fn start_redstart(&mut self) -> Result<()> {
+        self.put(
+            "node",
+            "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.244.1.0/24\n  \
+             podCIDRs: [10.244.1.0/24, \"fd44:1::/64\"]\nstatus:\n  addresses:\n  \
+             - type: InternalIP\n    address: 10.99.0.1\n",
+        )?;
+        self.put(
+            "configuration",
+            "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
+             spec:\n  asn: 65010\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
+             holdTimeSeconds: 9\n",
+        )?;
+        let program = self.binaries.path("redstart");
+        let mut command = self.us.command(&program.to_string_lossy());
+        command.args(["run", "--node", NODE]);
+        command.arg("--objects").arg(self.run_dir.objects());
+        command.arg("--socket").arg(self.run_dir.socket(NODE));
+        command.args(["--log-format", "text"]);
+        command.env_remove("KUBECONFIG");
+        self.spawn("redstart", &command)
+    }
+
+    fn spawn(&mut self, role: &str, command: &Command) -> Result<()> {
+        self.running.push(self.processes.spawn(role, command)?);
+        Ok(())
+    }
+
+    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let mut command = Command::new(self.binaries.path("redc"));
+        command.arg("-s").arg(self.run_dir.socket(NODE));
+        let answer = netns::stdout_of(command.args(["-o", "json"]).args(words))?;
+        serde_json::from_str(&answer).with_context(|| format!("redc answered {answer}"))
+    }
+
+    /// A neighbour, as `redc show protocols all` shows it.
+    pub(crate) fn protocol(&self, name: &str) -> Result<views::Protocol> {
+        let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
+        let found = all.into_iter().find(|protocol| protocol.name == name);
+        found.with_context(|| format!("redc shows no {name}"))
+    }
+
+    /// Waits until a neighbour is in this state.
+    pub(crate) fn is(&self, name: &str, state: &str) -> Result<views::Protocol> {
+        let (protocol, _) = wait::until(&format!("{name} is {state}"), SOON, || {
+            let protocol = self.protocol(name)?;
+            if protocol.state == state {
+                return Ok(protocol);
+            }
+            bail!(
+                "{} {}",
+                protocol.state,
+                protocol.last_error.unwrap_or_default()
+            )
+        })
+        .with_context(|| self.log("redstart"))?;
+        Ok(protocol)
+    }
+
+    /// Waits until `redc show status` has exactly these problems, object and reason.
+    pub(crate) fn has_problems(&self, expected: &[(&str, &str)]) -> Result<Vec<views::Problem>> {
+        let (problems, _) = wait::until(&format!("the problems are {expected:?}"), SOON, || {
+            let status: views::Status = self.ask(&["show", "status"])?;
+            let has = |p: &views::Problem| (p.object.clone(), p.reason.clone());
+            let mut shown: Vec<_> = status.problems.iter().map(has).collect();
+            shown.sort();
+            let expected = expected
+                .iter()
+                .map(|(o, r)| ((*o).to_owned(), (*r).to_owned()));
+            if shown == expected.collect::<Vec<_>>() {
+                return Ok(status.problems);
+            }
+            bail!("{shown:?}")
+        })?;
+        Ok(problems)
+    }
+
+    /// Waits until `ip route show` for a prefix says all of this and nothing of that.
+    pub(crate) fn routed(
+        &self,
+        netns: &Netns,
+        prefix: &str,
+        says: &[&str],
+        not: &[&str],
+    ) -> Result<()> {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        wait::until(&format!("{prefix} {says:?}"), SOON, || {
+            let text = netns.output("ip", &[family, "route", "show", prefix])?;
+            let right = says.iter().all(|part| text.contains(part))
+                && !not.iter().any(|part| text.contains(part));
+            if right { Ok(()) } else { bail!("{text:?}") }
+        })
+        .map(drop)
+        .with_context(|| self.log("redstart"))
+    }
+
+    /// Waits until each end reaches the other, from what it announces to what the other one does.
+    pub(crate) fn ping_both_ways(&self) -> Result<()> {
+        let ends = [
+            (&self.us, "10.244.1.1", "10.20.0.1"),
+            (&self.us, "fd44:1::1", "fd20::1"),
+            (&self.them, "10.20.0.1", "10.244.1.1"),
+            (&self.them, "fd20::1", "fd44:1::1"),
+        ];
+        for (netns, from, to) in ends {
+            wait::until(&format!("{from} reaches {to}"), SOON, || {
+                netns.output("ping", &["-c", "1", "-W", "1", "-I", from, to])
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The link-local address of an interface.
+    pub(crate) fn link_local(&self, netns: &Netns, interface: &str) -> Result<String> {
+        let (addr, _) = wait::until("a link-local address", SOON, || {
+            let args = [
+                "-6", "-o", "addr", "show", "dev", interface, "scope", "link",
+            ];
+            let text = netns.output("ip", &args)?;
+            let word = text
+                .split_whitespace()
+                .find(|word| word.starts_with("fe80"));
+            let word = word.context("none")?;
+            Ok(word.split('/').next().unwrap_or(word).to_owned())
+        })?;
+        Ok(addr)
+    }
+
+    /// The end of a log.
+    pub(crate) fn log(&self, role: &str) -> String {
+        let text = fs::read_to_string(self.processes.log(role)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().rev().take(40).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    fn their_dir(&self) -> PathBuf {
+        self.run_dir.path().join("them")
+    }
+
+    /// Starts FRR with this configuration of bgpd.
+    pub(crate) fn start_frr(&mut self, bgpd: &str) -> Result<()> {
+        let dir = self.their_dir();
+        fs::create_dir_all(&dir)?;
+        fs::write(dir.join("zebra.conf"), "hostname them\nlog stdout\n")?;
+        fs::write(dir.join("vtysh.conf"), "")?;
+        fs::write(dir.join("bgpd.conf"), bgpd)?;
+        netns::stdout_of(Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
+        for daemon in ["zebra", "bgpd"] {
+            let mut command = self.them.command(&format!("{DAEMON_DIR}/{daemon}"));
+            command.arg("-f").arg(dir.join(format!("{daemon}.conf")));
+            command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
+            command.arg("--vty_socket").arg(&dir).args(["-P", "0"]);
+            command.arg("-z").arg(dir.join("zserv.api"));
+            self.spawn(daemon, &command)?;
+            if daemon == "zebra" {
+                wait::until("zebra's socket", SOON, || {
+                    fs::metadata(dir.join("zserv.api")).context("not there")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What FRR's bgpd answers.
+    pub(crate) fn vtysh(&self, words: &str) -> Result<String> {
+        let dir = self.their_dir();
+        let mut command = Command::new("vtysh");
+        command.arg("--vty_socket").arg(&dir);
+        command.arg("--config_dir").arg(&dir);
+        netns::stdout_of(command.args(["-d", "bgpd", "-c", words]))
+    }
+
+    /// Starts BIRD with this configuration.
+    pub(crate) fn start_bird(&mut self, config: &str) -> Result<()> {
+        let dir = self.their_dir();
+        fs::create_dir_all(&dir)?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+        fs::write(dir.join("bird.conf"), config)?;
+        let mut command = self.them.command("bird");
+        command.arg("-f").arg("-c").arg(dir.join("bird.conf"));
+        command.arg("-s").arg(dir.join("bird.ctl"));
+        self.spawn("bird", &command)
+    }
+
+    /// What BIRD answers.
+    pub(crate) fn birdc(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new("birdc");
+        command.arg("-s").arg(self.their_dir().join("bird.ctl"));
+        netns::stdout_of(command.args(words))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Err(error) = run_dir::tear_down(&self.name) {
+            eprintln!("{}: not cleaned up: {error:#}", self.name);
+        }
+    }
+}
