@@ -10,7 +10,8 @@
 //! | `origin` | where objects come from: a directory, or the API with its cache |
 //! | `objects` | objects in, desired state out |
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
-//! | `neighbours` | the neighbours' tasks: which there are, what their events mean |
+//! | `neighbours` | the neighbours' tasks: which there are |
+//! | `neighbour` | one of them: what its events mean for the tables |
 //! | `kernel` | the planner, and the one batch that is out at the kernel |
 //! | `transition` | from one topology of the mesh to another |
 //! | `drain` | relieving this node of traffic |
@@ -29,6 +30,7 @@ mod drain;
 mod kernel;
 mod listeners;
 mod malformed;
+mod neighbour;
 mod neighbours;
 mod objects;
 mod options;

@@ -17,7 +17,7 @@ use redstart_rib::{
 
 use super::{
     core::Core,
-    neighbours::Neighbour,
+    neighbour::Neighbour,
     translate::{families, role},
     unnumbered::Unfound,
 };

@@ -1,0 +1,441 @@
+//! One neighbour: what the events of its session mean for the tables.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use redstart_bgp::{
+    net::{PeerHandle, Transport},
+    session::{DownReason, Event, Negotiated, PeerId, State, StopReason},
+    time::Instant,
+    types::{Family, FamilySet, NlriSet, Prefix},
+    wire::Update,
+};
+use redstart_rib::{
+    LimitState, PeerDown, Rib, fib::LinkAddress, import::Refusal, resolver::KernelView,
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    malformed::MalformedLog,
+    ranges::{self, Membership},
+    retention::{Due, Retention, forwarding_preserved, restart_time},
+    translate::{self, OnLink, Restarted},
+};
+use crate::compile::{self, NodeIdentity, PeerName, PeerRole, Ttl};
+
+/// How long a neighbour that does not say End-of-RIB gets for its initial table.
+const SILENT_INITIAL_TABLE: Duration = Duration::from_secs(10);
+
+/// How long a neighbour that came back within its restart time gets to confirm its routes.
+const STALE_PATHS: Duration = Duration::from_secs(360);
+
+/// One neighbour.
+pub(super) struct Neighbour {
+    pub(super) id: PeerId,
+    /// Its `remote` is an address.
+    pub(super) spec: compile::Peer,
+    /// That address.
+    pub(super) remote: SocketAddr,
+    /// The range that it came from, if nobody configured it.
+    pub(super) membership: Option<Membership>,
+    pub(super) handle: PeerHandle,
+    node: NodeIdentity,
+    /// The session, while there is one.
+    session: Option<Session>,
+    /// Until when routes of the last session are kept.
+    retention: Retention,
+    /// It sent more routes than allowed, and its session ended for that.
+    over_limit: Option<OverLimit>,
+    /// Families in which it came close to that.
+    near_limit: FamilySet,
+    /// Whether its task has told of a connection's end: before that there is one to come.
+    heard_of: bool,
+    /// The last reason that was logged: one that repeats itself is logged once.
+    logged: Option<DownReason>,
+    /// It was said of this session that the node announces what is not its own.
+    foreign_named: bool,
+    /// Attributes that were malformed and dealt with by RFC 7606.
+    pub(super) faults: u64,
+    /// When malformed messages were logged.
+    malformed: MalformedLog,
+}
+
+/// Too many routes: the neighbour is stopped.
+struct OverLimit {
+    /// Until then; `None`: until its limits change.
+    until: Option<Instant>,
+}
+
+/// An established session.
+struct Session {
+    negotiated: Arc<Negotiated>,
+    /// The families whose initial table has not been received.
+    awaited: FamilySet,
+    /// When to wait no longer, for a neighbour that does not say End-of-RIB.
+    silent_until: Option<Instant>,
+}
+
+impl Session {
+    fn new(now: Instant, negotiated: Arc<Negotiated>) -> Self {
+        let silent = negotiated.graceful_restart.is_none();
+        Self {
+            awaited: negotiated.families,
+            silent_until: silent.then_some(now + SILENT_INITIAL_TABLE),
+            negotiated,
+        }
+    }
+}
+
+/// The TCP side of a neighbour.
+pub(super) fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
+    let mut transport = Transport::new(remote);
+    transport.interface.clone_from(&spec.bind_interface);
+    transport.local = spec.local;
+    transport.password = ranges::password(spec);
+    transport.tcp_ao = spec.tcp_ao.iter().map(translate::ao_key).collect();
+    transport.ttl = match spec.ttl {
+        Ttl::Hops(hops) => redstart_bgp::net::Ttl::Hops(hops),
+        Ttl::Security(hops) => redstart_bgp::net::Ttl::Security(hops),
+    };
+    transport
+}
+
+impl Neighbour {
+    pub(super) fn new(
+        id: PeerId,
+        (remote, spec): (SocketAddr, &compile::Peer),
+        node: &NodeIdentity,
+        handle: PeerHandle,
+    ) -> Self {
+        Self {
+            id,
+            spec: spec.clone(),
+            remote,
+            membership: None,
+            handle,
+            node: node.clone(),
+            session: None,
+            retention: Retention::default(),
+            over_limit: None,
+            near_limit: FamilySet::EMPTY,
+            heard_of: false,
+            logged: None,
+            foreign_named: false,
+            faults: 0,
+            malformed: MalformedLog::default(),
+        }
+    }
+
+    /// Whether going on as `new` would be another neighbour.
+    pub(super) fn is_another(&self, new: &compile::Peer, node: &NodeIdentity) -> bool {
+        let next_hops = |n: &NodeIdentity| (n.ipv4, n.ipv6);
+        translate::is_another(&self.spec, new) || next_hops(&self.node) != next_hops(node)
+    }
+
+    /// Hands over what changed.
+    pub(super) fn change(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        spec: &compile::Peer,
+        node: &NodeIdentity,
+        restarted: Restarted,
+        rib: &mut Rib,
+    ) {
+        let session = translate::session(spec, node, restarted);
+        if session != translate::session(&self.spec, &self.node, restarted)
+            || transport(self.remote, spec) != self.transport()
+        {
+            info!(peer = %name, "configuration changed");
+        }
+        self.handle
+            .reconfigure(session, transport(self.remote, spec));
+        if spec.import != self.spec.import || spec.transit != self.spec.transit {
+            let import = translate::import(&spec.import);
+            rib.update_policies(self.id, import, translate::export(spec));
+        }
+        rib.update_rules(self.id, spec.rules);
+        let limits_changed = spec.rules.limits != self.spec.rules.limits
+            || spec.limit_restart != self.spec.limit_restart;
+        self.spec = spec.clone();
+        self.node = node.clone();
+        if limits_changed {
+            self.resume(name);
+            for family in Family::ALL {
+                self.check_limit(now, name, family, rib);
+            }
+        }
+    }
+
+    /// Whether there is no session, none in the making, and nothing left of the last one.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.handle.status().state;
+        let opening = matches!(
+            state,
+            State::OpenSent | State::OpenConfirm | State::Established
+        );
+        self.heard_of
+            && !opening
+            && self.session.is_none()
+            && self.over_limit.is_none()
+            && self.retention.poll_timeout().is_none()
+    }
+
+    /// Starts again after too many routes.
+    fn resume(&mut self, name: &PeerName) {
+        if self.over_limit.take().is_some() {
+            info!(peer = %name, reason = "maximum-prefixes", "starting again");
+            self.handle.start();
+        }
+    }
+
+    pub(super) fn timeouts(&self) -> [Option<Instant>; 3] {
+        [
+            self.retention.poll_timeout(),
+            self.session.as_ref().and_then(|s| s.silent_until),
+            self.over_limit.as_ref().and_then(|o| o.until),
+        ]
+    }
+
+    pub(super) fn on_time(&mut self, now: Instant, name: &PeerName, rib: &mut Rib) {
+        for due in self.retention.poll(now, self.session.is_some()) {
+            match due {
+                Due::KeepLong(family) => {
+                    let kept = rib.retain_long_lived(self.id, family);
+                    info!(peer = %name, %family, kept, reason = "restart-time-over", "stale routes are a last resort from now on");
+                }
+                Due::Sweep(family) => {
+                    info!(peer = %name, %family, reason = "restart-time-over", "stale routes removed");
+                    rib.sweep_stale(self.id, Some(family));
+                }
+            }
+        }
+        if let Some(session) = &mut self.session
+            && session.silent_until.take_if(|at| *at <= now).is_some()
+        {
+            session.awaited = FamilySet::EMPTY;
+        }
+        let stopped_until = self.over_limit.as_ref().and_then(|o| o.until);
+        if stopped_until.is_some_and(|at| at <= now) {
+            self.resume(name);
+        }
+    }
+
+    /// RFC 4271 section 6.7: too many routes end the session, with a Cease of subcode 1 (RFC 4486).
+    fn check_limit(&mut self, now: Instant, name: &PeerName, family: Family, rib: &mut Rib) {
+        let Some(limit) = self.spec.rules.limit(family).map(|limit| limit.max) else {
+            return;
+        };
+        let received = rib.family_counts(self.id, family).map_or(0, |c| c.received);
+        match rib.limit_state(self.id, family) {
+            LimitState::Within => self.near_limit.remove(family),
+            LimitState::Warning => {
+                if !self.near_limit.contains(family) {
+                    self.near_limit.insert(family);
+                    warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes-near", "the neighbour comes close to the number of routes that it may send");
+                }
+            }
+            LimitState::Exceeded if self.session.is_some() => {
+                warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes", "too many routes: the session ends");
+                self.handle
+                    .stop(StopReason::MaximumPrefixes { family, limit });
+                // What is still on its way from the session is not for the table any more.
+                rib.peer_down(self.id, PeerDown::Flush);
+                self.session = None;
+                self.retention.forget();
+                let until = self.spec.limit_restart.map(|after| now + after);
+                self.over_limit = Some(OverLimit { until });
+            }
+            LimitState::Exceeded => {}
+        }
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        event: Event,
+        links: &KernelView,
+        rib: &mut Rib,
+    ) {
+        match event {
+            Event::StateChanged { from, to } => debug!(peer = %name, %from, %to, "state changed"),
+            Event::Established(negotiated) => self.established(now, name, negotiated, links, rib),
+            Event::Down { reason, retained } => {
+                self.heard_of = true;
+                self.down(now, name, reason, retained, rib);
+            }
+            Event::AttemptFailed { slot, reason } => {
+                self.heard_of = true;
+                if self.logged.as_ref() != Some(&reason) {
+                    info!(peer = %name, remote = %self.remote, connection = %slot, reason = reason.id(), "no session: {reason}");
+                    self.logged = Some(reason);
+                }
+            }
+            Event::Update(update) => self.update(now, name, &update, rib),
+            Event::RefreshRequested(family) => rib.refresh_out(self.id, family),
+            Event::RefreshBegin(family) => rib.refresh_begin(self.id, family),
+            Event::RefreshEnd(family) => rib.refresh_end(self.id, family),
+            Event::Malformed(message) => self.malformed.unreadable(now, name, &message),
+            Event::Unsendable(what) => {
+                warn!(peer = %name, routes = what.nlri.len(), reason = %what.reason, "routes cannot be sent");
+            }
+        }
+    }
+
+    fn established(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        negotiated: Arc<Negotiated>,
+        links: &KernelView,
+        rib: &mut Rib,
+    ) {
+        info!(
+            peer = %name,
+            remote = %negotiated.remote_addr,
+            remote_as = negotiated.remote_as.0,
+            router_id = %negotiated.remote_router_id,
+            "session established"
+        );
+        self.logged = None;
+        self.foreign_named = false;
+        let link = on_link(&negotiated, links);
+        let info = translate::peer_info(&self.spec, &self.node, &negotiated, link);
+        if let Err(error) = rib.peer_up(self.id, info) {
+            warn!(peer = %name, reason = "too-many-peers", "session refused: {error}");
+            self.handle.stop(StopReason::Shutdown(error.to_string()));
+            return;
+        }
+        for family in Family::ALL {
+            if !forwarding_preserved(&negotiated, family, self.retention.is_long_lived(family)) {
+                rib.sweep_stale(self.id, Some(family));
+                self.retention.is_swept(family);
+            }
+        }
+        // The restart time was for coming back. "To put an upper bound on the amount of time a router
+        // retains the stale routes" is another matter (RFC 4724 section 4.2).
+        self.retention.extend(now + STALE_PATHS);
+        self.session = Some(Session::new(now, negotiated));
+    }
+
+    fn down(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        reason: DownReason,
+        retained: FamilySet,
+        rib: &mut Rib,
+    ) {
+        warn!(peer = %name, remote = %self.remote, reason = reason.id(), kept = !retained.is_empty(), "session down: {reason}");
+        let session = self.session.take().filter(|_| !retained.is_empty());
+        match session {
+            None => {
+                rib.peer_down(self.id, PeerDown::Flush);
+                self.retention.forget();
+            }
+            Some(Session { negotiated, .. }) => {
+                rib.peer_down(self.id, PeerDown::RetainStale(retained));
+                let restart_time = |family| restart_time(&negotiated, family);
+                let stale_time = |family| negotiated.long_lived_stale_time(family);
+                self.retention.lost(now, retained, restart_time, stale_time);
+            }
+        }
+        self.logged = Some(reason);
+    }
+
+    fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
+        self.faults += update.faults.len() as u64;
+        self.malformed.update(now, name, update);
+        for nlri in &update.unreach {
+            rib.withdraw(self.id, nlri);
+        }
+        for reach in &update.reach {
+            let outcome = rib.announce(self.id, &reach.attrs, &reach.nlri);
+            for (reason, routes) in outcome.refused.iter() {
+                debug!(peer = %name, routes, %reason, "routes refused");
+                self.name_foreign_routes(name, reason, &reach.nlri);
+            }
+            let family = reach.nlri.family();
+            if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
+                self.check_limit(now, name, family, rib);
+            }
+        }
+        if let Some(family) = update.end_of_rib {
+            rib.end_of_rib(self.id, family);
+            self.retention.is_swept(family);
+            if let Some(session) = &mut self.session {
+                session.awaited.remove(family);
+            }
+        }
+    }
+
+    /// A node that announces what belongs to another one, or leads it elsewhere, is named: once for
+    /// each session.
+    fn name_foreign_routes(&mut self, name: &PeerName, reason: Refusal, nlri: &NlriSet) {
+        let PeerRole::Mesh { node } = &self.spec.role else {
+            return;
+        };
+        let foreign = matches!(reason, Refusal::NotAllowed | Refusal::NotOwnersNextHop);
+        if !foreign || self.foreign_named {
+            return;
+        }
+        self.foreign_named = true;
+        let first = nlri.iter().next().map(|nlri| nlri.prefix.to_string());
+        warn!(peer = %name, node, prefix = first.unwrap_or_default(), %reason, "a node announces what is not its own: refused");
+    }
+
+    /// The TCP side.
+    pub(super) fn transport(&self) -> Transport {
+        transport(self.remote, &self.spec)
+    }
+
+    /// Whether it has a session now.
+    pub(super) const fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether it has a session and has sent what it has.
+    pub(super) fn has_told_all(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.awaited.is_empty())
+    }
+
+    /// The session's parameters, while there is one.
+    pub(super) fn negotiated(&self) -> Option<&Negotiated> {
+        self.session.as_ref().map(|s| &*s.negotiated)
+    }
+}
+
+/// Where on our links a session is.
+fn on_link(negotiated: &Negotiated, links: &KernelView) -> OnLink {
+    let interface = link_of(negotiated.remote_addr);
+    let of_link = |a: &&LinkAddress| Some(a.ifindex) == interface;
+    let global = |a: &LinkAddress| match a.addr {
+        IpAddr::V6(addr) if !addr.is_unicast_link_local() => Some(addr),
+        _ => None,
+    };
+    OnLink {
+        interface,
+        global: links.addresses().filter(of_link).find_map(global),
+        subnet: subnet_of(negotiated.local_addr.ip(), links),
+    }
+}
+
+/// The link that a link-local neighbour is on.
+fn link_of(remote: SocketAddr) -> Option<u32> {
+    match remote {
+        SocketAddr::V6(addr) if addr.scope_id() != 0 => Some(addr.scope_id()),
+        _ => None,
+    }
+}
+
+/// The subnet that one of our addresses is on.
+fn subnet_of(local: IpAddr, links: &KernelView) -> Option<Prefix> {
+    let mut addresses = links.addresses();
+    addresses
+        .find(|address| address.addr == local)
+        .map(|address| address.subnet)
+}
