@@ -14,7 +14,7 @@ use unnumbered_world::{SOON, World};
 /// FRR's side of two unnumbered links: no address, no AS number.
 const FRR: &str = "hostname them\nlog stdout\n\
 router bgp 65020\n bgp router-id 10.20.0.1\n no bgp ebgp-requires-policy\n \
-no bgp network import-check\n timers bgp 3 9\n \
+no bgp network import-check\n timers bgp 80 240\n \
 neighbor down1 interface remote-as external\n neighbor down1 timers connect 1\n \
 neighbor down2 interface remote-as external\n neighbor down2 timers connect 1\n \
 address-family ipv4 unicast\n  network 10.20.0.0/24\n exit-address-family\n \
@@ -54,8 +54,14 @@ fn frr_and_we_find_each_other_and_use_both_links() {
     world.ping_both_ways().unwrap();
     world.has_problems(&[]).unwrap();
 
-    // One link goes down: the other one does. It comes back: both again.
+    let shown = world.vtysh("show bgp neighbors down1").unwrap();
+    let both = "Extended nexthop: advertised and received";
+    assert!(shown.contains(both), "{shown}");
+
+    // One link goes down: its session ends long before the hold time is over, the other one does.
     world.them.ip(&["link set down1 down".to_owned()]).unwrap();
+    let lost = world.is("tor1", "Idle").unwrap();
+    assert!(lost.last_error.unwrap().contains("interface-down"));
     for prefix in ["10.20.0.0/24", "fd20::/64"] {
         world.routed(&world.us, prefix, &["up2"], &["up1"]).unwrap();
     }
@@ -63,7 +69,9 @@ fn frr_and_we_find_each_other_and_use_both_links() {
         .has_problems(&[("BGPPeer/tor1", "interface-down")])
         .unwrap();
     world.ping_both_ways().unwrap();
+    // It comes back: both again, and neither waits for a timer.
     world.them.ip(&["link set down1 up".to_owned()]).unwrap();
+    world.is("tor1", "Established").unwrap();
     for prefix in ["10.20.0.0/24", "fd20::/64"] {
         world
             .routed(&world.us, prefix, &["up1", "up2"], &[])

@@ -93,6 +93,9 @@ pub enum StopReason {
     ConfigurationChange,
     /// BFD says that the path is gone (RFC 9384).
     BfdDown,
+    /// The link to the neighbour is gone: a NOTIFICATION would not arrive, or much later. As if the
+    /// connection had failed (RFC 4271 section 8.1.4, event 18).
+    InterfaceDown,
     /// We restart and the neighbour shall keep our routes: no NOTIFICATION, just a closed connection
     /// (RFC 4724 section 4.1).
     GracefulRestart,
@@ -105,7 +108,7 @@ impl StopReason {
     /// one must be a Hard Reset, which carries the actual reason as data (RFC 8538 section 3.1).
     pub(super) fn notification(&self, hard: bool) -> Option<Notification> {
         let (cease, keeps_routes) = match self {
-            Self::GracefulRestart => return None,
+            Self::GracefulRestart | Self::InterfaceDown => return None,
             Self::Shutdown(text) => (
                 Notification::cease_with_message(CeaseSubcode::AdministrativeShutdown, text),
                 false,
@@ -141,6 +144,7 @@ impl StopReason {
             Self::MaximumPrefixes { .. } => "maximum-prefixes",
             Self::ConfigurationChange => "configuration-change",
             Self::BfdDown => "bfd-down",
+            Self::InterfaceDown => "interface-down",
             Self::GracefulRestart => "graceful-restart",
         }
     }
@@ -231,7 +235,10 @@ impl DownReason {
     #[must_use]
     pub fn retains_routes(&self, notification: bool) -> bool {
         match self {
-            Self::ConnectionLost(_) | Self::PeerRestarted | Self::SendHoldTimerExpired => true,
+            Self::ConnectionLost(_)
+            | Self::PeerRestarted
+            | Self::SendHoldTimerExpired
+            | Self::Stopped(StopReason::InterfaceDown) => true,
             Self::HoldTimerExpired | Self::NotificationSent(_) => notification,
             Self::NotificationReceived(n) => {
                 notification && n.code != ErrorCode::Cease(CeaseSubcode::HardReset)

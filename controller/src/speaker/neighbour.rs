@@ -49,6 +49,8 @@ pub(super) struct Neighbour {
     retention: Retention,
     /// It sent more routes than allowed, and its session ended for that.
     over_limit: Option<OverLimit>,
+    /// The link to it is down, and its session ended for that.
+    link_down: bool,
     /// Families in which it came close to that.
     near_limit: FamilySet,
     /// Whether its task has told of a connection's end: before that there is one to come.
@@ -120,6 +122,7 @@ impl Neighbour {
             session: None,
             retention: Retention::default(),
             over_limit: None,
+            link_down: false,
             near_limit: FamilySet::EMPTY,
             heard_of: false,
             logged: None,
@@ -186,9 +189,23 @@ impl Neighbour {
 
     /// Starts again after too many routes.
     fn resume(&mut self, name: &PeerName) {
-        if self.over_limit.take().is_some() {
+        if self.over_limit.take().is_some() && !self.link_down {
             info!(peer = %name, reason = "maximum-prefixes", "starting again");
             self.handle.start();
+        }
+    }
+
+    /// The link to it went down or came up. The session does not wait for the hold timer, nor the next
+    /// one for the connect retry timer.
+    pub(super) fn on_link(&mut self, up: bool) {
+        if self.link_down != up {
+            return;
+        }
+        self.link_down = !up;
+        match (up, &self.over_limit) {
+            (false, _) => self.handle.stop(StopReason::InterfaceDown),
+            (true, None) => self.handle.start(),
+            (true, Some(_)) => {}
         }
     }
 

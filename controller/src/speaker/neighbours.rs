@@ -170,6 +170,13 @@ impl Neighbours {
         }
     }
 
+    /// Whether the link to a neighbour can be used.
+    pub(super) fn on_link(&mut self, name: &PeerName, up: bool) {
+        if let Some(neighbour) = self.by_name.get_mut(name) {
+            neighbour.on_link(up);
+        }
+    }
+
     /// Whether a neighbour has a session now.
     pub(super) fn has_session(&self, name: &PeerName) -> bool {
         let neighbour = self.by_name.get(name);

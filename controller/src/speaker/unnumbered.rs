@@ -143,6 +143,7 @@ impl Unnumbered {
             if moved || search.link.is_due(now) {
                 search.follow(now, links, self.seed, self.clock, &self.changed);
             }
+            to.on_link(name, search.link.is_usable());
             search.place(to.has_session(name));
             news |= to.locate(name, search.router.map(SocketAddr::V6));
         }
@@ -194,6 +195,11 @@ pub(super) struct Unfound<'a> {
 }
 
 impl Link {
+    /// Whether a session can run over it.
+    const fn is_usable(&self) -> bool {
+        matches!(self, Self::Searched { .. } | Self::Refused { .. })
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         matches!(self, Self::Refused { retry_at, .. } if *retry_at <= now)
     }

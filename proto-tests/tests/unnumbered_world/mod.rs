@@ -120,7 +120,7 @@ impl World {
             "configuration",
             "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
              spec:\n  asn: 65010\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
-             holdTimeSeconds: 9\n",
+             holdTimeSeconds: 240\n",
         )?;
         let program = self.binaries.path("redstart");
         let mut command = self.us.command(&program.to_string_lossy());

@@ -288,6 +288,8 @@ fn a_stop_between_graceful_neighbours_is_a_hard_reset() {
     assert_eq!(stop(true, shutdown), code(CeaseSubcode::HardReset));
     assert_eq!(stop(true, reset), code(CeaseSubcode::AdministrativeReset));
     assert_eq!(stop(true, StopReason::GracefulRestart), None);
+    // Nor does anything arrive over a link that is down.
+    assert_eq!(stop(true, StopReason::InterfaceDown), None);
 }
 
 #[test]
