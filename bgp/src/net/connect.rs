@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
+    time::Duration,
 };
 
 use tokio::net::{TcpSocket, TcpStream};
@@ -12,13 +13,17 @@ use crate::session::{ConnectError, Disconnect};
 use super::{sockopt::SocketOptionError, transport::Transport};
 
 /// Connects, with every option of `transport` set before the first segment leaves.
-pub(super) async fn dial(transport: Transport) -> Result<TcpStream, ConnectError> {
+pub(super) async fn dial(
+    transport: Transport,
+    user_timeout: Duration,
+) -> Result<TcpStream, ConnectError> {
     let socket = match transport.remote {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     };
     let socket = socket.map_err(|e| connect_error(&e))?;
-    transport.apply(&socket).map_err(|e| option_error(&e))?;
+    let options = transport.apply(&socket, user_timeout);
+    options.map_err(|e| option_error(&e))?;
     if let Some(local) = transport.local {
         socket
             .bind(SocketAddr::new(local, 0))

@@ -197,7 +197,7 @@ impl Task {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Connect => self.dial = Some(Box::pin(dial(self.done.transport.clone()))),
+            Action::Connect => self.dial(),
             Action::MakeRoom => self.outgoing = self.incoming.take(),
             Action::Close { slot, farewell } => {
                 if slot == Slot::Outgoing {
@@ -243,14 +243,25 @@ impl Task {
     /// Gives what is connected, or about to be, the key of `done`. `false`: a socket has not got it, and
     /// must not go on with the old one.
     fn rekey(&mut self, old: &Transport) -> bool {
-        let transport = &self.done.transport;
         if self.dial.is_some() {
-            self.dial = Some(Box::pin(dial(transport.clone())));
+            self.dial();
         }
+        let transport = &self.done.transport;
         [&self.outgoing, &self.incoming]
             .into_iter()
             .flatten()
             .all(|socket| transport.apply_key(old, &socket.stream).is_ok())
+    }
+
+    fn dial(&mut self) {
+        let dialling = dial(self.done.transport.clone(), self.user_timeout());
+        self.dial = Some(Box::pin(dialling));
+    }
+
+    /// How long the kernel may try to deliver: as long as the SendHoldTimer (RFC 9687), which ends the
+    /// session for the same reason. If it were shorter, the configured time would mean nothing.
+    fn user_timeout(&self) -> Duration {
+        self.done.session.longest_send_hold()
     }
 
     fn accepted(&mut self, now: Instant, stream: TcpStream) {
@@ -275,7 +286,10 @@ impl Task {
         // Outgoing sockets have their options since before they connected.
         let options = match slot {
             Slot::Outgoing => Ok(()),
-            Slot::Incoming => self.done.transport.apply(&stream).map_err(|e| e.source),
+            Slot::Incoming => {
+                let options = self.done.transport.apply(&stream, self.user_timeout());
+                options.map_err(|e| e.source)
+            }
         };
         let addresses = options.and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
         match addresses {

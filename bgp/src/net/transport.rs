@@ -13,10 +13,6 @@ use super::sockopt::{
     set_path_mtu_discovery,
 };
 
-/// How long the kernel may try to deliver before it gives up: as long as the SendHoldTimer
-/// (RFC 9687), which ends the session for the same reason.
-const USER_TIMEOUT: Duration = Duration::from_secs(480);
-
 /// DSCP CS6, network control (RFC 4594 section 3.2): routing must survive congestion.
 const CS6: u32 = 0xc0;
 
@@ -121,8 +117,9 @@ pub struct Transport {
     pub ttl: Ttl,
     /// The TCP MD5 key.
     pub password: Option<Secret>,
-    /// The keys of the TCP Authentication Option, the one to send with first: the better alternative to `password` where both ends
-    /// have it. A kernel that has not is an error: see [`super::probe_tcp_ao`].
+    /// The keys of the TCP Authentication Option, the one to send with first: the better alternative to
+    /// `password` where both ends have it. A kernel that has not is an error: see
+    /// [`super::probe_tcp_ao`].
     pub tcp_ao: Vec<AoKey>,
 }
 
@@ -194,11 +191,15 @@ impl Transport {
     }
 
     /// Sets every option of a socket of this neighbour, ours before it connects or one that was
-    /// accepted.
+    /// accepted. `user_timeout`: how long the kernel may try to deliver before it gives up.
     ///
     /// The key is set on accepted sockets too, although they inherit it: a connection that was made
     /// in the moment before the listener got the key must not go on without one.
-    pub(super) fn apply(&self, socket: &impl AsFd) -> Result<(), SocketOptionError> {
+    pub(super) fn apply(
+        &self,
+        socket: &impl AsFd,
+        user_timeout: Duration,
+    ) -> Result<(), SocketOptionError> {
         let remote = self.remote.ip();
         let sock = SockRef::from(socket);
         let ttl = u32::from(self.ttl.sent());
@@ -228,7 +229,7 @@ impl Transport {
         named("TCP_NODELAY", sock.set_tcp_nodelay(true))?;
         named(
             "TCP_USER_TIMEOUT",
-            sock.set_tcp_user_timeout(Some(USER_TIMEOUT)),
+            sock.set_tcp_user_timeout(Some(user_timeout)),
         )
     }
 }
@@ -290,12 +291,13 @@ mod tests {
         let mut transport = Transport::new(([127, 0, 0, 1], 179).into());
         transport.interface = Some("lo".to_owned());
         transport.ttl = Ttl::Hops(3);
-        transport.apply(&v4).unwrap();
+        let user_timeout = Duration::from_secs(99);
+        transport.apply(&v4, user_timeout).unwrap();
         assert_eq!(v4.ttl_v4().unwrap(), 3);
         assert_eq!(v4.tos_v4().unwrap(), 0xc0, "DSCP CS6");
         assert_eq!(v4.device().unwrap().as_deref(), Some(&b"lo"[..]));
         assert!(v4.tcp_nodelay().unwrap());
-        assert_eq!(v4.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(v4.tcp_user_timeout().unwrap(), Some(user_timeout));
         let mtu = |level, option| crate::net::sockopt::get(v4.as_fd(), level, option).unwrap();
         assert_eq!(
             mtu(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
@@ -305,7 +307,7 @@ mod tests {
         let v6 = socket(socket2::Domain::IPV6);
         let mut transport = Transport::new("[::1]:179".parse().unwrap());
         transport.ttl = Ttl::Security(1);
-        transport.apply(&v6).unwrap();
+        transport.apply(&v6, user_timeout).unwrap();
         assert_eq!(v6.unicast_hops_v6().unwrap(), 255);
         assert_eq!(v6.tclass_v6().unwrap(), 0xc0, "DSCP CS6");
         let get = |level, option| crate::net::sockopt::get(v6.as_fd(), level, option).unwrap();

@@ -3,6 +3,7 @@
 
 use core::{fmt, time::Duration};
 
+use super::connection::{SEND_HOLD, send_hold};
 use crate::types::{Asn, Family, FamilySet, Role, RouterId};
 
 /// Which AS number the neighbour must have.
@@ -132,6 +133,13 @@ pub struct PeerConfig {
 }
 
 impl PeerConfig {
+    /// The longest that the SendHoldTime of a session can be: the hold time that both ends agree on is
+    /// at most ours. With a hold time of zero no such timer runs, and this is the recommended time.
+    #[must_use]
+    pub fn longest_send_hold(&self) -> Duration {
+        send_hold(Duration::from_secs(self.hold_time.into()), self.send_hold).unwrap_or(SEND_HOLD)
+    }
+
     /// A neighbour with default timers and IPv4 unicast; of the extensions those that are good for
     /// everybody.
     #[must_use]

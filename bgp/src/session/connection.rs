@@ -155,7 +155,7 @@ impl Session {
 
 /// The SendHoldTime of a session. None where the hold time is zero: "the SendHoldTimer is stopped"
 /// (RFC 9687 section 4.3).
-fn send_hold(hold_time: Duration, configured: Option<Duration>) -> Option<Duration> {
+pub(super) fn send_hold(hold_time: Duration, configured: Option<Duration>) -> Option<Duration> {
     // Section 4.4: it must be greater than the hold time.
     let configured = configured.map(|time| time.max(hold_time + Duration::from_secs(1)));
     (!hold_time.is_zero()).then(|| configured.unwrap_or_else(|| SEND_HOLD.max(hold_time * 2)))

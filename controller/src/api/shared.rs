@@ -45,7 +45,8 @@ pub struct TimersSpec {
     pub delay_open_seconds: Option<u16>,
     /// How long the neighbour may take nothing of what there is to send before the session ends, in
     /// seconds (RFC 9687). It is always more than the hold time. Absent: 480, or twice the hold time
-    /// if that is more. It does not run with a hold time of 0.
+    /// if that is more. With a hold time of 0 it does not run. The TCP user timeout of the connection,
+    /// which ends it when nothing is acknowledged, is as long. Takes effect with the next session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 3, max = 65535))]
     pub send_hold_seconds: Option<u16>,

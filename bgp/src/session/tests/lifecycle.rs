@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::{
     session::{
         Action, Disconnect, DownReason, Event, GracefulRestartConfig, Reconfigured, Refusal,
-        ResetReason, Slot, State, StopReason,
+        ResetReason, Slot, State, StopReason, connection::send_hold,
     },
     types::{Family, FamilySet, RouterId},
     wire::{
@@ -146,6 +146,28 @@ fn a_neighbour_that_takes_nothing_is_dropped_after_the_time_that_is_configured()
         let seconds = h.now.as_nanos() / 1_000_000_000;
         assert!((counts..=counts + 30).contains(&seconds), "{seconds}");
         assert_eq!(h.reason(), Some(DownReason::SendHoldTimerExpired));
+    }
+}
+
+/// The kernel's own limit is set before the neighbour says its hold time.
+#[test]
+fn no_session_has_a_longer_send_hold_time_than_the_kernel_is_told() {
+    for (hold_time, configured, longest) in [
+        (90, None, 480),
+        (300, None, 600),
+        (90, Some(1000), 1000),
+        (90, Some(60), 91),
+        (0, None, 480),
+    ] {
+        let mut config = our_config();
+        config.hold_time = hold_time;
+        config.send_hold = configured.map(|seconds| seconds * SECOND);
+        assert_eq!(config.longest_send_hold(), longest * SECOND);
+        let ours = Duration::from_secs(hold_time.into());
+        for agreed in [Duration::ZERO, 3 * SECOND, ours / 2, ours] {
+            let in_force = send_hold(agreed, config.send_hold);
+            assert!(in_force.is_none_or(|time| time <= config.longest_send_hold()));
+        }
     }
 }
 
