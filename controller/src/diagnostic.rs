@@ -139,6 +139,8 @@ pub enum Reason {
     RouterNotFound,
     /// On the interface of a neighbour several routers were found.
     SeveralRouters,
+    /// The kernel has no TCP Authentication Option, and a neighbour has keys of it.
+    TcpAoUnsupported,
     /// The interface of a neighbour is not on this node.
     InterfaceMissing,
     /// The interface of a neighbour is down.
@@ -190,6 +192,7 @@ impl Reason {
             Self::DuplicatePeerName => "duplicate-peer-name",
             Self::RouterNotFound => "router-not-found",
             Self::SeveralRouters => "several-routers",
+            Self::TcpAoUnsupported => "tcp-ao-unsupported",
             Self::InterfaceMissing => "interface-missing",
             Self::InterfaceDown => "interface-down",
             Self::DiscoveryFailed => "discovery-failed",

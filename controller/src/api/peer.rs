@@ -118,8 +118,9 @@ pub struct BGPPeerSpec {
     pub password_secret_ref: Option<SecretKeyRef>,
     /// Keys of the TCP Authentication Option (RFC 5925), the better alternative to a password where the
     /// router and the kernels of the nodes have it (Linux since 6.7, built with TCP_AO). Where the
-    /// kernel has not, or a Secret is missing, there is no session: it never runs without. The first
-    /// key is the one to send with; the others are accepted too.
+    /// kernel has not, the problem `tcp-ao-unsupported` says so; there, and where a Secret is missing,
+    /// there is no session: it never runs without. The first key is the one to send with; the others
+    /// are accepted too.
     #[serde(rename = "tcpAO", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new("self.all(k, self.filter(o, o.sendID == k.sendID).size() == 1 && self.filter(o, o.receiveID == k.receiveID).size() == 1)").message("two keys must not have the same sendID or receiveID"))]

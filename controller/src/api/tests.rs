@@ -179,6 +179,28 @@ fn cel_of_peer() {
 }
 
 #[test]
+fn cel_of_the_keys_of_a_peer() {
+    type P = BGPPeer;
+    let peer = json!({ "address": "192.0.2.1", "asn": 65000 });
+    let key = |send: u8, receive: u8| json!({ "sendID": send, "receiveID": receive, "secretRef": { "name": "ao" } });
+    let with_keys = |keys: &[Value]| with(peer.clone(), "/tcpAO", json!(keys));
+    cel::<P>("tor", &with_keys(&[])).unwrap();
+    let rotating = with_keys(&[key(1, 2), key(2, 1), key(3, 3)]);
+    cel::<P>("tor", &rotating).unwrap();
+    for twice in [[key(1, 2), key(1, 3)], [key(2, 1), key(3, 1)]] {
+        let spec = with_keys(&twice);
+        refused::<P>("tor", &spec, "the same sendID or receiveID");
+    }
+    let password = json!({ "name": "tor" });
+    let both = with(rotating, "/passwordSecretRef", password.clone());
+    refused::<P>("tor", &both, "exclude each other");
+    let none = with(with_keys(&[]), "/passwordSecretRef", password);
+    cel::<P>("tor", &none).unwrap();
+    let range = json!({ "listenRange": { "cidr": "192.0.2.0/24" }, "asn": 1, "tcpAO": [key(1, 1)] });
+    refused::<P>("tor", &range, "a listen range cannot have tcpAO keys");
+}
+
+#[test]
 fn cel_of_a_peers_place() {
     type P = BGPPeer;
     let interface = json!({ "interface": "eth1", "asn": "External" });

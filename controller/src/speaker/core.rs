@@ -18,13 +18,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    drain::Draining, kernel::Kernel, listeners::Listeners, neighbours::Neighbours,
-    objects::Configured, origin::Origin, restart::Restart, transition::Transition, translate,
-    unnumbered::Unnumbered, views,
+    abilities::Abilities,
+    drain::Draining,
+    kernel::Kernel,
+    listeners::Listeners,
+    neighbours::Neighbours,
+    objects::{Configured, log_difference},
+    origin::Origin,
+    restart::Restart,
+    transition::Transition,
+    translate,
+    unnumbered::Unnumbered,
+    views,
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
     control::Query,
+    diagnostic::Diagnostic,
 };
 
 /// Events of neighbours that may wait for the core, all neighbours together. A neighbour that finds
@@ -59,6 +69,9 @@ pub(super) struct Core {
     pub(super) unnumbered: Unnumbered,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
+    abilities: Abilities,
+    /// What the objects ask for and this kernel does not have.
+    pub(super) lacking: Vec<Diagnostic>,
     /// What the objects ask for.
     pub(super) target: Option<Arc<DesiredState>>,
     transition: Transition,
@@ -89,6 +102,8 @@ impl Core {
             unnumbered: Unnumbered::new(clock, seed),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
+            abilities: Abilities::probe(),
+            lacking: Vec::new(),
             target: None,
             transition: Transition::default(),
             draining: Draining::default(),
@@ -207,6 +222,9 @@ impl Core {
         });
         self.kernel.configure(now, &desired.kernel, &mut self.rib);
         self.unnumbered.apply(now, &desired, &mut self.neighbours);
+        let lacking = self.abilities.lacking(&desired);
+        log_difference(&self.lacking, &lacking);
+        self.lacking = lacking;
         let running = self.neighbours.rules();
         self.transition.begin(now, &desired, &running);
         self.draining.begin(now, &desired.drain);

@@ -17,6 +17,7 @@
 //! | `drain` | relieving this node of traffic |
 //! | `listeners` | the addresses to listen on |
 //! | `ranges` | listen ranges, and what a member of one is |
+//! | `abilities` | what the kernel may not have |
 //! | `unnumbered` | the routers at the other ends of interfaces |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
@@ -25,6 +26,7 @@
 //! A stop (SIGTERM, SIGINT) closes the sessions so that the neighbours keep our routes where graceful
 //! restart was negotiated, and leaves the kernel's routes in place for the next process.
 
+mod abilities;
 mod core;
 mod drain;
 mod kernel;

@@ -180,6 +180,7 @@ impl Core {
         self.configured
             .problems
             .iter()
+            .chain(&self.lacking)
             .chain(self.unnumbered.problems())
     }
 

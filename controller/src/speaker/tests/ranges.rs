@@ -270,6 +270,11 @@ fn a_router_with_keys_that_the_kernel_does_not_know_has_no_session() {
         let status = ask(&core.queries, Query::Status).await.unwrap();
         let error = status.listeners[0].error.clone().unwrap();
         assert!(error.contains("TCP_AO_ADD_KEY"), "{error}");
+        let [problem] = &status.problems[..] else {
+            panic!("{:?}", status.problems);
+        };
+        let said = (&*problem.field, &*problem.reason, &*problem.severity);
+        assert_eq!(said, ("spec.tcpAO", "tcp-ao-unsupported", "error"));
         core.stop().await;
     });
 }
