@@ -242,6 +242,9 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
     if from.rules.remove_med {
         attrs.med = None;
     }
+    if let Some(local) = from.local_as_received() {
+        attrs.as_path = attrs.as_path.prepend(local, 1);
+    }
     // RFC 4456 section 8: a reflector must put its CLUSTER_ID before the CLUSTER_LIST, which it makes
     // if there is none; and it makes no ORIGINATOR_ID where there is one.
     if info.is_reflected_to(from) {
@@ -348,6 +351,9 @@ fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes
     }
     // RFC 4271 section 5.1.2 b: towards an external peer "the local system prepends its own AS number".
     let times = 1 + usize::from(merged.prepend);
+    if let Some(own) = info.own_as_sent() {
+        attrs.as_path = attrs.as_path.prepend(own, 1);
+    }
     attrs.as_path = attrs.as_path.prepend(info.local_as, times);
     // RFC 4271 section 5.1.4: a MED that came from a neighbouring AS "MUST NOT be propagated to other
     // neighboring ASes".

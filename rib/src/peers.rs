@@ -94,6 +94,18 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// The AS that the peer knows us by, if that stands before whatever it sends.
+    pub(crate) fn local_as_received(&self) -> Option<Asn> {
+        let other = self.kind == SessionKind::Ebgp && self.own_as != self.local_as;
+        (self.rules.local_as_received && other).then_some(self.local_as)
+    }
+
+    /// The AS that we are in, if the peer is to see it behind the one that it knows us by.
+    pub(crate) fn own_as_sent(&self) -> Option<Asn> {
+        let other = self.kind == SessionKind::Ebgp && self.own_as != self.local_as;
+        (self.rules.own_as_sent && other).then_some(self.own_as)
+    }
+
     /// What an external peer is to us, if we have a role (RFC 9234).
     pub(crate) fn remote_role(&self) -> Option<Role> {
         let role = self.role.filter(|_| !self.is_internal());

@@ -102,6 +102,11 @@ pub struct PeerRules {
     pub next_hop: NextHopRule,
     /// Whether an external peer sees no private AS number but ours (RFC 6996) in what we pass on.
     pub remove_private_as: bool,
+    /// Whether what an external peer sends counts, and is passed on, as if the AS that it knows us by
+    /// were on the way: where that is not the AS that we are in, it once was an AS of its own.
+    pub local_as_received: bool,
+    /// Whether an external peer sees the AS that we are in too, behind the one that it knows us by.
+    pub own_as_sent: bool,
     /// Most paths for a prefix to send where several may be (RFC 7911).
     pub max_paths_sent: u8,
     /// How many routes it may send, by [`family_index`].
@@ -122,6 +127,8 @@ impl Default for PeerRules {
             cluster_id: None,
             next_hop: NextHopRule::Standard,
             remove_private_as: false,
+            local_as_received: false,
+            own_as_sent: false,
             max_paths_sent: u8::MAX,
             limits: [None; 2],
         }
@@ -144,7 +151,14 @@ impl PeerRules {
 
     /// Whether what others are told of its routes stays as it is.
     pub(crate) fn same_origin(&self, other: &Self) -> bool {
-        (self.remove_med, self.graceful_shutdown) == (other.remove_med, other.graceful_shutdown)
+        let of = |rules: &Self| {
+            (
+                rules.remove_med,
+                rules.graceful_shutdown,
+                rules.local_as_received,
+            )
+        };
+        of(self) == of(other)
     }
 
     /// Whether what the peer is told stays as it is.
@@ -154,6 +168,7 @@ impl PeerRules {
             remove_med: false,
             remote_next_hops: false,
             ignore_graceful_shutdown: false,
+            local_as_received: false,
             limits: [None; 2],
             ..*rules
         };

@@ -42,7 +42,8 @@ pub use node_status::{
 pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec, ListenRangeSpec, TcpAoAlgorithm, TcpAoKeySpec};
 pub use remote_as::PeerAsn;
 pub use rules::{
-    AddPathSpec, ExportSpec, MaxPrefixesSpec, NextHopSpec, RoleSpec, RouteReflectorSpec,
+    AddPathSpec, ExportSpec, LocalAsnOptions, MaxPrefixesSpec, NextHopSpec, RoleSpec,
+    RouteReflectorSpec,
 };
 pub use selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
 pub use shared::{

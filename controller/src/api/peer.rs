@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddPathSpec, AddressFamily, ExportSpec, GracefulRestartSpec, LabelSelector, MaxPrefixesSpec,
-    ObjectStatus, PeerAsn, RoleSpec, RouteReflectorSpec, SecretKeyRef, TimersSpec,
+    AddPathSpec, AddressFamily, ExportSpec, GracefulRestartSpec, LabelSelector, LocalAsnOptions,
+    MaxPrefixesSpec, ObjectStatus, PeerAsn, RoleSpec, RouteReflectorSpec, SecretKeyRef, TimersSpec,
 };
 
 /// A router that nodes peer with.
@@ -95,6 +95,12 @@ pub struct BGPPeerSpec {
     #[schemars(range(min = 1, max = 4_294_967_294_u64))]
     #[x_kube(validation = Rule::new("!(self in [23456, 65535])").message("AS numbers 23456 and 65535 are reserved"))]
     pub local_asn: Option<u32>,
+    /// How both AS numbers show in AS paths while `localASN` is another one than the node's own. As it is
+    /// by default, the router sees `localASN` alone, as with Calico's `localASNumber`, BIRD's `local as`
+    /// and FRR's `local-as N no-prepend replace-as`. With both false it is as with FRR's `local-as N`. A
+    /// change applies to the running session.
+    #[serde(rename = "localASNOptions", default)]
+    pub local_asn_options: LocalAsnOptions,
     /// Our address towards the router. Absent: the one that the kernel chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 45))]

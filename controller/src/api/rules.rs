@@ -54,6 +54,29 @@ pub struct RouteReflectorSpec {
     pub cluster_id: Option<String>,
 }
 
+/// How the node's own AS number and another one, `localASN`, show in the AS paths of an external
+/// router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LocalAsnOptions {
+    /// Whether `localASN` is left out of what the router sends. If not, it counts as one more AS on
+    /// the way, and goes in front of the path when the route is passed on.
+    pub no_prepend: bool,
+    /// Whether `localASN` takes the place of the node's own AS number in what the router is sent. If
+    /// not, the path begins with `localASN` and then the node's own.
+    #[serde(rename = "replaceAS")]
+    pub replace_as: bool,
+}
+
+impl Default for LocalAsnOptions {
+    fn default() -> Self {
+        Self {
+            no_prepend: true,
+            replace_as: true,
+        }
+    }
+}
+
 /// How many routes a router may send, refused ones included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -196,7 +196,8 @@ fn cel_of_the_keys_of_a_peer() {
     refused::<P>("tor", &both, "exclude each other");
     let none = with(with_keys(&[]), "/passwordSecretRef", password);
     cel::<P>("tor", &none).unwrap();
-    let range = json!({ "listenRange": { "cidr": "192.0.2.0/24" }, "asn": 1, "tcpAO": [key(1, 1)] });
+    let range =
+        json!({ "listenRange": { "cidr": "192.0.2.0/24" }, "asn": 1, "tcpAO": [key(1, 1)] });
     refused::<P>("tor", &range, "a listen range cannot have tcpAO keys");
 }
 

@@ -278,6 +278,7 @@ fn what_is_special_about_a_peer_is_parsed() {
                 "routeServerClient": true,
             },
             "routeReflector": { "client": true, "clusterID": "10.0.0.9" },
+            "localASN": 64999, "localASNOptions": { "noPrepend": false },
             "maxPrefixes": { "ipv4": 1000, "restartSeconds": 60 },
             "addPath": { "receive": true, "send": true, "maxPaths": 4 },
             "role": "Customer", "strictRole": true,
@@ -304,6 +305,8 @@ fn what_is_special_about_a_peer_is_parsed() {
         cluster_id: Some(0x0a00_0009),
         next_hop: NextHopRule::Own,
         remove_private_as: true,
+        local_as_received: true,
+        own_as_sent: false,
         max_paths_sent: 4,
         limits: [Some(limit), None],
     };

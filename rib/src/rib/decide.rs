@@ -92,6 +92,9 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     if peer.info.rules.remove_med {
         candidate.med = 0;
     }
+    if peer.info.local_as_received().is_some() {
+        candidate.path_len = candidate.path_len.saturating_add(1);
+    }
     candidate.igp_metric = resolved.metric;
     candidate.ebgp = peer.info.kind == SessionKind::Ebgp;
     candidate.router_id = match hot.originator_id {

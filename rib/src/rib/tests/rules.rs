@@ -268,3 +268,54 @@ fn a_next_hop_that_must_stay_and_cannot_is_not_told() {
     let reflected = told(info(SessionKind::Ibgp, 1), client);
     assert_eq!(reflected, Err(Withheld::UnusableNextHop));
 }
+
+/// We are in AS 64999, and the peer knows us by 64512 as ever.
+fn migrated(n: u8, change: impl FnOnce(&mut PeerRules)) -> PeerInfo {
+    PeerInfo {
+        own_as: Asn(64999),
+        local_as: Asn(64512),
+        ..ruled(change, n)
+    }
+}
+
+#[test]
+fn the_peer_may_see_the_as_that_we_are_in_behind_the_one_that_it_knows() {
+    let told = |to| {
+        let attrs = passed_on(ruled(|_| {}, 1), to, attrs(&[65001], 1)).unwrap();
+        attrs.as_path.to_string()
+    };
+    assert_eq!(told(migrated(2, |_| {})), "64512 65001");
+    let both = |rules: &mut PeerRules| rules.own_as_sent = true;
+    assert_eq!(told(migrated(2, both)), "64512 64999 65001");
+    // With one number there is nothing to add.
+    let same = PeerInfo {
+        own_as: Asn(64512),
+        ..migrated(2, both)
+    };
+    assert_eq!(told(same), "64512 65001");
+}
+
+#[test]
+fn the_as_that_a_peer_knows_us_by_may_count_as_one_on_the_way() {
+    let received = |rules: &mut PeerRules| rules.local_as_received = true;
+    let told = |change: fn(&mut PeerRules)| {
+        let attrs = passed_on(
+            migrated(1, change),
+            transit(SessionKind::Ibgp, 2),
+            attrs(&[65001], 1),
+        );
+        attrs.unwrap().as_path.to_string()
+    };
+    assert_eq!(told(|_| {}), "65001");
+    assert_eq!(told(received), "64512 65001");
+
+    // It takes effect in the decision too, and while the session is up.
+    let mut rib = rib(&[(1, migrated(1, |_| {})), (2, info(SessionKind::Ebgp, 2))]);
+    rib.learn(1, ROUTE, attrs(&[65001], 1));
+    rib.learn(2, ROUTE, attrs(&[65002], 2));
+    assert_eq!(rib.best_peer(ROUTE), Some(1));
+    rib.update_rules(PeerId(1), rules(received));
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    rib.update_rules(PeerId(1), PeerRules::default());
+    assert_eq!(rib.best_peer(ROUTE), Some(1));
+}
