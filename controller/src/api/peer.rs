@@ -131,8 +131,9 @@ pub struct BGPPeerSpec {
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new("self.all(k, self.filter(o, o.sendID == k.sendID).size() == 1 && self.filter(o, o.receiveID == k.receiveID).size() == 1)").message("two keys must not have the same sendID or receiveID"))]
     pub tcp_ao: Vec<TcpAoKeySpec>,
-    /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950), where the router can that too. Absent:
-    /// only on sessions over an `interface`. A change resets the session.
+    /// Whether IPv4 routes may have an IPv6 next hop (RFC 8950), where the router can that too. Over an
+    /// IPv6 session the node's own routes then have the node's end of it. Absent: only on sessions over
+    /// an `interface`. A change resets the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extended_next_hop: Option<bool>,
     /// Timers, where they differ from the BGPConfiguration.

@@ -168,11 +168,11 @@ pub(super) fn export(peer: &compile::Peer) -> ExportPolicy {
     }
 }
 
-/// Our end of the session for its own family; the node's address for the other one.
+/// Our end of the session for its own family; the node's address for the other one, unless IPv4 routes
+/// may have an IPv6 next hop: RFC 8950 section 5 wants the session's.
 ///
-/// On an unnumbered session it is our link-local address, for IPv4 too (RFC 8950), "preceded" by the
-/// link's global one where there is one (RFC 2545 section 3): the node's other addresses may not be
-/// reachable before the neighbour has our routes.
+/// On an unnumbered session it is our link-local address, "preceded" by the link's global one where there
+/// is one (RFC 2545 section 3).
 fn next_hop_self(
     node: &NodeIdentity,
     local: IpAddr,
@@ -185,20 +185,19 @@ fn next_hop_self(
     };
     match local {
         IpAddr::V4(addr) => next_hops.v4 = Some(NextHop::V4(addr)),
-        IpAddr::V6(link_local) if link_local.is_unicast_link_local() => {
-            let own = NextHop::V6LinkLocal {
-                global: global.unwrap_or(link_local),
-                link_local,
+        IpAddr::V6(addr) => {
+            let own = if addr.is_unicast_link_local() {
+                NextHop::V6LinkLocal {
+                    global: global.unwrap_or(addr),
+                    link_local: addr,
+                }
+            } else {
+                NextHop::V6(addr)
             };
             next_hops.v6 = Some(own);
             if extended {
                 next_hops.v4 = Some(own);
             }
-        }
-        IpAddr::V6(addr) => {
-            let own = NextHop::V6(addr);
-            next_hops.v6 = Some(own);
-            next_hops.v4 = next_hops.v4.or(extended.then_some(own));
         }
     }
     next_hops
@@ -358,9 +357,11 @@ mod tests {
         for extended in [false, true] {
             let over_v4 = next_hops("10.9.0.1", extended);
             assert_eq!(over_v4, text("10.9.0.1", "fd00::1"));
-            let over_v6 = next_hops("fd09::1", extended);
-            assert_eq!(over_v6, text("10.0.0.1", "fd09::1"));
         }
+        let over_v6 = next_hops("fd09::1", false);
+        assert_eq!(over_v6, text("10.0.0.1", "fd09::1"));
+        let extended = next_hops("fd09::1", true);
+        assert_eq!(extended, text("fd09::1", "fd09::1"), "RFC 8950");
         // A node without an IPv4 address has no other next hop for IPv4 routes (RFC 8950).
         let lone = NodeIdentity {
             ipv4: None,

@@ -1,6 +1,6 @@
 //! One scene on its way: both sides at a site, and what came out so far.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -148,10 +148,15 @@ impl Bench {
 
     /// Whether our kernel forwards their prefix to them, now.
     pub fn in_kernel(&self, family: Family) -> Result<()> {
+        self.leads_to(family, &their_address(family))
+    }
+
+    /// Whether our kernel forwards their prefix to this address and to no other, now.
+    pub fn leads_to(&self, family: Family, next_hop: &IpAddr) -> Result<()> {
         let prefix = their_prefix(family);
         let routes = kernel::routes_to(&self.site.us, family, prefix)?;
         let hops: Vec<_> = routes.iter().flat_map(|route| &route.next_hops).collect();
-        if hops != [&their_address(family)] {
+        if hops != [next_hop] {
             bail!("{prefix} leads to {hops:?}");
         }
         Ok(())

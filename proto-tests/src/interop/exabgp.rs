@@ -18,7 +18,7 @@ use super::{
     programs::Programs,
     session::{
         AS_TRANS, BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_address, their_prefix,
+        THIRD_ADDRESS, family_word, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -72,7 +72,7 @@ impl ExaBgp {
         self.tell(&format!(
             "{verb} route {} next-hop {} med {THEIR_MED} community [{}]{as_path}",
             their_prefix(family),
-            their_address(family),
+            session.their_next_hop(family),
             session.their_communities().join(" ")
         ))
     }
@@ -153,6 +153,9 @@ fn config(session: &Session, dir: &std::path::Path) -> String {
     text.push_str("  }\n  family {\n");
     for family in &session.families {
         text.push_str(&format!("    {} unicast;\n", family_word(*family)));
+    }
+    if session.extra == Some(Extra::ExtendedNextHop) {
+        text.push_str("  }\n  nexthop {\n    ipv4 unicast ipv6;\n");
     }
     text.push_str(
         "  }\n  api {\n    processes [ told ];\n    neighbor-changes;\n    receive {\n      \

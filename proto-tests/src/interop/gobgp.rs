@@ -9,7 +9,7 @@ use super::{
     programs::Programs,
     session::{
         Dial, Extra, SHARED_PREFIX, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_address, their_prefix,
+        THIRD_ADDRESS, family_word, their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -66,7 +66,8 @@ impl GoBgp {
     }
 
     fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
-        let (prefix, next_hop) = (their_prefix(family), their_address(family));
+        let session = self.session.as_ref().context("not configured yet")?;
+        let (prefix, next_hop) = (their_prefix(family), session.their_next_hop(family));
         let family = family_word(family);
         self.gobgp(&format!(
             "global rib {verb} {prefix} nexthop {next_hop} med {THEIR_MED} \

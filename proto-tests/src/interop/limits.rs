@@ -108,7 +108,7 @@ const NOT_THERE: &[Limit] = {
 };
 
 /// What Redstart does not do yet.
-const NOT_YET: &[Feature] = &[Feature::ExtendedNextHop];
+const NOT_YET: &[Feature] = &[];
 
 /// The outcome that needs no trying. `newer`: not with Debian 12's release.
 pub fn known(feature: Feature, kind: Implementation, newer: bool) -> Option<Outcome> {

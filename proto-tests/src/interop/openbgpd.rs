@@ -14,7 +14,7 @@ use super::{
     programs::Programs,
     session::{
         Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID, THIRD_ADDRESS,
-        their_address, their_prefix,
+        their_prefix,
     },
     site::Site,
     subject::{Heard, Subject, running},
@@ -195,7 +195,7 @@ impl Subject for OpenBgpd {
     fn announce(&mut self, family: Family) -> Result<()> {
         self.announced.push(family);
         let (prefix, med) = (their_prefix(family), THEIR_MED.to_string());
-        let next_hop = their_address(family).to_string();
+        let next_hop = self.session()?.their_next_hop(family).to_string();
         let mut words = vec!["network", "add", prefix, "med", &med, "nexthop", &next_hop];
         let communities = self.session()?.their_communities();
         for community in &communities {

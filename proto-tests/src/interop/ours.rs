@@ -227,6 +227,7 @@ fn peer(session: &Session) -> String {
         text.push_str("  ttlSecurity: 1\n");
     }
     match session.extra {
+        Some(Extra::ExtendedNextHop) => text.push_str("  extendedNextHop: true\n"),
         Some(Extra::AddPath) => text.push_str("  addPath:\n    receive: true\n"),
         Some(Extra::AddPathFromUs) => text.push_str("  addPath:\n    send: true\n"),
         _ => {}

@@ -110,9 +110,9 @@ pub const SCENES: &[Scene] = &[
         play: long_messages,
     },
     Scene {
-        name: "more",
+        name: "enhe",
         features: &[Feature::ExtendedNextHop],
-        play: not_yet,
+        play: extended_next_hop,
     },
 ];
 
@@ -566,6 +566,24 @@ fn restarts(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-fn not_yet(_: &mut Bench) -> Result<()> {
-    bail!("no scene for this row yet")
+/// Over IPv6, IPv4 routes have the ends of the session as next hops, both ways, and in the kernel.
+fn extended_next_hop(bench: &mut Bench) -> Result<()> {
+    let session = Session {
+        transport: Family::V6,
+        extra: Some(Extra::ExtendedNextHop),
+        ..Session::plain(Dial::Us)
+    };
+    bench.start(&session)?;
+    bench.row(Feature::ExtendedNextHop, |bench| {
+        bench.up()?;
+        bench.theirs.announce(Family::V4)?;
+        let heard = bench.heard(Family::V4)?;
+        let here = session.our_address().to_string();
+        ensure!(heard.next_hop == here, "they show {}", heard.next_hop);
+        wait::until("their prefix is in the kernel by IPv6", SOON, || {
+            bench.leads_to(Family::V4, &session.their_address())
+        })
+        .map(drop)
+    });
+    Ok(())
 }

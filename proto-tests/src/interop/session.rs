@@ -111,6 +111,14 @@ impl Session {
         their_address(self.transport)
     }
 
+    /// The next hop of the other side's routes.
+    pub fn their_next_hop(&self, family: Family) -> IpAddr {
+        match self.extra {
+            Some(Extra::ExtendedNextHop) => self.their_address(),
+            _ => their_address(family),
+        }
+    }
+
     /// Whether the other side reflects routes: we and the third speaker are its clients.
     pub fn they_reflect(&self) -> bool {
         self.third == Some(Third::TheirClient)
