@@ -6,10 +6,10 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-mod unnumbered_world;
+mod cable_world;
 
+use cable_world::{SOON, World};
 use redstart_proto_tests::lab::wait;
-use unnumbered_world::{SOON, World};
 
 /// FRR's side of two unnumbered links: no address, no AS number.
 const FRR: &str = "hostname them\nlog stdout\n\
@@ -81,6 +81,23 @@ fn frr_and_we_find_each_other_and_use_both_links() {
     world.ping_both_ways().unwrap();
 }
 
+/// BIRD's side: it says where it is, and is told where we are.
+fn bird(us: &str) -> String {
+    format!(
+        "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ scan time 1; }}\n\
+         protocol radv {{ interface \"down1\" {{ min ra interval 3; max ra interval 4; \
+         default lifetime 0; }}; }}\n\
+         protocol static s4 {{ ipv4; route 10.20.0.0/24 blackhole; }}\n\
+         protocol static s6 {{ ipv6; route fd20::/64 blackhole; }}\n\
+         protocol kernel k4 {{ ipv4 {{ export where source = RTS_BGP; }}; }}\n\
+         protocol kernel k6 {{ ipv6 {{ export where source = RTS_BGP; }}; }}\n\
+         protocol bgp node {{ local as 65020; neighbor {us}%down1 as 65010; direct;\n\
+         ttl security on; password \"swordfish\"; connect retry time 1; hold time 9;\n\
+         ipv4 {{ extended next hop; import all; export where source = RTS_STATIC; }};\n\
+         ipv6 {{ import all; export where source = RTS_STATIC; }}; }}\n"
+    )
+}
+
 #[test]
 fn bird_with_radv_and_our_link_local_address() {
     let mut world = World::new("un-bird", 1).unwrap();
@@ -100,21 +117,7 @@ fn bird_with_radv_and_our_link_local_address() {
              stringData:\n  password: swordfish\n",
         )
         .unwrap();
-    world
-        .start_bird(&format!(
-            "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ scan time 1; }}\n\
-             protocol radv {{ interface \"down1\" {{ min ra interval 3; max ra interval 4; \
-             default lifetime 0; }}; }}\n\
-             protocol static s4 {{ ipv4; route 10.20.0.0/24 blackhole; }}\n\
-             protocol static s6 {{ ipv6; route fd20::/64 blackhole; }}\n\
-             protocol kernel k4 {{ ipv4 {{ export where source = RTS_BGP; }}; }}\n\
-             protocol kernel k6 {{ ipv6 {{ export where source = RTS_BGP; }}; }}\n\
-             protocol bgp node {{ local as 65020; neighbor {us}%down1 as 65010; direct;\n\
-             ttl security on; password \"swordfish\"; connect retry time 1; hold time 9;\n\
-             ipv4 {{ extended next hop; import all; export where source = RTS_STATIC; }};\n\
-             ipv6 {{ import all; export where source = RTS_STATIC; }}; }}\n"
-        ))
-        .unwrap();
+    world.start_bird(&bird(&us)).unwrap();
     world.start_redstart().unwrap();
     world.is("tor", "Established").unwrap();
     let them = world.link_local(&world.them, "down1").unwrap();
@@ -158,6 +161,37 @@ fn bird_with_radv_and_our_link_local_address() {
     assert!(shown.contains(&us), "{shown}");
 }
 
+/// Two interfaces on the other end of the cable, `lan` and `other`, behind a bridge; a BIRD says on both
+/// that it is a router.
+fn start_two_routers(world: &mut World) {
+    world
+        .them
+        .ip(&[
+            "link add lan type bridge",
+            "link set lan up",
+            "link set down1 master lan",
+            "link add other type veth peer name port",
+            "link set port master lan",
+            "link set port up",
+            "link set other up",
+        ]
+        .map(str::to_owned))
+        .unwrap();
+    let advertise = |n: &str| {
+        format!(
+            "interface \"{n}\" {{ min ra interval 3; max ra interval 4; default lifetime 0; }};"
+        )
+    };
+    world
+        .start_bird(&format!(
+            "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ }}\n\
+         protocol radv {{ {} {} }}\n",
+            advertise("lan"),
+            advertise("other"),
+        ))
+        .unwrap();
+}
+
 #[test]
 fn what_keeps_a_router_from_being_found_is_said() {
     let mut world = World::new("un-say", 1).unwrap();
@@ -179,34 +213,11 @@ fn what_keeps_a_router_from_being_found_is_said() {
     assert!(tor.last_error.unwrap().contains("Router Advertisements"));
 
     // The interface appears, and on the other one two routers at once.
-    let lines = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let pair = lines(&["link add up9 type veth peer name up9b"]);
-    world.us.ip(&pair).unwrap();
     world
-        .them
-        .ip(&lines(&[
-            "link add lan type bridge",
-            "link set lan up",
-            "link set down1 master lan",
-            "link add other type veth peer name port",
-            "link set port master lan",
-            "link set port up",
-            "link set other up",
-        ]))
+        .us
+        .ip(&["link add up9 type veth peer name up9b".to_owned()])
         .unwrap();
-    let advertise = |n: &str| {
-        format!(
-            "interface \"{n}\" {{ min ra interval 3; max ra interval 4; default lifetime 0; }};"
-        )
-    };
-    world
-        .start_bird(&format!(
-            "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ }}\n\
-             protocol radv {{ {} {} }}\n",
-            advertise("lan"),
-            advertise("other"),
-        ))
-        .unwrap();
+    start_two_routers(&mut world);
     let problems = world
         .has_problems(&[
             ("BGPPeer/gone", "interface-down"),

@@ -197,7 +197,7 @@ impl Neighbour {
 
     /// The link to it went down or came up. The session does not wait for the hold timer, nor the next
     /// one for the connect retry timer.
-    pub(super) fn on_link(&mut self, up: bool) {
+    pub(super) fn follow_link(&mut self, up: bool) {
         if self.link_down != up {
             return;
         }

@@ -171,9 +171,9 @@ impl Neighbours {
     }
 
     /// Whether the link to a neighbour can be used.
-    pub(super) fn on_link(&mut self, name: &PeerName, up: bool) {
+    pub(super) fn follow_link(&mut self, name: &PeerName, up: bool) {
         if let Some(neighbour) = self.by_name.get_mut(name) {
-            neighbour.on_link(up);
+            neighbour.follow_link(up);
         }
     }
 

@@ -143,7 +143,7 @@ impl Unnumbered {
             if moved || search.link.is_due(now) {
                 search.follow(now, links, self.seed, self.clock, &self.changed);
             }
-            to.on_link(name, search.link.is_usable());
+            to.follow_link(name, search.link.is_usable());
             search.place(to.has_session(name));
             news |= to.locate(name, search.router.map(SocketAddr::V6));
         }

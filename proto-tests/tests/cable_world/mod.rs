@@ -3,6 +3,8 @@
 //! The node's interfaces are `up1`, `up2`, …, the router's `down1`, `down2`, …. What either has to say
 //! is on its loopback interface.
 
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +13,7 @@ use redstart_proto_tests::lab::{
     exclusive::Exclusive,
     frr::DAEMON_DIR,
     netns::{self, Netns, host_ip},
-    process::{Process, Processes},
+    process::{Process, Processes, Signal},
     requirements::Binaries,
     run_dir::{self, RunDir},
     topology::Topology,
@@ -108,6 +110,23 @@ impl World {
         )
     }
 
+    /// A `BGPPeer` for whoever connects from a range, with a password.
+    pub(crate) fn put_range(&self, name: &str, cidr: &str, limit: u32) -> Result<()> {
+        self.put(
+            "secret",
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: range\n  namespace: redstart-system\n\
+             stringData:\n  password: swordfish\n",
+        )?;
+        self.put(
+            name,
+            &format!(
+                "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: {name}\n\
+                 spec:\n  listenRange:\n    cidr: {cidr}\n    limit: {limit}\n  asn: External\n  \
+                 passwordSecretRef:\n    name: range\n"
+            ),
+        )
+    }
+
     /// Starts the speaker, with the Node's one address on no link.
     pub(crate) fn start_redstart(&mut self) -> Result<()> {
         self.put(
@@ -149,6 +168,30 @@ impl World {
         let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
         let found = all.into_iter().find(|protocol| protocol.name == name);
         found.with_context(|| format!("redc shows no {name}"))
+    }
+
+    /// The names of all neighbours.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
+        Ok(all.into_iter().map(|protocol| protocol.name).collect())
+    }
+
+    /// Waits until there are just these neighbours.
+    pub(crate) fn has_neighbours(&self, expected: &[&str]) -> Result<()> {
+        wait::until(&format!("the neighbours are {expected:?}"), SOON, || {
+            let names = self.names()?;
+            if names == expected {
+                return Ok(());
+            }
+            bail!("{names:?}")
+        })
+        .map(drop)
+        .with_context(|| self.log("redstart"))
+    }
+
+    /// What the speaker says of itself.
+    pub(crate) fn status(&self) -> Result<views::Status> {
+        self.ask(&["show", "status"])
     }
 
     /// Waits until a neighbour is in this state.
@@ -274,11 +317,33 @@ impl World {
 
     /// What FRR's bgpd answers.
     pub(crate) fn vtysh(&self, words: &str) -> Result<String> {
+        self.vtysh_lines(&[words])
+    }
+
+    /// Changes the configuration of FRR's bgpd.
+    pub(crate) fn vtysh_configure(&self, lines: &[&str]) -> Result<()> {
+        self.vtysh_lines(&[&["configure terminal"], lines].concat())
+            .map(drop)
+    }
+
+    fn vtysh_lines(&self, lines: &[&str]) -> Result<String> {
         let dir = self.their_dir();
         let mut command = Command::new("vtysh");
         command.arg("--vty_socket").arg(&dir);
         command.arg("--config_dir").arg(&dir);
-        netns::stdout_of(command.args(["-d", "bgpd", "-c", words]))
+        command.args(["-d", "bgpd"]);
+        for line in lines {
+            command.args(["-c", line]);
+        }
+        netns::stdout_of(&mut command)
+    }
+
+    /// Ends a program like a crash would.
+    pub(crate) fn kill(&mut self, role: &str) -> Result<()> {
+        let mut running = self.running.iter_mut();
+        let process = running.find(|process| process.record.role == role);
+        let process = process.with_context(|| format!("no {role} runs"))?;
+        process.stop(Signal::Kill, SOON)
     }
 
     /// Starts BIRD with this configuration.
