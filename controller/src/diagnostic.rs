@@ -153,6 +153,12 @@ pub enum Reason {
     SecretKeyMissing,
     /// The password is empty, too long or not text.
     InvalidPassword,
+    /// An address of a Service is outside of the ranges that may be advertised.
+    AddressNotAllowed,
+    /// Several `BGPAdvertisement`s send one prefix to one peer with different numbers.
+    ConflictingAttributes,
+    /// Kubernetes says that the node's network is not there.
+    NetworkUnavailable,
     /// A `BGPAdvertisement` names a `BGPPeer` that does not exist.
     UnknownPeer,
     /// No node is a route reflector of the mesh.
@@ -199,6 +205,9 @@ impl Reason {
             Self::SecretMissing => "secret-missing",
             Self::SecretKeyMissing => "secret-key-missing",
             Self::InvalidPassword => "invalid-password",
+            Self::AddressNotAllowed => "address-not-allowed",
+            Self::ConflictingAttributes => "conflicting-attributes",
+            Self::NetworkUnavailable => "network-unavailable",
             Self::UnknownPeer => "unknown-peer",
             Self::NoReflector => "no-reflector",
             Self::DrainLimit => "drain-limit",

@@ -323,6 +323,7 @@ fn originated(merged: &Merged) -> PathAttributes {
         local_pref: merged.local_pref,
         communities: merged.communities.iter().copied().collect(),
         large_communities: merged.large_communities.iter().copied().collect(),
+        extended_communities: merged.extended_communities.iter().copied().collect(),
         ..PathAttributes::default()
     }
 }

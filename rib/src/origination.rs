@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use redstart_bgp::{
     session::PeerId,
-    types::{Community, LargeCommunity},
+    types::{Community, ExtendedCommunity, LargeCommunity},
 };
 
 /// What asked for something: a Kubernetes object, for explanations. The RIB does not interpret it.
@@ -66,6 +66,8 @@ pub struct Advertise {
     pub communities: BTreeSet<Community>,
     /// Large communities to add.
     pub large_communities: BTreeSet<LargeCommunity>,
+    /// Extended communities to add.
+    pub extended_communities: BTreeSet<ExtendedCommunity>,
     /// LOCAL_PREF towards internal peers.
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.
@@ -79,6 +81,7 @@ pub struct Advertise {
 pub(crate) struct Merged {
     pub(crate) communities: BTreeSet<Community>,
     pub(crate) large_communities: BTreeSet<LargeCommunity>,
+    pub(crate) extended_communities: BTreeSet<ExtendedCommunity>,
     pub(crate) local_pref: Option<u32>,
     pub(crate) med: Option<u32>,
     pub(crate) prepend: u8,
@@ -97,6 +100,7 @@ impl Origination {
                 return Some(Merged {
                     communities: entry.communities.clone(),
                     large_communities: entry.large_communities.clone(),
+                    extended_communities: entry.extended_communities.clone(),
                     local_pref: entry.local_pref,
                     med: entry.med,
                     prepend: entry.prepend,
@@ -104,6 +108,8 @@ impl Origination {
             };
             merged.communities.extend(&entry.communities);
             merged.large_communities.extend(&entry.large_communities);
+            let extended = &entry.extended_communities;
+            merged.extended_communities.extend(extended);
             merged.local_pref = merged.local_pref.max(entry.local_pref);
             merged.med = merged.med.into_iter().chain(entry.med).min();
             merged.prepend = merged.prepend.min(entry.prepend);

@@ -137,9 +137,73 @@ impl FromStr for LargeCommunity {
     }
 }
 
+impl FromStr for ExtendedCommunity {
+    type Err = ParseCommunityError;
+
+    /// As it is displayed: `rt:ASN:NUMBER`, `ro:ASN:NUMBER`, the same with an IPv4 address, or
+    /// `generic:` and 16 hexadecimal digits. An AS number above 65535 takes the form of RFC 5668.
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let expected = "expected rt:ASN:NUMBER, ro:ASN:NUMBER or generic:HEX";
+        parse_extended(s).ok_or_else(|| ParseCommunityError(s.to_owned(), expected))
+    }
+}
+
+fn parse_extended(s: &str) -> Option<ExtendedCommunity> {
+    let (kind, rest) = s.split_once(':')?;
+    let sub = match kind {
+        "rt" => 2,
+        "ro" => 3,
+        "generic" if rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            let value = u64::from_str_radix(rest, 16).ok()?;
+            return Some(ExtendedCommunity(value.to_be_bytes()));
+        }
+        _ => return None,
+    };
+    let (global, local) = rest.split_once(':')?;
+    let with_four_octets = |ty: u8, global: [u8; 4]| {
+        let [a, b, c, d] = global;
+        let [e, f] = local.parse::<u16>().ok()?.to_be_bytes();
+        Some(ExtendedCommunity([ty, sub, a, b, c, d, e, f]))
+    };
+    if let Ok(address) = global.parse::<core::net::Ipv4Addr>() {
+        return with_four_octets(1, address.octets());
+    }
+    let asn: u32 = global.parse().ok()?;
+    match u16::try_from(asn) {
+        Ok(asn) => {
+            let ([a, b], [c, d, e, f]) =
+                (asn.to_be_bytes(), local.parse::<u32>().ok()?.to_be_bytes());
+            Some(ExtendedCommunity([0, sub, a, b, c, d, e, f]))
+        }
+        Err(_) => with_four_octets(2, asn.to_be_bytes()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extended_community_round_trips_as_text() {
+        for text in [
+            "rt:64512:100000",
+            "ro:192.0.2.1:7",
+            "rt:4200000000:7",
+            "generic:030b000000000007",
+        ] {
+            let parsed: ExtendedCommunity = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), text);
+        }
+        for bad in [
+            "",
+            "rt:1",
+            "rt:4200000000:65536",
+            "xx:1:1",
+            "generic:+102030405060708",
+        ] {
+            assert!(bad.parse::<ExtendedCommunity>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn standard_community_round_trips_as_text() {

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, LabelSelectorRequirement, ObjectStatus};
+use super::{LabelSelector, LabelSelectorRequirement, ObjectStatus, ServiceAdvertisementSpec};
 
 /// What nodes advertise to routers.
 #[derive(
@@ -36,7 +36,7 @@ use super::{LabelSelector, LabelSelectorRequirement, ObjectStatus};
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.podCIDRs || (has(self.staticPrefixes) && size(self.staticPrefixes) > 0)").message("nothing to advertise: set podCIDRs or staticPrefixes"))]
+#[x_kube(validation = Rule::new("self.podCIDRs || has(self.services) || (has(self.staticPrefixes) && size(self.staticPrefixes) > 0) || (has(self.interfaces) && size(self.interfaces) > 0)").message("nothing to advertise: set podCIDRs, services, staticPrefixes or interfaces"))]
 pub struct BGPAdvertisementSpec {
     /// Which nodes advertise it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,11 +44,19 @@ pub struct BGPAdvertisementSpec {
     /// Advertise each node's pod CIDRs.
     #[serde(rename = "podCIDRs", default)]
     pub pod_cidrs: bool,
+    /// Advertise addresses of Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<ServiceAdvertisementSpec>,
     /// Advertise these prefixes, whatever the kernel's routes to them are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 4, max = 49)))]
     #[x_kube(validation = Rule::new("self.all(p, isCIDR(p))").message("every static prefix must be a CIDR"))]
     pub static_prefixes: Vec<String>,
+    /// Advertise the addresses of each node's network interfaces of these names, each as a host
+    /// route: for example `lo`. Loopback and link-local addresses are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 15)))]
+    pub interfaces: Vec<String>,
     /// To which routers. Absent or empty: to all that the node peers with.
     #[serde(default)]
     pub peers: PeerSelector,
@@ -62,7 +70,15 @@ pub struct BGPAdvertisementSpec {
     #[schemars(length(max = 64), inner(length(min = 5, max = 32)))]
     #[x_kube(validation = Rule::new("self.all(c, c.matches('^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$') && c.split(':').all(p, int(p) <= 4294967295))").message("a large community is three numbers a:b:c, each 0..4294967295"))]
     pub large_communities: Vec<String>,
-    /// LOCAL_PREF towards internal routers.
+    /// Extended communities to add: `rt:64512:100` (route target), `ro:192.0.2.1:7` (route origin), or
+    /// `generic:` and 16 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 6, max = 32)))]
+    #[x_kube(validation = Rule::new("self.all(c, c.matches('^(rt|ro):([0-9]{1,10}|[0-9.]{7,15}):[0-9]{1,10}$') || c.matches('^generic:[0-9a-f]{16}$'))").message("an extended community is rt:ASN:NUMBER, ro:ASN:NUMBER, the same with an IPv4 address, or generic: with 16 hexadecimal digits"))]
+    pub extended_communities: Vec<String>,
+    /// LOCAL_PREF towards internal routers. Where several BGPAdvertisements send one prefix to one
+    /// router, communities add up; of the numbers the most attractive one counts: the highest
+    /// localPref, the lowest med, the least prepend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, TimersSpec};
+use super::{DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, ServicesSpec, TimersSpec};
 
 /// What holds for every node. Only the object named `default` is read; without it, the defaults
 /// shown here are in force.
@@ -50,6 +50,10 @@ pub struct BGPConfigurationSpec {
     /// BGPAdvertisement, to every BGPPeer.
     #[serde(rename = "advertisePodCIDRs", default = "default::on")]
     pub advertise_pod_cidrs: bool,
+    /// Addresses of Services: which may be advertised at all, and which are without a
+    /// BGPAdvertisement.
+    #[serde(default)]
+    pub services: ServicesSpec,
     /// How learned routes go into the Linux kernel.
     #[serde(default)]
     pub kernel: KernelSpec,
@@ -72,6 +76,7 @@ impl Default for BGPConfigurationSpec {
             listen_port: default::listen_port(),
             router_id_rule: RouterIdRule::default(),
             advertise_pod_cidrs: default::on(),
+            services: ServicesSpec::default(),
             kernel: KernelSpec::default(),
             graceful_restart: GracefulRestartSpec::default(),
             timers: TimersSpec::default(),

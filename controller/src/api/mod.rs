@@ -28,6 +28,7 @@ mod remote_as;
 mod rules;
 pub mod schema;
 mod selector;
+mod services;
 mod shared;
 
 pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
@@ -46,6 +47,9 @@ pub use rules::{
     RouteReflectorSpec,
 };
 pub use selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
+pub use services::{
+    AggregateSpec, Blackhole, ServiceAddress, ServiceAdvertisementSpec, ServicesSpec,
+};
 pub use shared::{
     AddressFamily, ConditionSpec, ConditionStatus, GracefulRestartSpec, ObjectStatus, SecretKeyRef,
     TimersSpec,
@@ -73,6 +77,9 @@ pub const ANNOTATION_CLUSTER_ID: &str = "redstart.dev/cluster-id";
 pub const ANNOTATION_DRAIN: &str = "redstart.dev/drain";
 /// Node annotation: the node's addresses for BGP, at most one per family, separated by a comma.
 pub const ANNOTATION_ADDRESS: &str = "redstart.dev/address";
+
+/// Node label: the node advertises no address of a Service.
+pub const LABEL_EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
 #[cfg(test)]
 mod tests;

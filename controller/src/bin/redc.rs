@@ -34,6 +34,7 @@ const COMMANDS: &str = "Commands:
   show protocols [all] [NAME]          the neighbours
   show route [all] [for ADDR|PREFIX]   the routing table
   show kernel                          routes in the kernel, and why some are not
+  show services                        addresses of Services, and why some are not advertised
   drain                                relieve this node of traffic, by the annotation of its Node
   undrain                              take that back";
 
@@ -92,6 +93,7 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
         }
         Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
         Command::Drain | Command::Undrain => render::annotated(&serde_json::from_slice(&body)?),
+        Command::Services => render::services(&serde_json::from_slice::<Vec<_>>(&body)?),
     })
 }
 

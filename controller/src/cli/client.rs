@@ -59,6 +59,7 @@ pub fn path_of(command: &Command) -> String {
         } => {
             format!("/v1/routes?prefix={}", escape(prefix))
         }
+        Command::Services => "/v1/services".to_owned(),
         Command::Kernel => "/v1/kernel".to_owned(),
         Command::Drain => "/v1/drain".to_owned(),
         Command::Undrain => "/v1/undrain".to_owned(),

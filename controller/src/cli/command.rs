@@ -30,6 +30,8 @@ pub enum Command {
     Drain,
     /// `undrain`
     Undrain,
+    /// `show services`
+    Services,
 }
 
 /// Which routes to show.
@@ -122,7 +124,7 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
         "undrain" => return nothing_more(rest).map(|()| Command::Undrain),
         _ => {}
     }
-    let subjects = ["status", "protocols", "route", "kernel"];
+    let subjects = ["status", "protocols", "route", "kernel", "services"];
     let [subject, rest @ ..] = rest else {
         return Err(ParseError::Incomplete {
             expected: subjects.join(", "),
@@ -131,6 +133,7 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
     match keyword(subject, &subjects)? {
         "status" => nothing_more(rest).map(|()| Command::Status),
         "kernel" => nothing_more(rest).map(|()| Command::Kernel),
+        "services" => nothing_more(rest).map(|()| Command::Services),
         "protocols" => parse_protocols(rest),
         _ => parse_routes(rest),
     }
@@ -215,6 +218,7 @@ mod tests {
         assert_eq!(cmd("show k"), Ok(Command::Kernel));
         assert_eq!(cmd("dr"), Ok(Command::Drain));
         assert_eq!(cmd("undrain"), Ok(Command::Undrain));
+        assert_eq!(cmd("show se"), Ok(Command::Services));
     }
 
     #[test]
@@ -252,11 +256,11 @@ mod tests {
             ("", "incomplete command; expected show, drain, undrain"),
             (
                 "show",
-                "incomplete command; expected status, protocols, route, kernel",
+                "incomplete command; expected status, protocols, route, kernel, services",
             ),
             (
                 "show nothing",
-                "\"nothing\" is not understood here; expected status, protocols, route, kernel",
+                "\"nothing\" is not understood here; expected status, protocols, route, kernel, services",
             ),
             (
                 "show route for",

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::control::views::{Annotated, Cache, Kernel, KernelState, Path, Protocol, Route, Status};
+use crate::control::views::{
+    Annotated, Cache, Kernel, KernelState, Path, Protocol, Route, Service, Status,
+};
 
 /// How to print times.
 #[derive(Clone, Debug)]
@@ -22,6 +24,28 @@ impl Style {
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string()
     }
+}
+
+/// `show services`
+#[must_use]
+pub fn services(services: &[Service]) -> String {
+    let row = |s: &Service| {
+        let state = match &s.reason {
+            Some(reason) => format!("{} ({reason})", s.state),
+            None => s.state.clone(),
+        };
+        vec![
+            s.service.clone(),
+            s.kind.clone(),
+            s.address.to_string(),
+            state,
+            s.prefixes.join(" "),
+            s.peers.join(" "),
+        ]
+    };
+    let rows: Vec<_> = services.iter().map(row).collect();
+    let header = ["Service", "Kind", "Address", "State", "Prefixes", "Told to"];
+    table(&header, &rows)
 }
 
 /// Columns of text, each as wide as its widest cell.

@@ -8,13 +8,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
+use redstart_bgp::types::{
+    Asn, Community, ExtendedCommunity, FamilySet, LargeCommunity, Prefix, Role, RouterId,
+};
+use redstart_rib::{Owners, PeerRules};
+
 use super::drain::Drain;
 use crate::{index::Kind, object::ObjectRef};
-use redstart_bgp::types::{Asn, Community, FamilySet, LargeCommunity, Prefix, Role, RouterId};
-use redstart_rib::{Owners, PeerRules};
 
 /// What this node's speaker shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +29,11 @@ pub struct DesiredState {
     /// Where to listen, one address per family at most.
     pub listen: Vec<SocketAddr>,
     /// Every neighbour, by its stable name.
-    pub peers: BTreeMap<PeerName, Peer>,
+    pub peers: Arc<BTreeMap<PeerName, Peer>>,
     /// The routes of our own.
-    pub originations: BTreeMap<Prefix, Origination>,
+    pub originations: Originations,
+    /// How the addresses of this node's network interfaces are advertised, each as a host route.
+    pub interfaces: BTreeMap<String, Vec<Advertise>>,
     /// How learned routes go into the kernel.
     pub kernel: Kernel,
     /// Sessions with nodes that need not be: they are not made, and end only when nothing is lost by
@@ -48,8 +54,9 @@ impl DesiredState {
         Self {
             node: None,
             listen: Vec::new(),
-            peers: BTreeMap::new(),
+            peers: Arc::default(),
             originations: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
             kernel,
             spare: BTreeMap::new(),
             settle: Duration::ZERO,
@@ -78,6 +85,9 @@ pub enum Until {
     /// When all prefixes of its node have come another way.
     Replaced,
 }
+
+/// Routes of our own. One that did not change is the very same value as before.
+pub type Originations = BTreeMap<Prefix, Arc<Origination>>;
 
 /// Who this speaker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,13 +340,15 @@ impl Origination {
 pub struct Advertise {
     /// Why: a `BGPAdvertisement`, or the `BGPConfiguration` for the mesh.
     pub source: ObjectRef,
-    /// To whom. Where several entries name one peer, communities add up and the highest
-    /// local-pref wins.
+    /// To whom. Where several entries name one peer, communities add up, and of each number the most
+    /// attractive one counts: the highest local-pref, the lowest MED, the least prepending.
     pub peers: BTreeSet<PeerName>,
     /// Standard communities to add.
     pub communities: BTreeSet<Community>,
     /// Large communities to add.
     pub large_communities: BTreeSet<LargeCommunity>,
+    /// Extended communities to add.
+    pub extended_communities: BTreeSet<ExtendedCommunity>,
     /// LOCAL_PREF towards internal peers.
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.

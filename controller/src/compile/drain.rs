@@ -8,11 +8,11 @@
 //! among them: by the time in the annotation, then by name. Nodes that shut down go first and do not
 //! wait, because they go anyway. A cordon (`spec.unschedulable`, and its taint) is not looked at.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use redstart_bgp::types::{Community, Prefix};
+use redstart_bgp::types::Community;
 
-use super::{Origination, Scope, node_ref};
+use super::{DesiredState, Scope, node_ref};
 use crate::{
     api::{ANNOTATION_DRAIN, DrainSpec},
     diagnostic::{Diagnostic, Reason},
@@ -115,20 +115,22 @@ fn is_in_turn(scope: &Scope<'_>) -> bool {
 }
 
 /// Makes every route one to avoid.
-pub fn soften(originations: &mut BTreeMap<Prefix, Origination>) {
-    let all = originations.values_mut().flat_map(|o| &mut o.advertise);
-    for advertise in all {
+pub fn soften(desired: &mut DesiredState) {
+    let routes = desired.originations.values_mut().map(Arc::make_mut);
+    let routes = routes.flat_map(|o| &mut o.advertise);
+    let interfaces = desired.interfaces.values_mut().flatten();
+    for advertise in routes.chain(interfaces) {
         advertise.communities.insert(Community::GRACEFUL_SHUTDOWN);
         advertise.local_pref = Some(0);
     }
 }
 
 /// Tells nobody any more, but for what stays: pod CIDRs.
-pub fn withdraw(drain: &Drain, originations: &mut BTreeMap<Prefix, Origination>) {
-    let gone = originations
-        .values_mut()
-        .filter(|o| drain.withdraw_pod_cidrs || !o.is_pod_cidr());
-    for origination in gone {
+pub fn withdraw(desired: &mut DesiredState) {
+    let pod_cidrs_too = desired.drain.withdraw_pod_cidrs;
+    let routes = desired.originations.values_mut().map(Arc::make_mut);
+    for origination in routes.filter(|o| pod_cidrs_too || !o.is_pod_cidr()) {
         origination.advertise.clear();
     }
+    desired.interfaces.clear();
 }

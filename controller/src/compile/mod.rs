@@ -15,9 +15,13 @@
 //! | `drain` | whether this node is relieved of traffic |
 //! | `routers` | the sessions with `BGPPeer`s |
 //! | `originations` | what is advertised to whom |
+//! | `services` | which addresses of Services are, and why the others are not |
 //!
 //! Who gets pod CIDRs: the mesh always. Routers all get them as long as there is no
 //! `BGPAdvertisement` at all; as soon as there is one, routers get only what those say.
+//!
+//! A [`Compiler`] remembers what it came to. Where only Services or their endpoints have changed, it
+//! judges just those again, and comes to the same result as [`compile`] would.
 
 mod desired;
 pub mod drain;
@@ -28,17 +32,21 @@ mod password;
 mod pod_cidrs;
 mod references;
 mod routers;
+mod services;
 mod session;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 pub use desired::{
     AddPath, Advertise, AoAlgorithm, AoKey, DesiredState, Import, Kernel, NodeIdentity,
-    Origination, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl, Until,
+    Origination, Originations, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl,
+    Until,
 };
 pub use drain::{Drain, DrainReason};
 pub use references::missing_references;
@@ -46,36 +54,139 @@ pub use references::missing_references;
 use crate::{
     api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec},
     diagnostic::{Diagnostic, Reason},
-    index::{Index, Kind, Node, ObjectKey, Objects},
+    index::{Changes, Index, Kind, Node, ObjectKey, Objects},
     object::ObjectRef,
 };
+use originations::Drafts;
 use pod_cidrs::PodCidrs;
+use services::{Rules, Services};
+pub use services::{ServiceRoute, ServiceTable, Verdict, Withheld};
 
 /// What the speaker of `node` shall do, and everything that is wrong with the objects: what the
 /// index found in single ones and what only shows when they come together. `None` until every kind
 /// has been listed once.
 #[must_use]
 pub fn compile(index: &Index, node: &str) -> Option<(DesiredState, Vec<Diagnostic>)> {
-    let (desired, mut diagnostics) = compile_objects(index.complete()?, node);
+    let compiled = Compiler::new(node).compile(index, &Changes::everything())?;
+    Some((Arc::unwrap_or_clone(compiled.desired), compiled.diagnostics))
+}
+
+/// What a compilation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// What to do.
+    pub desired: Arc<DesiredState>,
+    /// What is wrong with the objects, in a stable order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was decided about Services.
+    pub services: ServiceTable,
+}
+
+/// Compiles for one node, again and again.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    node: String,
+    last: Option<Last>,
+}
+
+/// What a compilation leaves for the next one, in which only Services have changed.
+#[derive(Clone, Debug)]
+struct Last {
+    fixed: Drafts,
+    services: Services,
+    /// What is wrong with other objects than Services.
+    diagnostics: Vec<Diagnostic>,
+    desired: Arc<DesiredState>,
+}
+
+impl Compiler {
+    /// For the node of this name.
+    #[must_use]
+    pub fn new(node: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            last: None,
+        }
+    }
+
+    /// What holds after these changes. `None` until every kind has been listed once, and where the
+    /// changes make no difference.
+    pub fn compile(&mut self, index: &Index, changes: &Changes) -> Option<Compiled> {
+        let objects = index.complete()?;
+        if let Some(last) = &mut self.last
+            && !changes.everything
+        {
+            let differs = last.services.update(objects, &changes.services);
+            return differs.then(|| last.finish(index));
+        }
+        let before = self.last.take().map(|last| last.desired);
+        let (idle, own) = start(objects, &self.node);
+        let own = match own {
+            Ok(own) => own,
+            Err(diagnostic) => {
+                return Some(Compiled {
+                    desired: Arc::new(idle),
+                    diagnostics: sorted(index, vec![diagnostic]),
+                    services: ServiceTable::default(),
+                });
+            }
+        };
+        let last = self.last.insert(everything(objects, own, idle));
+        if let Some(before) = before {
+            last.desired = last.with_originations(before.originations.clone());
+        }
+        Some(last.finish(index))
+    }
+}
+
+impl Last {
+    fn with_originations(&self, originations: Originations) -> Arc<DesiredState> {
+        let mut desired = (*self.desired).clone();
+        desired.originations = originations;
+        Arc::new(desired)
+    }
+
+    /// Puts the parts together.
+    fn finish(&mut self, index: &Index) -> Compiled {
+        let mut drafts = self.fixed.clone();
+        services::add_routes(&self.services, &mut drafts);
+        let mut diagnostics = self.diagnostics.clone();
+        diagnostics.extend(self.services.diagnostics());
+        diagnostics.extend(drafts.conflicts());
+        let originations = drafts.finish(&self.desired.originations);
+        if originations != self.desired.originations {
+            self.desired = self.with_originations(originations);
+        }
+        Compiled {
+            desired: Arc::clone(&self.desired),
+            diagnostics: sorted(index, diagnostics),
+            services: self.services.table().clone(),
+        }
+    }
+}
+
+fn sorted(index: &Index, mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diagnostics.extend(index.problems().cloned());
     diagnostics.sort();
     diagnostics.dedup();
-    Some((desired, diagnostics))
+    diagnostics
 }
 
-/// The part of [`compile`] that looks at objects in force only.
-fn compile_objects(objects: &Objects, node: &str) -> (DesiredState, Vec<Diagnostic>) {
-    let built_in = BGPConfigurationSpec::default();
-    let configuration = objects
-        .configurations
-        .get(CONFIGURATION_NAME)
-        .map_or(&built_in, |c| &c.spec);
+/// What is done while there is no usable Node, and the Node, if there is one.
+fn start<'a>(objects: &'a Objects, node: &str) -> (DesiredState, Result<&'a Node, Diagnostic>) {
+    let idle = DesiredState::idle(kernel(&configuration(objects).kernel));
+    (idle, own_node(objects, node))
+}
+
+fn configuration(objects: &Objects) -> Cow<'_, BGPConfigurationSpec> {
+    let default = objects.configurations.get(CONFIGURATION_NAME);
+    default.map_or_else(Cow::default, |c| Cow::Borrowed(&c.spec))
+}
+
+/// Looks at every object.
+fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
+    let configuration = &*configuration(objects);
     let mut diagnostics = Vec::new();
-    let idle = DesiredState::idle(kernel(&configuration.kernel));
-    let own = match own_node(objects, node) {
-        Ok(own) => own,
-        Err(diagnostic) => return (idle, vec![diagnostic]),
-    };
     let scope = Scope {
         objects,
         configuration,
@@ -88,19 +199,25 @@ fn compile_objects(objects: &Objects, node: &str) -> (DesiredState, Vec<Diagnost
         spare,
     } = mesh::sessions(&scope, &mut diagnostics);
     routers::add_peers(&scope, &mut peers, &spare, &mut diagnostics);
-    let originations = originations::originations(&scope, &peers, &spare, &mut diagnostics);
+    let fixed = originations::fixed(&scope, &peers, &spare, &mut diagnostics);
+    let services = Services::new(Rules::new(&scope, &peers), objects);
     let desired = DesiredState {
         spare,
         settle: Duration::from_secs(configuration.mesh.settle_seconds.into()),
         owners: scope.pod_cidrs.owners(&scope),
         drain: drain::drain(&scope, &mut diagnostics),
         listen: listen(&scope, &peers),
+        interfaces: originations::interfaces(&scope, &peers),
         node: Some(scope.identity),
-        peers,
-        originations,
+        peers: Arc::new(peers),
         ..idle
     };
-    (desired, diagnostics)
+    Last {
+        fixed,
+        services,
+        diagnostics,
+        desired: Arc::new(desired),
+    }
 }
 
 /// What the steps of one compilation look at.

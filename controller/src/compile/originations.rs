@@ -1,11 +1,15 @@
 //! What this node advertises, to whom, and how it looks there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use redstart_bgp::types::Prefix;
 
 use super::{
-    Advertise, Origination, Peer, PeerName, PeerRole, Scope, Spare, configuration_ref, node_ref,
+    Advertise, Origination, Originations, Peer, PeerName, PeerRole, Scope, Spare,
+    configuration_ref, node_ref,
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
@@ -13,71 +17,192 @@ use crate::{
     object::ObjectRef,
 };
 
-type Originations = BTreeMap<Prefix, Origination>;
+/// Routes of this node's own while they are put together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drafts(BTreeMap<Prefix, Draft>);
 
-/// The routes of this node's own.
-pub(super) fn originations(
-    scope: &Scope<'_>,
-    peers: &BTreeMap<PeerName, Peer>,
-    spare: &BTreeMap<PeerName, Spare>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Originations {
-    let own_cidrs = scope.pod_cidrs.of(&scope.own.meta.name);
-    let mut result = Originations::new();
-    if scope.configuration.advertise_pod_cidrs {
-        let advertise = built_in(scope, peers, spare);
-        add(
-            &mut result,
-            &own_cidrs,
-            &node_ref(&scope.own.meta.name),
-            &advertise,
-        );
-    }
-    for advertisement in scope.objects.advertisements.values() {
-        check_names(scope.objects, advertisement, diagnostics);
-        let labels = &scope.own.meta.labels;
-        let selector = advertisement.node_selector.as_ref();
-        if !selector.is_none_or(|s| s.matches(labels)) {
-            continue;
-        }
-        let object = object_ref(advertisement);
-        let advertise = by_object(scope, peers, advertisement);
-        if advertisement.pod_cidrs {
-            add(
-                &mut result,
-                &own_cidrs,
-                &node_ref(&scope.own.meta.name),
-                &advertise,
-            );
-        }
-        let prefixes = static_prefixes(scope, advertisement, diagnostics);
-        add(&mut result, &prefixes, &object, &advertise);
-    }
-    result
+#[derive(Clone, Debug)]
+struct Draft {
+    object: ObjectRef,
+    advertise: Vec<Advertise>,
+    blackhole: bool,
 }
 
-fn object_ref(advertisement: &Advertisement) -> ObjectRef {
-    ObjectKey::cluster(Kind::BgpAdvertisement, advertisement.meta.name.as_str()).object_ref()
-}
-
-/// Adds a way to advertise `prefixes`. A way to nobody leaves the origination in place: it shows in
-/// the CLI that the prefix is ours and why nobody gets it.
-fn add(
-    result: &mut Originations,
-    prefixes: &BTreeSet<Prefix>,
-    object: &ObjectRef,
-    advertise: &Advertise,
-) {
-    for &prefix in prefixes {
-        let origination = result.entry(prefix).or_insert_with(|| Origination {
+impl Drafts {
+    /// Adds ways to advertise a prefix; the first object that it stands for counts. A way to nobody
+    /// leaves the origination in place: it shows in the CLI that the prefix is ours and why nobody
+    /// gets it.
+    pub(super) fn add<'a>(
+        &mut self,
+        prefix: Prefix,
+        object: &ObjectRef,
+        advertise: impl IntoIterator<Item = &'a Advertise>,
+    ) {
+        let draft = self.0.entry(prefix).or_insert_with(|| Draft {
             object: object.clone(),
             advertise: Vec::new(),
             blackhole: false,
         });
-        if !advertise.peers.is_empty() {
-            origination.advertise.push(advertise.clone());
+        for way in advertise {
+            if !way.peers.is_empty() && !draft.advertise.contains(way) {
+                draft.advertise.push(way.clone());
+            }
         }
     }
+
+    /// Has the kernel drop what no more specific route takes, as long as anybody is told the prefix.
+    pub(super) fn blackhole(&mut self, prefix: Prefix) {
+        if let Some(draft) = self.0.get_mut(&prefix) {
+            draft.blackhole |= !draft.advertise.is_empty();
+        }
+    }
+
+    /// The routes. What is as in `before` stays the same value, so that it is cheap to see what is
+    /// not.
+    pub(super) fn finish(self, before: &Originations) -> Originations {
+        let finished = |(prefix, draft): (Prefix, Draft)| {
+            let made = Origination {
+                object: draft.object,
+                advertise: draft.advertise,
+                blackhole: draft.blackhole,
+            };
+            match before.get(&prefix) {
+                Some(same) if **same == made => (prefix, Arc::clone(same)),
+                _ => (prefix, Arc::new(made)),
+            }
+        };
+        self.0.into_iter().map(finished).collect()
+    }
+
+    /// Entries that name one peer for one prefix and do not agree on a number, each pair of
+    /// advertisements once.
+    pub(super) fn conflicts(&self) -> Vec<Diagnostic> {
+        let mut seen = BTreeSet::new();
+        let mut diagnostics = Vec::new();
+        for (prefix, draft) in &self.0 {
+            for (i, second) in draft.advertise.iter().enumerate() {
+                for first in &draft.advertise[..i] {
+                    if let Some(field) = disagreement(first, second)
+                        && seen.insert((&first.source, &second.source, field))
+                    {
+                        diagnostics.push(conflict(*prefix, first, second, field));
+                    }
+                }
+            }
+        }
+        diagnostics
+    }
+}
+
+/// The field in which two entries for a common peer differ.
+fn disagreement(first: &Advertise, second: &Advertise) -> Option<&'static str> {
+    let differ = |a: Option<u32>, b: Option<u32>| a.zip(b).is_some_and(|(a, b)| a != b);
+    let field = if differ(first.local_pref, second.local_pref) {
+        "spec.localPref"
+    } else if differ(first.med, second.med) {
+        "spec.med"
+    } else if first.prepend != second.prepend {
+        "spec.prepend"
+    } else {
+        return None;
+    };
+    (!first.peers.is_disjoint(&second.peers)).then_some(field)
+}
+
+fn conflict(prefix: Prefix, first: &Advertise, second: &Advertise, field: &str) -> Diagnostic {
+    let counts = match field {
+        "spec.localPref" => "highest",
+        "spec.med" => "lowest",
+        _ => "least",
+    };
+    Diagnostic::warning(
+        second.source.clone(),
+        field,
+        Reason::ConflictingAttributes,
+        format!(
+            "{} says otherwise for the same prefix ({prefix}) and peer; the {counts} counts",
+            first.source
+        ),
+    )
+}
+
+/// The routes of this node's own that no Service asks for.
+pub(super) fn fixed(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+    spare: &BTreeMap<PeerName, Spare>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Drafts {
+    let mut drafts = Drafts::default();
+    if network_unavailable(scope, diagnostics) {
+        return drafts;
+    }
+    let own_cidrs = scope.pod_cidrs.of(&scope.own.meta.name);
+    let own = node_ref(&scope.own.meta.name);
+    if scope.configuration.advertise_pod_cidrs {
+        let advertise = built_in(scope, peers, spare);
+        for &prefix in &own_cidrs {
+            drafts.add(prefix, &own, [&advertise]);
+        }
+    }
+    for advertisement in scope.objects.advertisements.values() {
+        check_names(scope.objects, advertisement, diagnostics);
+        if !selects_own(scope, advertisement) {
+            continue;
+        }
+        let advertise = by_object(scope, peers, advertisement);
+        if advertisement.pod_cidrs {
+            for &prefix in &own_cidrs {
+                drafts.add(prefix, &own, [&advertise]);
+            }
+        }
+        let object = object_ref(advertisement);
+        for prefix in static_prefixes(scope, advertisement, diagnostics) {
+            drafts.add(prefix, &object, [&advertise]);
+        }
+    }
+    drafts
+}
+
+/// How the addresses of network interfaces are advertised, by interface.
+pub(super) fn interfaces(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+) -> BTreeMap<String, Vec<Advertise>> {
+    let mut interfaces: BTreeMap<String, Vec<Advertise>> = BTreeMap::new();
+    let advertisements = scope.objects.advertisements.values();
+    for advertisement in advertisements.filter(|a| selects_own(scope, a)) {
+        for name in &advertisement.interfaces {
+            let advertise = by_object(scope, peers, advertisement);
+            interfaces.entry(name.clone()).or_default().push(advertise);
+        }
+    }
+    if scope.own.network_unavailable {
+        interfaces.clear();
+    }
+    interfaces
+}
+
+fn selects_own(scope: &Scope<'_>, advertisement: &Advertisement) -> bool {
+    let selector = advertisement.node_selector.as_ref();
+    selector.is_none_or(|s| s.matches(&scope.own.meta.labels))
+}
+
+/// Kubernetes says of this node that its network is not there: then nothing leads to it.
+fn network_unavailable(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    if scope.own.network_unavailable {
+        diagnostics.push(Diagnostic::warning(
+            node_ref(&scope.own.meta.name),
+            "status.conditions[NetworkUnavailable]",
+            Reason::NetworkUnavailable,
+            "the node advertises nothing while its network is unavailable",
+        ));
+    }
+    scope.own.network_unavailable
+}
+
+fn object_ref(advertisement: &Advertisement) -> ObjectRef {
+    ObjectKey::cluster(Kind::BgpAdvertisement, advertisement.meta.name.as_str()).object_ref()
 }
 
 /// Pod CIDRs without anybody asking: to the mesh, and to routers while nothing else is said.
@@ -94,18 +219,30 @@ fn built_in(
         .chain(spare.keys())
         .cloned()
         .collect();
+    by_configuration(peers)
+}
+
+/// What no `BGPAdvertisement` says how to advertise.
+pub(super) fn by_configuration(peers: BTreeSet<PeerName>) -> Advertise {
     Advertise {
         source: configuration_ref(),
         peers,
         communities: BTreeSet::new(),
         large_communities: BTreeSet::new(),
+        extended_communities: BTreeSet::new(),
         local_pref: None,
         med: None,
         prepend: 0,
     }
 }
 
-fn by_object(
+/// The peers that are routers.
+pub(super) fn routers(peers: &BTreeMap<PeerName, Peer>) -> BTreeSet<PeerName> {
+    let routers = peers.iter().filter(|(_, p)| p.role == PeerRole::Router);
+    routers.map(|(name, _)| name.clone()).collect()
+}
+
+pub(super) fn by_object(
     scope: &Scope<'_>,
     peers: &BTreeMap<PeerName, Peer>,
     advertisement: &Advertisement,
@@ -128,6 +265,7 @@ fn by_object(
         peers,
         communities: advertisement.communities.clone(),
         large_communities: advertisement.large_communities.clone(),
+        extended_communities: advertisement.extended_communities.clone(),
         local_pref: advertisement.local_pref,
         med: advertisement.med,
         prepend: advertisement.prepend,

@@ -110,6 +110,11 @@ impl<'a> PodCidrs<'a> {
         self.overlapping(prefix).filter(|(p, _)| p.covers(prefix))
     }
 
+    /// What belongs to any node: no two overlap.
+    pub(super) fn owned(&self) -> BTreeSet<Prefix> {
+        self.owners.keys().copied().collect()
+    }
+
     /// Every pod CIDR that any node claims, whoever keeps it.
     pub(super) fn all(&self) -> &BTreeSet<Prefix> {
         &self.all

@@ -8,6 +8,7 @@ mod drain;
 mod mesh;
 mod order;
 mod routers;
+mod services;
 
 /// Every kind listed, with these objects.
 fn index(yaml: &str) -> Index {

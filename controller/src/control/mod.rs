@@ -10,6 +10,7 @@
 
 mod drains;
 mod server;
+mod services;
 pub mod views;
 
 pub use drains::{DrainError, Drains};
@@ -36,6 +37,8 @@ pub enum Query {
     RouteFor(std::net::IpAddr, oneshot::Sender<Option<views::Route>>),
     /// `show kernel`
     Kernel(oneshot::Sender<views::Kernel>),
+    /// `show services`: addresses of Services on this node. Cheap: what was decided, not its text.
+    Services(oneshot::Sender<std::sync::Arc<crate::compile::ServiceTable>>),
     /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the
     /// table, so probes may ask it often.
     Readiness(oneshot::Sender<Vec<String>>),

@@ -132,6 +132,7 @@ pub async fn serve(
         .route("/v1/kernel", get(kernel))
         .route("/v1/drain", post(drain))
         .route("/v1/undrain", post(undrain))
+        .route("/v1/services", get(services))
         .fallback(|| async { Refusal::NoSuchPath })
         .with_state(Doors { core, drains });
     axum::serve(listener, app)
@@ -232,6 +233,11 @@ async fn kernel(State(core): Core) -> Result<Json<views::Kernel>, Refusal> {
         .await
         .map(Json)
         .ok_or(Refusal::Busy)
+}
+
+async fn services(State(core): Core) -> Result<Json<Vec<views::Service>>, Refusal> {
+    let table = ask(&core, Query::Services).await.ok_or(Refusal::Busy)?;
+    Ok(Json(super::services::rows(&table)))
 }
 
 #[derive(Deserialize)]

@@ -387,6 +387,28 @@ pub struct Kernel {
     pub routes: Vec<KernelRoute>,
 }
 
+/// An address of a Service, on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// `namespace/name`.
+    pub service: String,
+    /// `ClusterIP`, `ExternalIP` or `LoadBalancerIP`.
+    pub kind: String,
+    /// The address.
+    pub address: IpAddr,
+    /// `advertised`, `aggregated` (a prefix that it lies in is advertised in its place) or `withheld`.
+    pub state: String,
+    /// Why it is withheld.
+    pub reason: Option<String>,
+    /// The prefixes that are advertised for it.
+    pub prefixes: Vec<String>,
+    /// The objects that ask for it.
+    pub sources: Vec<String>,
+    /// The neighbours that are told.
+    pub peers: Vec<String>,
+}
+
 /// An answer that is not the one asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Error {

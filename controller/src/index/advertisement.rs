@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display, str::FromStr};
 
-use redstart_bgp::types::{Community, LargeCommunity, Prefix};
+use redstart_bgp::types::{Community, ExtendedCommunity, LargeCommunity, Prefix};
 
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
@@ -10,7 +10,10 @@ use super::{
     values::{range, selector},
 };
 use crate::{
-    api::{BGPAdvertisement, BGPAdvertisementSpec, LabelSelector},
+    api::{
+        BGPAdvertisement, BGPAdvertisementSpec, Blackhole, LabelSelector, ServiceAddress,
+        ServiceAdvertisementSpec,
+    },
     diagnostic::Reason,
 };
 
@@ -23,6 +26,10 @@ pub struct Advertisement {
     pub node_selector: Option<LabelSelector>,
     /// Whether the node's pod CIDRs are advertised.
     pub pod_cidrs: bool,
+    /// Which addresses of Services.
+    pub services: Option<ServiceChoice>,
+    /// Network interfaces whose addresses are advertised.
+    pub interfaces: BTreeSet<String>,
     /// Other prefixes.
     pub static_prefixes: BTreeSet<Prefix>,
     /// The routers that are named.
@@ -33,12 +40,40 @@ pub struct Advertisement {
     pub communities: BTreeSet<Community>,
     /// Large communities.
     pub large_communities: BTreeSet<LargeCommunity>,
+    /// Extended communities.
+    pub extended_communities: BTreeSet<ExtendedCommunity>,
     /// LOCAL_PREF.
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.
     pub med: Option<u32>,
     /// Additional prepends.
     pub prepend: u8,
+}
+
+/// Which addresses of which Services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceChoice {
+    /// The kinds of addresses.
+    pub addresses: BTreeSet<ServiceAddress>,
+    /// Labels of the Services; `None` means any.
+    pub selector: Option<LabelSelector>,
+    /// Their namespaces; empty means any.
+    pub namespaces: BTreeSet<String>,
+    /// Their load balancer classes, where the address is a load balancer's; empty means any.
+    pub load_balancer_classes: BTreeSet<String>,
+    /// Prefixes that stand for addresses.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// A prefix that stands for the addresses in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Whether the addresses are advertised as well.
+    pub host_routes: bool,
+    /// Whether the kernel drops what nothing more specific takes.
+    pub blackhole: bool,
 }
 
 impl From<&BGPAdvertisement> for Observed {
@@ -52,8 +87,9 @@ impl From<&BGPAdvertisement> for Observed {
 }
 
 fn parse(meta: Meta, spec: &BGPAdvertisementSpec, findings: &mut Findings) -> Advertisement {
-    if !spec.pod_cidrs && spec.static_prefixes.is_empty() {
-        let message = "nothing to advertise: set podCIDRs or staticPrefixes";
+    let lists_nothing = spec.static_prefixes.is_empty() && spec.interfaces.is_empty();
+    if !spec.pod_cidrs && spec.services.is_none() && lists_nothing {
+        let message = "nothing to advertise: set podCIDRs, services, staticPrefixes or interfaces";
         findings.error("spec", Reason::MissingField, message);
     }
     if let Some(node_selector) = &spec.node_selector {
@@ -69,6 +105,8 @@ fn parse(meta: Meta, spec: &BGPAdvertisementSpec, findings: &mut Findings) -> Ad
         meta,
         node_selector: spec.node_selector.clone(),
         pod_cidrs: spec.pod_cidrs,
+        services: spec.services.as_ref().map(|s| choice(s, findings)),
+        interfaces: spec.interfaces.iter().cloned().collect(),
         static_prefixes: parse_all(
             "spec.staticPrefixes",
             Reason::InvalidCidr,
@@ -89,13 +127,53 @@ fn parse(meta: Meta, spec: &BGPAdvertisementSpec, findings: &mut Findings) -> Ad
             &spec.large_communities,
             findings,
         ),
+        extended_communities: parse_all(
+            "spec.extendedCommunities",
+            Reason::InvalidCommunity,
+            &spec.extended_communities,
+            findings,
+        ),
         local_pref: spec.local_pref,
         med: spec.med,
         prepend: spec.prepend,
     }
 }
 
-fn parse_all<T: FromStr<Err: Display> + Ord>(
+fn choice(spec: &ServiceAdvertisementSpec, findings: &mut Findings) -> ServiceChoice {
+    if spec.addresses.is_empty() {
+        let message = "no kind of addresses is chosen";
+        findings.error("spec.services.addresses", Reason::MissingField, message);
+    }
+    if let Some(labels) = &spec.selector {
+        selector("spec.services.selector", labels, findings);
+    }
+    let addresses: BTreeSet<_> = spec.addresses.iter().copied().collect();
+    // The kernel looks for a route before kube-proxy translates what the node itself sends.
+    let harmless = !addresses.contains(&ServiceAddress::ClusterIP);
+    let mut aggregates = Vec::new();
+    for (i, aggregate) in spec.aggregates.iter().enumerate() {
+        let field = format!("spec.services.aggregates[{i}].prefix");
+        let prefix = findings.take(&field, Reason::InvalidCidr, aggregate.prefix.parse());
+        aggregates.extend(prefix.map(|prefix| Aggregate {
+            prefix,
+            host_routes: aggregate.host_routes,
+            blackhole: match aggregate.blackhole {
+                Blackhole::Auto => harmless,
+                Blackhole::Always => true,
+                Blackhole::Never => false,
+            },
+        }));
+    }
+    ServiceChoice {
+        addresses,
+        selector: spec.selector.clone(),
+        namespaces: spec.namespaces.iter().cloned().collect(),
+        load_balancer_classes: spec.load_balancer_classes.iter().cloned().collect(),
+        aggregates,
+    }
+}
+
+pub(super) fn parse_all<T: FromStr<Err: Display> + Ord>(
     field: &str,
     reason: Reason,
     texts: &[String],

@@ -1,18 +1,22 @@
 //! `BGPConfiguration`, checked.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use redstart_bgp::types::{Asn, Prefix};
+
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
+    advertisement::parse_all,
     observed::Findings,
     values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
     api::{
-        BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME, DrainSpec, MeshMode, MeshSpec,
+        BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME, DrainSpec, KernelSpec,
+        MeshMode, MeshSpec,
     },
     diagnostic::Reason,
 };
-use redstart_bgp::types::Asn;
-use std::net::Ipv4Addr;
 
 /// A `BGPConfiguration` whose every field is in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub struct Configuration {
     pub meta: Meta,
     /// What it says.
     pub spec: BGPConfigurationSpec,
+    /// `services.allowedExternalIPs`.
+    pub allowed_external_ips: BTreeSet<Prefix>,
+    /// `services.allowedLoadBalancerIPs`.
+    pub allowed_load_balancer_ips: BTreeSet<Prefix>,
 }
 
 impl From<&BGPConfiguration> for Observed {
@@ -41,46 +49,34 @@ impl From<&BGPConfiguration> for Observed {
             1..=u16::MAX,
             &mut findings,
         );
-        let kernel = &spec.kernel;
-        range(
-            "spec.kernel.table",
-            &kernel.table,
-            1..=u32::MAX,
-            &mut findings,
-        );
-        if kernel.table == 255 {
-            let message = "table 255 (local) belongs to the kernel";
-            findings.error("spec.kernel.table", Reason::InvalidValue, message);
-        }
-        range(
-            "spec.kernel.metric",
-            &kernel.metric,
-            1..=u32::MAX,
-            &mut findings,
-        );
-        range(
-            "spec.kernel.protocol",
-            &kernel.protocol,
-            5..=u8::MAX,
-            &mut findings,
-        );
-        range(
-            "spec.kernel.maxPaths",
-            &kernel.max_paths,
-            1..=128,
-            &mut findings,
-        );
+        kernel(&spec.kernel, &mut findings);
         graceful_restart(&spec.graceful_restart, &mut findings);
         timers("spec.timers", &spec.timers, &mut findings);
         mesh(&spec.mesh, &mut findings);
         drain(&spec.drain, &mut findings);
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);
-        let spec = spec.clone();
-        findings.keep_if_clean(
-            key,
-            Some(Object::Configuration(Configuration { meta, spec })),
-        )
+        let mut ranges = |field: &str, texts| {
+            let field = format!("spec.services.{field}");
+            parse_all(&field, Reason::InvalidCidr, texts, &mut findings)
+        };
+        let services = &spec.services;
+        let configuration = Configuration {
+            meta,
+            allowed_external_ips: ranges("allowedExternalIPs", &services.allowed_external_ips),
+            allowed_load_balancer_ips: ranges(
+                "allowedLoadBalancerIPs",
+                &services.allowed_load_balancer_ips,
+            ),
+            spec: spec.clone(),
+        };
+        range(
+            "spec.services.debounceMilliseconds",
+            &services.debounce_milliseconds,
+            0..=10_000,
+            &mut findings,
+        );
+        findings.keep_if_clean(key, Some(Object::Configuration(configuration)))
     }
 }
 
@@ -132,4 +128,20 @@ fn drain(spec: &DrainSpec, findings: &mut Findings) {
         let message = "must be a number, or a share from \"0%\" to \"100%\"";
         findings.error("spec.drain.maxNodes", Reason::InvalidValue, message);
     }
+}
+
+fn kernel(kernel: &KernelSpec, findings: &mut Findings) {
+    range("spec.kernel.table", &kernel.table, 1..=u32::MAX, findings);
+    if kernel.table == 255 {
+        let message = "table 255 (local) belongs to the kernel";
+        findings.error("spec.kernel.table", Reason::InvalidValue, message);
+    }
+    range("spec.kernel.metric", &kernel.metric, 1..=u32::MAX, findings);
+    range(
+        "spec.kernel.protocol",
+        &kernel.protocol,
+        5..=u8::MAX,
+        findings,
+    );
+    range("spec.kernel.maxPaths", &kernel.max_paths, 1..=128, findings);
 }

@@ -2,7 +2,13 @@
 
 use std::fmt;
 
+use super::ServiceKey;
 use crate::{api, object::ObjectRef};
+
+/// Another proxy than the cluster's own serves the Service, and its addresses.
+const LABEL_PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+/// The endpoints of a Service without an address of its own.
+const LABEL_HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// A kind of objects that is read. Adding one: a variant here, a module that parses it, a map in
 /// [`Objects`](super::Objects), a watch in each source.
@@ -12,6 +18,10 @@ pub enum Kind {
     Node,
     /// core/v1, in [`api::NAMESPACE`] only.
     Secret,
+    /// core/v1, in every namespace.
+    Service,
+    /// discovery.k8s.io/v1, in every namespace.
+    EndpointSlice,
     /// redstart.dev.
     BgpConfiguration,
     /// redstart.dev.
@@ -22,9 +32,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Node,
         Self::Secret,
+        Self::Service,
+        Self::EndpointSlice,
         Self::BgpConfiguration,
         Self::BgpPeer,
         Self::BgpAdvertisement,
@@ -36,6 +48,8 @@ impl Kind {
         match self {
             Self::Node => "Node",
             Self::Secret => "Secret",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
             Self::BgpConfiguration => "BGPConfiguration",
             Self::BgpPeer => "BGPPeer",
             Self::BgpAdvertisement => "BGPAdvertisement",
@@ -46,7 +60,8 @@ impl Kind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Node | Self::Secret => "v1",
+            Self::Node | Self::Secret | Self::Service => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::BgpConfiguration | Self::BgpPeer | Self::BgpAdvertisement => api::API_VERSION,
         }
     }
@@ -54,7 +69,35 @@ impl Kind {
     /// Whether its objects live in a namespace.
     #[must_use]
     pub const fn is_namespaced(self) -> bool {
-        matches!(self, Self::Secret)
+        matches!(self, Self::Secret | Self::Service | Self::EndpointSlice)
+    }
+
+    /// The one namespace whose objects are read, for kinds that are not read everywhere.
+    #[must_use]
+    pub const fn only_namespace(self) -> Option<&'static str> {
+        match self {
+            Self::Secret => Some(api::NAMESPACE),
+            _ => None,
+        }
+    }
+
+    /// The namespace that a manifest means which names none.
+    #[must_use]
+    pub const fn default_namespace(self) -> &'static str {
+        match self {
+            Self::Secret => api::NAMESPACE,
+            _ => "default",
+        }
+    }
+
+    /// Objects with one of these labels are left alone, as kube-proxy leaves them: they are another
+    /// proxy's, or they have no virtual address. Sources ask the API server not to send them.
+    #[must_use]
+    pub const fn left_alone(self) -> &'static [&'static str] {
+        match self {
+            Self::Service | Self::EndpointSlice => &[LABEL_PROXY_NAME, LABEL_HEADLESS],
+            _ => &[],
+        }
     }
 
     /// The kind that an object with these fields is of, if it is one that is read.
@@ -99,6 +142,14 @@ impl ObjectKey {
             kind,
             namespace: Some(namespace.into()),
             name: name.into(),
+        }
+    }
+
+    /// Namespace and name alone.
+    pub(super) fn in_namespace(&self) -> ServiceKey {
+        ServiceKey {
+            namespace: self.namespace.clone().unwrap_or_default(),
+            name: self.name.clone(),
         }
     }
 

@@ -12,7 +12,9 @@
 //! - What [`Objects`] holds depends on the objects, not on the order in which they came.
 
 mod advertisement;
+mod changes;
 mod configuration;
+mod endpoints;
 mod event;
 mod kind;
 mod node;
@@ -21,13 +23,16 @@ mod peer;
 mod remote;
 mod rules;
 mod secret;
+mod service;
 mod standing;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use advertisement::Advertisement;
+pub use advertisement::{Advertisement, Aggregate, ServiceChoice};
+pub use changes::Changes;
 pub use configuration::Configuration;
+pub use endpoints::{Counts, EndpointSlice, Endpoints};
 pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
 pub(crate) use node::SHUTDOWN_MESSAGE;
@@ -35,10 +40,12 @@ pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use secret::Secret;
+pub use service::{Service, ServiceKey};
 pub use standing::Standing;
 use standing::Standings;
+pub(crate) use values::usable_unicast;
 
-use crate::diagnostic::Diagnostic;
+use crate::{api, diagnostic::Diagnostic};
 
 /// Every object in force, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +54,10 @@ pub struct Objects {
     pub nodes: BTreeMap<String, Node>,
     /// Secrets of Redstart's namespace.
     pub secrets: BTreeMap<String, Secret>,
+    /// Services.
+    pub services: BTreeMap<ServiceKey, Service>,
+    /// The endpoints of Services.
+    pub endpoints: Endpoints,
     /// `BGPConfiguration`s: at most the one named `default`.
     pub configurations: BTreeMap<String, Configuration>,
     /// `BGPPeer`s.
@@ -56,37 +67,70 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Puts an object in; whether that changed anything.
-    fn insert(&mut self, name: String, object: Object) -> bool {
-        fn put<T: PartialEq>(map: &mut BTreeMap<String, T>, name: String, object: T) -> bool {
-            if map.get(&name) == Some(&object) {
+    /// Puts an object in. Says what that changed.
+    fn insert(&mut self, key: &ObjectKey, object: Object) -> Changes {
+        fn put<K: Ord, T: PartialEq>(map: &mut BTreeMap<K, T>, key: K, object: T) -> bool {
+            if map.get(&key) == Some(&object) {
                 return false;
             }
-            map.insert(name, object);
+            map.insert(key, object);
             true
         }
-        match object {
-            Object::Node(o) => put(&mut self.nodes, name, o),
-            Object::Secret(o) => put(&mut self.secrets, name, o),
-            Object::Configuration(o) => put(&mut self.configurations, name, o),
-            Object::Peer(o) => put(&mut self.peers, name, o),
-            Object::Advertisement(o) => put(&mut self.advertisements, name, o),
-        }
+        let name = || key.name.clone();
+        Changes::everything_if(match object {
+            Object::Service(o) => {
+                let changed = put(&mut self.services, key.in_namespace(), o);
+                return Changes::of(changed.then(|| key.in_namespace()));
+            }
+            Object::EndpointSlice(o) => {
+                return Changes::of(self.endpoints.insert(key.in_namespace(), o));
+            }
+            Object::Node(o) => put(&mut self.nodes, name(), o),
+            Object::Secret(o) => put(&mut self.secrets, name(), o),
+            Object::Configuration(o) => put(&mut self.configurations, name(), o),
+            Object::Peer(o) => put(&mut self.peers, name(), o),
+            Object::Advertisement(o) => put(&mut self.advertisements, name(), o),
+        })
     }
 
-    /// Takes out the objects of `kind` for which `keep` is false; whether there were any.
-    fn retain(&mut self, kind: Kind, keep: impl Fn(&str) -> bool) -> bool {
-        fn sift<T>(map: &mut BTreeMap<String, T>, keep: impl Fn(&str) -> bool) -> bool {
-            let before = map.len();
-            map.retain(|name, _| keep(name));
-            map.len() != before
+    /// Takes an object out. Says what that changed.
+    fn remove(&mut self, key: &ObjectKey) -> Changes {
+        let name = &key.name;
+        Changes::everything_if(match key.kind {
+            Kind::Service => {
+                let key = key.in_namespace();
+                let gone = self.services.remove(&key).is_some();
+                return Changes::of(gone.then_some(key));
+            }
+            Kind::EndpointSlice => {
+                return Changes::of(self.endpoints.remove(&key.in_namespace()));
+            }
+            Kind::Node => self.nodes.remove(name).is_some(),
+            Kind::Secret => self.secrets.remove(name).is_some(),
+            Kind::BgpConfiguration => self.configurations.remove(name).is_some(),
+            Kind::BgpPeer => self.peers.remove(name).is_some(),
+            Kind::BgpAdvertisement => self.advertisements.remove(name).is_some(),
+        })
+    }
+
+    /// The objects of `kind`, by name.
+    fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        fn cluster<T>(kind: Kind, map: &BTreeMap<String, T>) -> Vec<ObjectKey> {
+            let names = map.keys().map(String::as_str);
+            names.map(|name| ObjectKey::cluster(kind, name)).collect()
         }
+        let namespaced = |key: &ServiceKey| {
+            ObjectKey::namespaced(kind, key.namespace.as_str(), key.name.as_str())
+        };
+        let secret = |name: &String| ObjectKey::namespaced(kind, api::NAMESPACE, name.as_str());
         match kind {
-            Kind::Node => sift(&mut self.nodes, keep),
-            Kind::Secret => sift(&mut self.secrets, keep),
-            Kind::BgpConfiguration => sift(&mut self.configurations, keep),
-            Kind::BgpPeer => sift(&mut self.peers, keep),
-            Kind::BgpAdvertisement => sift(&mut self.advertisements, keep),
+            Kind::Node => cluster(kind, &self.nodes),
+            Kind::Secret => self.secrets.keys().map(secret).collect(),
+            Kind::Service => self.services.keys().map(namespaced).collect(),
+            Kind::EndpointSlice => self.endpoints.slices().map(namespaced).collect(),
+            Kind::BgpConfiguration => cluster(kind, &self.configurations),
+            Kind::BgpPeer => cluster(kind, &self.peers),
+            Kind::BgpAdvertisement => cluster(kind, &self.advertisements),
         }
     }
 }
@@ -100,6 +144,8 @@ pub struct Index {
     object_problems: BTreeMap<ObjectKey, Vec<Diagnostic>>,
     origin_problems: BTreeMap<String, Vec<Diagnostic>>,
     standings: Standings,
+    /// Since they were last taken.
+    changes: Changes,
 }
 
 impl Index {
@@ -112,13 +158,14 @@ impl Index {
     /// Takes in what a source saw. Returns whether a compile could come out differently now: an
     /// object, what is wrong, or the completeness has changed.
     pub fn apply(&mut self, event: SourceEvent) -> bool {
-        match event {
+        let changes = match event {
             SourceEvent::Restarted { kind, objects } => self.restart(kind, objects),
             SourceEvent::Applied(observed) => self.observe(observed),
             SourceEvent::Deleted(key) => {
                 self.standings.put(&key, None);
-                let unproblematic = self.object_problems.remove(&key).is_none();
-                self.objects.retain(key.kind, |name| name != key.name) || !unproblematic
+                let problematic = self.object_problems.remove(&key).is_some();
+                let gone = self.objects.remove(&key);
+                gone.and(Changes::everything_if(problematic))
             }
             SourceEvent::Problems { origin, problems } => {
                 let before = if problems.is_empty() {
@@ -126,31 +173,44 @@ impl Index {
                 } else {
                     self.origin_problems.insert(origin.clone(), problems)
                 };
-                before.as_ref() != self.origin_problems.get(&origin)
+                Changes::everything_if(before.as_ref() != self.origin_problems.get(&origin))
             }
             SourceEvent::Health { kind, health } => {
                 self.health.insert(kind, health);
-                false
+                Changes::default()
             }
-        }
-    }
-
-    fn restart(&mut self, kind: Kind, objects: Vec<Observed>) -> bool {
-        let names: BTreeSet<String> = objects.iter().map(|o| o.key.name.clone()).collect();
-        let mut changed = self.listed.insert(kind);
-        changed |= self.objects.retain(kind, |name| names.contains(name));
-        self.standings.keep(kind, &names);
-        let problems = self.object_problems.len();
-        self.object_problems
-            .retain(|key, _| key.kind != kind || names.contains(&key.name));
-        changed |= self.object_problems.len() != problems;
-        for observed in objects {
-            changed |= self.observe(observed);
-        }
+        };
+        let changed = !changes.is_empty();
+        self.changes = std::mem::take(&mut self.changes).and(changes);
         changed
     }
 
-    fn observe(&mut self, observed: Observed) -> bool {
+    /// What has changed since the last call.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn restart(&mut self, kind: Kind, objects: Vec<Observed>) -> Changes {
+        let mut changes = Changes::everything_if(self.listed.insert(kind));
+        let listed: BTreeSet<ObjectKey> = objects.iter().map(|o| o.key.clone()).collect();
+        for key in self.objects.keys(kind) {
+            if !listed.contains(&key) {
+                changes = changes.and(self.objects.remove(&key));
+            }
+        }
+        self.standings.keep(kind, &listed);
+        let problems = self.object_problems.len();
+        self.object_problems
+            .retain(|key, _| key.kind != kind || listed.contains(key));
+        let solved = self.object_problems.len() != problems;
+        changes = changes.and(Changes::everything_if(solved));
+        for observed in objects {
+            changes = changes.and(self.observe(observed));
+        }
+        changes
+    }
+
+    fn observe(&mut self, observed: Observed) -> Changes {
         let Observed {
             key,
             mut object,
@@ -164,14 +224,19 @@ impl Index {
         {
             node.keep_last_good(last, &problems);
         }
-        let mut changed = object.is_some_and(|o| self.objects.insert(key.name.clone(), o));
-        if problems.is_empty() {
-            changed |= self.object_problems.remove(&key).is_some();
+        let changes = match object {
+            Some(object) => self.objects.insert(&key, object),
+            None => Changes::default(),
+        };
+        let other_problems = if problems.is_empty() {
+            self.object_problems.remove(&key).is_some()
         } else if self.object_problems.get(&key) != Some(&problems) {
             self.object_problems.insert(key, problems);
-            changed = true;
-        }
-        changed
+            true
+        } else {
+            false
+        };
+        changes.and(Changes::everything_if(other_problems))
     }
 
     /// Whether every kind has been listed once.
@@ -192,6 +257,8 @@ impl Index {
         match kind {
             Kind::Node => self.objects.nodes.len(),
             Kind::Secret => self.objects.secrets.len(),
+            Kind::Service => self.objects.services.len(),
+            Kind::EndpointSlice => self.objects.endpoints.len(),
             Kind::BgpConfiguration => self.objects.configurations.len(),
             Kind::BgpPeer => self.objects.peers.len(),
             Kind::BgpAdvertisement => self.objects.advertisements.len(),

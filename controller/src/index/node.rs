@@ -45,7 +45,7 @@ pub struct Node {
     pub cluster_id: Option<u32>,
     /// What asks for it to be drained.
     pub drain: DrainSigns,
-    /// Whether its network does not work yet, by its own word.
+    /// Condition `NetworkUnavailable`: by its own word, its network does not work.
     pub network_unavailable: bool,
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Advertisement, Configuration, Kind, Node, ObjectKey, Peer, Secret, Standing};
+use super::{
+    Advertisement, Configuration, EndpointSlice, Kind, Node, ObjectKey, Peer, Secret, Service,
+    Standing,
+};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     object::ObjectRef,
@@ -12,7 +15,7 @@ use crate::{
 
 /// An object as a source saw it, parsed.
 ///
-/// Make one with [`Observed::from`] a typed object (`k8s_openapi`'s `Node` and `Secret`,
+/// Make one with [`Observed::from`] a typed object (`k8s_openapi`'s kinds,
 /// [`api`](crate::api)'s kinds), or with [`Observed::unreadable`] where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -64,6 +67,10 @@ pub enum Object {
     Node(Node),
     /// core/v1 `Secret`.
     Secret(Secret),
+    /// core/v1 `Service`.
+    Service(Service),
+    /// discovery.k8s.io/v1 `EndpointSlice`.
+    EndpointSlice(EndpointSlice),
     /// `BGPConfiguration`.
     Configuration(Configuration),
     /// `BGPPeer`.
@@ -168,6 +175,8 @@ impl Object {
         match self {
             Self::Node(_) => Kind::Node,
             Self::Secret(_) => Kind::Secret,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Configuration(_) => Kind::BgpConfiguration,
             Self::Peer(_) => Kind::BgpPeer,
             Self::Advertisement(_) => Kind::BgpAdvertisement,

@@ -60,10 +60,10 @@ impl Standings {
     }
 
     /// Forgets the objects of `kind` that were not `listed`.
-    pub(super) fn keep(&mut self, kind: Kind, listed: &BTreeSet<String>) {
+    pub(super) fn keep(&mut self, kind: Kind, listed: &BTreeSet<ObjectKey>) {
         let before = self.known.len();
         self.known
-            .retain(|key, _| key.kind != kind || listed.contains(&key.name));
+            .retain(|key, _| key.kind != kind || listed.contains(key));
         self.changed |= self.known.len() != before;
     }
 
@@ -110,7 +110,7 @@ mod tests {
         assert!(all.take_changed());
         all.put(&key, Some(Standing::default()));
         assert!(!all.take_changed());
-        all.keep(Kind::BgpPeer, &["a".to_owned()].into());
+        all.keep(Kind::BgpPeer, &[key.clone()].into());
         assert!(!all.take_changed());
         all.keep(Kind::BgpPeer, &BTreeSet::new());
         assert!(all.take_changed() && all.iter().next().is_none());

@@ -21,7 +21,7 @@ pub(super) fn usable_asn(asn: Asn) -> Result<Asn, String> {
 }
 
 /// An address that a session can run over and a route can point at.
-pub(super) fn usable_unicast(address: IpAddr) -> Result<IpAddr, String> {
+pub(crate) fn usable_unicast(address: IpAddr) -> Result<IpAddr, String> {
     let link_local = match address {
         IpAddr::V4(a) => a.is_broadcast(),
         IpAddr::V6(a) => a.is_unicast_link_local() || a.to_ipv4_mapped().is_some(),

@@ -24,6 +24,10 @@
 //! name. It is Redstart's own namespace, one watch needs no second round trip when a `BGPPeer` names
 //! another Secret, and the Role stays `get, list, watch` on one namespace.
 //!
+//! Services and EndpointSlices are asked for with the labels that kube-proxy asks with
+//! ([`Kind::left_alone`]): the endpoints of headless Services, which may be most of a cluster's, do
+//! not travel to each node.
+//!
 //! Rotated tokens and certificate authorities are read again by `kube` itself, about each minute.
 
 mod backoff;
@@ -40,7 +44,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::{core::v1 as core, discovery::v1::EndpointSlice};
 use kube::{
     Client, Config,
     config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
@@ -203,6 +207,8 @@ impl Source for KubeSource {
         };
         task.spawn::<core::Node>(&mut tasks);
         task.spawn::<core::Secret>(&mut tasks);
+        task.spawn::<core::Service>(&mut tasks);
+        task.spawn::<EndpointSlice>(&mut tasks);
         task.spawn::<BGPConfiguration>(&mut tasks);
         task.spawn::<BGPPeer>(&mut tasks);
         task.spawn::<BGPAdvertisement>(&mut tasks);

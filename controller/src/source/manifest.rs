@@ -5,7 +5,7 @@
 //! that is silently ignored); core objects may have fields that we do not know. Kinds that are not
 //! used are skipped: the file may be one that a cluster is installed from.
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::{core::v1 as core, discovery::v1::EndpointSlice};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -109,9 +109,15 @@ impl Manifest {
             let message = format!("a {kind} needs a name");
             return self.refuse(file, place, "metadata.name", Reason::MissingField, &message);
         };
-        let namespace = text("/metadata/namespace").unwrap_or(api::NAMESPACE);
+        let labels = document.pointer("/metadata/labels");
+        let has = |label: &&str| labels.is_some_and(|l| l.get(label).is_some());
+        if kind.left_alone().iter().any(has) {
+            tracing::debug!(file, place, name, "its labels say that it is not ours");
+            return;
+        }
+        let namespace = text("/metadata/namespace").unwrap_or(kind.default_namespace());
         let key = if kind.is_namespaced() {
-            if namespace != api::NAMESPACE {
+            if kind.only_namespace().is_some_and(|only| only != namespace) {
                 tracing::debug!(file, place, namespace, name, "namespace is not used");
                 return;
             }
@@ -172,6 +178,8 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
     match key.kind {
         Kind::Node => typed::<core::Node>(key, document),
         Kind::Secret => typed::<core::Secret>(key, document),
+        Kind::Service => typed::<core::Service>(key, document),
+        Kind::EndpointSlice => typed::<EndpointSlice>(key, document),
         Kind::BgpConfiguration => typed::<BGPConfiguration>(key, document),
         Kind::BgpPeer => typed::<BGPPeer>(key, document),
         Kind::BgpAdvertisement => typed::<BGPAdvertisement>(key, document),

@@ -79,6 +79,8 @@ pub(super) struct Core {
     /// That, with what is left of the topology before, and as far as this node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
+    /// The generation of the kernel's links and addresses when routes were last originated.
+    links_seen: u64,
     from_peers: mpsc::Receiver<FromPeer>,
     newcomers: mpsc::Receiver<FromListener>,
     /// Whether a part of the last event's consequences is left for the next turn.
@@ -109,6 +111,7 @@ impl Core {
             draining: Draining::default(),
             in_force: None,
             configured_at: None,
+            links_seen: 0,
             from_peers,
             newcomers,
             unsettled: false,
@@ -165,6 +168,7 @@ impl Core {
         if self.neighbours.take_members_left() {
             self.introduce(now);
         }
+        self.follow_interfaces();
         self.kernel.resolve_next_hops(&mut self.rib);
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
             && self.kernel.take_changes(&mut self.rib);
@@ -310,13 +314,32 @@ impl Core {
 
     /// Tells listeners and originations who the neighbours are.
     fn introduce(&mut self, now: Instant) {
-        let Some(desired) = &self.in_force else {
+        let Some(desired) = self.in_force.clone() else {
             return;
         };
         self.listeners.apply(now, &desired.listen, &self.neighbours);
-        let ids = self.neighbours.ids();
-        self.rib
-            .set_originations(translate::originations(&desired.originations, &ids));
+        self.originate(&desired);
+    }
+
+    fn originate(&mut self, desired: &DesiredState) {
+        let (ids, view) = (self.neighbours.ids(), self.kernel.view());
+        let mut originations = translate::originations(&desired.originations, &ids);
+        translate::add_interfaces(&mut originations, &desired.interfaces, view, &ids);
+        self.links_seen = view.generation();
+        self.rib.set_originations(originations);
+    }
+
+    /// Addresses of network interfaces come and go; those that are advertised follow.
+    fn follow_interfaces(&mut self) {
+        let moved = self.kernel.view().generation() != self.links_seen;
+        let started = self.restart.started().is_some();
+        if let Some(desired) = self.in_force.clone()
+            && moved
+            && started
+            && !desired.interfaces.is_empty()
+        {
+            self.originate(&desired);
+        }
     }
 
     /// Who this speaker is, once known.

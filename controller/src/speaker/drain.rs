@@ -57,10 +57,10 @@ impl Draining {
     pub(super) fn apply(&self, desired: &mut DesiredState) {
         match self {
             Self::Not => {}
-            Self::Softened(_) => drain::soften(&mut desired.originations),
+            Self::Softened(_) => drain::soften(desired),
             Self::Withdrawn => {
-                drain::soften(&mut desired.originations);
-                drain::withdraw(&desired.drain, &mut desired.originations);
+                drain::soften(desired);
+                drain::withdraw(desired);
             }
         }
     }

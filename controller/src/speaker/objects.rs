@@ -13,18 +13,16 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
-    compile::{DesiredState, compile},
+    api::CONFIGURATION_NAME,
+    compile::{Compiler, DesiredState, ServiceTable},
     diagnostic::{Diagnostic, Severity},
-    index::{Index, Kind},
+    index::{Changes, Index, Kind},
     source::{Batch, Health},
     status::known::Known,
 };
 
-/// How long to wait for more changes after one.
-const DEBOUNCE: Duration = Duration::from_millis(50);
-
-/// The longest that a change waits for more of them.
-const DEBOUNCE_CAP: Duration = Duration::from_millis(500);
+/// The longest that a change waits for more of them, as a multiple of the debounce time.
+const DEBOUNCE_CAP: u32 = 10;
 
 /// What the objects say, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +33,8 @@ pub(super) struct Configured {
     pub problems: Vec<Diagnostic>,
     /// What is to be known of the objects in order to tell the cluster about them.
     pub known: Arc<Known>,
+    /// What was decided about Services.
+    pub services: Arc<ServiceTable>,
     /// How the source does, kind by kind.
     pub kinds: Vec<KindStatus>,
 }
@@ -59,48 +59,73 @@ pub(super) async fn follow(
     configured: watch::Sender<Configured>,
 ) {
     let mut index = Index::new();
+    let mut compiler = Compiler::new(node.as_str());
     while let Some(batch) = batches.recv().await {
-        let mut changed = take_in(&mut index, batch);
-        let cap = Instant::now() + DEBOUNCE_CAP;
+        take_in(&mut index, batch);
+        let debounce = debounce(&index);
+        let cap = Instant::now() + debounce * DEBOUNCE_CAP;
         loop {
-            let quiet = (Instant::now() + DEBOUNCE).min(cap);
+            let quiet = (Instant::now() + debounce).min(cap);
             // The first complete listing is not held back: the cluster waits for it.
             if index.is_complete() && configured.borrow().desired.is_none() {
                 break;
             }
             match timeout_at(quiet, batches.recv()).await {
-                Ok(Some(batch)) => changed |= take_in(&mut index, batch),
+                Ok(Some(batch)) => take_in(&mut index, batch),
                 Ok(None) | Err(_) => break,
             }
         }
-        publish(&mut index, &node, changed, &configured);
+        publish(&mut index, &node, &mut compiler, &configured);
     }
 }
 
-fn take_in(index: &mut Index, batch: Batch) -> bool {
-    batch
-        .into_iter()
-        .fold(false, |changed, event| index.apply(event) | changed)
+/// How long to wait for more changes after one.
+fn debounce(index: &Index) -> Duration {
+    let configurations = index.complete().map(|objects| &objects.configurations);
+    let configuration = configurations.and_then(|all| all.get(CONFIGURATION_NAME));
+    let services = configuration.map(|c| c.spec.services.clone());
+    let milliseconds = services.unwrap_or_default().debounce_milliseconds;
+    Duration::from_millis(milliseconds.into())
 }
 
-fn publish(index: &mut Index, node: &str, changed: bool, configured: &watch::Sender<Configured>) {
-    let compiled = if changed { compile(index, node) } else { None };
-    let retold = index.take_standings_changed();
+fn take_in(index: &mut Index, batch: Batch) {
+    for event in batch {
+        index.apply(event);
+    }
+}
+
+fn publish(
+    index: &mut Index,
+    node: &str,
+    compiler: &mut Compiler,
+    configured: &watch::Sender<Configured>,
+) {
+    let changes = if index.is_complete() {
+        index.take_changes()
+    } else {
+        // They wait for the first compile, which looks at everything; so do the problems until then.
+        Changes::everything()
+    };
+    let compiled = match changes.is_empty() {
+        true => None,
+        false => compiler.compile(index, &changes),
+    };
+    // Nobody is told of single Services.
+    let retold = index.take_standings_changed() || changes.everything;
     configured.send_modify(|now| {
         now.kinds = kinds(index);
-        if changed || retold {
+        if retold {
             now.known = Arc::new(Known::of(index, node));
         }
-        if !changed {
-            return;
-        }
         let problems = match compiled {
+            None if index.is_complete() => return,
             None => index.problems().cloned().collect(),
-            Some((desired, problems)) => {
-                if now.desired.as_deref() != Some(&desired) {
-                    now.desired = Some(Arc::new(desired));
+            Some(compiled) => {
+                if now.desired.as_deref() != Some(&compiled.desired) {
+                    now.desired = Some(compiled.desired);
                 }
-                problems
+                now.services = Arc::new(compiled.services);
+                compiled.diagnostics
             }
         };
         log_difference(&now.problems, &problems);

@@ -48,7 +48,7 @@ impl Ranges {
     /// Makes the ranges those of `desired`. One that stays keeps its number, and so its places.
     pub(super) fn apply(&mut self, desired: &DesiredState) {
         let mut before = std::mem::take(&mut self.by_name);
-        for (name, spec) in &desired.peers {
+        for (name, spec) in desired.peers.iter() {
             let Remote::Range { prefix, limit } = spec.remote else {
                 continue;
             };

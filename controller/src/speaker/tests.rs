@@ -176,7 +176,7 @@ fn node(kernel: Kernel, prefixes: impl IntoIterator<Item = Prefix>) -> DesiredSt
             advertise: Vec::new(),
             blackhole: true,
         };
-        (prefix, origination)
+        (prefix, Arc::new(origination))
     };
     DesiredState {
         node: Some(NodeIdentity {
@@ -334,7 +334,7 @@ fn a_router_that_changes_its_name_is_let_in_under_the_new_one() {
         let there: SocketAddr = "127.0.0.2:0".parse().unwrap();
         let named = |name: &str| DesiredState {
             listen: vec![here],
-            peers: [(PeerName(name.to_owned()), passive_router(there))].into(),
+            peers: Arc::new([(PeerName(name.to_owned()), passive_router(there))].into()),
             ..node(kernel(254, 179), [])
         };
         let core = Running::start(named("old"));

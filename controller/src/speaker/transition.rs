@@ -90,13 +90,14 @@ impl Transition {
             return Arc::clone(target);
         }
         let mut desired = DesiredState::clone(target);
+        let peers = Arc::make_mut(&mut desired.peers);
         for name in self.leaving.keys() {
             if let Some(spare) = target.spare.get(name) {
-                desired.peers.insert(name.clone(), spare.peer.clone());
+                peers.insert(name.clone(), spare.peer.clone());
             }
         }
         for (name, client) in &self.clients {
-            if let Some(peer) = desired.peers.get_mut(name) {
+            if let Some(peer) = peers.get_mut(name) {
                 peer.rules.client = true;
                 peer.rules.cluster_id = client.cluster_id;
             }

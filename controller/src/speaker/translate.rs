@@ -14,11 +14,12 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     Advertise, ExportPolicy, ImportPolicy, NextHopSelf, OriginSource, Origination, PeerInfo,
-    PeerSelector, SessionKind, fib::FibConfig,
+    PeerSelector, SessionKind, fib::FibConfig, resolver::KernelView,
 };
 
 use crate::{
     compile::{self, Import, NodeIdentity, PeerName, PeerRole},
+    index::usable_unicast,
     object::ObjectRef,
 };
 
@@ -217,13 +218,28 @@ pub(super) fn import(import: &Import) -> ImportPolicy {
     }
 }
 
-/// Routes of our own, with neighbours by number; those of a range by its name. A name without a neighbour is left out: it is one
-/// that could not be set up.
+/// Routes of our own, with neighbours by number; those of a range by its name. A name without a
+/// neighbour is left out: it is one that could not be set up.
 pub(super) fn originations(
-    wanted: &BTreeMap<Prefix, compile::Origination>,
-    ids: &BTreeMap<PeerName, Vec<PeerId>>,
+    wanted: &compile::Originations,
+    ids: &Ids,
 ) -> BTreeMap<Prefix, Origination> {
-    let advertise = |a: &compile::Advertise| Advertise {
+    let origination = |o: &compile::Origination| Origination {
+        source: source(&o.object),
+        advertise: advertise(&o.advertise, ids),
+        blackhole: o.blackhole,
+    };
+    wanted
+        .iter()
+        .map(|(prefix, o)| (*prefix, origination(o)))
+        .collect()
+}
+
+/// Neighbours by the name that objects know them by: one, or the members of a range.
+type Ids = BTreeMap<PeerName, Vec<PeerId>>;
+
+fn advertise(entries: &[compile::Advertise], ids: &Ids) -> Vec<Advertise> {
+    let entry = |a: &compile::Advertise| Advertise {
         source: source(&a.source),
         to: PeerSelector::Peers(
             a.peers
@@ -235,19 +251,41 @@ pub(super) fn originations(
         ),
         communities: a.communities.clone(),
         large_communities: a.large_communities.clone(),
+        extended_communities: a.extended_communities.clone(),
         local_pref: a.local_pref,
         med: a.med,
         prepend: a.prepend,
     };
-    let origination = |o: &compile::Origination| Origination {
-        source: source(&o.object),
-        advertise: o.advertise.iter().map(advertise).collect(),
-        blackhole: o.blackhole,
-    };
-    wanted
-        .iter()
-        .map(|(prefix, o)| (*prefix, origination(o)))
-        .collect()
+    entries.iter().map(entry).collect()
+}
+
+/// Adds the addresses of this node's network interfaces as they are now, each as a host route. Only
+/// addresses that lead here from elsewhere count.
+pub(super) fn add_interfaces(
+    originations: &mut BTreeMap<Prefix, Origination>,
+    interfaces: &BTreeMap<String, Vec<compile::Advertise>>,
+    view: &KernelView,
+    ids: &Ids,
+) {
+    for (name, entries) in interfaces {
+        let Some(link) = view.link_named(name) else {
+            continue;
+        };
+        let here = view.addresses().filter(|a| a.ifindex == link.ifindex);
+        for address in here.map(|a| a.addr).filter(|a| usable_unicast(*a).is_ok()) {
+            let origination = originations
+                .entry(Prefix::host(address))
+                .or_insert_with(|| Origination {
+                    source: OriginSource {
+                        kind: "Interface".to_owned(),
+                        name: name.clone(),
+                    },
+                    advertise: Vec::new(),
+                    blackhole: false,
+                });
+            origination.advertise.extend(advertise(entries, ids));
+        }
+    }
 }
 
 fn source(object: &ObjectRef) -> OriginSource {
@@ -290,6 +328,7 @@ pub(super) fn is_another(old: &compile::Peer, new: &compile::Peer) -> bool {
 mod tests {
     use std::{
         net::{Ipv4Addr, Ipv6Addr},
+        sync::Arc,
         time::Duration,
     };
 
@@ -489,6 +528,7 @@ mod tests {
             peers: [name("tor"), name("gone")].into(),
             communities: [].into(),
             large_communities: [].into(),
+            extended_communities: [].into(),
             local_pref: Some(200),
             med: None,
             prepend: 2,
@@ -504,7 +544,7 @@ mod tests {
             (name("other"), vec![PeerId(8)]),
         ]
         .into();
-        let made = originations(&[(prefix, origination)].into(), &ids);
+        let made = originations(&[(prefix, Arc::new(origination))].into(), &ids);
         assert!(made[&prefix].blackhole);
         let advertise = &made[&prefix].advertise[0];
         assert_eq!(

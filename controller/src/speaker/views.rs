@@ -1,6 +1,6 @@
 //! Answers to the control socket and to scrapes, made from the core's state when asked.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use redstart_bgp::{
@@ -51,6 +51,7 @@ pub(super) fn answer(core: &Core, query: Query) {
             );
         }
         Query::Kernel(reply) => _ = reply.send(core.kernel_view()),
+        Query::Services(reply) => _ = reply.send(Arc::clone(&core.configured.services)),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),
     }

@@ -139,6 +139,7 @@ fn advertise(to: PeerSelector) -> Advertise {
         to,
         communities: BTreeSet::new(),
         large_communities: BTreeSet::new(),
+        extended_communities: BTreeSet::new(),
         local_pref: None,
         med: None,
         prepend: 0,

@@ -132,29 +132,33 @@ fn routes_are_marked_first_and_withdrawn_then_but_for_pod_cidrs() {
     let advertisement = object(
         "BGPAdvertisement",
         "vip",
-        "{ podCIDRs: true, staticPrefixes: [203.0.113.7/32], localPref: 200 }",
+        "{ podCIDRs: true, staticPrefixes: [203.0.113.7/32], interfaces: [lo], services: { addresses: [LoadBalancerIP] }, localPref: 200 }",
     );
-    let yaml = node(1, &asked("true"), "", "") + &tor("tor", "") + &advertisement;
-    let desired = clean(&yaml, "n1");
-    let mut routes = desired.originations.clone();
-    soften(&mut routes);
-    let all: Vec<&Advertise> = routes.values().flat_map(|o| &o.advertise).collect();
-    assert!(all.len() >= 2);
-    for advertise in all {
+    let service = services::load_balancer("web", "198.51.100.1", "externalTrafficPolicy: Local")
+        + &services::slice("web", &[("n1", "ready: true")]);
+    let node = node(1, &asked("true"), "", "");
+    let mut desired = clean(&(node + &tor("tor", "") + &advertisement + &service), "n1");
+    soften(&mut desired);
+    let all = ["10.0.1.0/24", "198.51.100.1/32", "203.0.113.7/32"];
+    assert_eq!(told(&desired), all);
+    let routes = desired.originations.values().flat_map(|o| &o.advertise);
+    for advertise in routes.chain(&desired.interfaces["lo"]) {
         let marked = redstart_bgp::types::Community::GRACEFUL_SHUTDOWN;
         assert!(advertise.communities.contains(&marked));
         assert_eq!(advertise.local_pref, Some(0));
     }
-    let told = |drain: &Drain| -> Vec<String> {
-        let mut routes = routes.clone();
-        withdraw(drain, &mut routes);
-        let told = routes.iter().filter(|(_, o)| !o.advertise.is_empty());
-        told.map(|(prefix, _)| prefix.to_string()).collect()
-    };
-    assert_eq!(told(&desired.drain), ["10.0.1.0/24"]);
-    let all = Drain {
-        withdraw_pod_cidrs: true,
-        ..desired.drain
-    };
-    assert_eq!(told(&all), Vec::<String>::new());
+    let mut withdrawn = desired.clone();
+    withdraw(&mut withdrawn);
+    assert_eq!(told(&withdrawn), ["10.0.1.0/24"]);
+    assert!(withdrawn.interfaces.is_empty());
+    desired.drain.withdraw_pod_cidrs = true;
+    withdraw(&mut desired);
+    assert_eq!(told(&desired), Vec::<String>::new());
+}
+
+/// The prefixes that anybody is told.
+fn told(desired: &DesiredState) -> Vec<String> {
+    let routes = desired.originations.iter();
+    let told = routes.filter(|(_, o)| !o.advertise.is_empty());
+    told.map(|(prefix, _)| prefix.to_string()).collect()
 }

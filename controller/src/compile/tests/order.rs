@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Objects with everything that depends on more than one of them: overlaps, shared addresses and
-/// router ids, duplicate peers, missing Secrets.
+/// router ids, duplicate peers, missing Secrets, endpoints and their Service.
 fn tangle() -> String {
     let annotation = "annotations: { redstart.dev/router-id: 192.0.2.1 }";
     NODES.to_owned()
@@ -43,8 +43,10 @@ fn tangle() -> String {
         + &object(
             "BGPAdvertisement",
             "p3",
-            "{ staticPrefixes: [203.0.113.0/24], med: 3 }",
+            "{ staticPrefixes: [203.0.113.0/24], services: { addresses: [LoadBalancerIP] }, med: 3 }",
         )
+        + &super::services::load_balancer("web", "203.0.113.1", "externalIPs: [203.0.113.2]")
+        + &super::services::slice("web", &[("a", "ready: true")])
 }
 
 proptest! {
@@ -54,13 +56,13 @@ proptest! {
     /// same state and the same diagnostics.
     #[test]
     fn the_order_of_events_does_not_matter(
-        order in Just((0..13_usize).collect::<Vec<_>>()).prop_shuffle(),
-        relist_at in 0..13_usize,
-        detour in any::<[bool; 13]>(),
+        order in Just((0..15_usize).collect::<Vec<_>>()).prop_shuffle(),
+        relist_at in 0..15_usize,
+        detour in any::<[bool; 15]>(),
     ) {
         let expected = compile(&index(&tangle()), "a").unwrap();
         let objects = manifest::parse("test.yaml", &tangle()).unwrap().objects;
-        prop_assert_eq!(objects.len(), 13);
+        prop_assert_eq!(objects.len(), 15);
         let mut index = index("");
         for (step, i) in order.into_iter().enumerate() {
             let observed = objects[i].clone();

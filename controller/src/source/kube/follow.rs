@@ -90,7 +90,12 @@ impl Follower {
 
     /// How to list and watch now.
     fn config(&self) -> watcher::Config {
-        let config = watcher::Config::default();
+        let mut config = watcher::Config::default();
+        let left_alone = self.kind.left_alone().iter();
+        let without: Vec<String> = left_alone.map(|label| format!("!{label}")).collect();
+        if !without.is_empty() {
+            config = config.labels(&without.join(","));
+        }
         match self.status.mode {
             ListMode::StreamingList => watcher::Config {
                 initial_list_strategy: InitialListStrategy::StreamingList,

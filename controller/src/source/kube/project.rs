@@ -49,6 +49,7 @@ pub(super) fn manifest(kind: Kind, object: &mut Value) -> Option<Box<str>> {
     }
     match kind {
         Kind::Node => project_node(fields),
+        Kind::EndpointSlice => project_slice(fields),
         Kind::Secret => {
             let of_type = fields.get("type").and_then(Value::as_str);
             if of_type.is_some_and(|it| SECRET_TYPES.contains(&it)) {
@@ -81,6 +82,20 @@ fn project_node(fields: &mut Map<String, Value>) {
                 "message" => announces,
                 _ => false,
             });
+        }
+    }
+}
+
+/// Of the endpoints of a slice: where they are and how they do. Its annotations say when it changed.
+fn project_slice(fields: &mut Map<String, Value>) {
+    fields.remove("ports");
+    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
+        metadata.remove("annotations");
+    }
+    let endpoints = fields.get_mut("endpoints").and_then(Value::as_array_mut);
+    for endpoint in endpoints.into_iter().flatten() {
+        if let Value::Object(endpoint) = endpoint {
+            endpoint.retain(|name, _| matches!(name.as_str(), "conditions" | "nodeName"));
         }
     }
 }
@@ -128,6 +143,24 @@ mod tests {
             },
         });
         assert_eq!(kept_of(before), Some(expected));
+    }
+
+    #[test]
+    fn another_address_of_an_endpoint_is_no_change_and_another_condition_is() {
+        let slice = |address: &str, ready: bool| {
+            json!({
+                "metadata": {"name": "a", "annotations": {"when": address}},
+                "addressType": "IPv4", "ports": [{"port": 80}],
+                "endpoints": [{
+                    "addresses": [address], "nodeName": "n", "conditions": {"ready": ready},
+                    "targetRef": {"kind": "Pod", "name": address},
+                }],
+            })
+        };
+        let kept_of = |slice| kept(Kind::EndpointSlice, slice);
+        let (old, new) = (slice("10.0.0.1", true), slice("10.0.0.2", true));
+        assert_eq!(kept_of(old.clone()), kept_of(new));
+        assert_ne!(kept_of(old), kept_of(slice("10.0.0.1", false)));
     }
 
     #[test]

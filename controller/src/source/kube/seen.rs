@@ -7,14 +7,17 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::{core::v1 as core, discovery::v1::EndpointSlice},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{Api, Client, Resource};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::project;
 use crate::{
-    api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
+    api::{BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
     diagnostic::{Diagnostic, Reason},
     index::{Kind, ObjectKey, Observed, Standing},
     source::manifest,
@@ -53,6 +56,8 @@ macro_rules! watched {
 watched! {
     core::Node => Node,
     core::Secret => Secret,
+    core::Service => Service,
+    EndpointSlice => EndpointSlice,
     BGPConfiguration => BgpConfiguration,
     BGPPeer => BgpPeer,
     BGPAdvertisement => BgpAdvertisement,
@@ -60,10 +65,9 @@ watched! {
 
 /// The objects of a kind that this speaker may see.
 pub(super) fn api_of<K: Watched>(client: Client) -> Api<Seen<K>> {
-    if K::KIND.is_namespaced() {
-        Api::namespaced_with(client, api::NAMESPACE, &())
-    } else {
-        Api::all_with(client, &())
+    match K::KIND.only_namespace() {
+        Some(namespace) => Api::namespaced_with(client, namespace, &()),
+        None => Api::all_with(client, &()),
     }
 }
 
@@ -128,7 +132,7 @@ fn key_in(kind: Kind, object: &Value) -> ObjectKey {
     let name = named(object, "name").unwrap_or_default();
     if kind.is_namespaced() {
         let namespace = named(object, "namespace");
-        let namespace = namespace.as_deref().unwrap_or(api::NAMESPACE);
+        let namespace = namespace.as_deref().unwrap_or(kind.default_namespace());
         ObjectKey::namespaced(kind, namespace, name)
     } else {
         ObjectKey::cluster(kind, name)

@@ -119,7 +119,7 @@ fn limited(max: Option<u32>, restart: Option<Duration>) -> DesiredState {
     peer.limit_restart = restart;
     DesiredState {
         listen: vec![HERE.parse().unwrap()],
-        peers: [(PeerName("router".to_owned()), peer)].into(),
+        peers: Arc::new([(PeerName("router".to_owned()), peer)].into()),
         ..node(kernel(254, 179), [])
     }
 }

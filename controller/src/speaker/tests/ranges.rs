@@ -106,7 +106,7 @@ fn range(change: impl FnOnce(&mut Peer)) -> DesiredState {
     change(&mut peer);
     DesiredState {
         listen: vec![HERE.parse().unwrap()],
-        peers: [(name("rack"), peer)].into(),
+        peers: Arc::new([(name("rack"), peer)].into()),
         ..node(kernel(254, 179), [])
     }
 }
@@ -157,12 +157,14 @@ fn members_get_what_is_advertised_to_their_range() {
             peers: [name("rack")].into(),
             communities: [].into(),
             large_communities: [].into(),
+            extended_communities: [].into(),
             local_pref: None,
             med: None,
             prepend: 0,
         };
         desired.originations = node(kernel(254, 179), [prefix]).originations;
-        desired.originations.get_mut(&prefix).unwrap().advertise = vec![advertise];
+        let origination = desired.originations.get_mut(&prefix).unwrap();
+        Arc::make_mut(origination).advertise = vec![advertise];
         let core = Running::start(desired);
         let mut routers = [Router::plain(2), Router::plain(3)];
         for router in &mut routers {
@@ -256,7 +258,7 @@ fn a_router_with_keys_that_the_kernel_does_not_know_has_no_session() {
             algorithm: crate::compile::AoAlgorithm::HmacSha1,
             secret: Password("swordfish".to_owned()),
         }];
-        desired.peers = [(name("tor"), peer)].into();
+        desired.peers = Arc::new([(name("tor"), peer)].into());
         let core = Running::start(desired);
         let mut router = Router::plain(2);
         let rejected = ErrorCode::Cease(CeaseSubcode::ConnectionRejected);
@@ -288,11 +290,11 @@ fn a_configured_address_comes_before_a_range() {
         core.has(&["rack-127.0.0.2"]).await;
         let mut both = range(|_| {});
         let configured = passive_router((host(2), 0).into());
-        both.peers.insert(name("tor"), configured);
+        Arc::make_mut(&mut both.peers).insert(name("tor"), configured);
         core.configure(both.clone());
         router.established().await;
         core.has(&["tor"]).await;
-        both.peers.remove(&name("tor"));
+        Arc::make_mut(&mut both.peers).remove(&name("tor"));
         core.configure(both);
         router.established().await;
         core.has(&["rack-127.0.0.2"]).await;

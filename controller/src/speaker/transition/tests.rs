@@ -38,7 +38,7 @@ fn target(until: Until) -> Arc<DesiredState> {
         prefixes: BTreeSet::new(),
     };
     Arc::new(DesiredState {
-        peers: [(name("r"), peer(false))].into(),
+        peers: Arc::new([(name("r"), peer(false))].into()),
         spare: [(name("b"), spare)].into(),
         settle: SETTLE,
         ..DesiredState::idle(kernel())
@@ -158,7 +158,7 @@ fn another_configuration_does_not_start_the_wait_anew() {
 fn a_session_that_is_wanted_again_stays() {
     let mut steps = Steps::new(Until::Replaced, &["b", "r"]);
     let wanted = Arc::new(DesiredState {
-        peers: [(name("b"), peer(false)), (name("r"), peer(false))].into(),
+        peers: Arc::new([(name("b"), peer(false)), (name("r"), peer(false))].into()),
         ..DesiredState::idle(kernel())
     });
     steps

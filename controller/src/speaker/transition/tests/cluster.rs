@@ -118,7 +118,9 @@ impl Speaker {
     }
 
     fn peers(&self) -> impl Iterator<Item = (&PeerName, &Peer)> {
-        self.in_force.iter().flat_map(|desired| &desired.peers)
+        self.in_force
+            .iter()
+            .flat_map(|desired| desired.peers.iter())
     }
 
     fn wants(&self, other: u8) -> bool {
@@ -139,7 +141,7 @@ impl Speaker {
         let Some(target) = &self.target else { return };
         let desired = self.transition.in_force(target);
         self.rib.set_owners(desired.owners.clone());
-        for (name, peer) in &desired.peers {
+        for (name, peer) in desired.peers.iter() {
             self.rib.update_rules(id(number(name)), peer.rules);
         }
         let ids = desired

@@ -1,0 +1,53 @@
+//! `show services`: from verdicts to what a reader sees. Pure.
+
+use std::collections::BTreeSet;
+
+use redstart_bgp::types::Prefix;
+
+use super::views;
+use crate::compile::{ServiceRoute, ServiceTable, Verdict};
+
+/// One row per address, by Service.
+pub(super) fn rows(table: &ServiceTable) -> Vec<views::Service> {
+    let services = table.services.iter();
+    services
+        .flat_map(|(key, routes)| {
+            let name = key.to_string();
+            routes.iter().map(move |route| row(table, &name, route))
+        })
+        .collect()
+}
+
+fn row(table: &ServiceTable, service: &str, route: &ServiceRoute) -> views::Service {
+    let mut prefixes = BTreeSet::new();
+    let mut choices: BTreeSet<&usize> = BTreeSet::new();
+    let (state, reason) = match &route.verdict {
+        Verdict::Withheld(withheld) => ("withheld", Some(withheld.to_string())),
+        Verdict::Advertised { host, aggregates } => {
+            choices.extend(host);
+            choices.extend(aggregates.iter().map(|(choice, _)| choice));
+            prefixes.extend(aggregates.iter().map(|(_, prefix)| *prefix));
+            if host.is_empty() {
+                ("aggregated", None)
+            } else {
+                prefixes.insert(Prefix::host(route.address));
+                ("advertised", None)
+            }
+        }
+    };
+    let sources: Vec<_> = choices
+        .into_iter()
+        .filter_map(|choice| table.sources.get(*choice))
+        .collect();
+    let peers: BTreeSet<_> = sources.iter().flat_map(|(_, peers)| peers).collect();
+    views::Service {
+        service: service.to_owned(),
+        kind: route.kind.as_str().to_owned(),
+        address: route.address,
+        state: state.to_owned(),
+        reason,
+        prefixes: prefixes.iter().map(ToString::to_string).collect(),
+        sources: sources.iter().map(|(s, _)| s.to_string()).collect(),
+        peers: peers.into_iter().map(ToString::to_string).collect(),
+    }
+}
