@@ -1,0 +1,176 @@
+//! Addresses of Services on the wire and in kernels: the router's routes follow the endpoints, and
+//! packets to unused addresses of an aggregate do not loop.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by panicking"
+)]
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use anyhow::{Result, bail};
+use redstart_proto_tests::lab::{
+    Lab, checks,
+    exclusive::TestLab,
+    kernel,
+    speaker::{self, Source, SpeakerKind},
+    topology::{Family, TorKind},
+    wait,
+};
+
+const ADDRESS: &str = "203.0.113.1";
+const UNUSED: &str = "203.0.113.99";
+const PREFIX: &str = "203.0.113.0/24";
+const BOUND: Duration = Duration::from_secs(10);
+
+fn up(name: &str) -> TestLab {
+    let program = env!("CARGO_BIN_EXE_lab");
+    let (source, speaker) = (Source::Kube, SpeakerKind::Redstart);
+    TestLab::up(name, TorKind::Bird, source, speaker, program).unwrap()
+}
+
+fn advertisement(aggregate: &str) -> String {
+    format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata: {{ name: adv }}\nspec:\n  podCIDRs: true\n  services:\n    addresses: [LoadBalancerIP]\n    aggregates: [{aggregate}]\n"
+    )
+}
+
+fn service(policy: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ name: web, namespace: apps }}\nspec: {{ type: LoadBalancer, clusterIP: 10.96.0.1, externalTrafficPolicy: {policy} }}\nstatus: {{ loadBalancer: {{ ingress: [{{ ip: {ADDRESS} }}] }} }}\n"
+    )
+}
+
+fn slice(nodes: &[&str]) -> String {
+    let endpoint = |node: &&str| {
+        format!("{{ addresses: [10.244.1.7], nodeName: {node}, conditions: {{ ready: true }} }}")
+    };
+    let endpoints: Vec<_> = nodes.iter().map(endpoint).collect();
+    format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{ name: web-1, namespace: apps, labels: {{ kubernetes.io/service-name: web }} }}\naddressType: IPv4\nendpoints: [{}]\n",
+        endpoints.join(", ")
+    )
+}
+
+/// The router's kernel leads to exactly these nodes.
+fn leads_to(lab: &Lab, dst: &str, nodes: &[&str]) -> Result<()> {
+    let routes = kernel::routes_to(&lab.netns("tor"), Family::V4, dst)?;
+    let found: BTreeSet<IpAddr> = routes.iter().flat_map(|r| r.next_hops.clone()).collect();
+    let addresses = nodes.iter().filter_map(|n| lab.topology.node(n));
+    let wanted = addresses.map(|n| n.addresses.of(Family::V4)).collect();
+    if found != wanted {
+        bail!("{dst} leads to {found:?}, not to {wanted:?}");
+    }
+    Ok(())
+}
+
+fn until_leads_to(lab: &Lab, dst: &str, nodes: &[&str]) {
+    wait::until("the router's route", BOUND, || leads_to(lab, dst, nodes)).unwrap();
+}
+
+#[test]
+fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
+    let lab = up("services");
+    let lab = &lab.lab;
+    checks::converged(lab).unwrap();
+    let objects = lab.objects();
+    objects.put("advertisement", &advertisement("")).unwrap();
+    objects.put("service", &service("Local")).unwrap();
+    objects.put("slice", &slice(&["n1"])).unwrap();
+    until_leads_to(lab, ADDRESS, &["n1"]);
+    let table = speaker::redc(lab, "n2", &["show", "services"]).unwrap();
+    assert!(table.contains("withheld (no-local-endpoints)"), "{table}");
+    let table = speaker::redc(lab, "n1", &["show", "services"]).unwrap();
+    assert!(table.contains("advertised"), "{table}");
+
+    objects.put("slice", &slice(&["n1", "n2", "n3"])).unwrap();
+    until_leads_to(lab, ADDRESS, &["n1", "n2", "n3"]);
+    objects.put("slice", &slice(&["n3"])).unwrap();
+    until_leads_to(lab, ADDRESS, &["n3"]);
+    objects.delete("service").unwrap();
+    until_leads_to(lab, ADDRESS, &[]);
+    // The slice outlives its Service, changes once more, and counts when a Service comes back.
+    objects.put("slice", &slice(&["n2"])).unwrap();
+    objects.put("service", &service("Cluster")).unwrap();
+    until_leads_to(lab, ADDRESS, &["n1", "n2", "n3"]);
+    objects.put("slice", &slice(&[])).unwrap();
+    until_leads_to(lab, ADDRESS, &[]);
+}
+
+#[test]
+fn case_h_packets_to_an_unused_address_of_an_aggregate_do_not_loop() {
+    let lab = up("aggregate");
+    let lab = &lab.lab;
+    checks::converged(lab).unwrap();
+    let router = lab.topology.routers.first().unwrap().rack.v4;
+    let nodes = ["n1", "n2", "n3"];
+    for node in nodes {
+        let default = format!("route add default via {router}");
+        lab.netns(node).ip(&[default]).unwrap();
+    }
+    let aggregate =
+        |blackhole: &str| advertisement(&format!("{{ prefix: {PREFIX}, blackhole: {blackhole} }}"));
+    let objects = lab.objects();
+    objects.put("service", &service("Cluster")).unwrap();
+    objects.put("slice", &slice(&["n1"])).unwrap();
+    objects.put("advertisement", &aggregate("Never")).unwrap();
+    until_leads_to(lab, PREFIX, &nodes);
+    // Without a blackhole they do: that is how we know that this test would see it.
+    assert!(ttl_exceeded(lab) > 0);
+
+    objects.put("advertisement", &aggregate("Auto")).unwrap();
+    for node in nodes {
+        wait::until("a blackhole", BOUND, || has_blackhole(lab, node)).unwrap();
+    }
+    assert_eq!(ttl_exceeded(lab), 0);
+    leads_to(lab, PREFIX, &nodes).unwrap();
+    leads_to(lab, ADDRESS, &[]).unwrap();
+
+    objects.delete("service").unwrap();
+    until_leads_to(lab, PREFIX, &[]);
+    for node in nodes {
+        let gone = || match has_blackhole(lab, node) {
+            Ok(()) => bail!("{node} still has it"),
+            Err(_) => Ok(()),
+        };
+        wait::until("no blackhole", BOUND, gone).unwrap();
+    }
+}
+
+/// How many of some packets to an unused address came back because their TTL had ended.
+fn ttl_exceeded(lab: &Lab) -> usize {
+    // It fails for want of answers, and says what came in their place.
+    let mut ping = lab.netns("ext").command("ping");
+    let ping = ping.args(["-n", "-c", "3", "-i", "0.2", "-W", "1", UNUSED]);
+    let said = String::from_utf8(ping.output().unwrap().stdout).unwrap();
+    assert!(said.contains("3 packets transmitted"), "{said}");
+    said.matches("Time to live exceeded").count()
+}
+
+fn has_blackhole(lab: &Lab, node: &str) -> Result<()> {
+    let routes = kernel::routes_to(&lab.netns(node), Family::V4, PREFIX)?;
+    if !routes.iter().any(|r| r.kind == "blackhole") {
+        bail!("{node} has {routes:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn addresses_of_an_interface_are_advertised_while_they_are_there() {
+    let lab = up("interface");
+    let lab = &lab.lab;
+    checks::converged(lab).unwrap();
+    let anycast = "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata: { name: anycast }\nspec: { podCIDRs: true, interfaces: [lo] }\n";
+    lab.objects().put("anycast", anycast).unwrap();
+    let address = |verb: &str, node: &str| {
+        let line = format!("address {verb} 198.51.100.53/32 dev lo");
+        lab.netns(node).ip(&[line]).unwrap();
+    };
+    address("add", "n1");
+    until_leads_to(lab, "198.51.100.53", &["n1"]);
+    address("add", "n3");
+    until_leads_to(lab, "198.51.100.53", &["n1", "n3"]);
+    address("del", "n1");
+    until_leads_to(lab, "198.51.100.53", &["n3"]);
+    leads_to(lab, "127.0.0.1", &[]).unwrap();
+}
