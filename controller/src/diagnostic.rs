@@ -165,6 +165,10 @@ pub enum Reason {
     NoReflector,
     /// A node waits to be drained until others are through.
     DrainLimit,
+    /// An object names a `BGPPolicy` that does not exist.
+    UnknownPolicy,
+    /// An object names a `BFDProfile` that does not exist.
+    UnknownBfdProfile,
 }
 
 impl Reason {
@@ -211,6 +215,8 @@ impl Reason {
             Self::UnknownPeer => "unknown-peer",
             Self::NoReflector => "no-reflector",
             Self::DrainLimit => "drain-limit",
+            Self::UnknownPolicy => "unknown-policy",
+            Self::UnknownBfdProfile => "unknown-bfd-profile",
         }
     }
 }

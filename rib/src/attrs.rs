@@ -29,6 +29,14 @@ pub(crate) enum Scope {
     Own,
     /// Received; the link where its next hop counts, if that is a link-local address.
     Received(Option<u32>),
+    /// Made by an import policy from one that was received and that it keeps in use: another policy
+    /// begins there again.
+    Imported {
+        /// What was received.
+        received: AttrId,
+        /// As for a received one.
+        link: Option<u32>,
+    },
 }
 
 /// What the decision process reads of an attribute set.
@@ -128,9 +136,14 @@ impl AttrStore {
             return id;
         }
         let next_hop = match (scope, attrs.next_hop) {
-            (Scope::Received(link), Some(next_hop)) => Some(self.next_hops.acquire(next_hop, link)),
+            (Scope::Received(link) | Scope::Imported { link, .. }, Some(next_hop)) => {
+                Some(self.next_hops.acquire(next_hop, link))
+            }
             _ => None,
         };
+        if let Scope::Imported { received, .. } = scope {
+            slots[received.index()].refs += 1;
+        }
         let slot = Slot {
             attrs: Arc::clone(attrs),
             scope,
@@ -167,6 +180,27 @@ impl AttrStore {
         self.intern(attrs, Scope::Received(link))
     }
 
+    /// As [`intern`](Self::intern), for what an import policy made of `received`.
+    pub(crate) fn intern_imported(
+        &mut self,
+        attrs: &Arc<PathAttributes>,
+        received: AttrId,
+        interface: Option<u32>,
+    ) -> AttrId {
+        let link = attrs
+            .next_hop
+            .and_then(|next_hop| tracking::scope(next_hop, interface));
+        self.intern(attrs, Scope::Imported { received, link })
+    }
+
+    /// The set that was received, whatever an import policy made of it.
+    pub(crate) fn received(&self, id: AttrId) -> AttrId {
+        match self.slots[id.index()].scope {
+            Scope::Imported { received, .. } => received,
+            Scope::Own | Scope::Received(_) => id,
+        }
+    }
+
     /// One more reference to a set that the caller knows to be in use.
     pub(crate) fn retain(&mut self, id: AttrId) -> AttrId {
         self.slots[id.index()].refs += 1;
@@ -188,7 +222,11 @@ impl AttrStore {
             self.next_hops.release(next_hop);
         }
         slot.attrs = Arc::clone(&self.vacant);
+        let scope = core::mem::replace(&mut slot.scope, Scope::Own);
         self.free.push(id);
+        if let Scope::Imported { received, .. } = scope {
+            self.release(received);
+        }
     }
 
     pub(crate) fn get(&self, id: AttrId) -> &Arc<PathAttributes> {
@@ -240,6 +278,19 @@ mod tests {
         let b = store.intern_received(&attrs(1, "fe80::1"), Some(3));
         assert_ne!(a, b);
         assert_eq!(store.next_hops.len(), 2);
+    }
+
+    #[test]
+    fn what_a_policy_makes_keeps_what_it_was_made_from() {
+        let mut store = AttrStore::new(1);
+        let received = store.intern_received(&attrs(1, "10.0.0.1"), None);
+        let made = store.intern_imported(&attrs(1, "10.0.0.9"), received, None);
+        assert_eq!(store.received(made), received);
+        assert_eq!(store.received(received), received);
+        store.release(received);
+        assert_eq!((store.len(), store.next_hops.len()), (2, 2));
+        store.release(made);
+        assert_eq!((store.len(), store.next_hops.len()), (0, 0));
     }
 
     #[test]

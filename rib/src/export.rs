@@ -4,7 +4,7 @@
 //! explanation on the CLI come from the same one (`judge`), so they cannot disagree.
 
 use core::fmt;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::{
     AsPath, Asn, Community, Family, NextHop, PathAttributes, Prefix, Role, RouterId,
@@ -14,7 +14,7 @@ use crate::{
     import::has_sets,
     origination::{Merged, OriginSource, Origination},
     peers::{Peer, PeerInfo},
-    policy::NextHopRule,
+    policy::{NextHopRule, Passed, RouteSource, RuleSource, SafeDefault, SetNextHop, Subject},
 };
 
 /// Why a peer is not told about a prefix.
@@ -56,6 +56,8 @@ pub enum Withheld {
     UnusableNextHop,
     /// We have no address of this family on the session to offer as next hop.
     NoNextHopSelf,
+    /// A rule of a policy rejected it.
+    Policy,
 }
 
 impl fmt::Display for Withheld {
@@ -78,6 +80,7 @@ impl fmt::Display for Withheld {
             Self::PeerIsNextHop => "peer-is-next-hop",
             Self::UnusableNextHop => "unusable-next-hop",
             Self::NoNextHopSelf => "no-next-hop-self",
+            Self::Policy => "policy",
         })
     }
 }
@@ -91,6 +94,8 @@ pub struct ExportVerdict {
     pub told: Option<Arc<PathAttributes>>,
     /// The advertisements that name this peer, for a route of our own.
     pub because: Vec<OriginSource>,
+    /// The rules of policies that let the best path pass, or the one that rejected it.
+    pub rules: Vec<RuleSource>,
 }
 
 /// A route to a prefix, as the export rules see it.
@@ -126,40 +131,22 @@ pub(crate) fn judge(
     if !info.families.contains(prefix.family()) {
         return Err(Withheld::Family);
     }
-    let own = || {
-        let own = info.next_hop_self.for_family(prefix.family());
-        own.ok_or(Withheld::NoNextHopSelf)
-    };
     let mut attrs = match route {
         Exported::None => return Err(Withheld::NoRoute),
         Exported::Own(origination) => {
             let merged = origination
                 .and_then(|o| o.merged(peer.id))
                 .ok_or(Withheld::NotAdvertised)?;
-            let mut attrs = originated(&merged);
-            attrs.next_hop = Some(own()?);
-            towards(info, &merged, &mut attrs);
+            let attrs = originated(&merged);
+            let passed = by_policy(peer, prefix, own_subject(prefix), &attrs)?;
+            let dress = Dress::new(&merged, &passed);
+            let next_hop = choose_next_hop(info, prefix.family(), None, passed.next_hop)?;
+            let mut attrs = passed.attrs.into_owned();
+            attrs.next_hop = Some(next_hop);
+            towards(info, &dress, &mut attrs);
             attrs
         }
-        Exported::Learned(learned) => {
-            may_pass_on(peer, prefix.family(), &learned)?;
-            let mut attrs = passed_on(info, &learned);
-            attrs.next_hop = Some(match kept_next_hop(info, prefix.family(), &learned)? {
-                Some(next_hop) if next_hop.addr() == info.remote_addr => {
-                    // RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer
-                    // as its next hop.
-                    return Err(Withheld::PeerIsNextHop);
-                }
-                Some(next_hop) => next_hop,
-                None => own()?,
-            });
-            if info.is_route_server_client() {
-                as_route_server(info, &mut attrs);
-            } else {
-                towards(info, &Merged::default(), &mut attrs);
-            }
-            attrs
-        }
+        Exported::Learned(learned) => pass_on(peer, prefix, &learned)?,
     };
     // RFC 8326 section 4.2: before a session is shut down, GRACEFUL_SHUTDOWN is on all that goes to
     // the neighbour. Within the AS, LOCAL_PREF says the same to those who do not know it.
@@ -168,6 +155,90 @@ pub(crate) fn judge(
         attrs.local_pref = info.is_internal().then_some(0);
     }
     Ok(attrs)
+}
+
+/// A learned route as the peer is told it, if it may go there.
+fn pass_on(peer: &Peer, prefix: Prefix, learned: &Learned<'_>) -> Result<PathAttributes, Withheld> {
+    let (info, family) = (&peer.info, prefix.family());
+    may_pass_on(peer, family, learned)?;
+    let passed = by_policy(
+        peer,
+        prefix,
+        learned.from.info.subject(family),
+        learned.attrs,
+    )?;
+    let asked = passed.overrides.contains(SafeDefault::LearnedRoutes);
+    if !asked && !info.export.transit && !info.is_reflected_to(&learned.from.info) {
+        return Err(Withheld::NoTransit);
+    }
+    let dress = Dress::new(&Merged::default(), &passed);
+    let next_hop = choose_next_hop(info, family, Some(learned), passed.next_hop)?;
+    let mut attrs = passed_on(info, learned, passed);
+    attrs.next_hop = Some(next_hop);
+    if info.is_route_server_client() {
+        as_route_server(info, &mut attrs);
+    } else {
+        towards(info, &dress, &mut attrs);
+    }
+    Ok(attrs)
+}
+
+/// What policies see of a route of our own.
+const fn own_subject(prefix: Prefix) -> Subject<'static> {
+    Subject {
+        family: prefix.family(),
+        source: RouteSource::Own,
+        from: None,
+    }
+}
+
+/// The route as the peer's policies make it.
+fn by_policy<'a>(
+    peer: &Peer,
+    prefix: Prefix,
+    subject: Subject<'_>,
+    attrs: &'a PathAttributes,
+) -> Result<Passed<'a>, Withheld> {
+    let program = &peer.info.policies.export;
+    let passed = program.run(&program.hits(prefix), subject, attrs);
+    passed.map_err(|_| Withheld::Policy)
+}
+
+/// The rules of the peer's policies that decide about a route.
+pub(crate) fn rules(peer: &Peer, prefix: Prefix, route: Exported<'_>) -> Vec<RuleSource> {
+    let program = &peer.info.policies.export;
+    match route {
+        Exported::Own(Some(origination)) => {
+            let merged = origination.merged(peer.id).unwrap_or_default();
+            program.explain(prefix, own_subject(prefix), &originated(&merged))
+        }
+        Exported::Learned(learned) => {
+            let subject = learned.from.info.subject(prefix.family());
+            program.explain(prefix, subject, learned.attrs)
+        }
+        Exported::Own(None) | Exported::None => Vec::new(),
+    }
+}
+
+/// What an external peer sees because advertisements or policies say so.
+struct Dress {
+    /// MULTI_EXIT_DISC; one that a neighbouring AS sent is none.
+    med: Option<u32>,
+    /// How often to prepend beyond the once that eBGP asks for.
+    prepend: usize,
+}
+
+impl Dress {
+    fn new(merged: &Merged, passed: &Passed<'_>) -> Self {
+        Self {
+            med: if passed.med_decided {
+                passed.attrs.med
+            } else {
+                merged.med
+            },
+            prepend: usize::from(merged.prepend) + usize::from(passed.prepend),
+        }
+    }
 }
 
 /// Whether a learned route may go to `peer` at all.
@@ -182,7 +253,7 @@ fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(),
         if originator(learned) == info.router_id {
             return Err(Withheld::Originator);
         }
-    } else if !info.export.transit {
+    } else if !info.takes_learned() {
         return Err(Withheld::NoTransit);
     } else if !external && from.info.is_internal() {
         // RFC 4271 section 9.2: "When a BGP speaker receives an UPDATE message from an internal peer,
@@ -228,9 +299,9 @@ fn originator(learned: &Learned<'_>) -> RouterId {
 }
 
 /// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
-fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
+fn passed_on(info: &PeerInfo, learned: &Learned<'_>, passed: Passed<'_>) -> PathAttributes {
     let from = &learned.from.info;
-    let mut attrs = learned.attrs.clone();
+    let mut attrs = passed.attrs.into_owned();
     // RFC 9494 section 4.2: the community must be on what is stale for long.
     if learned.long_lived {
         add_community(&mut attrs, Community::LLGR_STALE);
@@ -239,7 +310,7 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>) -> PathAttributes {
     if from.rules.graceful_shutdown && !from.is_internal() {
         add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
     }
-    if from.rules.remove_med {
+    if from.rules.remove_med && !passed.med_decided {
         attrs.med = None;
     }
     if let Some(local) = from.local_as_received() {
@@ -266,22 +337,60 @@ fn add_community(attrs: &mut PathAttributes, community: Community) {
     }
 }
 
+/// The next hop to offer: what a policy sets, else what a learned route keeps, else ours.
+fn choose_next_hop(
+    info: &PeerInfo,
+    family: Family,
+    learned: Option<&Learned<'_>>,
+    set: Option<SetNextHop>,
+) -> Result<NextHop, Withheld> {
+    let chosen = match (set, learned) {
+        (Some(SetNextHop::Address(address)), _) if can_carry(info, family, address) => {
+            Some(NextHop::from(address))
+        }
+        (Some(SetNextHop::Own), _) | (_, None) => None,
+        (Some(SetNextHop::Unchanged), Some(learned)) => {
+            kept_next_hop(info, family, learned, NextHopRule::Unchanged)?
+        }
+        (_, Some(learned)) => kept_next_hop(info, family, learned, info.rules.next_hop)?,
+    };
+    match chosen {
+        // RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer as its next
+        // hop.
+        Some(next_hop) if next_hop.addr() == info.remote_addr => Err(Withheld::PeerIsNextHop),
+        Some(next_hop) => Ok(next_hop),
+        None => {
+            let own = info.next_hop_self.for_family(family);
+            own.ok_or(Withheld::NoNextHopSelf)
+        }
+    }
+}
+
+/// Whether the peer can use `address` as next hop of routes of `family` (RFC 8950).
+const fn can_carry(info: &PeerInfo, family: Family, address: IpAddr) -> bool {
+    match family {
+        Family::Ipv4Unicast => address.is_ipv4() || info.extended_next_hop,
+        Family::Ipv6Unicast => address.is_ipv6(),
+    }
+}
+
 /// The next hop that a learned route keeps, or `None` where ours takes its place. Where it must be
 /// kept and the peer cannot use it, the route is withheld.
 fn kept_next_hop(
     info: &PeerInfo,
     family: Family,
     learned: &Learned<'_>,
+    rule: NextHopRule,
 ) -> Result<Option<NextHop>, Withheld> {
     // RFC 4456 section 10: a reflector leaves NEXT_HOP, AS_PATH, LOCAL_PREF and MED alone; RFC 7947
     // section 2.2.1: a route server does so.
     let must = info.is_reflected_to(&learned.from.info)
         || info.is_route_server_client()
-        || info.rules.next_hop == NextHopRule::Unchanged;
+        || rule == NextHopRule::Unchanged;
     match usable_next_hop(info, family, learned) {
         None if must => Err(Withheld::UnusableNextHop),
         None => Ok(None),
-        Some(next_hop) => Ok((must || may_keep(info, next_hop)).then_some(next_hop)),
+        Some(next_hop) => Ok((must || may_keep(info, next_hop, rule)).then_some(next_hop)),
     }
 }
 
@@ -300,9 +409,9 @@ fn usable_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Op
     }
 }
 
-/// Whether the rules of the peer leave the next hop as it is.
-fn may_keep(info: &PeerInfo, next_hop: NextHop) -> bool {
-    match info.rules.next_hop {
+/// Whether the rule leaves the next hop as it is.
+fn may_keep(info: &PeerInfo, next_hop: NextHop, rule: NextHopRule) -> bool {
+    match rule {
         NextHopRule::Own => false,
         NextHopRule::Unchanged => true,
         NextHopRule::Standard => info.is_internal(),
@@ -329,13 +438,13 @@ fn originated(merged: &Merged) -> PathAttributes {
 }
 
 /// What only one kind of peer sees.
-fn towards(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes) {
+fn towards(info: &PeerInfo, dress: &Dress, attrs: &mut PathAttributes) {
     if info.is_internal() {
         // RFC 4271 section 5.1.5: LOCAL_PREF "SHALL be included in all UPDATE messages that a given
         // BGP speaker sends to other internal peers".
         attrs.local_pref = Some(attrs.effective_local_pref());
     } else {
-        towards_external(info, merged, attrs);
+        towards_external(info, dress, attrs);
     }
 }
 
@@ -346,19 +455,18 @@ fn as_route_server(info: &PeerInfo, attrs: &mut PathAttributes) {
     mark_downward(info, attrs);
 }
 
-fn towards_external(info: &PeerInfo, merged: &Merged, attrs: &mut PathAttributes) {
+fn towards_external(info: &PeerInfo, dress: &Dress, attrs: &mut PathAttributes) {
     if info.rules.remove_private_as {
         attrs.as_path = without(&attrs.as_path, Asn::is_private);
     }
     // RFC 4271 section 5.1.2 b: towards an external peer "the local system prepends its own AS number".
-    let times = 1 + usize::from(merged.prepend);
     if let Some(own) = info.own_as_sent() {
         attrs.as_path = attrs.as_path.prepend(own, 1);
     }
-    attrs.as_path = attrs.as_path.prepend(info.local_as, times);
+    attrs.as_path = attrs.as_path.prepend(info.local_as, 1 + dress.prepend);
     // RFC 4271 section 5.1.4: a MED that came from a neighbouring AS "MUST NOT be propagated to other
     // neighboring ASes".
-    attrs.med = merged.med;
+    attrs.med = dress.med;
     leave_as(attrs);
     // RFC 4360 section 6: extended communities that are non-transitive stay in the AS.
     let extended = &attrs.extended_communities;

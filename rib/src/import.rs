@@ -11,7 +11,10 @@ use std::{
 
 use redstart_bgp::types::{AsPath, Community, NextHop, PathAttributes, Prefix, Role, SegmentType};
 
-use crate::peers::{PeerInfo, SessionKind};
+use crate::{
+    peers::{PeerInfo, SessionKind},
+    policy::SafeDefault,
+};
 
 /// Why a received route is not a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,11 +51,13 @@ pub enum Refusal {
     /// An external peer one hop away named a next hop outside the subnet that it shares with us
     /// (RFC 4271 section 6.3).
     RemoteNextHop,
+    /// A rule of a policy rejected it.
+    Policy,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AsLoop,
         Self::OriginatorLoop,
         Self::ClusterLoop,
@@ -68,7 +73,18 @@ impl Refusal {
         Self::AsSet,
         Self::RouteLeak,
         Self::RemoteNextHop,
+        Self::Policy,
     ];
+
+    /// The safe default that refuses here, if it is one that a policy can set aside.
+    pub(crate) const fn safe_default(self) -> Option<SafeDefault> {
+        match self {
+            Self::DefaultRoute => Some(SafeDefault::DefaultRoute),
+            Self::Protected => Some(SafeDefault::ClusterRanges),
+            Self::Martian => Some(SafeDefault::Martians),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -89,6 +105,7 @@ impl fmt::Display for Refusal {
             Self::AsSet => "as-set",
             Self::RouteLeak => "route-leak",
             Self::RemoteNextHop => "remote-next-hop",
+            Self::Policy => "policy",
         })
     }
 }

@@ -50,6 +50,6 @@ pub use limit::{LimitState, PrefixLimit};
 pub use origination::{Advertise, OriginSource, Origination, PeerSelector};
 pub use owners::{Owner, Owners};
 pub use peers::{NextHopSelf, PeerDown, PeerInfo, SessionKind};
-pub use policy::{ExportPolicy, ImportPolicy, NextHopRule, PeerRules};
+pub use policy::{ExportPolicy, ImportPolicy, NextHopRule, PeerPolicies, PeerRules};
 pub use rib::{Rib, RibConfig};
 pub use tracking::NextHopState;

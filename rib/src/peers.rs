@@ -4,7 +4,7 @@
 //! A peer has a slot while its session is up, or while routes of it are kept over its restart
 //! (RFC 4724 section 4.2). Paths name it by that slot.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -18,7 +18,10 @@ use crate::{
     ids::{PeerIndex, PrefixId},
     import::RefusalCounts,
     limit::LimitState,
-    policy::{CompiledImport, ExportPolicy, ImportPolicy, PeerRules, family_index},
+    policy::{
+        CompiledImport, ExportPolicy, ImportPolicy, PeerPolicies, PeerRules, RouteSource,
+        SafeDefault, Subject, family_index,
+    },
 };
 
 /// Whether a session leaves the AS.
@@ -53,6 +56,10 @@ impl NextHopSelf {
 /// What the RIB must know of an established session. Fixed while it is up, but for the policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
+    /// Its name, for policies.
+    pub name: Arc<str>,
+    /// What its routes are to policies: [`RouteSource::Mesh`] or [`RouteSource::Router`].
+    pub source: RouteSource,
     /// External or internal.
     pub kind: SessionKind,
     /// The AS that we show the peer.
@@ -89,6 +96,8 @@ pub struct PeerInfo {
     pub import: ImportPolicy,
     /// What to give.
     pub export: ExportPolicy,
+    /// What policies say beyond that.
+    pub policies: PeerPolicies,
     /// What else is special about the peer.
     pub rules: PeerRules,
 }
@@ -110,6 +119,21 @@ impl PeerInfo {
     pub(crate) fn remote_role(&self) -> Option<Role> {
         let role = self.role.filter(|_| !self.is_internal());
         role.map(Role::counterpart)
+    }
+
+    /// What policies see of a route that it sent.
+    pub(crate) fn subject(&self, family: Family) -> Subject<'_> {
+        Subject {
+            family,
+            source: self.source,
+            from: Some(&self.name),
+        }
+    }
+
+    /// Whether learned routes may go there.
+    pub(crate) fn takes_learned(&self) -> bool {
+        let export = &self.policies.export;
+        self.export.transit || export.may_override(SafeDefault::LearnedRoutes)
     }
 
     /// Whether the session stays within the AS.
@@ -263,7 +287,7 @@ impl Audience {
 
     /// Whether `peer` may belong to it.
     pub(crate) fn contains(self, peer: &Peer) -> bool {
-        peer.info.export.transit || (self.reflection && peer.info.is_internal())
+        peer.info.takes_learned() || (self.reflection && peer.info.is_internal())
     }
 }
 
@@ -338,7 +362,7 @@ impl Peers {
     fn count_audience(&mut self) {
         self.audience = Audience::default();
         for peer in self.slots.iter().flatten() {
-            self.audience.transit |= peer.info.export.transit;
+            self.audience.transit |= peer.info.takes_learned();
             self.audience.reflection |= peer.info.is_internal() && peer.info.rules.client;
             self.audience.add_path |= !peer.info.add_path_send.is_empty();
         }
@@ -365,6 +389,14 @@ impl Peers {
             peer.import = CompiledImport::new(&import);
             peer.info.import = import;
             peer.info.export = export;
+        }
+        self.count_audience();
+    }
+
+    /// Replaces the chains of a peer.
+    pub(crate) fn set_chains(&mut self, index: PeerIndex, policies: PeerPolicies) {
+        if let Some(peer) = self.get_mut(index) {
+            peer.info.policies = policies;
         }
         self.count_audience();
     }

@@ -1,10 +1,30 @@
 //! What to take from a peer and what to give it, as small pure values.
 //!
-//! These are the rules that every session has. Compiled `BGPPolicy` objects will stand behind the
-//! same names. All of them may change while the session is up: what was received is judged again,
-//! what was told is looked at again, nothing is reset and nothing is asked of the peer.
+//! Every session has safe defaults ([`ImportPolicy`], [`ExportPolicy`]) and a chain of policies each
+//! way ([`PeerPolicies`]): `BGPPolicy` objects, compiled to a [`Program`]. A policy rejects and changes
+//! what the safe defaults let pass; a rule may set one of them aside by name (ADR 18).
+//!
+//! All of it may change while the session is up: what was received is judged again, what was told is
+//! looked at again, nothing is reset and nothing is asked of the peer.
+//!
+//! | file | job |
+//! |---|---|
+//! | `rule` | the words of a policy |
+//! | `community`, `path_pattern`, `prefix_range` | patterns that rules match with |
+//! | `condition`, `change` | what a rule asks, and what it does |
+//! | `program` | a chain of rules, made fast |
 
-use std::collections::BTreeSet;
+mod change;
+mod community;
+mod condition;
+mod path_pattern;
+mod prefix_range;
+mod program;
+mod rule;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use redstart_bgp::types::{Family, PathAttributes, Prefix};
 
@@ -13,6 +33,27 @@ use crate::{
     limit::PrefixLimit,
     owners::{self, Owners},
 };
+
+pub(crate) use change::Passed;
+pub use community::{AnyCommunity, CommunityPattern, ParseCommunityPatternError};
+pub(crate) use condition::Subject;
+pub use path_pattern::{ParsePathPatternError, PathPattern};
+pub use prefix_range::PrefixRange;
+pub use program::Program;
+pub(crate) use program::{Difference, Hits};
+pub use rule::{
+    Action, Between, Change, Communities, Condition, RouteSource, Rule, RuleSource, SafeDefault,
+    SafeDefaults, SetNextHop,
+};
+
+/// The policies of a peer. Peers with the same ones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerPolicies {
+    /// For what it sends, after the checks of the protocol.
+    pub import: Arc<Program>,
+    /// For what it is sent, before its kind of session has a say.
+    pub export: Arc<Program>,
+}
 
 /// Which prefixes to take from a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, ServicesSpec, TimersSpec};
+use super::{
+    DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, PoliciesSpec, ServicesSpec, TimersSpec,
+};
 
 /// What holds for every node. Only the object named `default` is read; without it, the defaults
 /// shown here are in force.
@@ -65,6 +67,24 @@ pub struct BGPConfigurationSpec {
     /// 5 seconds unless set here.
     #[serde(default)]
     pub timers: TimersSpec,
+    /// Rules for the routes of all sessions, of the mesh and of BGPPeers, asked before theirs.
+    #[serde(default)]
+    pub policies: PoliciesSpec,
+    /// The cluster's Service ranges: of ClusterIPs, external and load balancer IPs. As with pod
+    /// CIDRs, nothing within them is taken from a router.
+    #[serde(
+        rename = "serviceCIDRs",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(length(max = 64), inner(length(min = 4, max = 49)))]
+    #[x_kube(validation = Rule::new("self.all(p, isCIDR(p))").message("every Service range must be a CIDR"))]
+    pub service_cidrs: Vec<String>,
+    /// Whether an external router exchanges no routes until a policy says so (RFC 8212): none is
+    /// taken without `policies.import`, and none given without `policies.export` or a
+    /// BGPAdvertisement.
+    #[serde(rename = "requireEBGPPolicy", default)]
+    pub require_ebgp_policy: bool,
 }
 
 impl Default for BGPConfigurationSpec {
@@ -80,6 +100,9 @@ impl Default for BGPConfigurationSpec {
             kernel: KernelSpec::default(),
             graceful_restart: GracefulRestartSpec::default(),
             timers: TimersSpec::default(),
+            policies: PoliciesSpec::default(),
+            service_cidrs: Vec::new(),
+            require_ebgp_policy: false,
         }
     }
 }

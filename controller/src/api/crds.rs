@@ -4,16 +4,18 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{BGPAdvertisement, BGPConfiguration, BGPNodeStatus, BGPPeer};
+use super::{BFDProfile, BGPAdvertisement, BGPConfiguration, BGPNodeStatus, BGPPeer, BGPPolicy};
 
 /// Every CustomResourceDefinition of Redstart, in alphabetical order of kind.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
+        BFDProfile::crd(),
         BGPAdvertisement::crd(),
         BGPConfiguration::crd(),
         BGPNodeStatus::crd(),
         BGPPeer::crd(),
+        BGPPolicy::crd(),
     ]
 }
 

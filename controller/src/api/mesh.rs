@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelSelector, SecretKeyRef};
+use super::{BfdSpec, LabelSelector, PoliciesSpec, SecretKeyRef};
 
 /// How the nodes peer with each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -33,6 +33,13 @@ pub struct MeshSpec {
     /// missing there is no mesh: sessions never run without the password that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
+    /// Rules for the routes of the mesh, asked after those for all sessions. They can reject and
+    /// change routes; a node still speaks for nothing but its own pod CIDRs.
+    #[serde(default)]
+    pub policies: PoliciesSpec,
+    /// Bidirectional Forwarding Detection between the nodes. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdSpec>,
 }
 
 impl Default for MeshSpec {
@@ -43,6 +50,8 @@ impl Default for MeshSpec {
             auto: AutoMeshSpec::default(),
             settle_seconds: default::settle_seconds(),
             password_secret_ref: None,
+            policies: PoliciesSpec::default(),
+            bfd: None,
         }
     }
 }

@@ -18,12 +18,14 @@
 )]
 
 mod advertisement;
+mod bfd_profile;
 mod configuration;
 mod crds;
 mod drain;
 mod mesh;
 mod node_status;
 mod peer;
+mod policy;
 mod remote_as;
 mod rules;
 pub mod schema;
@@ -32,6 +34,7 @@ mod services;
 mod shared;
 
 pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
+pub use bfd_profile::{BFDProfile, BFDProfileSpec, BfdSpec};
 pub use configuration::{BGPConfiguration, BGPConfigurationSpec, KernelSpec, RouterIdRule};
 pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
@@ -41,6 +44,11 @@ pub use node_status::{
     NodeProblem, NodeStatus,
 };
 pub use peer::{BGPPeer, BGPPeerSpec, ImportSpec, ListenRangeSpec, TcpAoAlgorithm, TcpAoKeySpec};
+pub use policy::{
+    BGPPolicy, BGPPolicySpec, BetweenSpec, CommunityChangeSpec, CommunityMatchSpec, MatchSpec,
+    PathMatchSpec, PoliciesSpec, PolicyAction, PolicyRuleSpec, PrefixRangeSpec, RouteSourceSpec,
+    SafeDefaultSpec, SetSpec,
+};
 pub use remote_as::PeerAsn;
 pub use rules::{
     AddPathSpec, ExportSpec, LocalAsnOptions, MaxPrefixesSpec, NextHopSpec, RoleSpec,

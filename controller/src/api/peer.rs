@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddPathSpec, AddressFamily, ExportSpec, GracefulRestartSpec, LabelSelector, LocalAsnOptions,
-    MaxPrefixesSpec, ObjectStatus, PeerAsn, RoleSpec, RouteReflectorSpec, SecretKeyRef, TimersSpec,
+    AddPathSpec, AddressFamily, BfdSpec, ExportSpec, GracefulRestartSpec, LabelSelector,
+    LocalAsnOptions, MaxPrefixesSpec, ObjectStatus, PeerAsn, PoliciesSpec, RoleSpec,
+    RouteReflectorSpec, SecretKeyRef, TimersSpec,
 };
 
 /// A router that nodes peer with.
@@ -153,6 +154,12 @@ pub struct BGPPeerSpec {
     /// What to give to the router.
     #[serde(default)]
     pub export: ExportSpec,
+    /// Rules for the routes of this router, asked after those of the BGPConfiguration.
+    #[serde(default)]
+    pub policies: PoliciesSpec,
+    /// Bidirectional Forwarding Detection: finds a dead router within a second. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BfdSpec>,
     /// Route reflection.
     #[serde(default)]
     pub route_reflector: RouteReflectorSpec,

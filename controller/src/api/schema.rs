@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use super::{BGPAdvertisement, BGPConfiguration, BGPPeer};
+use super::{BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy};
 use crate::{diagnostic::Reason, index::Kind};
 
 /// A way in which an object does not follow its schema.
@@ -28,6 +28,8 @@ static SCHEMAS: LazyLock<BTreeMap<Kind, Value>> = LazyLock::new(|| {
         (Kind::BgpConfiguration, BGPConfiguration::crd()),
         (Kind::BgpPeer, BGPPeer::crd()),
         (Kind::BgpAdvertisement, BGPAdvertisement::crd()),
+        (Kind::BgpPolicy, BGPPolicy::crd()),
+        (Kind::BfdProfile, BFDProfile::crd()),
     ];
     let schema = |crd| {
         let crd = serde_json::to_value(crd).ok()?;

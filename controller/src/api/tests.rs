@@ -138,6 +138,8 @@ fn cel_of_configuration() {
     );
     let table = with(good.clone(), "/kernel/table", json!(255));
     refused::<C>("default", &table, "belongs to the kernel");
+    let services = with(good.clone(), "/serviceCIDRs", json!(["10.96.0.0"]));
+    refused::<C>("default", &services, "must be a CIDR");
     for (hold, allowed) in [(0, true), (1, false), (2, false), (3, true), (90, true)] {
         let spec = with(good.clone(), "/timers/holdTimeSeconds", json!(hold));
         assert_eq!(cel::<C>("default", &spec).is_ok(), allowed, "{hold}");
@@ -247,6 +249,49 @@ fn cel_of_advertisement() {
         let spec = with(good.clone(), "/largeCommunities", json!([bad]));
         refused::<A>("a", &spec, "a large community is");
     }
+}
+
+#[test]
+fn cel_of_policy() {
+    type P = BGPPolicy;
+    let one = |rule: Value| json!({ "rules": [rule] });
+    cel::<P>("p", &one(json!({ "action": "Accept" }))).unwrap();
+    let reject = one(json!({ "action": "Reject", "set": { "med": 1 } }));
+    refused::<P>("p", &reject, "can neither set nor override");
+    let reject = one(json!({ "action": "Reject", "overrides": ["DefaultRoute"] }));
+    refused::<P>("p", &reject, "can neither set nor override");
+    let med =
+        |min: u32| one(json!({ "action": "Accept", "match": { "med": { "min": min, "max": 5 } } }));
+    cel::<P>("p", &med(5)).unwrap();
+    refused::<P>("p", &med(6), "min is more than max");
+    let path = json!({ "minLength": 3, "maxLength": 2 });
+    let path = one(json!({ "action": "Accept", "match": { "asPath": path } }));
+    refused::<P>("p", &path, "minLength is more than maxLength");
+    let next_hop = |to: &str| one(json!({ "action": "Next", "set": { "nextHop": to } }));
+    for good in ["Self", "Unchanged", "Peer", "192.0.2.1", "2001:db8::1"] {
+        cel::<P>("p", &next_hop(good)).unwrap();
+    }
+    refused::<P>("p", &next_hop("me"), "must be an IP address");
+    let set = json!({ "med": 1, "removeMED": true });
+    refused::<P>(
+        "p",
+        &one(json!({ "action": "Next", "set": set })),
+        "exclude each other",
+    );
+}
+
+#[test]
+fn cel_of_bfd_profile() {
+    type B = BFDProfile;
+    let good = serde_json::to_value(BFDProfileSpec::default()).unwrap();
+    cel::<B>("b", &good).unwrap();
+    let echo = with(good, "/echoMode", json!(true));
+    cel::<B>("b", &echo).unwrap();
+    refused::<B>(
+        "b",
+        &with(echo, "/passiveMode", json!(true)),
+        "exclude each other",
+    );
 }
 
 #[test]

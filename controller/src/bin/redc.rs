@@ -32,7 +32,8 @@ struct Args {
 const COMMANDS: &str = "Commands:
   show status                          the daemon at a glance
   show protocols [all] [NAME]          the neighbours
-  show route [all] [for ADDR|PREFIX]   the routing table
+  show route [all] [filtered] [for ADDR|PREFIX]
+                                       the routing table; filtered: what was refused, and why
   show kernel                          routes in the kernel, and why some are not
   show services                        addresses of Services, and why some are not advertised
   drain                                relieve this node of traffic, by the annotation of its Node
@@ -83,13 +84,21 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
             *all,
             &style,
         ),
-        Command::Routes { all, select } => {
+        Command::Routes {
+            all,
+            filtered,
+            select,
+        } => {
             let routes = client::lines(&body)?;
             if routes.is_empty() && *select != RouteSelect::All {
                 // As birdc says it; no failure, for it is an answer.
                 return Ok("Network not found\n".to_owned());
             }
-            render::routes(&routes, *all)
+            if *filtered {
+                render::routes(&render::filtered(routes), *all)
+            } else {
+                render::routes(&routes, *all)
+            }
         }
         Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
         Command::Drain | Command::Undrain => render::annotated(&serde_json::from_slice(&body)?),
@@ -100,6 +109,11 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
 /// The answer as one JSON document; the daemon streams routes as one per line.
 fn json(command: &Command, body: &[u8]) -> Result<String, serde_json::Error> {
     let value: serde_json::Value = match command {
+        Command::Routes { filtered: true, .. } => {
+            let lines = body.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+            let routes = lines.map(serde_json::from_slice::<views::Route>);
+            serde_json::to_value(render::filtered(routes.collect::<Result<_, _>>()?))?
+        }
         Command::Routes { .. } => body
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())

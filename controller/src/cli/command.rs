@@ -17,10 +17,12 @@ pub enum Command {
         /// Just this one.
         name: Option<String>,
     },
-    /// `show route [all] [for ADDR | PREFIX]`
+    /// `show route [all] [filtered] [for ADDR | PREFIX]`
     Routes {
         /// With every attribute.
         all: bool,
+        /// Just what was refused.
+        filtered: bool,
         /// Which.
         select: RouteSelect,
     },
@@ -172,7 +174,7 @@ fn parse_protocols(words: &[&str]) -> Result<Command, ParseError> {
 }
 
 fn parse_routes(words: &[&str]) -> Result<Command, ParseError> {
-    let mut all = false;
+    let (mut all, mut filtered) = (false, false);
     let mut select = RouteSelect::All;
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -180,8 +182,9 @@ fn parse_routes(words: &[&str]) -> Result<Command, ParseError> {
             select = RouteSelect::Exact((*word).to_owned());
             continue;
         }
-        match keyword(word, &["all", "for"])? {
+        match keyword(word, &["all", "filtered", "for"])? {
             "all" => all = true,
+            "filtered" => filtered = true,
             _ => {
                 let addr = words.next().ok_or_else(|| ParseError::Incomplete {
                     expected: "an IP address".to_owned(),
@@ -193,7 +196,11 @@ fn parse_routes(words: &[&str]) -> Result<Command, ParseError> {
             }
         }
     }
-    Ok(Command::Routes { all, select })
+    Ok(Command::Routes {
+        all,
+        filtered,
+        select,
+    })
 }
 
 #[cfg(test)]
@@ -208,9 +215,10 @@ mod tests {
     fn words_may_be_shortened() {
         assert_eq!(cmd("show protocols all"), cmd("sh pro a"));
         assert_eq!(
-            cmd("s r f 10.0.0.1 a"),
+            cmd("s r fo 10.0.0.1 a"),
             Ok(Command::Routes {
                 all: true,
+                filtered: false,
                 select: RouteSelect::For("10.0.0.1".parse().unwrap()),
             })
         );
@@ -219,6 +227,7 @@ mod tests {
         assert_eq!(cmd("dr"), Ok(Command::Drain));
         assert_eq!(cmd("undrain"), Ok(Command::Undrain));
         assert_eq!(cmd("show se"), Ok(Command::Services));
+        assert_eq!(cmd("show route filtered"), cmd("sh r fi"));
     }
 
     #[test]
@@ -245,6 +254,7 @@ mod tests {
             cmd("show route 10.244.1.0/24"),
             Ok(Command::Routes {
                 all: false,
+                filtered: false,
                 select: RouteSelect::Exact("10.244.1.0/24".into()),
             })
         );

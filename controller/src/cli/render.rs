@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::control::views::{
-    Annotated, Cache, Kernel, KernelState, Path, Protocol, Route, Service, Status,
+    Annotated, Cache, Kernel, KernelState, Path, Protocol, Rejected, Route, Service, Status,
 };
 
 /// How to print times.
@@ -416,6 +416,16 @@ fn path_line(prefix: &str, path: &Path) -> String {
     )
 }
 
+/// What `show route filtered` leaves of the routes: paths that were refused.
+#[must_use]
+pub fn filtered(mut list: Vec<Route>) -> Vec<Route> {
+    for route in &mut list {
+        route.paths.retain(Path::is_refused);
+    }
+    list.retain(|route| !route.paths.is_empty());
+    list
+}
+
 /// `show route`
 #[must_use]
 pub fn routes(list: &[Route], all: bool) -> String {
@@ -427,6 +437,9 @@ pub fn routes(list: &[Route], all: bool) -> String {
             out.push('\n');
             for gateway in &path.gateways {
                 let _ = writeln!(out, "\t{gateway}");
+            }
+            if let Some(why) = path.not_best.as_ref().filter(|_| path.is_refused()) {
+                let _ = writeln!(out, "\t{why}{}", by(&path.rules));
             }
             if let Some(why) = &path.unresolved {
                 let _ = writeln!(out, "\tunreachable: {why}");
@@ -440,6 +453,15 @@ pub fn routes(list: &[Route], all: bool) -> String {
         }
     }
     out
+}
+
+/// Which rules it was.
+fn by(rules: &[String]) -> String {
+    if rules.is_empty() {
+        String::new()
+    } else {
+        format!(": rejected by policy {}", rules.join(", "))
+    }
 }
 
 fn path_details(path: &Path) -> String {
@@ -477,6 +499,9 @@ fn path_details(path: &Path) -> String {
     if let Some(id) = &path.originator_id {
         line("originator_id", id.clone());
     }
+    if path.is_refused() {
+        return out;
+    }
     if let Some(step) = &path.not_best {
         let _ = writeln!(out, "\tnot best: {step}");
     }
@@ -484,6 +509,9 @@ fn path_details(path: &Path) -> String {
         out.push_str("\tstale for long: its neighbour did not come back within its restart time\n");
     } else if path.stale {
         out.push_str("\tstale: kept over a restart of its neighbour\n");
+    }
+    if !path.rules.is_empty() {
+        let _ = writeln!(out, "\tpolicy: {}", path.rules.join(", "));
     }
     out
 }
@@ -504,6 +532,9 @@ fn route_details(route: &Route) -> String {
     }
     if !route.exported.is_empty() {
         let _ = writeln!(out, "\texported to: {}", route.exported.join(", "));
+    }
+    for Rejected { to, rule } in &route.rejected {
+        let _ = writeln!(out, "\tnot exported to {to}: rejected by policy {rule}");
     }
     out
 }

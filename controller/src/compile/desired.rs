@@ -15,7 +15,7 @@ use std::{
 use redstart_bgp::types::{
     Asn, Community, ExtendedCommunity, FamilySet, LargeCommunity, Prefix, Role, RouterId,
 };
-use redstart_rib::{Owners, PeerRules};
+use redstart_rib::{Owners, PeerPolicies, PeerRules};
 
 use super::drain::Drain;
 use crate::{index::Kind, object::ObjectRef};
@@ -171,6 +171,27 @@ pub struct Peer {
     pub bgp_role: Option<Role>,
     /// Whether it must say what it is to us.
     pub strict_role: bool,
+    /// Rules for its routes, both ways.
+    pub policies: PeerPolicies,
+    /// How fast it is found dead, if it is watched for that.
+    pub bfd: Option<Bfd>,
+}
+
+/// Bidirectional Forwarding Detection of one neighbour (RFC 5880).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bfd {
+    /// Required Min RX Interval.
+    pub receive: Duration,
+    /// Desired Min TX Interval.
+    pub transmit: Duration,
+    /// Detect Mult.
+    pub multiplier: u8,
+    /// How often echo packets are sent, if they are.
+    pub echo: Option<Duration>,
+    /// Whether the neighbour has to begin.
+    pub passive: bool,
+    /// Least TTL of what comes from a neighbour more than one hop away.
+    pub minimum_ttl: u8,
 }
 
 /// Where a neighbour is.

@@ -14,6 +14,7 @@
 //! | `mesh` | the sessions with other nodes |
 //! | `drain` | whether this node is relieved of traffic |
 //! | `routers` | the sessions with `BGPPeer`s |
+//! | `policy` | the rules for each neighbour's routes, and its BFD |
 //! | `originations` | what is advertised to whom |
 //! | `services` | which addresses of Services are, and why the others are not |
 //!
@@ -30,6 +31,7 @@ mod mesh;
 mod originations;
 mod password;
 mod pod_cidrs;
+mod policy;
 mod references;
 mod routers;
 mod services;
@@ -44,7 +46,7 @@ use std::{
 };
 
 pub use desired::{
-    AddPath, Advertise, AoAlgorithm, AoKey, DesiredState, Import, Kernel, NodeIdentity,
+    AddPath, Advertise, AoAlgorithm, AoKey, Bfd, DesiredState, Import, Kernel, NodeIdentity,
     Origination, Originations, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl,
     Until,
 };
@@ -196,9 +198,10 @@ fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
     };
     let mesh::Sessions {
         wanted: mut peers,
-        spare,
+        mut spare,
     } = mesh::sessions(&scope, &mut diagnostics);
     routers::add_peers(&scope, &mut peers, &spare, &mut diagnostics);
+    policy::assign(&scope, &mut peers, &mut spare, &mut diagnostics);
     let fixed = originations::fixed(&scope, &peers, &spare, &mut diagnostics);
     let services = Services::new(Rules::new(&scope, &peers), objects);
     let desired = DesiredState {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use redstart_bgp::types::{FamilySet, Prefix};
+use redstart_rib::PeerPolicies;
 
 use super::{
     Import, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl, identity::families,
@@ -184,6 +185,8 @@ fn peer(
         add_path: router.add_path,
         bgp_role: router.role,
         strict_role: router.strict_role,
+        policies: PeerPolicies::default(),
+        bfd: None,
     })
 }
 

@@ -7,6 +7,7 @@ mod advertisements;
 mod drain;
 mod mesh;
 mod order;
+mod policies;
 mod routers;
 mod services;
 

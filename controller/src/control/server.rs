@@ -333,6 +333,7 @@ mod tests {
             paths: vec![],
             kernel: None,
             exported: vec![],
+            rejected: vec![],
         };
         while let Some(query) = queries.recv().await {
             match query {

@@ -298,6 +298,18 @@ pub struct Route {
     pub kernel: Option<KernelState>,
     /// Neighbours that it was sent to.
     pub exported: Vec<String>,
+    /// Neighbours that it was not sent to because a policy rejected it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+}
+
+/// A neighbour that a route was not sent to because a policy rejected it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The neighbour.
+    pub to: String,
+    /// The rule: `POLICY rule NUMBER (NAME)`.
+    pub rule: String,
 }
 
 /// One path to a destination.
@@ -314,6 +326,9 @@ pub struct Path {
     pub multipath: bool,
     /// Why it is not the best, as an identifier of the deciding step.
     pub not_best: Option<String>,
+    /// The rules of policies that matched it, or the one that rejected it: `POLICY rule NUMBER (NAME)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// Kept over a graceful restart.
     pub stale: bool,
     /// Kept beyond the restart time, as a last resort (RFC 9494).
@@ -345,6 +360,15 @@ pub struct Path {
     pub cluster_list: Vec<String>,
     /// The object behind a route of our own.
     pub object: Option<String>,
+}
+
+impl Path {
+    /// Whether it was refused when it came in.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let why = self.not_best.as_deref();
+        why.is_some_and(|why| why.starts_with("refused-"))
+    }
 }
 
 /// What became of a route in the kernel.

@@ -8,6 +8,7 @@ use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     advertisement::parse_all,
     observed::Findings,
+    policy,
     values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub struct Configuration {
     pub allowed_external_ips: BTreeSet<Prefix>,
     /// `services.allowedLoadBalancerIPs`.
     pub allowed_load_balancer_ips: BTreeSet<Prefix>,
+    /// The Service ranges.
+    pub service_cidrs: BTreeSet<Prefix>,
 }
 
 impl From<&BGPConfiguration> for Observed {
@@ -56,18 +59,24 @@ impl From<&BGPConfiguration> for Observed {
         drain(&spec.drain, &mut findings);
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);
+        policy::policies("spec.policies", &spec.policies, &mut findings);
+        policy::policies("spec.mesh.policies", &spec.mesh.policies, &mut findings);
         let mut ranges = |field: &str, texts| {
-            let field = format!("spec.services.{field}");
+            let field = format!("spec.{field}");
             parse_all(&field, Reason::InvalidCidr, texts, &mut findings)
         };
         let services = &spec.services;
         let configuration = Configuration {
             meta,
-            allowed_external_ips: ranges("allowedExternalIPs", &services.allowed_external_ips),
+            allowed_external_ips: ranges(
+                "services.allowedExternalIPs",
+                &services.allowed_external_ips,
+            ),
             allowed_load_balancer_ips: ranges(
-                "allowedLoadBalancerIPs",
+                "services.allowedLoadBalancerIPs",
                 &services.allowed_load_balancer_ips,
             ),
+            service_cidrs: ranges("serviceCIDRs", &spec.service_cidrs),
             spec: spec.clone(),
         };
         range(

@@ -28,11 +28,15 @@ pub enum Kind {
     BgpPeer,
     /// redstart.dev.
     BgpAdvertisement,
+    /// redstart.dev.
+    BgpPolicy,
+    /// redstart.dev.
+    BfdProfile,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Node,
         Self::Secret,
         Self::Service,
@@ -40,6 +44,8 @@ impl Kind {
         Self::BgpConfiguration,
         Self::BgpPeer,
         Self::BgpAdvertisement,
+        Self::BgpPolicy,
+        Self::BfdProfile,
     ];
 
     /// As objects name it in `kind`.
@@ -53,6 +59,8 @@ impl Kind {
             Self::BgpConfiguration => "BGPConfiguration",
             Self::BgpPeer => "BGPPeer",
             Self::BgpAdvertisement => "BGPAdvertisement",
+            Self::BgpPolicy => "BGPPolicy",
+            Self::BfdProfile => "BFDProfile",
         }
     }
 
@@ -62,7 +70,11 @@ impl Kind {
         match self {
             Self::Node | Self::Secret | Self::Service => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
-            Self::BgpConfiguration | Self::BgpPeer | Self::BgpAdvertisement => api::API_VERSION,
+            Self::BgpConfiguration
+            | Self::BgpPeer
+            | Self::BgpAdvertisement
+            | Self::BgpPolicy
+            | Self::BfdProfile => api::API_VERSION,
         }
     }
 

@@ -12,6 +12,7 @@
 //! - What [`Objects`] holds depends on the objects, not on the order in which they came.
 
 mod advertisement;
+mod bfd_profile;
 mod changes;
 mod configuration;
 mod endpoints;
@@ -20,6 +21,8 @@ mod kind;
 mod node;
 mod observed;
 mod peer;
+mod policy;
+mod references;
 mod remote;
 mod rules;
 mod secret;
@@ -30,6 +33,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use advertisement::{Advertisement, Aggregate, ServiceChoice};
+pub use bfd_profile::BfdProfile;
 pub use changes::Changes;
 pub use configuration::Configuration;
 pub use endpoints::{Counts, EndpointSlice, Endpoints};
@@ -39,6 +43,8 @@ pub(crate) use node::SHUTDOWN_MESSAGE;
 pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
+pub use policy::{Neighbours, Policy, PolicyRule};
+pub(crate) use references::unknown;
 pub use secret::Secret;
 pub use service::{Service, ServiceKey};
 pub use standing::Standing;
@@ -46,6 +52,7 @@ use standing::Standings;
 pub(crate) use values::usable_unicast;
 
 use crate::{api, diagnostic::Diagnostic};
+use references::References;
 
 /// Every object in force, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +71,10 @@ pub struct Objects {
     pub peers: BTreeMap<String, Peer>,
     /// `BGPAdvertisement`s.
     pub advertisements: BTreeMap<String, Advertisement>,
+    /// `BGPPolicy`s.
+    pub policies: BTreeMap<String, Policy>,
+    /// `BFDProfile`s.
+    pub bfd_profiles: BTreeMap<String, BfdProfile>,
 }
 
 impl Objects {
@@ -90,6 +101,8 @@ impl Objects {
             Object::Configuration(o) => put(&mut self.configurations, name(), o),
             Object::Peer(o) => put(&mut self.peers, name(), o),
             Object::Advertisement(o) => put(&mut self.advertisements, name(), o),
+            Object::Policy(o) => put(&mut self.policies, name(), o),
+            Object::BfdProfile(o) => put(&mut self.bfd_profiles, name(), o),
         })
     }
 
@@ -110,6 +123,8 @@ impl Objects {
             Kind::BgpConfiguration => self.configurations.remove(name).is_some(),
             Kind::BgpPeer => self.peers.remove(name).is_some(),
             Kind::BgpAdvertisement => self.advertisements.remove(name).is_some(),
+            Kind::BgpPolicy => self.policies.remove(name).is_some(),
+            Kind::BfdProfile => self.bfd_profiles.remove(name).is_some(),
         })
     }
 
@@ -131,6 +146,8 @@ impl Objects {
             Kind::BgpConfiguration => cluster(kind, &self.configurations),
             Kind::BgpPeer => cluster(kind, &self.peers),
             Kind::BgpAdvertisement => cluster(kind, &self.advertisements),
+            Kind::BgpPolicy => cluster(kind, &self.policies),
+            Kind::BfdProfile => cluster(kind, &self.bfd_profiles),
         }
     }
 }
@@ -146,6 +163,8 @@ pub struct Index {
     standings: Standings,
     /// Since they were last taken.
     changes: Changes,
+    references: References,
+    reference_problems: Vec<Diagnostic>,
 }
 
 impl Index {
@@ -160,12 +179,17 @@ impl Index {
     pub fn apply(&mut self, event: SourceEvent) -> bool {
         let changes = match event {
             SourceEvent::Restarted { kind, objects } => self.restart(kind, objects),
-            SourceEvent::Applied(observed) => self.observe(observed),
+            SourceEvent::Applied(observed) => {
+                let kind = observed.key.kind;
+                let changes = self.observe(observed);
+                changes.and(self.settle(kind))
+            }
             SourceEvent::Deleted(key) => {
                 self.standings.put(&key, None);
                 let problematic = self.object_problems.remove(&key).is_some();
-                let gone = self.objects.remove(&key);
-                gone.and(Changes::everything_if(problematic))
+                let changes = self.retain(key.kind, |other| *other != key);
+                let changes = changes.and(self.settle(key.kind));
+                changes.and(Changes::everything_if(problematic))
             }
             SourceEvent::Problems { origin, problems } => {
                 let before = if problems.is_empty() {
@@ -193,11 +217,7 @@ impl Index {
     fn restart(&mut self, kind: Kind, objects: Vec<Observed>) -> Changes {
         let mut changes = Changes::everything_if(self.listed.insert(kind));
         let listed: BTreeSet<ObjectKey> = objects.iter().map(|o| o.key.clone()).collect();
-        for key in self.objects.keys(kind) {
-            if !listed.contains(&key) {
-                changes = changes.and(self.objects.remove(&key));
-            }
-        }
+        changes = changes.and(self.retain(kind, |key| listed.contains(key)));
         self.standings.keep(kind, &listed);
         let problems = self.object_problems.len();
         self.object_problems
@@ -207,7 +227,31 @@ impl Index {
         for observed in objects {
             changes = changes.and(self.observe(observed));
         }
+        changes.and(self.settle(kind))
+    }
+
+    /// Takes out the objects of `kind` for which `keep` is false, but for those that others name.
+    fn retain(&mut self, kind: Kind, keep: impl Fn(&ObjectKey) -> bool) -> Changes {
+        let by_name = |name: &str| keep(&ObjectKey::cluster(kind, name));
+        let kept = self.references.kept(&self.objects, kind, by_name);
+        let mut changes = Changes::default();
+        for key in self.objects.keys(kind) {
+            if !keep(&key) && !kept.contains(&key.name) {
+                changes = changes.and(self.objects.remove(&key));
+            }
+        }
         changes
+    }
+
+    /// Puts in force what waited for an object of `kind`.
+    fn settle(&mut self, kind: Kind) -> Changes {
+        if !references::concerns(kind) {
+            return Changes::default();
+        }
+        let changes = self.references.settle(&mut self.objects);
+        let problems = self.references.problems(&self.objects);
+        let said = core::mem::replace(&mut self.reference_problems, problems);
+        changes.and(Changes::everything_if(said != self.reference_problems))
     }
 
     fn observe(&mut self, observed: Observed) -> Changes {
@@ -224,6 +268,11 @@ impl Index {
         {
             node.keep_last_good(last, &problems);
         }
+        let complete = self.is_complete();
+        let object = object.and_then(|o| {
+            let objects = &self.objects;
+            self.references.admit(objects, complete, &key, o)
+        });
         let changes = match object {
             Some(object) => self.objects.insert(&key, object),
             None => Changes::default(),
@@ -262,6 +311,8 @@ impl Index {
             Kind::BgpConfiguration => self.objects.configurations.len(),
             Kind::BgpPeer => self.objects.peers.len(),
             Kind::BgpAdvertisement => self.objects.advertisements.len(),
+            Kind::BgpPolicy => self.objects.policies.len(),
+            Kind::BfdProfile => self.objects.bfd_profiles.len(),
         }
     }
 
@@ -277,12 +328,19 @@ impl Index {
             .values()
             .chain(self.object_problems.values())
             .flatten()
+            .chain(&self.reference_problems)
     }
 
     /// What is wrong with one object by itself.
     #[must_use]
     pub fn problems_of(&self, key: &ObjectKey) -> &[Diagnostic] {
         self.object_problems.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Objects that name policies or profiles which are not there.
+    #[must_use]
+    pub fn unresolved(&self) -> &[Diagnostic] {
+        &self.reference_problems
     }
 
     /// How the objects of our own kinds stand at the API server, if the source is one.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    Advertisement, Configuration, EndpointSlice, Kind, Node, ObjectKey, Peer, Secret, Service,
-    Standing,
+    Advertisement, BfdProfile, Configuration, EndpointSlice, Kind, Node, ObjectKey, Peer, Policy,
+    Secret, Service, Standing,
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
@@ -77,6 +77,10 @@ pub enum Object {
     Peer(Peer),
     /// `BGPAdvertisement`.
     Advertisement(Advertisement),
+    /// `BGPPolicy`.
+    Policy(Policy),
+    /// `BFDProfile`.
+    BfdProfile(BfdProfile),
 }
 
 /// What every object has.
@@ -180,6 +184,8 @@ impl Object {
             Self::Configuration(_) => Kind::BgpConfiguration,
             Self::Peer(_) => Kind::BgpPeer,
             Self::Advertisement(_) => Kind::BgpAdvertisement,
+            Self::Policy(_) => Kind::BgpPolicy,
+            Self::BfdProfile(_) => Kind::BfdProfile,
         }
     }
 }

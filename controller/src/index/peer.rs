@@ -2,18 +2,18 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use redstart_bgp::types::{Asn, Family, FamilySet, Role};
+use redstart_bgp::types::{Asn, FamilySet, Role};
 use redstart_rib::PeerRules;
 
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    remote, rules,
-    values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
+    policy, remote, rules,
+    values::{families, graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
     api::{
-        AddressFamily, BGPPeer, BGPPeerSpec, GracefulRestartSpec, LabelSelector, PeerAsn,
+        BGPPeer, BGPPeerSpec, BfdSpec, GracefulRestartSpec, LabelSelector, PeerAsn, PoliciesSpec,
         SecretKeyRef, TcpAoKeySpec, TimersSpec,
     },
     compile::{AddPath, Remote, RemoteAs, Ttl},
@@ -67,6 +67,10 @@ pub struct Peer {
     pub role: Option<Role>,
     /// Whether it must say what it is to us.
     pub strict_role: bool,
+    /// Names of its policies.
+    pub policies: PoliciesSpec,
+    /// Bidirectional Forwarding Detection, if it is wanted.
+    pub bfd: Option<BfdSpec>,
 }
 
 impl From<&BGPPeer> for Observed {
@@ -86,6 +90,7 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
     range("spec.port", &spec.port, 1..=u16::MAX, findings);
     graceful_restart(&spec.graceful_restart, findings);
     timers("spec.timers", &spec.timers, findings);
+    policy::policies("spec.policies", &spec.policies, findings);
     let password = spec.password_secret_ref.as_ref();
     secret_ref("spec.passwordSecretRef", password, findings);
     let remote = remote::parse(spec, findings);
@@ -114,7 +119,7 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         tcp_ao: parse_tcp_ao(spec, findings),
         extended_next_hop: spec.extended_next_hop,
         timers: spec.timers.clone(),
-        families: parse_families(&spec.families),
+        families: families(&spec.families),
         graceful_restart: spec.graceful_restart.clone(),
         default_route: spec.import.default_route,
         rules: rules::parse(spec, findings),
@@ -126,6 +131,8 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
         },
         role: rules::role(spec, findings),
         strict_role: spec.strict_role,
+        policies: spec.policies.clone(),
+        bfd: spec.bfd.clone(),
     })
 }
 
@@ -186,15 +193,4 @@ fn parse_ttl(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Ttl> {
     spec.ttl_security
         .map(Ttl::Security)
         .or(spec.ebgp_multihop.map(Ttl::Hops))
-}
-
-fn parse_families(families: &[AddressFamily]) -> Option<FamilySet> {
-    let set: FamilySet = families
-        .iter()
-        .map(|f| match f {
-            AddressFamily::IPv4 => Family::Ipv4Unicast,
-            AddressFamily::IPv6 => Family::Ipv6Unicast,
-        })
-        .collect();
-    (!set.is_empty()).then_some(set)
 }

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use redstart_bgp::types::Asn;
+use redstart_bgp::types::{Asn, Family, FamilySet};
 
 use super::observed::Findings;
 use crate::{
-    api::{GracefulRestartSpec, LabelSelector, SecretKeyRef, TimersSpec},
+    api::{AddressFamily, GracefulRestartSpec, LabelSelector, SecretKeyRef, TimersSpec},
     diagnostic::Reason,
 };
 
@@ -77,6 +77,18 @@ pub(super) fn graceful_restart(restart: &GracefulRestartSpec, findings: &mut Fin
         let field = "spec.gracefulRestart.longLivedStaleSeconds";
         range(field, &seconds, 0..=LONGEST_STALE_TIME, findings);
     }
+}
+
+/// The families, if any are named.
+pub(super) fn families(families: &[AddressFamily]) -> Option<FamilySet> {
+    let set: FamilySet = families
+        .iter()
+        .map(|f| match f {
+            AddressFamily::IPv4 => Family::Ipv4Unicast,
+            AddressFamily::IPv6 => Family::Ipv6Unicast,
+        })
+        .collect();
+    (!set.is_empty()).then_some(set)
 }
 
 /// A number within its bounds.

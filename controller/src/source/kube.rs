@@ -70,7 +70,7 @@ use super::{Batch, Source};
 #[cfg(doc)]
 use super::{Health, SourceEvent};
 use crate::{
-    api::{BGPAdvertisement, BGPConfiguration, BGPPeer},
+    api::{BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy},
     index::Kind,
 };
 
@@ -212,6 +212,8 @@ impl Source for KubeSource {
         task.spawn::<BGPConfiguration>(&mut tasks);
         task.spawn::<BGPPeer>(&mut tasks);
         task.spawn::<BGPAdvertisement>(&mut tasks);
+        task.spawn::<BGPPolicy>(&mut tasks);
+        task.spawn::<BFDProfile>(&mut tasks);
         drop(task);
         // A task ends when nobody takes its batches any more. Dropping the set aborts the others: all
         // that they hold is what the next start lists again.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    api::{self, BGPAdvertisement, BGPConfiguration, BGPPeer},
+    api::{self, BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy},
     diagnostic::{Diagnostic, Reason},
     index::{Kind, ObjectKey, Observed},
     object::ObjectRef,
@@ -183,6 +183,8 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
         Kind::BgpConfiguration => typed::<BGPConfiguration>(key, document),
         Kind::BgpPeer => typed::<BGPPeer>(key, document),
         Kind::BgpAdvertisement => typed::<BGPAdvertisement>(key, document),
+        Kind::BgpPolicy => typed::<BGPPolicy>(key, document),
+        Kind::BfdProfile => typed::<BFDProfile>(key, document),
     }
 }
 

@@ -160,6 +160,10 @@ impl Neighbour {
             let import = translate::import(&spec.import);
             rib.update_policies(self.id, import, translate::export(spec));
         }
+        if spec.policies != self.spec.policies {
+            info!(peer = %name, "policies changed");
+            rib.update_chains(self.id, spec.policies.clone());
+        }
         rib.update_rules(self.id, spec.rules);
         let limits_changed = spec.rules.limits != self.spec.rules.limits
             || spec.limit_restart != self.spec.limit_restart;

@@ -16,7 +16,7 @@ use redstart_bgp::{
     net::Clock,
     types::{Asn, FamilySet, Ipv4Prefix, Ipv6Prefix, Prefix, RouterId},
 };
-use redstart_rib::PeerRules;
+use redstart_rib::{PeerPolicies, PeerRules};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpSocket,
@@ -312,6 +312,8 @@ pub(super) fn passive_router(remote: SocketAddr) -> Peer {
         add_path: AddPath::default(),
         bgp_role: None,
         strict_role: false,
+        policies: PeerPolicies::default(),
+        bfd: None,
     }
 }
 

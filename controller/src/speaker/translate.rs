@@ -14,7 +14,7 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     Advertise, ExportPolicy, ImportPolicy, NextHopSelf, OriginSource, Origination, PeerInfo,
-    PeerSelector, SessionKind, fib::FibConfig, resolver::KernelView,
+    PeerSelector, SessionKind, fib::FibConfig, policy::RouteSource, resolver::KernelView,
 };
 
 use crate::{
@@ -115,6 +115,11 @@ pub(super) fn peer_info(
         .contains(Family::Ipv4Unicast);
     let long_lived = |family: &Family| knows_long_lived(negotiated, *family);
     PeerInfo {
+        name: peer.policy_name().into(),
+        source: match peer.role {
+            PeerRole::Mesh { .. } => RouteSource::Mesh,
+            PeerRole::Router => RouteSource::Router,
+        },
         kind: if negotiated.is_external() {
             SessionKind::Ebgp
         } else {
@@ -143,6 +148,7 @@ pub(super) fn peer_info(
         enforce_first_as: negotiated.role != Some(Role::RouteServerClient),
         import: import(&peer.import),
         export: export(peer),
+        policies: peer.policies.clone(),
         rules: peer.rules,
     }
 }
@@ -334,7 +340,7 @@ mod tests {
 
     use redstart_bgp::types::{Asn, RouterId};
 
-    use redstart_rib::PeerRules;
+    use redstart_rib::{PeerPolicies, PeerRules};
 
     use super::*;
     use crate::compile::{AddPath, Remote, Ttl};
@@ -383,6 +389,8 @@ mod tests {
             add_path: AddPath::default(),
             bgp_role: None,
             strict_role: false,
+            policies: PeerPolicies::default(),
+            bfd: None,
         }
     }
 

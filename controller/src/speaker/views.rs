@@ -10,6 +10,7 @@ use redstart_bgp::{
     wire::Notification,
 };
 use redstart_rib::{
+    export::Withheld,
     fib::{InstallState, RouteKind},
     nexthop::Gateway,
     rib::{PathSource, PathView, RouteView, SourceKind},
@@ -311,7 +312,24 @@ impl Core {
             paths: route.paths.iter().map(|p| self.path(p, links)).collect(),
             kernel: wanted.then(|| kernel_state(&state)),
             exported: exported.collect(),
+            rejected: self.rejected(route.prefix),
         }
+    }
+
+    /// The neighbours whose policies reject a route, with the rule.
+    fn rejected(&self, prefix: Prefix) -> Vec<views::Rejected> {
+        let asked = self.neighbours.iter();
+        let asked = asked.filter(|(_, n)| !n.spec.policies.export.is_empty());
+        let rejected = asked.filter_map(|(name, n)| {
+            let verdict = self.rib.explain_export(n.id, prefix);
+            let by_policy = verdict.decision == Err(Withheld::Policy);
+            let rule = verdict.rules.first().filter(|_| by_policy)?;
+            Some(views::Rejected {
+                to: name.to_string(),
+                rule: rule.to_string(),
+            })
+        });
+        rejected.collect()
     }
 
     fn path(&self, path: &PathView, links: &Links) -> views::Path {
@@ -339,6 +357,7 @@ impl Core {
             best: path.best,
             multipath: path.multipath,
             not_best: path.not_best.as_ref().map(ToString::to_string),
+            rules: texts(&path.rules),
             stale: path.stale,
             long_lived_stale: path.long_lived_stale,
             next_hop: attrs.next_hop.map(redstart_bgp::types::NextHop::addr),

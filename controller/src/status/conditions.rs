@@ -160,7 +160,8 @@ pub fn verdicts(index: &Index) -> BTreeMap<ObjectRef, Verdict> {
     let Some(objects) = index.complete() else {
         return BTreeMap::new();
     };
-    let missing = missing_references(objects);
+    let mut missing = missing_references(objects);
+    missing.extend_from_slice(index.unresolved());
     let verdict = |(key, standing): (&ObjectKey, &Standing)| {
         let object = key.object_ref();
         let own = index.problems_of(key);

@@ -6,7 +6,9 @@ use serde_json::{Value as Json, json};
 use kube::core::ApiResource;
 
 use crate::{
-    api::{API_VERSION, BGPAdvertisement, BGPConfiguration, BGPPeer, NodeStatus},
+    api::{
+        API_VERSION, BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy, NodeStatus,
+    },
     index::Kind,
     object::ObjectRef,
     status::{conditions::Verdict, events::Entry, known::Known, page::second},
@@ -58,7 +60,9 @@ pub(super) fn resource(kind: &str) -> Option<ApiResource> {
         Kind::BgpConfiguration => ApiResource::erase::<BGPConfiguration>(&()),
         Kind::BgpPeer => ApiResource::erase::<BGPPeer>(&()),
         Kind::BgpAdvertisement => ApiResource::erase::<BGPAdvertisement>(&()),
-        _ => return None,
+        Kind::BgpPolicy => ApiResource::erase::<BGPPolicy>(&()),
+        Kind::BfdProfile => ApiResource::erase::<BFDProfile>(&()),
+        Kind::Node | Kind::Secret | Kind::Service | Kind::EndpointSlice => return None,
     })
 }
 

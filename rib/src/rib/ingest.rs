@@ -5,12 +5,16 @@ use std::sync::Arc;
 use redstart_bgp::types::{Community, Family, Nlri, PathAttributes, PrefixKey};
 use smallvec::SmallVec;
 
-use super::decide::{Shared, Standing, redecide};
+use super::{
+    admit::Admission,
+    decide::{Shared, Standing, redecide},
+};
 use crate::{
     ids::{AttrId, PeerIndex, PrefixId},
     import::{self, Refusal, RefusalCounts},
     limit::LimitState,
     paths::Path,
+    policy::Difference,
     table::Table,
 };
 
@@ -46,9 +50,13 @@ pub(crate) fn announce<P: PrefixKey>(
     let attrs = import::normalize(&peer.info, attrs);
     let refused = import::refuses_attributes(&peer.info, &attrs);
     // One reference of our own for the loop; each path takes another.
-    let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
+    let received = shared.attrs.intern_received(&attrs, peer.info.interface);
+    let mut admission = Admission::new(from, P::FAMILY);
     for nlri in list {
-        let refused = refused.or_else(|| refuses_prefix(shared, from, nlri.prefix, &attrs));
+        let (attr, refused) = match refused {
+            Some(_) => (received, refused),
+            None => admission.judge(shared, nlri.prefix.into(), received),
+        };
         match refused {
             Some(reason) => outcome.refused.add(reason),
             None => outcome.accepted += 1,
@@ -57,25 +65,12 @@ pub(crate) fn announce<P: PrefixKey>(
         path.refused = refused;
         upsert(table, shared, nlri.prefix, path);
     }
-    shared.attrs.release(attr);
+    admission.finish(shared);
+    shared.attrs.release(received);
     if let Some(peer) = shared.peers.get(from) {
         outcome.limit = peer.limit_state(P::FAMILY);
     }
     outcome
-}
-
-fn refuses_prefix<P: PrefixKey>(
-    shared: &Shared,
-    from: PeerIndex,
-    prefix: P,
-    attrs: &PathAttributes,
-) -> Option<Refusal> {
-    let prefix = prefix.into();
-    if import::is_martian(prefix) {
-        return Some(Refusal::Martian);
-    }
-    let import = &shared.peers.get(from)?.import;
-    import.refuses(prefix, attrs, &shared.owners)
 }
 
 /// Puts a path in, in place of the peer's earlier one. Takes a reference to its attributes.
@@ -285,14 +280,24 @@ pub(crate) fn await_all<P: PrefixKey>(table: &mut Table<P>, shared: &Shared, pee
     }
 }
 
-/// Judges a peer's routes again, after its import policy or its rules changed.
-pub(crate) fn rejudge<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, from: PeerIndex) {
+/// Judges again those of a peer's routes that `difference` concerns, after what it is judged by
+/// changed.
+pub(crate) fn rejudge<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    from: PeerIndex,
+    difference: &Difference,
+) {
     if !has_routes::<P>(shared, from) {
         return;
     }
+    let mut admission = Admission::new(from, P::FAMILY);
     for id in table.ids() {
-        rejudge_entry(table, shared, id, from);
+        if difference.concerns(table.entry(id).prefix.into()) {
+            rejudge_entry(table, shared, &mut admission, (id, from));
+        }
     }
+    admission.finish(shared);
 }
 
 /// Judges every path to `prefix` again, after it changed hands.
@@ -308,44 +313,59 @@ pub(crate) fn rejudge_prefix<P: PrefixKey>(table: &mut Table<P>, shared: &mut Sh
     peers.sort_unstable();
     peers.dedup();
     for from in peers {
-        rejudge_entry(table, shared, id, from);
+        let mut admission = Admission::new(from, P::FAMILY);
+        rejudge_entry(table, shared, &mut admission, (id, from));
+        admission.finish(shared);
     }
 }
 
 fn rejudge_entry<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
-    id: PrefixId,
-    from: PeerIndex,
+    admission: &mut Admission,
+    (id, from): (PrefixId, PeerIndex),
 ) {
     for path_id in path_ids(table, id, from, |_| true) {
-        rejudge_path(table, shared, id, from, path_id);
+        rejudge_path(table, shared, admission, (id, from, path_id));
     }
 }
 
 fn rejudge_path<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
-    id: PrefixId,
-    from: PeerIndex,
-    path_id: u32,
+    admission: &mut Admission,
+    (id, from, path_id): (PrefixId, PeerIndex, u32),
 ) {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
-    let prefix = entry.prefix;
-    let (Some(path), Some(peer)) = (entry.paths.find_mut(from, path_id), shared.peers.get(from))
-    else {
+    let prefix = entry.prefix.into();
+    let Some(path) = entry.paths.find_mut(from, path_id) else {
         return;
     };
-    let attrs = import::normalize(&peer.info, shared.attrs.get(path.attr));
-    let refused = import::refuses_attributes(&peer.info, &attrs)
-        .or_else(|| refuses_prefix(shared, from, prefix, &attrs));
-    let attr = shared.attrs.intern_received(&attrs, peer.info.interface);
+    let Some(peer) = shared.peers.get(from) else {
+        return;
+    };
+    let known = shared.attrs.received(path.attr);
+    let attrs = import::normalize(&peer.info, shared.attrs.get(known));
+    let refused = import::refuses_attributes(&peer.info, &attrs);
+    // One reference of our own while it is judged; the path takes another.
+    let received = if Arc::ptr_eq(&attrs, shared.attrs.get(known)) {
+        shared.attrs.retain(known)
+    } else {
+        shared.attrs.intern_received(&attrs, peer.info.interface)
+    };
+    let (attr, refused) = match refused {
+        Some(_) => (received, refused),
+        None => admission.judge(shared, prefix, received),
+    };
     count_remove(shared, P::FAMILY, path);
     path.refused = refused;
+    let replaced = core::mem::replace(&mut path.attr, shared.attrs.retain(attr));
     count_add(shared, P::FAMILY, path);
-    let replaced = core::mem::replace(&mut path.attr, attr);
+    wait_if_pending(table, shared, id, attr);
+    // Also where nothing changed here: rules of the peer may have a say in the decision itself.
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.
     shared.attrs.release(replaced);
+    shared.attrs.release(received);
 }

@@ -13,11 +13,13 @@
 //! | file | job |
 //! |---|---|
 //! | `decide` | the decision process applied to an entry, and whom its outcome concerns |
+//! | `admit` | safe defaults and policies applied to what was received |
 //! | `ingest` | Adj-RIB-In |
 //! | `pull` | Adj-RIB-Out |
 //! | `forward` | next hops in, kernel routes out |
 //! | `view` | what the CLI shows |
 
+mod admit;
 pub(crate) mod decide;
 mod forward;
 pub(crate) mod ingest;
@@ -46,7 +48,7 @@ use crate::{
     owners::{self, Owners},
     paths::Path,
     peers::{PeerDown, PeerInfo, Peers, TooManyPeers},
-    policy::{ExportPolicy, ImportPolicy, PeerRules},
+    policy::{Difference, ExportPolicy, ImportPolicy, PeerPolicies, PeerRules},
     table::Table,
 };
 use decide::Shared;
@@ -157,12 +159,12 @@ impl Rib {
             both_tables!(self, family, table => {
                 if families.contains(family) {
                     // Its policy may be another than the one the kept routes were judged by.
-                    ingest::rejudge(table, &mut self.shared, index);
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 } else {
                     ingest::flush(table, &mut self.shared, index, |_| true);
                 }
                 if learned {
-                    pull::mark_all(table, &mut self.shared, index);
+                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -269,13 +271,13 @@ impl Rib {
         for family in Family::ALL {
             both_tables!(self, family, table => {
                 if !was.same_import(&rules) {
-                    ingest::rejudge(table, &mut self.shared, index);
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 }
                 if !was.same_origin(&rules) {
                     pull::mark_learned(table, &mut self.shared, index);
                 }
                 if !was.same_export(&rules) {
-                    pull::mark_all(table, &mut self.shared, index);
+                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -287,8 +289,9 @@ impl Rib {
     /// Who is a client changed: what internal peers are told of each other may be another thing.
     fn review_reflection(&mut self) {
         for index in self.shared.peers.internal() {
-            pull::mark_all(&self.v4, &mut self.shared, index);
-            pull::mark_all(&self.v6, &mut self.shared, index);
+            let all = Difference::Everything;
+            pull::mark_all(&self.v4, &mut self.shared, index, &all);
+            pull::mark_all(&self.v6, &mut self.shared, index, &all);
         }
     }
 
@@ -317,10 +320,35 @@ impl Rib {
         for family in Family::ALL {
             both_tables!(self, family, table => {
                 if import_changed {
-                    ingest::rejudge(table, &mut self.shared, index);
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 }
                 if export_changed {
-                    pull::mark_all(table, &mut self.shared, index);
+                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
+                }
+            });
+        }
+    }
+
+    /// Applies changed chains of policies: only routes that a changed rule may match are looked at.
+    /// Nothing is asked of the peer and nothing is reset. A policy may set a next hop that is new:
+    /// [`resolve_pending`](Self::resolve_pending) is due.
+    pub fn update_chains(&mut self, peer: PeerId, policies: PeerPolicies) {
+        let Some(index) = self.shared.peers.find(peer) else {
+            return;
+        };
+        let Some(was) = self.shared.peers.get(index).map(|peer| &peer.info.policies) else {
+            return;
+        };
+        let import = was.import.difference(&policies.import);
+        let export = was.export.difference(&policies.export);
+        self.shared.peers.set_chains(index, policies);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if !matches!(import, Difference::Nothing) {
+                    ingest::rejudge(table, &mut self.shared, index, &import);
+                }
+                if !matches!(export, Difference::Nothing) {
+                    pull::mark_all(table, &mut self.shared, index, &export);
                 }
             });
         }

@@ -17,7 +17,7 @@ use crate::{
     ids::{AttrId, PeerIndex, PrefixId},
     paths::Path,
     peers::Peer,
-    policy::family_index,
+    policy::{Difference, Hits, family_index},
     table::{Entry, Table},
 };
 
@@ -54,8 +54,9 @@ struct Collector<P> {
     last: Option<(LearnedKey, Option<AttrId>)>,
 }
 
-/// What the verdict on a learned path depends on, beside the peer that it is for.
-type LearnedKey = (AttrId, PeerIndex, bool);
+/// What the verdict on a learned path depends on, beside the peer that it is for: attributes, sender,
+/// whether it is stale for long, and what the peer's policies find special about the prefix.
+type LearnedKey = (AttrId, PeerIndex, bool, Hits);
 
 impl<P: PrefixKey> Collector<P> {
     /// What the peer shall be told about a prefix if `path` is to be told, with a reference to it.
@@ -67,13 +68,18 @@ impl<P: PrefixKey> Collector<P> {
         originations: &Originations,
         to: PeerIndex,
     ) -> Option<AttrId> {
+        let peer = shared.peers.get(to)?;
         let learned = path.filter(|path| !path.peer.is_local());
-        let key = learned.map(|path| (path.attr, path.peer, path.is_long_lived()));
-        if let Some((_, told)) = self.last.filter(|(last, _)| Some(*last) == key) {
+        let key = learned.map(|path| {
+            let hits = peer.info.policies.export.hits(prefix.into());
+            (path.attr, path.peer, path.is_long_lived(), hits)
+        });
+        if let (Some((last, told)), Some(key)) = (&self.last, &key)
+            && last == key
+        {
             return told.map(|attr| shared.attrs.retain(attr));
         }
         let route = exported(prefix.into(), path, shared, originations);
-        let peer = shared.peers.get(to)?;
         let told = export::judge(peer, prefix.into(), route)
             .ok()
             .map(|attrs| shared.attrs.intern(&Arc::new(attrs), Scope::Own));
@@ -275,11 +281,17 @@ pub(crate) fn forget_told<P: PrefixKey>(
     }
 }
 
-/// Marks every prefix of the table for one peer.
-pub(crate) fn mark_all<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, peer: PeerIndex) {
+/// Marks for one peer every prefix of the table that `difference` concerns.
+pub(crate) fn mark_all<P: PrefixKey>(
+    table: &Table<P>,
+    shared: &mut Shared,
+    peer: PeerIndex,
+    difference: &Difference,
+) {
     for id in table.ids() {
         let entry = table.entry(id);
-        if !entry.paths.is_empty() || entry.announced > 0 {
+        let used = !entry.paths.is_empty() || entry.announced > 0;
+        if used && difference.concerns(entry.prefix.into()) {
             shared.peers.mark_one(peer, P::FAMILY, id);
         }
     }
@@ -355,10 +367,15 @@ fn explain<P: PrefixKey>(
         let mut others = others.filter_map(|path| judge(Some(path)).ok());
         others.next().ok_or(why)
     });
+    let rules = match decision {
+        Ok(_) | Err(Withheld::Policy) => export::rules(peer, prefix.into(), route(best)),
+        Err(_) => Vec::new(),
+    };
     Some(ExportVerdict {
         decision: decision.map(Arc::new),
         told,
         because,
+        rules,
     })
 }
 
@@ -436,6 +453,7 @@ impl Rib {
             decision: Err(Withheld::PeerDown),
             told: None,
             because: Vec::new(),
+            rules: Vec::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Scenarios, one rule each, and the model test.
 
 mod bent;
+mod chains;
 mod checks;
 mod exports;
 mod history;
@@ -8,6 +9,7 @@ mod lifecycle;
 mod model;
 mod naive;
 mod owners;
+mod policies;
 mod reflection;
 mod rules;
 mod selection;
@@ -28,7 +30,7 @@ use crate::{
     nexthop::{Gateway, Resolve, Resolved, Unresolved},
     origination::{Advertise, OriginSource, PeerSelector},
     peers::{NextHopSelf, SessionKind},
-    policy::NextHopRule,
+    policy::{Action, Change, Condition, NextHopRule, RouteSource, Rule, RuleSource, SafeDefaults},
 };
 
 const LOCAL_AS: Asn = Asn(64512);
@@ -62,6 +64,8 @@ fn list(prefixes: &[Prefix]) -> NlriSet {
 /// A session with peer `n`, at 10.0.0.n, in AS 65000+n or ours.
 fn info(kind: SessionKind, n: u8) -> PeerInfo {
     PeerInfo {
+        name: format!("p{n}").into(),
+        source: RouteSource::Router,
         kind,
         local_as: LOCAL_AS,
         own_as: LOCAL_AS,
@@ -86,6 +90,7 @@ fn info(kind: SessionKind, n: u8) -> PeerInfo {
         enforce_first_as: true,
         import: ImportPolicy::accept_all(),
         export: ExportPolicy::default(),
+        policies: PeerPolicies::default(),
         rules: PeerRules::default(),
     }
 }
@@ -94,6 +99,25 @@ fn transit(kind: SessionKind, n: u8) -> PeerInfo {
     PeerInfo {
         export: ExportPolicy { transit: true },
         ..info(kind, n)
+    }
+}
+
+/// A rule of a policy `test`.
+fn rule<const C: usize, const D: usize>(
+    conditions: [Condition; C],
+    changes: [Change; D],
+    action: Action,
+) -> Rule {
+    Rule {
+        source: RuleSource {
+            policy: "test".into(),
+            number: 1,
+            name: None,
+        },
+        conditions: conditions.into(),
+        changes: changes.into(),
+        action,
+        overrides: SafeDefaults::NONE,
     }
 }
 

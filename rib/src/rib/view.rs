@@ -25,7 +25,7 @@ use crate::{
     origination::OriginSource,
     paths::Path,
     peers::{Counts, PeerInfo, SessionKind},
-    policy::family_index,
+    policy::{RuleSource, family_index},
     table::Table,
     tracking::NextHopState,
 };
@@ -95,7 +95,8 @@ pub struct PathView {
     pub source: PathSource,
     /// How it came.
     pub kind: SourceKind,
-    /// Its attributes: as received, but for what the session's kind, or the peer's role, changes.
+    /// Its attributes: as received, but for what the session's kind, the peer's role or an import
+    /// policy changes.
     pub attrs: Arc<PathAttributes>,
     /// Which of the peer's paths it is.
     pub path_id: PathId,
@@ -105,6 +106,8 @@ pub struct PathView {
     pub multipath: bool,
     /// Why it is not the best one.
     pub not_best: Option<NotBest>,
+    /// The rules of import policies that matched it, or the one that rejected it.
+    pub rules: Vec<RuleSource>,
     /// What its next hop resolves to; `None` for a route of our own.
     pub next_hop: Option<NextHopState>,
     /// Kept over a restart of the peer and not confirmed since.
@@ -154,6 +157,17 @@ impl Rib {
         }
     }
 
+    /// The rules that decided about a path. They are found by asking again, as all reasons here.
+    fn import_rules(&self, prefix: Prefix, path: &Path) -> Vec<RuleSource> {
+        let asked = matches!(path.refused, None | Some(Refusal::Policy));
+        let Some(peer) = self.shared.peers.get(path.peer).filter(|_| asked) else {
+            return Vec::new();
+        };
+        let attrs = self.shared.attrs.get(self.shared.attrs.received(path.attr));
+        let subject = peer.info.subject(prefix.family());
+        peer.info.policies.import.explain(prefix, subject, attrs)
+    }
+
     fn view<P: PrefixKey>(&self, table: &Table<P>, id: PrefixId) -> RouteView {
         let entry = table.entry(id);
         let (prefix, paths) = (entry.prefix.into(), entry.paths.as_slice());
@@ -187,6 +201,7 @@ impl Rib {
                     .map(NotBest::Refused)
                     .or(unresolved)
                     .or_else(lost),
+                rules: self.import_rules(prefix, path),
                 next_hop,
                 stale: path.is_stale(),
                 long_lived_stale: path.is_long_lived(),

@@ -104,6 +104,7 @@ fn path(from: &str, best: bool) -> Path {
         best,
         multipath: false,
         not_best: (!best).then(|| "as-path-length".into()),
+        rules: vec![],
         stale: false,
         long_lived_stale: false,
         next_hop: Some("10.10.0.1".parse().unwrap()),
@@ -133,6 +134,7 @@ fn routes_read_like_birds() {
             detail: None,
         }),
         exported: vec![],
+        rejected: vec![],
     };
     let expected = "\
 10.20.0.0/24         unicast [tor-v4] * (100) [AS65009i]
@@ -167,6 +169,7 @@ fn stale_routes_are_marked_and_long_lived_ones_with_a_capital() {
         paths: vec![stale(true, false), stale(false, true)],
         kernel: None,
         exported: vec![],
+        rejected: vec![],
     };
     let text = routes(std::slice::from_ref(&route), true);
     for line in [
@@ -183,6 +186,41 @@ fn stale_routes_are_marked_and_long_lived_ones_with_a_capital() {
     let json = serde_json::to_value(&route).unwrap();
     assert_eq!(json["paths"][0]["longLivedStale"], false);
     assert_eq!(json["paths"][1]["longLivedStale"], true);
+}
+
+#[test]
+fn what_a_policy_did_names_the_rule() {
+    let mut refused = path("tor", false);
+    refused.not_best = Some("refused-policy".into());
+    refused.rules = vec!["tor-in rule 3 (no-lab)".into()];
+    let mut changed = path("tor2", true);
+    changed.rules = vec!["tor-in rule 1".into()];
+    let route = Route {
+        prefix: "10.20.0.0/24".into(),
+        paths: vec![changed, refused],
+        kernel: None,
+        exported: vec![],
+        rejected: vec![Rejected {
+            to: "tor3".into(),
+            rule: "tor-out rule 2".into(),
+        }],
+    };
+    let all = routes(std::slice::from_ref(&route), true);
+    for line in [
+        "\tpolicy: tor-in rule 1",
+        "\trefused-policy: rejected by policy tor-in rule 3 (no-lab)",
+        "\tnot exported to tor3: rejected by policy tor-out rule 2",
+    ] {
+        assert!(
+            all.lines().any(|l| l == line),
+            "{line:?} is missing in\n{all}"
+        );
+    }
+    let filtered = filtered(vec![route.clone()]);
+    assert_eq!(filtered[0].paths.len(), 1);
+    let mut fine = route;
+    fine.paths.pop();
+    assert_eq!(super::filtered(vec![fine]).len(), 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use redstart_bgp::types::{Asn, RouterId};
-use redstart_rib::PeerRules;
+use redstart_rib::{PeerPolicies, PeerRules};
 
 use self::topology::{Need, Topology};
 use super::{
@@ -214,6 +214,8 @@ fn peer(
         add_path: AddPath::default(),
         bgp_role: None,
         strict_role: false,
+        policies: PeerPolicies::default(),
+        bfd: None,
     }
 }
 

@@ -47,6 +47,13 @@ fn tangle() -> String {
         )
         + &super::services::load_balancer("web", "203.0.113.1", "externalIPs: [203.0.113.2]")
         + &super::services::slice("web", &[("a", "ready: true")])
+        + &object("BGPPolicy", "in", "{ rules: [{ action: Next }] }")
+        + &object("BFDProfile", "fast", "{}")
+        + &object(
+            "BGPPeer",
+            "t5",
+            "{ address: 192.0.2.251, asn: 64601, policies: { import: [in] }, bfd: { profile: fast } }",
+        )
 }
 
 proptest! {
@@ -56,13 +63,13 @@ proptest! {
     /// same state and the same diagnostics.
     #[test]
     fn the_order_of_events_does_not_matter(
-        order in Just((0..15_usize).collect::<Vec<_>>()).prop_shuffle(),
-        relist_at in 0..15_usize,
-        detour in any::<[bool; 15]>(),
+        order in Just((0..18_usize).collect::<Vec<_>>()).prop_shuffle(),
+        relist_at in 0..18_usize,
+        detour in any::<[bool; 18]>(),
     ) {
         let expected = compile(&index(&tangle()), "a").unwrap();
         let objects = manifest::parse("test.yaml", &tangle()).unwrap().objects;
-        prop_assert_eq!(objects.len(), 15);
+        prop_assert_eq!(objects.len(), 18);
         let mut index = index("");
         for (step, i) in order.into_iter().enumerate() {
             let observed = objects[i].clone();

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::project;
 use crate::{
-    api::{BGPAdvertisement, BGPConfiguration, BGPPeer, schema},
+    api::{BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy, schema},
     diagnostic::{Diagnostic, Reason},
     index::{Kind, ObjectKey, Observed, Standing},
     source::manifest,
@@ -61,6 +61,8 @@ watched! {
     BGPConfiguration => BgpConfiguration,
     BGPPeer => BgpPeer,
     BGPAdvertisement => BgpAdvertisement,
+    BGPPolicy => BgpPolicy,
+    BFDProfile => BfdProfile,
 }
 
 /// The objects of a kind that this speaker may see.

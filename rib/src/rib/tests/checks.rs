@@ -201,6 +201,7 @@ fn identifiers_are_stable() {
             "as-set",
             "route-leak",
             "remote-next-hop",
+            "policy",
         ]
     );
     let steps: Vec<String> = crate::decision::Step::ALL

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use redstart_bgp::types::{AsPathSegment, Community, Role, SegmentType};
 
-use super::*;
+use super::{chains::chains, *};
 
 pub(super) const PEERS: u32 = 5;
 pub(super) const PREFIXES: [&str; 6] = [
@@ -203,6 +203,10 @@ pub(super) fn session(peer: u32, policy: u8) -> PeerInfo {
     }
     if peer == 2 {
         info.next_hop_self.v6 = None;
+    }
+    info.policies = chains((policy + choice + n) % 4);
+    if kind == SessionKind::Ibgp {
+        info.source = RouteSource::Mesh;
     }
     info.rules = rules(choice);
     info.subnet = Some(p("10.0.0.0/24"));

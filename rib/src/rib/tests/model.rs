@@ -152,15 +152,17 @@ impl World {
         let PeerInfo {
             import,
             export,
+            policies,
             rules,
             ..
         } = session(peer, policy);
         self.rib
             .update_policies(PeerId(peer), import.clone(), export);
         self.rib.update_rules(PeerId(peer), rules);
+        self.rib.update_chains(PeerId(peer), policies.clone());
         if let Some(state) = self.naive.peers.get_mut(&peer) {
             (state.info.import, state.info.export) = (import, export);
-            state.info.rules = rules;
+            (state.info.rules, state.info.policies) = (rules, policies);
         }
     }
 

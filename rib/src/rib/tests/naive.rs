@@ -4,6 +4,10 @@
 use redstart_bgp::types::{Community, Role, SegmentType};
 
 use super::*;
+use crate::policy::{
+    SafeDefault, SetNextHop,
+    tests::{Route as Subject, read},
+};
 
 /// A route as a peer sent it.
 #[derive(Clone, Debug)]
@@ -83,9 +87,52 @@ fn effective(info: &PeerInfo, attrs: &PathAttributes) -> PathAttributes {
     attrs
 }
 
+/// What the route is here, if the checks, the safe defaults and the policies let it in.
+fn imported(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> Option<PathAttributes> {
+    let default = prefix.len() == 0;
+    let (refused, unless) = match &info.import {
+        ImportPolicy::Exactly(set) => (!set.contains(&prefix), None),
+        // Shown by its own tests.
+        ImportPolicy::Owner(_) => (true, None),
+        ImportPolicy::AllBut { default_route, .. } if default => {
+            (!default_route, Some(SafeDefault::DefaultRoute))
+        }
+        ImportPolicy::AllBut { refuse, .. } => (
+            refuse.iter().any(|refused| refused.covers(prefix)),
+            Some(SafeDefault::ClusterRanges),
+        ),
+    };
+    let subject = Subject {
+        prefix,
+        attrs: effective(info, attrs),
+        source: info.source,
+        from: Some(&info.name),
+    };
+    let outcome = read(info.policies.import.rules(), &subject).ok()?;
+    let asked = unless.is_some_and(|default| outcome.overrides.contains(default));
+    if !Naive::is_valid(info, attrs) || (refused && !asked) {
+        return None;
+    }
+    let mut attrs = outcome.attrs;
+    if is_external(info) {
+        attrs.as_path = attrs
+            .as_path
+            .prepend(info.remote_as, outcome.prepend.into());
+    }
+    if outcome.next_hop == Some(SetNextHop::Peer) && matches!(prefix, Prefix::V4(_)) {
+        attrs.next_hop = Some(NextHop::from(info.remote_addr));
+    }
+    Some(attrs)
+}
+
 impl Naive {
-    /// Whether the import policy and the checks let the route in.
+    /// Whether the checks, the safe defaults and the policies let the route in.
     pub(super) fn accepts(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> bool {
+        imported(info, prefix, attrs).is_some()
+    }
+
+    /// Whether the checks of the protocol let the route in.
+    fn is_valid(info: &PeerInfo, attrs: &PathAttributes) -> bool {
         let external = is_external(info);
         let own = attrs.as_path.iter().filter(|asn| *asn == info.local_as);
         let looped = own.count() > usize::from(info.rules.own_as_allowed);
@@ -102,20 +149,7 @@ impl Naive {
             (Some(Role::Peer), Some(otc)) => otc != info.remote_as,
             _ => false,
         };
-        let policy = match &info.import {
-            ImportPolicy::Exactly(set) => set.contains(&prefix),
-            // Shown by its own tests.
-            ImportPolicy::Owner(_) => false,
-            ImportPolicy::AllBut {
-                refuse,
-                default_route,
-            } => {
-                let default = prefix.len() == 0;
-                (default && *default_route)
-                    || (!default && !refuse.iter().any(|refused| refused.covers(prefix)))
-            }
-        };
-        !looped && !reflected_back && !sets && !leak && (!external || first) && policy
+        !looped && !reflected_back && !sets && !leak && (!external || first)
     }
 
     /// The learned paths that take part in the decision.
@@ -123,14 +157,17 @@ impl Naive {
         let mut usable = Vec::new();
         for (peer, state) in &self.peers {
             for ((of, path_id), held) in &state.routes {
-                let next_hop = held.attrs.next_hop.unwrap().addr();
-                let accepted = *of == prefix && Self::accepts(&state.info, prefix, &held.attrs);
-                if let Some(metric) = self.links.0.get(&next_hop).filter(|_| accepted) {
+                let imported = imported(&state.info, prefix, &held.attrs);
+                let Some(attrs) = imported.filter(|_| *of == prefix) else {
+                    continue;
+                };
+                let next_hop = attrs.next_hop.unwrap().addr();
+                if let Some(metric) = self.links.0.get(&next_hop) {
                     usable.push(Usable {
                         peer: *peer,
                         path_id: *path_id,
                         info: &state.info,
-                        attrs: effective(&state.info, &held.attrs),
+                        attrs,
                         metric: *metric,
                         long_lived: held.long_lived,
                     });
@@ -224,17 +261,34 @@ fn originated(
     own: &Origination,
 ) -> Option<PathAttributes> {
     let entry = own.advertise.iter().find(|a| a.to.contains(PeerId(peer)))?;
-    let mut attrs = PathAttributes {
+    let attrs = PathAttributes {
         med: entry.med,
+        local_pref: entry.local_pref,
         communities: entry.communities.iter().copied().collect(),
-        next_hop: Some(to.next_hop_self.for_family(prefix.family())?),
         ..PathAttributes::default()
     };
+    let subject = Subject {
+        prefix,
+        attrs,
+        source: RouteSource::Own,
+        from: None,
+    };
+    let outcome = read(to.policies.export.rules(), &subject).ok()?;
+    let mut attrs = outcome.attrs;
+    let own = to.next_hop_self.for_family(prefix.family());
+    attrs.next_hop = match outcome.next_hop {
+        Some(SetNextHop::Address(address)) if matches!(prefix, Prefix::V4(_)) => {
+            Some(NextHop::from(address))
+        }
+        _ => Some(own?),
+    };
     if is_external(to) {
-        attrs.as_path = AsPath::sequence((0..=entry.prepend).map(|_| to.local_as));
+        attrs.local_pref = None;
+        let times = 0..=entry.prepend + outcome.prepend;
+        attrs.as_path = AsPath::sequence(times.map(|_| to.local_as));
         attrs.otc = matches!(role(to), Some(Role::Provider | Role::Peer)).then_some(to.local_as);
     } else {
-        attrs.local_pref = entry.local_pref.or(Some(100));
+        attrs.local_pref = attrs.local_pref.or(Some(100));
     }
     Some(attrs)
 }
@@ -261,7 +315,6 @@ fn is_withheld(to: &PeerInfo, peer: u32, prefix: Prefix, learned: &Usable<'_>) -
     let reasons = [
         learned.peer == peer,
         both_internal && !reflected,
-        !reflected && !to.export.transit,
         reflected && originator(learned) == to.router_id,
         carries(Community::NO_ADVERTISE),
         external && carries(Community::NO_EXPORT),
@@ -271,6 +324,39 @@ fn is_withheld(to: &PeerInfo, peer: u32, prefix: Prefix, learned: &Usable<'_>) -
         is_long_lived(learned) && !to.long_lived.contains(prefix.family()),
     ];
     reasons.contains(&true)
+}
+
+/// The next hop of a learned route; none if it cannot go there.
+fn next_hop(
+    to: &PeerInfo,
+    prefix: Prefix,
+    learned: &Usable<'_>,
+    set: Option<SetNextHop>,
+) -> Option<NextHop> {
+    let own = to.next_hop_self.for_family(prefix.family());
+    // All that is learned has an IPv4 next hop.
+    if matches!(prefix, Prefix::V6(_)) {
+        let unchanged = match set {
+            Some(SetNextHop::Own) => return own,
+            Some(SetNextHop::Unchanged) => true,
+            _ => to.rules.next_hop == NextHopRule::Unchanged,
+        };
+        let must_keep = unchanged || is_reflected(to, learned.info);
+        return own.filter(|_| !must_keep);
+    }
+    let keeps = match (set, to.rules.next_hop) {
+        (Some(SetNextHop::Address(address)), _) => return Some(NextHop::from(address)),
+        (Some(SetNextHop::Own), _) => false,
+        (Some(SetNextHop::Unchanged), _) => true,
+        _ if is_reflected(to, learned.info) => true,
+        (_, NextHopRule::Own) => false,
+        (_, NextHopRule::Standard) => !is_external(to),
+        // Everybody is on 10.0.0.0/24.
+        (_, NextHopRule::Unchanged | NextHopRule::ThirdParty) => true,
+    };
+    let received = learned.attrs.next_hop;
+    let kept = received.filter(|next_hop| next_hop.addr() != to.remote_addr);
+    if keeps { kept } else { own }
 }
 
 /// A learned route, as another peer sees it.
@@ -283,26 +369,22 @@ fn passed_on(
     if is_withheld(to, peer, prefix, learned) {
         return None;
     }
-    let (mut attrs, external) = (learned.attrs.clone(), is_external(to));
+    let external = is_external(to);
     let reflected = is_reflected(to, learned.info);
-    let keeps = match to.rules.next_hop {
-        _ if reflected => true,
-        NextHopRule::Own => false,
-        NextHopRule::Standard => !external,
-        // Everybody is on 10.0.0.0/24.
-        NextHopRule::Unchanged | NextHopRule::ThirdParty => true,
+    let subject = Subject {
+        prefix,
+        attrs: learned.attrs.clone(),
+        source: learned.info.source,
+        from: Some(&learned.info.name),
     };
-    let must_keep = reflected || to.rules.next_hop == NextHopRule::Unchanged;
-    if must_keep && matches!(prefix, Prefix::V6(_)) {
+    let outcome = read(to.policies.export.rules(), &subject).ok()?;
+    let asked = outcome.overrides.contains(SafeDefault::LearnedRoutes);
+    if !reflected && !to.export.transit && !asked {
         return None;
     }
-    if keeps && matches!(prefix, Prefix::V4(_)) {
-        if attrs.next_hop.unwrap().addr() == to.remote_addr {
-            return None;
-        }
-    } else {
-        attrs.next_hop = Some(to.next_hop_self.for_family(prefix.family())?);
-    }
+    let set = outcome.next_hop;
+    let mut attrs = outcome.attrs;
+    attrs.next_hop = Some(next_hop(to, prefix, learned, set)?);
     let mut communities: BTreeSet<Community> = attrs.communities.iter().copied().collect();
     if learned.long_lived {
         communities.insert(Community::LLGR_STALE);
@@ -315,8 +397,9 @@ fn passed_on(
             }
             attrs.as_path.segments.retain(|s| !s.asns.is_empty());
         }
-        attrs.as_path = attrs.as_path.prepend(to.local_as, 1);
-        attrs.med = None;
+        let times = 1 + usize::from(outcome.prepend);
+        attrs.as_path = attrs.as_path.prepend(to.local_as, times);
+        attrs.med = attrs.med.filter(|_| outcome.med_decided);
         attrs.originator_id = None;
         attrs.cluster_list = Box::default();
         attrs.local_pref = None;

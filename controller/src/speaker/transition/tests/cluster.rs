@@ -14,6 +14,7 @@ use redstart_bgp::{
 use redstart_rib::{
     NextHopSelf, PeerDown, PeerInfo, Rib, RibConfig, SessionKind,
     nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    policy::RouteSource,
 };
 
 use super::*;
@@ -182,6 +183,8 @@ impl Speaker {
         assert!(matches!(peer.import, Import::Owner(_)));
         let address = |n| Ipv4Addr::new(10, 0, 0, n);
         let info = PeerInfo {
+            name: peer.policy_name().into(),
+            source: RouteSource::Mesh,
             kind: SessionKind::Ibgp,
             local_as: Asn(64512),
             own_as: Asn(64512),
@@ -203,6 +206,7 @@ impl Speaker {
             enforce_first_as: true,
             import: translate::import(&peer.import),
             export: translate::export(peer),
+            policies: peer.policies.clone(),
             rules: peer.rules,
         };
         self.rib.peer_up(id(other), info).unwrap();

@@ -1,0 +1,153 @@
+//! What becomes of received routes: safe defaults and import policies.
+//!
+//! The checks of the protocol come first and look at attributes only (`import`). Then the safe
+//! defaults, unless a rule may set the one in question aside; then the peer's chain of policies. What a
+//! policy changes is kept as another attribute set beside the received one, so that the next policy
+//! begins with what the peer said.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use redstart_bgp::types::{Family, NextHop, PathAttributes, Prefix};
+
+use super::decide::Shared;
+use crate::{
+    ids::{AttrId, PeerIndex},
+    import::{self, Refusal},
+    peers::{Peer, PeerInfo},
+    policy::{Hits, Passed, SafeDefaults, SetNextHop},
+};
+
+/// Judges routes of one peer and one family, one after the other, and remembers what policies said
+/// of attributes that come again. The sets that were received must stay in use meanwhile; end it with
+/// [`finish`](Self::finish).
+#[derive(Debug)]
+pub(crate) struct Admission {
+    from: PeerIndex,
+    family: Family,
+    rulings: HashMap<(AttrId, Hits), Ruling, FixedState>,
+}
+
+/// What the chain says of attributes: what it makes of them, or nothing if it rejects the route.
+type Ruling = Option<(AttrId, SafeDefaults)>;
+
+impl Admission {
+    pub(crate) fn new(from: PeerIndex, family: Family) -> Self {
+        Self {
+            from,
+            family,
+            rulings: HashMap::default(),
+        }
+    }
+
+    /// The attributes that count for a route with `received` ones to `prefix`, and why it is refused
+    /// if it is. Lends the reference: whoever keeps the attributes takes one of their own.
+    pub(crate) fn judge(
+        &mut self,
+        shared: &mut Shared,
+        prefix: Prefix,
+        received: AttrId,
+    ) -> (AttrId, Option<Refusal>) {
+        let Some(peer) = shared.peers.get(self.from) else {
+            return (received, None);
+        };
+        let guarded = refuses_prefix(shared, peer, prefix, received);
+        let program = &peer.info.policies.import;
+        let settled = match guarded {
+            None => program.is_empty(),
+            Some(refusal) => !refusal
+                .safe_default()
+                .is_some_and(|default| program.may_override(default)),
+        };
+        if settled {
+            return (received, guarded);
+        }
+        let Some((attr, overrides)) = self.ruling(shared, prefix, received) else {
+            return (received, Some(Refusal::Policy));
+        };
+        let holds = |refusal: &Refusal| {
+            let default = refusal.safe_default();
+            !default.is_some_and(|default| overrides.contains(default))
+        };
+        match guarded.filter(holds) {
+            Some(refusal) => (received, Some(refusal)),
+            None => (attr, None),
+        }
+    }
+
+    fn ruling(&mut self, shared: &mut Shared, prefix: Prefix, received: AttrId) -> Ruling {
+        let info = &shared.peers.get(self.from)?.info;
+        let program = &info.policies.import;
+        let key = (received, program.hits(prefix));
+        if let Some(known) = self.rulings.get(&key) {
+            return *known;
+        }
+        let attrs = Arc::clone(shared.attrs.get(received));
+        let passed = program.run(&key.1, info.subject(self.family), &attrs);
+        let made = passed.ok().map(|passed| {
+            let overrides = passed.overrides;
+            (dressed(info, self.family, passed), overrides)
+        });
+        let interface = info.interface;
+        let ruling = made.map(|(made, overrides)| {
+            let attr = match made {
+                Some(made) => {
+                    let store = &mut shared.attrs;
+                    store.intern_imported(&Arc::new(made), received, interface)
+                }
+                None => shared.attrs.retain(received),
+            };
+            (attr, overrides)
+        });
+        self.rulings.insert(key, ruling);
+        ruling
+    }
+
+    /// Gives back the references that are held for what is remembered.
+    pub(crate) fn finish(self, shared: &mut Shared) {
+        for (attr, _) in self.rulings.into_values().flatten() {
+            shared.attrs.release(attr);
+        }
+    }
+}
+
+/// Why the safe defaults refuse a route with `received` attributes to `prefix`.
+fn refuses_prefix(
+    shared: &Shared,
+    peer: &Peer,
+    prefix: Prefix,
+    received: AttrId,
+) -> Option<Refusal> {
+    if import::is_martian(prefix) {
+        return Some(Refusal::Martian);
+    }
+    let attrs = shared.attrs.get(received);
+    peer.import.refuses(prefix, attrs, &shared.owners)
+}
+
+/// The attributes as the chain made them, or `None` if it left them alone.
+fn dressed(info: &PeerInfo, family: Family, passed: Passed<'_>) -> Option<PathAttributes> {
+    let mut attrs = passed.attrs;
+    // Our own AS would look like a loop to every other node: the neighbour's is repeated.
+    if passed.prepend > 0 && !info.is_internal() {
+        let attrs = attrs.to_mut();
+        attrs.as_path = attrs
+            .as_path
+            .prepend(info.remote_as, usize::from(passed.prepend));
+    }
+    let address = match passed.next_hop {
+        Some(SetNextHop::Peer) => Some(info.remote_addr),
+        Some(SetNextHop::Address(address)) => Some(address),
+        Some(SetNextHop::Own | SetNextHop::Unchanged) | None => None,
+    };
+    // An IPv4 route can go by an IPv6 gateway, never the other way round.
+    let usable = address.filter(|address| address.is_ipv6() || family == Family::Ipv4Unicast);
+    if let Some(address) = usable {
+        attrs.to_mut().next_hop = Some(NextHop::from(address));
+    }
+    match attrs {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(attrs) => Some(attrs),
+    }
+}
