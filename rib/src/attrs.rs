@@ -201,6 +201,11 @@ impl AttrStore {
         }
     }
 
+    /// Whether an import policy made the set of another one.
+    pub(crate) fn is_imported(&self, id: AttrId) -> bool {
+        self.received(id) != id
+    }
+
     /// One more reference to a set that the caller knows to be in use.
     pub(crate) fn retain(&mut self, id: AttrId) -> AttrId {
         self.slots[id.index()].refs += 1;

@@ -4,7 +4,7 @@
 //! explanation on the CLI come from the same one (`judge`), so they cannot disagree.
 
 use core::fmt;
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::{
     AsPath, Asn, Community, Family, NextHop, PathAttributes, Prefix, Role, RouterId,
@@ -113,6 +113,19 @@ pub(crate) struct Learned<'a> {
     pub(crate) attrs: &'a PathAttributes,
     /// Whether it is kept long after the session that it came by.
     pub(crate) long_lived: bool,
+    /// Whether its MED is taken away because of who sent it.
+    pub(crate) med_removed: bool,
+}
+
+impl Learned<'_> {
+    /// Its attributes as policies see them.
+    fn without_removed_med(&self) -> Cow<'_, PathAttributes> {
+        let mut attrs = Cow::Borrowed(self.attrs);
+        if self.med_removed && attrs.med.is_some() {
+            attrs.to_mut().med = None;
+        }
+        attrs
+    }
 }
 
 /// The originations of this speaker.
@@ -161,12 +174,8 @@ pub(crate) fn judge(
 fn pass_on(peer: &Peer, prefix: Prefix, learned: &Learned<'_>) -> Result<PathAttributes, Withheld> {
     let (info, family) = (&peer.info, prefix.family());
     may_pass_on(peer, family, learned)?;
-    let passed = by_policy(
-        peer,
-        prefix,
-        learned.from.info.subject(family),
-        learned.attrs,
-    )?;
+    let attrs = learned.without_removed_med();
+    let passed = by_policy(peer, prefix, learned.from.info.subject(family), &attrs)?;
     let asked = passed.overrides.contains(SafeDefault::LearnedRoutes);
     if !asked && !info.export.transit && !info.is_reflected_to(&learned.from.info) {
         return Err(Withheld::NoTransit);
@@ -214,7 +223,7 @@ pub(crate) fn rules(peer: &Peer, prefix: Prefix, route: Exported<'_>) -> Vec<Rul
         }
         Exported::Learned(learned) => {
             let subject = learned.from.info.subject(prefix.family());
-            program.explain(prefix, subject, learned.attrs)
+            program.explain(prefix, subject, &learned.without_removed_med())
         }
         Exported::Own(None) | Exported::None => Vec::new(),
     }
@@ -309,9 +318,6 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>, passed: Passed<'_>) -> Path
     // RFC 8326 section 4.2: and this one on what comes by a session that is about to be shut down.
     if from.rules.graceful_shutdown && !from.is_internal() {
         add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
-    }
-    if from.rules.remove_med && !passed.med_decided {
-        attrs.med = None;
     }
     if let Some(local) = from.local_as_received() {
         attrs.as_path = attrs.as_path.prepend(local, 1);

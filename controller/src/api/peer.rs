@@ -255,6 +255,7 @@ pub struct ImportSpec {
     /// outside the subnet that it shares with the node. RFC 4271 has them ignored.
     pub accept_remote_next_hops: bool,
     /// Whether routes of the router lose their MED (MULTI_EXIT_DISC) before the best is chosen.
+    /// Policies do not see it either; one that a policy sets counts.
     #[serde(rename = "removeMED")]
     pub remove_med: bool,
     /// Whether the community GRACEFUL_SHUTDOWN from an external router is ignored. It makes a route

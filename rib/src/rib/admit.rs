@@ -83,7 +83,11 @@ impl Admission {
         if let Some(known) = self.rulings.get(&key) {
             return *known;
         }
-        let attrs = Arc::clone(shared.attrs.get(received));
+        let mut attrs = Arc::clone(shared.attrs.get(received));
+        if info.rules.remove_med && attrs.med.is_some() {
+            // The policy does not see it; one that the policy sets counts.
+            Arc::make_mut(&mut attrs).med = None;
+        }
         let passed = program.run(&key.1, info.subject(self.family), &attrs);
         let made = passed.ok().map(|passed| {
             let overrides = passed.overrides;

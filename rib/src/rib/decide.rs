@@ -12,7 +12,7 @@ use crate::{
     ids::{AttrId, PeerIndex, PrefixId},
     owners::Owners,
     paths::Path,
-    peers::{Peer, Peers, SessionKind},
+    peers::{Peer, PeerInfo, Peers, SessionKind},
     rib::RibConfig,
     table::{Entry, Table},
     tracking::NextHopId,
@@ -89,7 +89,7 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     }
     let resolved = shared.attrs.next_hops.state(hot.next_hop?).as_ref().ok()?;
     let peer = shared.peers.get(path.peer)?;
-    if peer.info.rules.remove_med {
+    if removes_med(shared, &peer.info, path.attr) {
         candidate.med = 0;
     }
     if peer.info.local_as_received().is_some() {
@@ -104,6 +104,12 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     candidate.peer_addr = peer.info.remote_addr;
     candidate.peer = peer.id.0;
     Some(candidate)
+}
+
+/// Whether the MED of a route is taken away because of who sent it. Where a policy made the route what
+/// it is, that was done before, and the MED that it has is the policy's.
+pub(crate) fn removes_med(shared: &Shared, from: &PeerInfo, attr: AttrId) -> bool {
+    from.rules.remove_med && !shared.attrs.is_imported(attr)
 }
 
 /// Whether a usable path to `prefix` is left without those of `except` and our own. One that is kept

@@ -9,7 +9,10 @@ use redstart_bgp::{
 };
 use smallvec::SmallVec;
 
-use super::{Rib, decide::Shared};
+use super::{
+    Rib,
+    decide::{Shared, removes_med},
+};
 use crate::{
     adj_out::{AdjOut, ToldPath, ToldPaths},
     attrs::Scope,
@@ -40,6 +43,7 @@ fn exported<'a>(
             from,
             attrs: shared.attrs.get(path.attr),
             long_lived: path.is_long_lived(),
+            med_removed: removes_med(shared, &from.info, path.attr),
         }),
     }
 }

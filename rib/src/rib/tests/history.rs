@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use redstart_bgp::types::{AsPathSegment, Community, Role, SegmentType};
 
 use super::{chains::chains, *};
+use crate::owners::{Owner, Owners};
 
 pub(super) const PEERS: u32 = 5;
 pub(super) const PREFIXES: [&str; 6] = [
@@ -44,6 +45,10 @@ pub(super) enum Op {
     RetainLongLived {
         peer: u32,
         family: Family,
+    },
+    /// Whose the prefixes of the mesh are.
+    Owners {
+        nodes: Vec<(usize, u8)>,
     },
     /// The peer says everything again, or has said it.
     Again {
@@ -170,7 +175,7 @@ fn rules(choice: u8) -> PeerRules {
 }
 
 /// How many policies there are.
-pub(super) const POLICIES: u8 = 6 * 7;
+pub(super) const POLICIES: u8 = 8 * 7;
 
 /// What was negotiated: a role, several paths, long-lived restart.
 pub(super) fn negotiate(info: &mut PeerInfo, offer: u8) {
@@ -190,7 +195,7 @@ pub(super) fn negotiate(info: &mut PeerInfo, offer: u8) {
 
 /// Session `peer` with one of a few policies: two ToRs of one AS, a third router and two nodes.
 pub(super) fn session(peer: u32, policy: u8) -> PeerInfo {
-    let (policy, choice) = (policy % 6, policy / 6);
+    let (policy, choice) = (policy % 8, policy / 8);
     let n = u8::try_from(peer).unwrap();
     let kind = if peer < 3 {
         SessionKind::Ebgp
@@ -214,12 +219,26 @@ pub(super) fn session(peer: u32, policy: u8) -> PeerInfo {
     info.import = match policy >> 1 {
         0 => ImportPolicy::accept_all(),
         1 => ImportPolicy::Exactly([p(PREFIXES[0]), p(PREFIXES[1])].into()),
+        2 => ImportPolicy::Owner(format!("n{n}")),
         _ => ImportPolicy::AllBut {
             refuse: [p("10.244.1.0/24"), p("fd00::/16")].into(),
             default_route: false,
         },
     };
     info
+}
+
+/// Node `n` is behind peer `n`.
+pub(super) fn owners(nodes: &[(usize, u8)]) -> Owners {
+    let owner = |n: u8| Owner {
+        node: format!("n{n}"),
+        router_id: RouterId(Ipv4Addr::new(192, 0, 2, n)),
+        addresses: vec![[10, 0, 0, n].into()],
+    };
+    let nodes = nodes.iter();
+    nodes
+        .map(|(prefix, n)| (p(PREFIXES[*prefix]), owner(*n)))
+        .collect()
 }
 
 pub(super) fn originations(routes: &[(usize, u8)]) -> BTreeMap<Prefix, Origination> {
@@ -270,6 +289,7 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
     let (peer, prefix) = (|| 0..PEERS, || 0..PREFIXES.len());
     let path_id = || prop_oneof![3 => Just(0), 1 => Just(1_u32)];
     let routes = prop::collection::btree_map(prefix(), 0..8_u8, 0..4);
+    let nodes = prop::collection::btree_map(prefix(), 1..4_u8, 0..6);
     let family = prop::sample::select(Family::ALL.to_vec());
     prop_oneof![
         12 => (peer(), prefix(), path_id(), shapes()).prop_map(|(peer, prefix, path_id, shape)| {
@@ -287,6 +307,7 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(peer, family, end)| Op::Again { peer, family, end }),
         2 => (peer(), 0..POLICIES).prop_map(|(peer, policy)| Op::Policies { peer, policy }),
         2 => routes.prop_map(|routes| Op::Originate { routes: routes.into_iter().collect() }),
+        2 => nodes.prop_map(|nodes| Op::Owners { nodes: nodes.into_iter().collect() }),
         2 => prop::collection::vec(prop::option::weighted(0.8, 0..2_u32), 3)
             .prop_map(|metrics| Op::Links { metrics }),
         1 => (1..5_u8).prop_map(Op::MaxPaths),

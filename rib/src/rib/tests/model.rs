@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use redstart_bgp::types::Community;
 
 use super::{
-    history::{Op, PEERS, POLICIES, PREFIXES, Shape, negotiate, ops, originations, session},
+    history::{
+        Op, PEERS, POLICIES, PREFIXES, Shape, negotiate, ops, originations, owners, session,
+    },
     naive::{Held, Naive, NaivePeer},
     *,
 };
@@ -82,6 +84,10 @@ impl World {
                 self.naive.originations = originations(routes);
                 self.rib.set_originations(self.naive.originations.clone());
             }
+            Op::Owners { nodes } => {
+                self.naive.owners = owners(nodes);
+                self.rib.set_owners(self.naive.owners.clone());
+            }
             Op::Links { metrics } => {
                 let links = (1..).zip(metrics);
                 let up = links.filter_map(|(n, m)| Some((IpAddr::from([10, 0, 0, n]), (*m)?)));
@@ -112,7 +118,8 @@ impl World {
         match self.naive.peers.get_mut(&peer).filter(|s| s.up) {
             None => assert_eq!(outcome, AnnounceOutcome::default()),
             Some(state) => {
-                let accepted = Naive::accepts(&state.info, prefix, &attrs);
+                let owners = &self.naive.owners;
+                let accepted = Naive::accepts(&state.info, owners, prefix, &attrs);
                 assert_eq!(outcome.accepted, usize::from(accepted));
                 assert_eq!(outcome.refused.total(), usize::from(!accepted));
                 state.routes.insert((prefix, path_id), Held::new(attrs));
@@ -348,9 +355,10 @@ impl World {
             return;
         }
         let counts = counts.unwrap();
+        let owners = &self.naive.owners;
         let accepted = state.routes.iter();
         let accepted =
-            accepted.filter(|((p, _), held)| Naive::accepts(&state.info, *p, &held.attrs));
+            accepted.filter(|((p, _), held)| Naive::accepts(&state.info, owners, *p, &held.attrs));
         assert_eq!(counts.received, state.routes.len());
         assert_eq!(counts.accepted(), accepted.count());
         assert_eq!(

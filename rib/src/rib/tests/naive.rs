@@ -4,6 +4,7 @@
 use redstart_bgp::types::{Community, Role, SegmentType};
 
 use super::*;
+use crate::owners::Owners;
 use crate::policy::{
     SafeDefault, SetNextHop,
     tests::{Route as Subject, read},
@@ -42,6 +43,7 @@ pub(super) struct Naive {
     pub(super) peers: BTreeMap<u32, NaivePeer>,
     pub(super) originations: BTreeMap<Prefix, Origination>,
     pub(super) links: Links,
+    pub(super) owners: Owners,
     pub(super) max_paths: usize,
 }
 
@@ -87,13 +89,32 @@ fn effective(info: &PeerInfo, attrs: &PathAttributes) -> PathAttributes {
     attrs
 }
 
+/// Whether what the peer behind `node` says of a prefix leads to the node that it belongs to, and the
+/// route says that it comes from there.
+fn is_owners(owners: &Owners, node: &str, prefix: Prefix, attrs: &PathAttributes) -> bool {
+    owners.get(&prefix).is_some_and(|owner| {
+        let from_owner = match attrs.originator_id {
+            None => owner.node == node,
+            Some(id) => id == owner.router_id,
+        };
+        from_owner && owner.addresses.contains(&attrs.next_hop.unwrap().addr())
+    })
+}
+
 /// What the route is here, if the checks, the safe defaults and the policies let it in.
-fn imported(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> Option<PathAttributes> {
+fn imported(
+    info: &PeerInfo,
+    owners: &Owners,
+    prefix: Prefix,
+    attrs: &PathAttributes,
+) -> Option<PathAttributes> {
     let default = prefix.len() == 0;
     let (refused, unless) = match &info.import {
         ImportPolicy::Exactly(set) => (!set.contains(&prefix), None),
-        // Shown by its own tests.
-        ImportPolicy::Owner(_) => (true, None),
+        ImportPolicy::Owner(node) => (
+            !is_owners(owners, node, prefix, &effective(info, attrs)),
+            None,
+        ),
         ImportPolicy::AllBut { default_route, .. } if default => {
             (!default_route, Some(SafeDefault::DefaultRoute))
         }
@@ -127,8 +148,13 @@ fn imported(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> Option<P
 
 impl Naive {
     /// Whether the checks, the safe defaults and the policies let the route in.
-    pub(super) fn accepts(info: &PeerInfo, prefix: Prefix, attrs: &PathAttributes) -> bool {
-        imported(info, prefix, attrs).is_some()
+    pub(super) fn accepts(
+        info: &PeerInfo,
+        owners: &Owners,
+        prefix: Prefix,
+        attrs: &PathAttributes,
+    ) -> bool {
+        imported(info, owners, prefix, attrs).is_some()
     }
 
     /// Whether the checks of the protocol let the route in.
@@ -157,7 +183,7 @@ impl Naive {
         let mut usable = Vec::new();
         for (peer, state) in &self.peers {
             for ((of, path_id), held) in &state.routes {
-                let imported = imported(&state.info, prefix, &held.attrs);
+                let imported = imported(&state.info, &self.owners, prefix, &held.attrs);
                 let Some(attrs) = imported.filter(|_| *of == prefix) else {
                     continue;
                 };

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     export::Withheld,
     import::Refusal,
-    policy::{Communities, PrefixRange, Program, SafeDefault, SetNextHop},
+    policy::{Between, Communities, PrefixRange, Program, SafeDefault, SetNextHop},
     rib::NotBest,
 };
 
@@ -101,7 +101,7 @@ fn a_node_of_the_mesh_speaks_for_itself_whatever_a_policy_says() {
     let mut rib = rib(&[(
         1,
         PeerInfo {
-            import: ImportPolicy::Exactly([p("10.244.1.0/24")].into()),
+            import: ImportPolicy::Owner("n1".into()),
             ..info(SessionKind::Ibgp, 1)
         },
     )]);
@@ -320,4 +320,52 @@ fn routes_with_the_same_attributes_share_a_ruling_unless_the_prefix_matters() {
         (pref(prefixes[0]), pref(prefixes[15])),
         (Some(50), Some(200))
     );
+}
+
+/// A router's MED is nothing to policies where it is removed, and theirs is not removed.
+#[test]
+fn a_removed_med_is_not_seen_by_policies_and_theirs_counts() {
+    let same_as = |n| PeerInfo {
+        remote_as: Asn(65001),
+        ..info(SessionKind::Ebgp, n)
+    };
+    let removing = PeerInfo {
+        rules: PeerRules {
+            remove_med: true,
+            ..PeerRules::default()
+        },
+        ..same_as(2)
+    };
+    let mut rib = rib(&[
+        (1, same_as(1)),
+        (2, removing),
+        (3, transit(SessionKind::Ibgp, 3)),
+    ]);
+    const ROUTE: &str = "203.0.113.0/24";
+    let with_med = |n, med| PathAttributes {
+        med: Some(med),
+        ..attrs(&[65001], n)
+    };
+    rib.learn(1, ROUTE, with_med(1, 10));
+    rib.learn(2, ROUTE, with_med(2, 20));
+    assert_eq!(rib.best_peer(ROUTE), Some(2), "without MED the lowest");
+
+    let set = |med| rule([], [Change::Med(Some(med))], Action::Next);
+    rib.update_chains(PeerId(2), import(vec![set(30)]));
+    assert_eq!(rib.best_peer(ROUTE), Some(1), "30 is more than 10");
+    rib.update_chains(PeerId(2), import(vec![set(5)]));
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    assert_eq!(rib.drain(3).0[&p(ROUTE)].med, Some(5));
+
+    // Nobody sees the router's own, coming or going.
+    let sees = Condition::Med(Between { min: 1, max: 100 });
+    let reject = || vec![rule([sees.clone()], [], Action::Reject)];
+    rib.update_chains(PeerId(2), import(reject()));
+    rib.update_chains(PeerId(3), export(reject()));
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    assert_eq!(rib.drain(3).0[&p(ROUTE)].med, None);
+    // Once it is not removed any more, everybody does.
+    rib.update_rules(PeerId(2), PeerRules::default());
+    assert_eq!(refused(&rib, ROUTE), None);
+    assert_eq!(rib.best_peer(ROUTE), Some(1));
 }
