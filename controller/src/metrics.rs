@@ -44,6 +44,10 @@ pub struct Snapshot {
     pub cache: Option<Cache>,
     /// Problems of objects by (kind, reason).
     pub problems: BTreeMap<(String, String), u64>,
+    /// Sessions of BFD by state.
+    pub bfd_sessions: BTreeMap<String, u64>,
+    /// Packets that came to the ports of BFD and were of no use, by reason.
+    pub bfd_discarded: BTreeMap<String, u64>,
     /// Whether the speaker is ready.
     pub ready: bool,
 }
@@ -61,6 +65,8 @@ pub struct Router {
     pub imported: u64,
     /// Routes sent.
     pub exported: u64,
+    /// Where it is watched by BFD: whether that session is Up, and how often the path failed.
+    pub bfd: Option<(bool, u64)>,
 }
 
 /// A watch of the Kubernetes API.
@@ -107,6 +113,7 @@ pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     page.build_info()?;
     page.sessions(snapshot)?;
     page.routes(snapshot)?;
+    page.bfd(snapshot)?;
     page.kernel(snapshot)?;
     page.objects(snapshot)?;
     page.watches(&snapshot.watches)?;
@@ -224,6 +231,42 @@ impl Page<'_> {
         )?;
         for ((role, reason), n) in &s.refused {
             refused.with_label_values(&[role, reason]).set(signed(*n));
+        }
+        Ok(())
+    }
+
+    fn bfd(&self, s: &Snapshot) -> prometheus::Result<()> {
+        let sessions = self.gauge(
+            "redstart_bfd_sessions",
+            "BFD sessions by state.",
+            &["state"],
+        )?;
+        for (state, n) in &s.bfd_sessions {
+            sessions.with_label_values(&[state]).set(signed(*n));
+        }
+        let discarded = self.counter(
+            "redstart_bfd_packets_discarded_total",
+            "Packets that came to the ports of BFD and were of no use, by reason.",
+            &["reason"],
+        )?;
+        for (reason, n) in &s.bfd_discarded {
+            discarded.with_label_values(&[reason]).inc_by(*n);
+        }
+        let up = self.gauge(
+            "redstart_router_bfd_up",
+            "Whether the BFD session with a router is Up.",
+            &["peer"],
+        )?;
+        let failures = self.counter(
+            "redstart_router_bfd_failures_total",
+            "Times that the path to a router failed.",
+            &["peer"],
+        )?;
+        for (name, bfd) in s.routers.iter().map(|r| (&r.name, r.bfd)) {
+            if let Some((is_up, failed)) = bfd {
+                up.with_label_values(&[name]).set(i64::from(is_up));
+                failures.with_label_values(&[name]).inc_by(failed);
+            }
         }
         Ok(())
     }
@@ -381,7 +424,9 @@ mod tests {
                 established_count: 2,
                 imported: 7,
                 exported: 3,
+                bfd: Some((false, 4)),
             }],
+            bfd_sessions: BTreeMap::from([("Up".into(), 498), ("Down".into(), 1)]),
             kernel_routes: BTreeMap::from([("installed", 12)]),
             watches: vec![Watch {
                 kind: "Node",
@@ -400,6 +445,9 @@ mod tests {
             "redstart_router_up{peer=\"tor\"} 1",
             "redstart_router_established_total{peer=\"tor\"} 2",
             "redstart_router_routes{direction=\"imported\",peer=\"tor\"} 7",
+            "redstart_bfd_sessions{state=\"Up\"} 498",
+            "redstart_router_bfd_up{peer=\"tor\"} 0",
+            "redstart_router_bfd_failures_total{peer=\"tor\"} 4",
             "redstart_kernel_routes{state=\"installed\"} 12",
             "redstart_watch_connected{kind=\"Node\"} 0",
             "redstart_watch_failures_total{kind=\"Node\"} 3",

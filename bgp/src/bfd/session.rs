@@ -28,6 +28,9 @@ pub struct Config {
     pub detect_multiplier: NonZeroU8,
     /// Say nothing before the neighbour does (section 6.1).
     pub passive: bool,
+    /// Least TTL of what comes over several hops. Over one hop it is 255, whatever this says
+    /// (RFC 5881 section 5).
+    pub minimum_ttl: u8,
 }
 
 /// A session changed its state.
@@ -112,6 +115,8 @@ pub struct Status {
     /// Whether the neighbour's BFD goes on without its control plane (the C bit; RFC 5882 section
     /// 4.3).
     pub remote_control_plane_independent: bool,
+    /// Why the session was last left for Down or AdminDown, and how the C bit was then.
+    pub last_down: Option<(DownReason, bool)>,
     /// Since when the state is as it is.
     pub since: Instant,
     /// How often the session left Up because of a failure.
@@ -145,6 +150,7 @@ pub struct Session {
     /// In AdminDown: when the neighbour must have noticed.
     silent_from: Option<Instant>,
     since: Instant,
+    last_down: Option<(DownReason, bool)>,
     counters: (u64, u64, u64),
     events: VecDeque<Event>,
     jitter: Jitter,
@@ -177,6 +183,7 @@ impl Session {
             last_received: None,
             silent_from: None,
             since: now,
+            last_down: None,
             counters: (0, 0, 0),
             events: VecDeque::new(),
             jitter: Jitter::new(seed),
@@ -329,6 +336,11 @@ impl Session {
         }
     }
 
+    /// Whether what came from so far away may be heard.
+    pub(super) const fn accepts(&self, ttl: u8) -> bool {
+        ttl >= self.config.minimum_ttl
+    }
+
     /// Our number of the session.
     #[must_use]
     pub const fn discriminator(&self) -> u32 {
@@ -348,6 +360,7 @@ impl Session {
             transmit_interval: self.transmit_interval(),
             detection_time: self.detection_time(),
             remote_control_plane_independent: self.remote.control_plane_independent,
+            last_down: self.last_down,
             since: self.since,
             failures: self.counters.2,
             sent: self.counters.0,
@@ -362,6 +375,9 @@ impl Session {
         }
         if from == State::Up && reason.is_some_and(DownReason::is_failure) {
             self.counters.2 = self.counters.2.saturating_add(1);
+        }
+        if let Some(reason) = reason {
+            self.last_down = Some((reason, self.remote.control_plane_independent));
         }
         self.since = now;
         self.events.push_back(Event { from, to, reason });

@@ -55,7 +55,8 @@ pub enum Discard {
     #[error(transparent)]
     Packet(#[from] PacketError),
     /// Packets without authentication, as all of ours, "MUST be discarded if the received TTL or Hop
-    /// Limit is not equal to 255" (RFC 5881 section 5).
+    /// Limit is not equal to 255" (RFC 5881 section 5). Over several hops: less than the configured
+    /// minimum.
     #[error("ttl")]
     Ttl,
     /// There is no such session.
@@ -148,6 +149,9 @@ impl Sessions {
         let packet = Packet::parse(datagram)?;
         let key = self.whose(arrival, &packet)?;
         let entry = self.sessions.get_mut(&key).ok_or(Discard::UnknownSession)?;
+        if arrival.hops == Hops::Multi && !entry.session.accepts(arrival.ttl) {
+            return Err(Discard::Ttl);
+        }
         entry.session.received(now, &packet);
         self.service(now, key);
         Ok(())

@@ -15,6 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn config(interval_ms: u32, multiplier: u8) -> Config {
     Config {
+        minimum_ttl: 1,
         desired_min_tx: MS * interval_ms,
         required_min_rx: MS * interval_ms,
         detect_multiplier: NonZeroU8::new(multiplier).unwrap(),

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::{
+    ancillary,
     clock::Clock,
     sockopt::{Buffer, SocketOptionError, named, set_icmp6_filter},
 };
@@ -214,55 +215,8 @@ fn receive(socket: &Socket, room: &mut Room) -> io::Result<(usize, usize, SockAd
     Ok((len, control, from))
 }
 
-/// The hop limit among control messages: `struct cmsghdr` (length, level, type), and then an int.
-fn hop_limit(mut control: &[u8]) -> Option<u8> {
-    const WORD: usize = size_of::<usize>();
-    loop {
-        let (len, rest) = control.split_first_chunk::<WORD>()?;
-        let (level, rest) = rest.split_first_chunk::<4>()?;
-        let (kind, value) = rest.split_first_chunk::<4>()?;
-        let this = (i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind));
-        if this == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) {
-            let value = i32::from_ne_bytes(*value.first_chunk::<4>()?);
-            return u8::try_from(value).ok();
-        }
-        // The next one is aligned to a word. A length of nothing would never end.
-        let len = usize::from_ne_bytes(*len).max(WORD + 8);
-        control = control.get(len.next_multiple_of(WORD)..)?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn control(level: i32, kind: i32, value: &[u8]) -> Vec<u8> {
-        let len = size_of::<usize>() + 8 + value.len();
-        let mut octets = len.to_ne_bytes().to_vec();
-        octets.extend(level.to_ne_bytes());
-        octets.extend(kind.to_ne_bytes());
-        octets.extend(value);
-        octets.resize(octets.len().next_multiple_of(size_of::<usize>()), 0);
-        octets
-    }
-
-    #[test]
-    fn the_hop_limit_is_found_among_other_control_messages() {
-        let other = control(libc::SOL_SOCKET, libc::SO_TIMESTAMP, &[7; 16]);
-        let hops = control(
-            libc::IPPROTO_IPV6,
-            libc::IPV6_HOPLIMIT,
-            &255_i32.to_ne_bytes(),
-        );
-        assert_eq!(
-            hop_limit(&[other.clone(), hops.clone()].concat()),
-            Some(255)
-        );
-        assert_eq!(hop_limit(&hops), Some(255));
-        assert_eq!(hop_limit(&other), None);
-        assert_eq!(hop_limit(&[]), None);
-        // Cut short, and of no length.
-        assert_eq!(hop_limit(&hops[..size_of::<usize>() + 10]), None);
-        assert_eq!(hop_limit(&[0; 64]), None);
-    }
+/// The hop limit among control messages.
+fn hop_limit(control: &[u8]) -> Option<u8> {
+    let value = ancillary::value(control, libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)?;
+    u8::try_from(ancillary::int(value, 0)?).ok()
 }

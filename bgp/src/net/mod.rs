@@ -1,4 +1,5 @@
-//! The only sockets that speak BGP, or look for somebody to speak it with (feature `net`).
+//! The only sockets that speak BGP, watch a neighbour's path, or look for somebody to speak with
+//! (feature `net`).
 //!
 //! A thin shell around [`crate::session`]: it moves octets between TCP and the engine, tells the
 //! engine the time, and carries out what it asks for. It decides nothing about the protocol.
@@ -7,6 +8,7 @@
 //!
 //! - One per neighbour ([`spawn_peer`]): owns both connections of the neighbour and its
 //!   [`crate::session::Peer`].
+//! - One thread for all of BFD ([`Bfd`]): its packets wait for nobody.
 //! - One per link of unnumbered neighbours ([`LinkDiscovery`]): finds the router at the other end.
 //! - One per [`Listener`]: accepts, and passes each connection to the neighbour whose address it comes
 //!   from. IPv4 and IPv6 have a listener each, because the kernel refuses an IPv4 TCP MD5 key on a
@@ -26,6 +28,8 @@
 //!   that the kernel refuses is an error, never a session without one.
 //! - `sockopt` is the only module of the crate with `unsafe`.
 
+mod ancillary;
+mod bfd;
 mod clock;
 mod connect;
 mod cover;
@@ -38,6 +42,7 @@ mod sockopt;
 mod task;
 mod transport;
 
+pub use bfd::{Bfd, BfdSession, BfdView};
 pub use clock::Clock;
 pub use discovery::{DiscoveryError, LinkDiscovery};
 pub use handle::{FromPeer, PeerHandle, spawn_peer};

@@ -402,6 +402,46 @@ pub(super) fn set_path_mtu_discovery(
     }
 }
 
+/// Has the kernel tell the TTL or hop limit of each datagram.
+pub(super) fn set_receive_ttl(
+    socket: BorrowedFd<'_>,
+    is_ipv6: bool,
+) -> Result<(), SocketOptionError> {
+    let on: libc::c_int = 1;
+    if is_ipv6 {
+        let option = libc::IPV6_RECVHOPLIMIT;
+        named(
+            "IPV6_RECVHOPLIMIT",
+            set(socket, libc::IPPROTO_IPV6, option, &on),
+        )
+    } else {
+        named(
+            "IP_RECVTTL",
+            set(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, &on),
+        )
+    }
+}
+
+/// Has the kernel tell the interface that each datagram came in by.
+pub(super) fn set_receive_packet_info(
+    socket: BorrowedFd<'_>,
+    is_ipv6: bool,
+) -> Result<(), SocketOptionError> {
+    let on: libc::c_int = 1;
+    if is_ipv6 {
+        let option = libc::IPV6_RECVPKTINFO;
+        named(
+            "IPV6_RECVPKTINFO",
+            set(socket, libc::IPPROTO_IPV6, option, &on),
+        )
+    } else {
+        named(
+            "IP_PKTINFO",
+            set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, &on),
+        )
+    }
+}
+
 fn set<T>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,

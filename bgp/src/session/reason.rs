@@ -91,7 +91,8 @@ pub enum StopReason {
     },
     /// Something in its configuration changed that a session cannot take over.
     ConfigurationChange,
-    /// BFD says that the path is gone (RFC 9384).
+    /// BFD says that the path is gone (RFC 9384). Routes through it are of no use, so this is never
+    /// covered by graceful restart.
     BfdDown,
     /// The link to the neighbour is gone: a NOTIFICATION would not arrive, or much later. As if the
     /// connection had failed (RFC 4271 section 8.1.4, event 18).
@@ -125,7 +126,7 @@ impl StopReason {
                 (Notification::max_prefixes(*family, *limit), false)
             }
             Self::ConfigurationChange => (cease(CeaseSubcode::OtherConfigurationChange), true),
-            Self::BfdDown => (cease(CeaseSubcode::BfdDown), true),
+            Self::BfdDown => (cease(CeaseSubcode::BfdDown), false),
         };
         Some(if hard && !keeps_routes {
             Notification::hard_reset(&cease)
@@ -243,7 +244,7 @@ impl DownReason {
             Self::NotificationReceived(n) => {
                 notification && n.code != ErrorCode::Cease(CeaseSubcode::HardReset)
             }
-            Self::Stopped(StopReason::BfdDown | StopReason::Reset(_)) => notification,
+            Self::Stopped(StopReason::Reset(_)) => notification,
             Self::ConnectFailed(_)
             | Self::OpenRefused(_)
             | Self::Collision
@@ -319,6 +320,23 @@ impl fmt::Display for DownReason {
             | Self::Collision
             | Self::PeerRestarted
             | Self::InternalError => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_gone_is_never_covered_by_graceful_restart() {
+        let plain = StopReason::BfdDown.notification(false).unwrap();
+        assert_eq!(plain.code, ErrorCode::Cease(CeaseSubcode::BfdDown));
+        let hard = StopReason::BfdDown.notification(true).unwrap();
+        assert_eq!(hard.code, ErrorCode::Cease(CeaseSubcode::HardReset));
+        assert_eq!(hard.encapsulated(), Some(plain));
+        for notification in [false, true] {
+            assert!(!DownReason::Stopped(StopReason::BfdDown).retains_routes(notification));
         }
     }
 }

@@ -63,8 +63,8 @@ pub struct BFDProfileSpec {
     #[serde(default = "default::multiplier")]
     #[schemars(range(min = 2, max = 255))]
     pub detect_multiplier: u8,
-    /// Send echo packets, which a directly connected neighbour returns in its forwarding plane. For
-    /// neighbours one hop away.
+    /// Send echo packets, which a directly connected neighbour returns in its forwarding plane. This
+    /// version sends none: the field is for profiles that are shared with others.
     #[serde(default)]
     pub echo_mode: bool,
     /// How often echo packets are sent and can be returned, in milliseconds.
@@ -95,7 +95,12 @@ impl Default for BFDProfileSpec {
     }
 }
 
-/// Bidirectional Forwarding Detection for a session.
+/// Bidirectional Forwarding Detection for a session. A failure ends the BGP session at once and takes
+/// its routes away, also with graceful restart.
+///
+/// It goes one hop (RFC 5881: UDP port 3784, TTL 255) where the BGP session does: with an external
+/// router without `ebgpMultihop`, or with `ttlSecurity: 1`. Else it goes several (RFC 5883: UDP port
+/// 4784), as with an internal router and between the nodes. The other end has to do the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BfdSpec {

@@ -36,6 +36,7 @@ const COMMANDS: &str = "Commands:
                                        the routing table; filtered: what was refused, and why
   show kernel                          routes in the kernel, and why some are not
   show services                        addresses of Services, and why some are not advertised
+  show bfd sessions                    the neighbours whose path is watched
   drain                                relieve this node of traffic, by the annotation of its Node
   undrain                              take that back";
 
@@ -103,6 +104,7 @@ async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
         Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
         Command::Drain | Command::Undrain => render::annotated(&serde_json::from_slice(&body)?),
         Command::Services => render::services(&serde_json::from_slice::<Vec<_>>(&body)?),
+        Command::Bfd => render::bfd_sessions(&serde_json::from_slice::<Vec<_>>(&body)?, &style),
     })
 }
 

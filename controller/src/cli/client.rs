@@ -63,6 +63,7 @@ pub fn path_of(command: &Command) -> String {
         Command::Kernel => "/v1/kernel".to_owned(),
         Command::Drain => "/v1/drain".to_owned(),
         Command::Undrain => "/v1/undrain".to_owned(),
+        Command::Bfd => "/v1/bfd".to_owned(),
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Command {
     Undrain,
     /// `show services`
     Services,
+    /// `show bfd sessions`
+    Bfd,
 }
 
 /// Which routes to show.
@@ -126,7 +128,7 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
         "undrain" => return nothing_more(rest).map(|()| Command::Undrain),
         _ => {}
     }
-    let subjects = ["status", "protocols", "route", "kernel", "services"];
+    let subjects = ["status", "protocols", "route", "kernel", "services", "bfd"];
     let [subject, rest @ ..] = rest else {
         return Err(ParseError::Incomplete {
             expected: subjects.join(", "),
@@ -136,6 +138,7 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
         "status" => nothing_more(rest).map(|()| Command::Status),
         "kernel" => nothing_more(rest).map(|()| Command::Kernel),
         "services" => nothing_more(rest).map(|()| Command::Services),
+        "bfd" => parse_bfd(rest),
         "protocols" => parse_protocols(rest),
         _ => parse_routes(rest),
     }
@@ -149,6 +152,15 @@ fn nothing_more(rest: &[&str]) -> Result<(), ParseError> {
             expected: "the end of the command".to_owned(),
         }),
     }
+}
+
+/// `sessions` may be left out: there is nothing else.
+fn parse_bfd(words: &[&str]) -> Result<Command, ParseError> {
+    let [word, rest @ ..] = words else {
+        return Ok(Command::Bfd);
+    };
+    keyword(word, &["sessions"])?;
+    nothing_more(rest).map(|()| Command::Bfd)
 }
 
 fn parse_protocols(words: &[&str]) -> Result<Command, ParseError> {
@@ -227,6 +239,9 @@ mod tests {
         assert_eq!(cmd("dr"), Ok(Command::Drain));
         assert_eq!(cmd("undrain"), Ok(Command::Undrain));
         assert_eq!(cmd("show se"), Ok(Command::Services));
+        for line in ["show bfd sessions", "s b s", "show bfd"] {
+            assert_eq!(cmd(line), Ok(Command::Bfd), "{line}");
+        }
         assert_eq!(cmd("show route filtered"), cmd("sh r fi"));
     }
 
@@ -266,11 +281,11 @@ mod tests {
             ("", "incomplete command; expected show, drain, undrain"),
             (
                 "show",
-                "incomplete command; expected status, protocols, route, kernel, services",
+                "incomplete command; expected status, protocols, route, kernel, services, bfd",
             ),
             (
                 "show nothing",
-                "\"nothing\" is not understood here; expected status, protocols, route, kernel, services",
+                "\"nothing\" is not understood here; expected status, protocols, route, kernel, services, bfd",
             ),
             (
                 "show route for",

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::control::views::{
-    Annotated, Cache, Kernel, KernelState, Path, Protocol, Rejected, Route, Service, Status,
+    Annotated, BfdSession, Cache, Kernel, KernelState, Path, Protocol, Rejected, Route, Service,
+    Status,
 };
 
 /// How to print times.
@@ -571,6 +572,35 @@ pub fn kernel(k: &Kernel) -> String {
         out.push_str(&table(&["Prefix", "Next hop", "State"], &rows));
     }
     out
+}
+
+/// `show bfd sessions`
+#[must_use]
+pub fn bfd_sessions(list: &[BfdSession], style: &Style) -> String {
+    let header = [
+        "Peer", "Address", "Hops", "State", "Since", "Interval", "Timeout", "Failures", "Info",
+    ];
+    let row = |s: &BfdSession| {
+        let address = match &s.interface {
+            Some(interface) => format!("{}%{interface}", s.remote),
+            None => s.remote.to_string(),
+        };
+        let seconds =
+            |ms: u64| format!("{:.3}", std::time::Duration::from_millis(ms).as_secs_f64());
+        let why = s.last_down.clone().filter(|_| s.state != "Up");
+        vec![
+            s.peer.clone(),
+            address,
+            s.hops.clone(),
+            s.state.clone(),
+            style.time(s.since),
+            seconds(s.transmit_interval_ms),
+            s.detection_time_ms.map_or("---".to_owned(), seconds),
+            s.failures.to_string(),
+            why.unwrap_or_default(),
+        ]
+    };
+    table(&header, &list.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

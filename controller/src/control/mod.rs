@@ -39,6 +39,8 @@ pub enum Query {
     Kernel(oneshot::Sender<views::Kernel>),
     /// `show services`: addresses of Services on this node. Cheap: what was decided, not its text.
     Services(oneshot::Sender<std::sync::Arc<crate::compile::ServiceTable>>),
+    /// `show bfd sessions`
+    Bfd(oneshot::Sender<Vec<views::BfdSession>>),
     /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the
     /// table, so probes may ask it often.
     Readiness(oneshot::Sender<Vec<String>>),

@@ -133,6 +133,7 @@ pub async fn serve(
         .route("/v1/drain", post(drain))
         .route("/v1/undrain", post(undrain))
         .route("/v1/services", get(services))
+        .route("/v1/bfd", get(bfd))
         .fallback(|| async { Refusal::NoSuchPath })
         .with_state(Doors { core, drains });
     axum::serve(listener, app)
@@ -238,6 +239,10 @@ async fn kernel(State(core): Core) -> Result<Json<views::Kernel>, Refusal> {
 async fn services(State(core): Core) -> Result<Json<Vec<views::Service>>, Refusal> {
     let table = ask(&core, Query::Services).await.ok_or(Refusal::Busy)?;
     Ok(Json(super::services::rows(&table)))
+}
+
+async fn bfd(State(core): Core) -> Result<Json<Vec<views::BfdSession>>, Refusal> {
+    ask(&core, Query::Bfd).await.map(Json).ok_or(Refusal::Busy)
 }
 
 #[derive(Deserialize)]

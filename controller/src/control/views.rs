@@ -433,6 +433,48 @@ pub struct Service {
     pub peers: Vec<String>,
 }
 
+/// A neighbour that is watched by BFD (`show bfd sessions`). Neighbours at one address share a
+/// session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BfdSession {
+    /// The neighbour's name, as in `show protocols`.
+    pub peer: String,
+    /// Its address.
+    pub remote: IpAddr,
+    /// The interface, for a link-local address.
+    pub interface: Option<String>,
+    /// `single` or `multi`: whether the neighbour must be on a link of ours.
+    pub hops: String,
+    /// `AdminDown`, `Down`, `Init` or `Up`.
+    pub state: String,
+    /// The same, as the neighbour says it.
+    pub remote_state: String,
+    /// Since when the state is as it is.
+    pub since: Timestamp,
+    /// Why the session last went down, as an identifier.
+    pub last_down: Option<String>,
+    /// What we tell the neighbour about that.
+    pub diagnostic: String,
+    /// What the neighbour tells us.
+    pub remote_diagnostic: String,
+    /// Milliseconds between two packets of ours, as negotiated.
+    pub transmit_interval_ms: u64,
+    /// Milliseconds of silence that are borne, as negotiated, while there is somebody.
+    pub detection_time_ms: Option<u64>,
+    /// How often the path failed.
+    pub failures: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets received.
+    pub received: u64,
+    /// Our number of the session.
+    pub local_discriminator: u32,
+    /// The neighbour's, or 0.
+    pub remote_discriminator: u32,
+    /// Whether the neighbour's BFD goes on without its control plane (the C bit).
+    pub control_plane_independent: bool,
+}
+
 /// An answer that is not the one asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Error {

@@ -19,6 +19,7 @@ use tracing::info;
 
 use super::{
     abilities::Abilities,
+    bfd::Watch,
     drain::Draining,
     kernel::Kernel,
     listeners::Listeners,
@@ -67,6 +68,7 @@ pub(super) struct Core {
     pub(super) neighbours: Neighbours,
     pub(super) listeners: Listeners,
     pub(super) unnumbered: Unnumbered,
+    pub(super) bfd: Watch,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
     abilities: Abilities,
@@ -102,6 +104,7 @@ impl Core {
             neighbours: Neighbours::new(clock, to_core, seed),
             listeners: Listeners::new(owner),
             unnumbered: Unnumbered::new(clock, seed),
+            bfd: Watch::new(clock, seed),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
             abilities: Abilities::probe(),
@@ -146,15 +149,24 @@ impl Core {
                     self.welcome(newcomer);
                 }
                 () = self.unnumbered.changed() => {}
+                () = self.bfd.changed() => self.on_path_failures(),
                 event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),
                 () = wake => {}
             }
             self.settle();
         }
         info!("closing the sessions");
+        // First: a neighbour that only heard nothing any more would take the path for gone.
+        self.bfd.farewell().await;
         let why = self.target.as_ref().and_then(|target| target.drain.why);
         let for_good = why == Some(DrainReason::Shutdown);
         self.neighbours.stop_all(for_good).await;
+    }
+
+    fn on_path_failures(&mut self) {
+        for (name, failure) in self.bfd.take_failures() {
+            self.neighbours.path_failed(&name, failure, &mut self.rib);
+        }
     }
 
     /// What follows from whatever just happened.
@@ -312,12 +324,14 @@ impl Core {
         }
     }
 
-    /// Tells listeners and originations who the neighbours are.
+    /// Tells listeners, BFD and originations who the neighbours are.
     fn introduce(&mut self, now: Instant) {
         let Some(desired) = self.in_force.clone() else {
             return;
         };
         self.listeners.apply(now, &desired.listen, &self.neighbours);
+        let specs = self.neighbours.iter().map(|(name, n)| (name, &n.spec));
+        self.bfd.apply(specs);
         self.originate(&desired);
     }
 

@@ -12,6 +12,7 @@
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
 //! | `neighbours` | the neighbours' tasks: which there are |
 //! | `neighbour` | one of them: what its events mean for the tables |
+//! | `bfd` | which neighbours are watched by BFD, and what a failure means |
 //! | `kernel` | the planner, and the one batch that is out at the kernel |
 //! | `transition` | from one topology of the mesh to another |
 //! | `drain` | relieving this node of traffic |
@@ -27,6 +28,7 @@
 //! restart was negotiated, and leaves the kernel's routes in place for the next process.
 
 mod abilities;
+mod bfd;
 mod core;
 mod drain;
 mod kernel;

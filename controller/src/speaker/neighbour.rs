@@ -19,6 +19,7 @@ use redstart_rib::{
 use tracing::{debug, info, warn};
 
 use super::{
+    bfd::PathFailure,
     malformed::MalformedLog,
     ranges::{self, Membership},
     retention::{Due, Retention, forwarding_preserved, restart_time},
@@ -211,6 +212,23 @@ impl Neighbour {
             (true, None) => self.handle.start(),
             (true, Some(_)) => {}
         }
+    }
+
+    /// Routes by a path that is gone are of no use: they go now, before the session's own task has
+    /// heard of it. Kept routes of a restarting neighbour stay, unless it is sure that the failure is
+    /// not part of the restart ([`super::bfd`]).
+    pub(super) fn path_failed(&mut self, name: &PeerName, failure: PathFailure, rib: &mut Rib) {
+        let why = failure.reason;
+        if self.session.take().is_some() {
+            warn!(peer = %name, reason = "bfd-down", "the path is gone ({why}): the session ends");
+            self.handle.restart(StopReason::BfdDown);
+        } else if failure.control_plane_independent {
+            info!(peer = %name, reason = "bfd-down", "the path is gone ({why}): no route is kept");
+        } else {
+            return;
+        }
+        rib.peer_down(self.id, PeerDown::Flush);
+        self.retention.forget();
     }
 
     pub(super) fn timeouts(&self) -> [Option<Instant>; 3] {

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{
+    bfd::PathFailure,
     neighbour::{Neighbour, transport},
     ranges::{self, Membership, Ranges},
     transition::Standing,
@@ -319,6 +320,13 @@ impl Neighbours {
         }
         if !self.ranges.is_empty() {
             self.release(rib);
+        }
+    }
+
+    /// BFD says that the path to a neighbour is gone.
+    pub(super) fn path_failed(&mut self, name: &PeerName, failure: PathFailure, rib: &mut Rib) {
+        if let Some(neighbour) = self.by_name.get_mut(name) {
+            neighbour.path_failed(name, failure, rib);
         }
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::UNIX_EPOCH};
 
 use jiff::{SignedDuration, Timestamp};
 use redstart_bgp::{
+    bfd::{self, Hops, SessionKey},
     session::{PeerStatus, State},
     time::Instant,
     types::{Family, Prefix},
@@ -53,6 +54,7 @@ pub(super) fn answer(core: &Core, query: Query) {
         }
         Query::Kernel(reply) => _ = reply.send(core.kernel_view()),
         Query::Services(reply) => _ = reply.send(Arc::clone(&core.configured.services)),
+        Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),
     }
@@ -380,6 +382,57 @@ impl Core {
         }
     }
 
+    fn bfd_sessions(&self) -> Vec<views::BfdSession> {
+        let (view, links) = (self.bfd.view(), self.kernel.links());
+        let watched = self.bfd.watched();
+        let sessions =
+            watched.filter_map(|(name, key)| Some((name, key, view.sessions.get(&key)?)));
+        let one = |(name, key, status): (&PeerName, SessionKey, &bfd::Status)| views::BfdSession {
+            peer: name.to_string(),
+            remote: key.remote,
+            interface: key.interface.map(|index| link_name(&links, index)),
+            hops: match key.hops {
+                Hops::Single => "single".to_owned(),
+                Hops::Multi => "multi".to_owned(),
+            },
+            state: status.state.to_string(),
+            remote_state: status.remote_state.to_string(),
+            since: self.wall(status.since),
+            last_down: status.last_down.map(|(reason, _)| reason.id().to_owned()),
+            diagnostic: status.diagnostic.to_string(),
+            remote_diagnostic: status.remote_diagnostic.to_string(),
+            transmit_interval_ms: milliseconds(status.transmit_interval),
+            detection_time_ms: status.detection_time.map(milliseconds),
+            failures: status.failures,
+            sent: status.sent,
+            received: status.received,
+            local_discriminator: status.local_discriminator,
+            remote_discriminator: status.remote_discriminator,
+            control_plane_independent: status.remote_control_plane_independent,
+        };
+        sessions.map(one).collect()
+    }
+
+    fn count_bfd(&self, page: &mut metrics::Snapshot) {
+        let view = self.bfd.view();
+        for status in view.sessions.values() {
+            *page
+                .bfd_sessions
+                .entry(status.state.to_string())
+                .or_default() += 1;
+        }
+        for (name, key) in self.bfd.watched() {
+            let Some(status) = view.sessions.get(&key) else {
+                continue;
+            };
+            let router = page.routers.iter_mut().find(|r| r.name == name.0);
+            if let Some(router) = router {
+                router.bfd = Some((status.state == bfd::State::Up, status.failures));
+            }
+        }
+        page.bfd_discarded.clone_from(&view.discarded);
+    }
+
     fn kernel_totals(&self) -> views::KernelTotals {
         let mut totals = views::KernelTotals {
             error: self.kernel.error(),
@@ -468,6 +521,17 @@ fn remote_as(spec: &compile::Peer) -> Option<u32> {
     }
 }
 
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn link_name(links: &Links, index: u32) -> String {
+    links
+        .get(&index)
+        .cloned()
+        .unwrap_or_else(|| index.to_string())
+}
+
 fn texts<T: ToString>(list: &[T]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
@@ -527,6 +591,7 @@ impl Core {
         for (name, n) in self.neighbours.iter() {
             self.count_neighbour(&mut page, name, n);
         }
+        self.count_bfd(&mut page);
         self.count_kernel(&mut page);
         for k in &self.configured.kinds {
             page.objects.insert(k.kind.to_string(), k.objects as u64);
@@ -582,6 +647,7 @@ impl Core {
                 established_count: status.established_count,
                 imported: counts.accepted() as u64,
                 exported: counts.exported as u64,
+                bfd: None,
             });
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{MS, config};
 use crate::{
-    bfd::{Arrival, Discard, DownReason, Event, Hops, SessionKey, Sessions, State},
+    bfd::{Arrival, Config, Discard, DownReason, Event, Hops, SessionKey, Sessions, State},
     jitter::Jitter,
     time::Instant,
 };
@@ -296,4 +296,32 @@ fn whose_packet_it_is() {
     assert_eq!(arrive(|a| a.interface = 5, ours), Err(Discard::WrongSource));
     assert_eq!(arrive(|_| (), 0), Ok(()));
     assert_eq!(arrive(|_| (), ours), Ok(()));
+}
+
+#[test]
+fn what_came_too_far_is_not_heard() {
+    let mut sessions = Sessions::new(3);
+    let now = Instant::ZERO;
+    let distant = SessionKey {
+        hops: Hops::Multi,
+        ..key_of(0)
+    };
+    let near_enough = Config {
+        minimum_ttl: 253,
+        ..config(300, 3)
+    };
+    sessions.set(now, distant, near_enough);
+    let (_, mut packet) = sessions.poll_transmit().unwrap();
+    (packet.my_discriminator, packet.your_discriminator) = (9, 0);
+    let mut arrive = |ttl| {
+        let arrival = Arrival {
+            source: distant.remote,
+            interface: 4,
+            ttl,
+            hops: Hops::Multi,
+        };
+        sessions.received(now, arrival, &packet.to_bytes())
+    };
+    assert_eq!(arrive(252), Err(Discard::Ttl));
+    assert_eq!(arrive(253), Ok(()));
 }

@@ -252,3 +252,43 @@ Prefix        Next hop               State
 ";
     assert_eq!(kernel(&view), expected);
 }
+
+#[test]
+fn bfd_sessions_say_how_fast_and_why_not() {
+    let up = BfdSession {
+        peer: "tor".into(),
+        remote: "192.0.2.1".parse().unwrap(),
+        interface: None,
+        hops: "single".into(),
+        state: "Up".into(),
+        remote_state: "Up".into(),
+        since: at(0),
+        last_down: Some("detection-time-expired".into()),
+        diagnostic: "none".into(),
+        remote_diagnostic: "none".into(),
+        transmit_interval_ms: 300,
+        detection_time_ms: Some(900),
+        failures: 2,
+        sent: 9,
+        received: 8,
+        local_discriminator: 1,
+        remote_discriminator: 2,
+        control_plane_independent: false,
+    };
+    let down = BfdSession {
+        peer: "unnumbered".into(),
+        remote: "fe80::1".parse().unwrap(),
+        interface: Some("eth1".into()),
+        state: "Down".into(),
+        transmit_interval_ms: 1000,
+        detection_time_ms: None,
+        failures: 1,
+        ..up.clone()
+    };
+    let expected = "\
+Peer        Address       Hops    State  Since                Interval  Timeout  Failures  Info
+tor         192.0.2.1     single  Up     2026-05-28 20:26:40  0.300     0.900    2
+unnumbered  fe80::1%eth1  single  Down   2026-05-28 20:26:40  1.000     ---      1         detection-time-expired
+";
+    assert_eq!(bfd_sessions(&[up, down], &style()), expected);
+}
