@@ -2,7 +2,7 @@
 //!
 //! Every session has safe defaults ([`ImportPolicy`], [`ExportPolicy`]) and a chain of policies each
 //! way ([`PeerPolicies`]): `BGPPolicy` objects, compiled to a [`Program`]. A policy rejects and changes
-//! what the safe defaults let pass; a rule may set one of them aside by name (ADR 18).
+//! what the safe defaults let pass; a rule may set one of them aside by name (ADR 19).
 //!
 //! All of it may change while the session is up: what was received is judged again, what was told is
 //! looked at again, nothing is reset and nothing is asked of the peer.
