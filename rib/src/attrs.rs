@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use redstart_bgp::types::{Community, Origin, PathAttributes};
+use redstart_bgp::types::{Aigp, Community, Origin, PathAttributes};
 
 use crate::{
     ids::AttrId,
@@ -46,6 +46,8 @@ pub(crate) struct Hot {
     pub(crate) local_pref: u32,
     /// MULTI_EXIT_DISC, 0 where there is none (RFC 4271 section 9.1.2.2 c).
     pub(crate) med: u32,
+    /// The metric in AIGP (RFC 7311).
+    pub(crate) aigp: Option<u64>,
     /// The neighbouring AS; 0 where the path is empty or starts with a set.
     pub(crate) neighbor_as: u32,
     /// ORIGINATOR_ID; 0, which is not a valid identifier, where there is none.
@@ -68,6 +70,7 @@ impl Hot {
         Self {
             local_pref: attrs.effective_local_pref(),
             med: attrs.med.unwrap_or(0),
+            aigp: attrs.aigp.as_ref().and_then(Aigp::metric),
             neighbor_as: attrs.as_path.first_as().map_or(0, |asn| asn.0),
             originator_id: attrs.originator_id.map_or(0, |id| id.0.to_bits()),
             path_len: u16::try_from(attrs.as_path.hop_count()).unwrap_or(u16::MAX),

@@ -1,7 +1,8 @@
 //! The decision process: which of the paths to a prefix is best, and why the others are not.
 //!
-//! RFC 4271 section 9.1.2 with the tie breaks of RFC 4456 section 9. The steps are data ([`Step`]):
-//! the first one in which two paths differ decides between them, and names the reason.
+//! RFC 4271 section 9.1.2 with the tie breaks of RFC 4456 section 9, and before all tie breaks AIGP
+//! (RFC 7311). The steps are data ([`Step`]): the first one in which two paths differ decides between
+//! them, and names the reason.
 //!
 //! **MED makes pairs of paths intransitive**: it counts only between paths of one neighbouring AS, so
 //! A can beat B, B beat C and C beat A, and a selection by pairs then depends on the order of arrival.
@@ -27,6 +28,8 @@ pub enum Step {
     LongLivedStale,
     /// Higher LOCAL_PREF (RFC 4271 section 9.1.1).
     LocalPref,
+    /// Has AIGP, and the smaller distance by it (RFC 7311 section 4.1).
+    Aigp,
     /// Shorter AS_PATH (9.1.2.2 a).
     AsPath,
     /// Lower ORIGIN (b).
@@ -49,10 +52,11 @@ pub enum Step {
 
 impl Step {
     /// Every step, first to last.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Local,
         Self::LongLivedStale,
         Self::LocalPref,
+        Self::Aigp,
         Self::AsPath,
         Self::Origin,
         Self::Med,
@@ -80,6 +84,7 @@ impl fmt::Display for Step {
             Self::Local => "local",
             Self::LongLivedStale => "long-lived-stale",
             Self::LocalPref => "local-pref",
+            Self::Aigp => "aigp",
             Self::AsPath => "as-path",
             Self::Origin => "origin",
             Self::Med => "med",
@@ -102,6 +107,8 @@ pub struct Candidate {
     pub long_lived_stale: bool,
     /// LOCAL_PREF.
     pub local_pref: u32,
+    /// The distance by AIGP: its metric and the cost to the next hop. `None` where it is unknown.
+    pub aigp: Option<u64>,
     /// AS_PATH length.
     pub path_len: u16,
     /// ORIGIN.
@@ -143,6 +150,8 @@ fn compare_step(step: Step, a: &Candidate, b: &Candidate) -> Ordering {
         Step::Local => b.local.cmp(&a.local),
         Step::LongLivedStale => a.long_lived_stale.cmp(&b.long_lived_stale),
         Step::LocalPref => b.local_pref.cmp(&a.local_pref),
+        // First those that have it, then by distance.
+        Step::Aigp => (a.aigp.is_none(), a.aigp).cmp(&(b.aigp.is_none(), b.aigp)),
         Step::AsPath => a.path_len.cmp(&b.path_len),
         Step::Origin => a.origin.cmp(&b.origin),
         // Not a matter of two paths: see `med_removed`.

@@ -183,6 +183,10 @@ fn pass_on(peer: &Peer, prefix: Prefix, learned: &Learned<'_>) -> Result<PathAtt
     let dress = Dress::new(&Merged::default(), &passed);
     let next_hop = choose_next_hop(info, family, Some(learned), passed.next_hop)?;
     let mut attrs = passed_on(info, learned, passed);
+    let kept = learned.attrs.next_hop == Some(next_hop);
+    if !kept || !has_aigp_on_both(info, &learned.from.info) {
+        attrs.aigp = None;
+    }
     attrs.next_hop = Some(next_hop);
     if info.is_route_server_client() {
         as_route_server(info, &mut attrs);
@@ -299,6 +303,13 @@ fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(),
         return Err(Withheld::LongLivedStale);
     }
     Ok(())
+}
+
+/// RFC 7311 section 3.3: the attribute means something on either session. It then goes along with a
+/// next hop that is left alone, unchanged (section 3.4.3). With ours in its place the metric would have
+/// to grow by a distance, and to be told again whenever that changes: there the attribute is left out.
+fn has_aigp_on_both(info: &PeerInfo, from: &PeerInfo) -> bool {
+    info.has_aigp() && from.has_aigp()
 }
 
 /// Who brought the route into the AS.

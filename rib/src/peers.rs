@@ -141,6 +141,12 @@ impl PeerInfo {
         self.kind == SessionKind::Ibgp
     }
 
+    /// Whether AIGP means something on the session. RFC 7311 section 3.3: by default it does on
+    /// internal sessions, and not on external ones.
+    pub(crate) fn has_aigp(&self) -> bool {
+        self.rules.aigp.unwrap_or_else(|| self.is_internal())
+    }
+
     /// Whether we are a route server to it (RFC 7947), which only an external peer can have.
     pub(crate) fn is_route_server_client(&self) -> bool {
         self.rules.route_server_client && !self.is_internal()

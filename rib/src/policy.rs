@@ -132,6 +132,9 @@ pub struct PeerRules {
     pub ignore_graceful_shutdown: bool,
     /// The session is about to be shut down: both sides shall find other ways first (RFC 8326).
     pub graceful_shutdown: bool,
+    /// Whether AIGP means something on the session (RFC 7311 section 3.3). `None`: within the AS it
+    /// does, elsewhere not.
+    pub aigp: Option<bool>,
     /// Whether an external peer is a client of ours, as of a route server: what we pass on to it is
     /// left as it came (RFC 7947).
     pub route_server_client: bool,
@@ -163,6 +166,7 @@ impl Default for PeerRules {
             remote_next_hops: false,
             ignore_graceful_shutdown: false,
             graceful_shutdown: false,
+            aigp: None,
             route_server_client: false,
             client: false,
             cluster_id: None,
@@ -197,6 +201,7 @@ impl PeerRules {
                 rules.remove_med,
                 rules.graceful_shutdown,
                 rules.local_as_received,
+                rules.aigp,
             )
         };
         of(self) == of(other)

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use smallvec::SmallVec;
 
-use super::{Asn, Community, ExtendedCommunity, LargeCommunity, NextHop, RouterId};
+use super::{Aigp, Asn, Community, ExtendedCommunity, LargeCommunity, NextHop, RouterId};
 
 /// How the route came into BGP (RFC 4271 section 5.1.1). Lower is preferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -248,6 +248,8 @@ pub struct PathAttributes {
     pub extended_communities: Box<[ExtendedCommunity]>,
     /// LARGE_COMMUNITY (RFC 8092), sorted, no duplicates.
     pub large_communities: Box<[LargeCommunity]>,
+    /// AIGP (RFC 7311). Whether it means anything depends on the session.
+    pub aigp: Option<Aigp>,
     /// OTC: from here on the route goes to customers only (RFC 9234 section 5).
     pub otc: Option<Asn>,
     /// Which of these came with the Partial bit.

@@ -3,6 +3,7 @@
 //! Everything here is canonical by construction (a [`Prefix`] has no host bits, an [`AsPath`] has no
 //! empty segment), so code that holds a value need not check it again.
 
+mod aigp;
 mod asn;
 mod attributes;
 mod community;
@@ -12,6 +13,7 @@ mod prefix;
 mod role;
 mod router_id;
 
+pub use aigp::Aigp;
 pub use asn::{Asn, ParseAsnError};
 pub use attributes::{
     Aggregator, AsPath, AsPathSegment, Origin, PartialAttributes, PathAttributes, SegmentType,

@@ -176,6 +176,11 @@ pub struct BGPPeerSpec {
     /// Whether there is no session with a router that does not say its own role.
     #[serde(default)]
     pub strict_role: bool,
+    /// Whether the accumulated distance of a route, AIGP, is taken from the router and given to it
+    /// (RFC 7311). Absent: if the router is internal. A smaller distance beats a shorter AS path, so
+    /// say yes to an external router of the same administration only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aigp: Option<bool>,
 }
 
 impl BGPPeerSpec {

@@ -481,6 +481,9 @@ fn path_details(path: &Path) -> String {
     if let Some(local_pref) = path.local_pref {
         line("local_pref", local_pref.to_string());
     }
+    if let Some(aigp) = path.aigp {
+        line("aigp", aigp.to_string());
+    }
     for (label, list) in [
         ("community", &path.communities),
         ("ext_community", &path.extended_communities),

@@ -348,6 +348,9 @@ pub struct Path {
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC.
     pub med: Option<u32>,
+    /// The metric in AIGP (RFC 7311).
+    #[serde(default)]
+    pub aigp: Option<u64>,
     /// COMMUNITIES.
     pub communities: Vec<String>,
     /// EXTENDED COMMUNITIES.

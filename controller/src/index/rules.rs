@@ -29,6 +29,7 @@ pub(super) fn parse(spec: &BGPPeerSpec, findings: &mut Findings) -> PeerRules {
         ignore_graceful_shutdown: spec.import.ignore_graceful_shutdown,
         // Not for an object to say: a session is about to be shut down when the node is drained.
         graceful_shutdown: false,
+        aigp: spec.aigp,
         route_server_client: spec.export.route_server_client
             || spec.role == Some(RoleSpec::RouteServer),
         client: spec.route_reflector.client,

@@ -281,7 +281,7 @@ fn what_is_special_about_a_peer_is_parsed() {
             "localASN": 64999, "localASNOptions": { "noPrepend": false },
             "maxPrefixes": { "ipv4": 1000, "restartSeconds": 60 },
             "addPath": { "receive": true, "send": true, "maxPaths": 4 },
-            "role": "Customer", "strictRole": true,
+            "role": "Customer", "strictRole": true, "aigp": true,
             "gracefulRestart": { "longLivedStaleSeconds": 86400 },
         }),
     );
@@ -300,6 +300,7 @@ fn what_is_special_about_a_peer_is_parsed() {
         remote_next_hops: true,
         ignore_graceful_shutdown: true,
         graceful_shutdown: false,
+        aigp: Some(true),
         route_server_client: true,
         client: true,
         cluster_id: Some(0x0a00_0009),

@@ -369,6 +369,10 @@ impl Core {
             as_path: attrs.as_path.to_string(),
             local_pref: attrs.local_pref,
             med: attrs.med,
+            aigp: attrs
+                .aigp
+                .as_ref()
+                .and_then(redstart_bgp::types::Aigp::metric),
             communities: texts(&attrs.communities),
             extended_communities: texts(&attrs.extended_communities),
             large_communities: texts(&attrs.large_communities),

@@ -1,7 +1,7 @@
 //! The facts that were asked for.
 
 use redstart_bgp::{
-    types::{AsPath, Asn, Family, NextHop, NlriSet, PathAttributes},
+    types::{Aigp, AsPath, Asn, Family, NextHop, NlriSet, PathAttributes},
     wire::{AddPathMode, Capability, Message, Open, RefreshKind},
 };
 
@@ -38,6 +38,9 @@ pub(crate) fn reach(context: &Context, attrs: &PathAttributes, nlri: &NlriSet) -
     }
     for community in &attrs.large_communities {
         facts.say(format!("large-community {community}"));
+    }
+    if let Some(metric) = attrs.aigp.as_ref().and_then(Aigp::metric) {
+        facts.say(format!("aigp {metric}"));
     }
     if let Some(asn) = attrs.otc {
         facts.say(format!("otc {asn}"));

@@ -74,6 +74,9 @@ fn read_attribute(attribute: &Attribute, facts: &mut Facts) -> Result<(), String
         AttributeValue::MultiExitDiscriminator(med) => facts.say(format!("med {med}")),
         AttributeValue::LocalPreference(value) => facts.say(format!("local-pref {value}")),
         AttributeValue::OnlyToCustomer(asn) => facts.say(format!("otc {}", asn.to_u32())),
+        AttributeValue::Aigp(aigp) => {
+            facts.say(format!("aigp {}", aigp.accumulated_metric().unwrap_or(0)));
+        }
         AttributeValue::AtomicAggregate => facts.say("atomic-aggregate"),
         AttributeValue::Aggregator { asn, id } => {
             facts.say(format!("aggregator {} {id}", asn.to_u32()));

@@ -96,6 +96,10 @@ const EXCEPTIONS: &[Exception] = &[
         applies: |d| d.ours == WITHDRAW && d.theirs <= DISCARD && d.has(FaultReason::InvalidFlags),
     },
     Exception {
+        name: "RFC 4271 section 6.3: a next hop in 0.0.0.0/8 is the address of no host",
+        applies: |d| d.ours == WITHDRAW && d.theirs.is_none() && d.has(FaultReason::InvalidNextHop),
+    },
+    Exception {
         name: "RFC 4760 section 3: NEXT_HOP beside MP_REACH_NLRI alone is ignored",
         applies: |d| {
             d.ours == DISCARD && d.theirs == WITHDRAW && d.faults.iter().any(|f| f.code == 3)

@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use redstart_bgp::{
     types::{
-        Aggregator, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family, Ipv4Prefix,
-        Ipv6Prefix, LargeCommunity, NextHop, Nlri, NlriSet, Origin, PathAttributes, PathId,
-        RouterId, SegmentType, UnknownAttribute,
+        Aggregator, Aigp, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family,
+        Ipv4Prefix, Ipv6Prefix, LargeCommunity, NextHop, Nlri, NlriSet, Origin, PathAttributes,
+        PathId, RouterId, SegmentType, UnknownAttribute,
     },
     wire::{
         AddPathMode, Capability, ErrorCode, GracefulRestart, GracefulRestartFamily,
@@ -135,9 +135,10 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
     (
         (origin, as_path(), option::of(any::<u32>()), any::<bool>()),
         (option::of(aggregator), internal, option::of(asn())),
+        option::of(0..u64::MAX),
         communities(),
     )
-        .prop_map(|(first, (aggregator, internal, otc), rest)| {
+        .prop_map(|(first, (aggregator, internal, otc), aigp, rest)| {
             let (origin, as_path, med, atomic_aggregate) = first;
             let (local_pref, originator_id, clusters) = internal;
             let mut rest = rest;
@@ -156,6 +157,7 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
                 originator_id,
                 cluster_list: clusters.into(),
                 otc,
+                aigp: aigp.map(Aigp::of),
                 ..rest
             }
         })

@@ -10,7 +10,8 @@ use netgauze_bgp_pkt::{
     nlri::{Ipv4UnicastAddress, Ipv6UnicastAddress, NlriAddressType as _},
     open::BgpOpenMessage,
     path_attribute::{
-        Aggregator, As4PathSegment, AsPath, MpReach, MpUnreach, PathAttribute, PathAttributeValue,
+        Aggregator, Aigp, As4PathSegment, AsPath, MpReach, MpUnreach, PathAttribute,
+        PathAttributeValue,
     },
     wire::deserializer::BgpParsingContext,
 };
@@ -144,6 +145,9 @@ fn read_attribute(attribute: &PathAttribute, facts: &mut Facts) -> Result<(), St
                 .map(|c| c.id().to_bits())
                 .collect();
             facts.say(format!("cluster-list {ids:?}"));
+        }
+        PathAttributeValue::Aigp(Aigp::AccumulatedIgpMetric(metric)) => {
+            facts.say(format!("aigp {metric}"));
         }
         PathAttributeValue::OnlyToCustomer(otc) => facts.say(format!("otc {}", otc.asn())),
         PathAttributeValue::MpReach(reach) => read_reach(reach, facts)?,

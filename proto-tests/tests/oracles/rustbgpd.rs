@@ -124,7 +124,14 @@ fn read_attribute(attribute: &PathAttribute, facts: &mut Facts) -> Result<(), St
             facts.say(format!("mp-unreach {}/{}", mp.afi as u16, mp.safi as u8));
         }
         PathAttribute::OnlyToCustomer(asn) => facts.say(format!("otc {asn}")),
-        PathAttribute::Unknown(raw) => read_unknown(raw, facts),
+        PathAttribute::Unknown(raw) => match raw.data.split_first_chunk() {
+            // It keeps AIGP as it came: the one TLV, with a length of 11 and a metric.
+            Some(([1, 0, 11], metric)) if (raw.flags, raw.type_code) == (0x80, 26) => {
+                let metric = metric.try_into().map_err(|_| hex(&raw.data))?;
+                facts.say(format!("aigp {}", u64::from_be_bytes(metric)));
+            }
+            _ => read_unknown(raw, facts),
+        },
         other => return Err(format!("not expected: {other:?}")),
     }
     Ok(())

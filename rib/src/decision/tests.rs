@@ -7,6 +7,7 @@ fn base() -> Candidate {
         local: false,
         long_lived_stale: false,
         local_pref: 100,
+        aigp: Some(1000),
         path_len: 2,
         origin: Origin::Igp,
         neighbor_as: 65001,
@@ -41,6 +42,7 @@ fn strong_after(step: Step) -> Candidate {
         match later {
             Step::Local | Step::LongLivedStale | Step::Ebgp => {}
             Step::LocalPref => c.local_pref = 999,
+            Step::Aigp => c.aigp = Some(0),
             Step::AsPath => c.path_len = 0,
             Step::Origin => c.origin = Origin::Igp,
             Step::Med => c.med = 0,
@@ -62,6 +64,7 @@ fn weak_after(step: Step) -> Candidate {
             Step::Local => {}
             Step::LongLivedStale => c.long_lived_stale = true,
             Step::LocalPref => c.local_pref = 1,
+            Step::Aigp => c.aigp = None,
             Step::AsPath => c.path_len = 99,
             Step::Origin => c.origin = Origin::Incomplete,
             Step::Med => c.med = 99,
@@ -250,16 +253,18 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         (prop::bool::weighted(0.05), 0..3_u32, 0..3_u16, 0..2_u8),
         (0..3_u32, 0..3_u32, any::<bool>(), 0..2_u32),
         (0..3_u32, 0..2_u16, 0..2_u8),
+        prop::option::of(0..3_u64),
     );
     let all = prop::collection::vec(one, 0..8);
     all.prop_map(|list| {
         let made = list
             .into_iter()
             .zip(0..)
-            .map(|((a, b, c), peer)| Candidate {
+            .map(|((a, b, c, aigp), peer)| Candidate {
                 local: a.0,
                 long_lived_stale: a.1 == 0 && b.0 == 0,
                 local_pref: a.1,
+                aigp,
                 path_len: a.2,
                 origin: if a.3 == 0 {
                     Origin::Igp
@@ -290,6 +295,9 @@ fn by_elimination(list: &[Candidate]) -> Option<Candidate> {
     keep(&mut left, &|c| -i64::from(c.local));
     keep(&mut left, &|c| i64::from(c.long_lived_stale));
     keep(&mut left, &|c| -i64::from(c.local_pref));
+    // RFC 7311 section 4.1.
+    keep(&mut left, &|c| i64::from(c.aigp.is_none()));
+    keep(&mut left, &|c| c.aigp.map_or(0, u64::cast_signed));
     keep(&mut left, &|c| c.path_len.into());
     keep(&mut left, &|c| c.origin as i64);
     let all = left.clone();

@@ -72,6 +72,7 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
         local: path.peer.is_local(),
         long_lived_stale: path.is_long_lived() || hot.long_lived_stale,
         local_pref: hot.local_pref,
+        aigp: None,
         path_len: hot.path_len,
         origin: hot.origin,
         neighbor_as: hot.neighbor_as,
@@ -96,6 +97,9 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
         candidate.path_len = candidate.path_len.saturating_add(1);
     }
     candidate.igp_metric = resolved.metric;
+    // RFC 7311 section 4.1: the distance to the next hop is added, and never wraps around.
+    let metric = hot.aigp.filter(|_| peer.info.has_aigp());
+    candidate.aigp = metric.map(|metric| metric.saturating_add(resolved.metric.into()));
     candidate.ebgp = peer.info.kind == SessionKind::Ebgp;
     candidate.router_id = match hot.originator_id {
         0 => peer.info.router_id.0.to_bits(),

@@ -1,5 +1,6 @@
 //! Scenarios, one rule each, and the model test.
 
+mod aigp;
 mod bent;
 mod chains;
 mod checks;

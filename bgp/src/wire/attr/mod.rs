@@ -24,7 +24,7 @@ use super::{
     error::{AttributeFault, Disposition, FaultReason},
     notification::{ErrorCode, Notification, UpdateSubcode},
 };
-use crate::types::{Aggregator, AsPath, PathAttributes, UnknownAttribute};
+use crate::types::{Aggregator, Aigp, AsPath, PathAttributes, UnknownAttribute};
 
 pub(super) use as_path::merge_as4;
 pub(super) use mp::{
@@ -405,6 +405,10 @@ fn read_one<'a>(
     if !collected.seen.insert(raw.code) {
         return duplicate(raw, collected);
     }
+    if raw.code == code::AIGP {
+        collected.attrs.aigp = aigp(raw);
+        return Ok(());
+    }
     let Some(row) = known else {
         return unknown(raw, collected);
     };
@@ -468,9 +472,7 @@ fn unknown(raw: &Raw<'_>, collected: &mut Collected<'_>) -> Result<(), Notificat
     if raw.flags & flag::OPTIONAL == 0 {
         return Err(reset(FaultReason::UnrecognizedWellKnown, raw.octets));
     }
-    // RFC 7311 section 3.3: on a session where AIGP is not enabled, as on all of ours, it is handled as an
-    // unrecognised non-transitive attribute, whatever its flags.
-    if raw.flags & flag::TRANSITIVE != 0 && raw.code != code::AIGP {
+    if raw.flags & flag::TRANSITIVE != 0 {
         collected.unknown.push(UnknownAttribute {
             flags: flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL,
             code: raw.code,
@@ -478,6 +480,14 @@ fn unknown(raw: &Raw<'_>, collected: &mut Collected<'_>) -> Result<(), Notificat
         });
     }
     Ok(())
+}
+
+/// AIGP is no row of the table because nothing ever comes of a malformed one: RFC 7311 section 3.2 has
+/// it handled like an unrecognised non-transitive attribute, which is ignored without a word. Wrong
+/// flags make it malformed too. Whether the session has AIGP at all is for the RIB to know.
+fn aigp(raw: &Raw<'_>) -> Option<Aigp> {
+    let well_formed = Class::OptionalNonTransitive.accepts(raw.flags);
+    well_formed.then(|| Aigp::parse(raw.value)).flatten()
 }
 
 /// Whether the attribute holds NLRI, without which nothing can be treated as withdrawn.

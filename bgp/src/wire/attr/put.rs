@@ -95,6 +95,10 @@ fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     );
     unknown.put_below(code::AS4_PATH, out);
     put_as4(codec, attrs, out);
+    unknown.put_below(code::AIGP, out);
+    if let Some(aigp) = &attrs.aigp {
+        put(NON_TRANSITIVE, code::AIGP, aigp.octets(), out);
+    }
     unknown.put_below(code::LARGE_COMMUNITY, out);
     put_list(
         attrs,

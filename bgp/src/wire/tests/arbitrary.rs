@@ -8,7 +8,7 @@ use super::super::{
     LongLivedFamily, LongLivedGracefulRestart, Notification, Open, RefreshKind, RouteRefresh,
 };
 use crate::types::{
-    Aggregator, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family, FamilySet,
+    Aggregator, Aigp, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family, FamilySet,
     Ipv4Prefix, Ipv6Prefix, LargeCommunity, NextHop, Nlri, NlriSet, Origin, PathAttributes, PathId,
     RouterId, SegmentType, UnknownAttribute,
 };
@@ -148,11 +148,12 @@ pub(super) fn attributes(codec: Codec, family: Family) -> impl Strategy<Value = 
         set(any::<[u8; 8]>().prop_map(ExtendedCommunity)),
         set(large_community()),
         option::of(asn()),
+        option::of((0..u64::MAX).prop_map(Aigp::of)),
         unknown(),
     );
     (first, second).prop_map(move |(first, second)| {
         let (origin, as_path, next_hop, med, local_pref, atomic_aggregate, aggregator, id) = first;
-        let (clusters, communities, extended, large, otc, unknown) = second;
+        let (clusters, communities, extended, large, otc, aigp, unknown) = second;
         PathAttributes {
             origin,
             as_path,
@@ -170,6 +171,7 @@ pub(super) fn attributes(codec: Codec, family: Family) -> impl Strategy<Value = 
             communities,
             extended_communities: extended,
             large_communities: large,
+            aigp,
             otc,
             unknown,
             partial: Default::default(),

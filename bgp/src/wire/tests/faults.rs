@@ -6,7 +6,7 @@ use super::{
     super::{Codec, Disposition, Message, Update},
     decode_update, hex, message, plain, update,
 };
-use crate::types::{NextHop, PathAttributes};
+use crate::types::{Aigp, NextHop, PathAttributes};
 
 const TABLE: &str = include_str!("rfc7606.txt");
 
@@ -300,19 +300,40 @@ fn a_malformed_update_comes_whole() {
     assert_eq!(update.malformed, None);
 }
 
-/// RFC 7311 section 3.3: AIGP is enabled on no session.
+/// RFC 7311 section 3.2: a malformed AIGP is ignored without a word, whatever is wrong with it.
 #[test]
-fn aigp_is_left_out_whatever_it_holds() {
+fn a_malformed_aigp_is_quietly_ignored() {
     let peer = Peer::named("ebgp");
     for words in [
-        "BASE 80 1a 0b 01 000b 0000000000000007",
         "BASE c0 1a 0b 01 000b 0000000000000007",
+        "BASE 40 1a 0b 01 000b 0000000000000007",
+        "BASE a0 1a 0b 01 000b 0000000000000007",
+        "BASE 80 1a 0b 01 000b ffffffffffffffff",
+        "BASE 80 1a 0a 01 000a 00000000000007",
         "BASE 80 1a 01 01",
+        "BASE 80 1a 00",
     ] {
         let update = decode_update(&peer.codec, &peer.message(words));
         assert_eq!(*update.reach[0].attrs, peer.base(), "{words}");
         assert_eq!(update.faults, [], "{words}");
     }
+}
+
+/// RFC 7311 section 3: what is not the first AIGP TLV is passed along unchanged.
+#[test]
+fn aigp_is_read_and_written_whole() {
+    let peer = Peer::named("ibgp");
+    let octets = "80 1a 1a 02 0004 05 01 000b 0000000000000007 01 000b 0000000000000009";
+    let words = format!("BASE {octets}");
+    let update = decode_update(&peer.codec, &peer.message(&words));
+    let reach = &update.reach[0];
+    let metric = reach.attrs.aigp.as_ref().and_then(Aigp::metric);
+    assert_eq!(metric, Some(7));
+    let mut out = bytes::BytesMut::new();
+    let written = peer.codec.encode_reach(&reach.attrs, &reach.nlri, &mut out);
+    assert_eq!(written, Ok(1));
+    let octets = hex(octets);
+    assert!(out.windows(octets.len()).any(|window| window == octets));
 }
 
 /// RFC 4271 section 5, of attributes that we know and somebody before us did not.

@@ -10,7 +10,7 @@ use super::{
     decode_update, families, hex, message, nlri, plain, update,
 };
 use crate::types::{
-    Aggregator, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family, FamilySet,
+    Aggregator, Aigp, AsPath, AsPathSegment, Asn, Community, ExtendedCommunity, Family, FamilySet,
     Ipv4Prefix, Ipv6Prefix, LargeCommunity, NextHop, Nlri, NlriSet, Origin, PathAttributes, PathId,
     RouterId, SegmentType, UnknownAttribute,
 };
@@ -147,7 +147,7 @@ const MANDATORY: &str = "40010100 400206 0201 0000fde9 400304 c0000201";
 #[test]
 fn attributes_from_outside() {
     type Edit = fn(&mut PathAttributes);
-    let rows: [(&str, Edit); 9] = [
+    let rows: [(&str, Edit); 10] = [
         ("", |_| {}),
         ("800404 00000007", |a| a.med = Some(7)),
         ("400600", |a| a.atomic_aggregate = true),
@@ -170,6 +170,9 @@ fn attributes_from_outside() {
                 local2: 3,
             }]
             .into();
+        }),
+        ("801a0b 01000b0000000000000007", |a| {
+            a.aigp = Some(Aigp::of(7));
         }),
         ("c02304 0000fde9", |a| a.otc = Some(Asn(65001))),
         // In the order of their codes, those that are not read as well.

@@ -114,6 +114,7 @@ fn path(from: &str, best: bool) -> Path {
         as_path: "65001 65009".into(),
         local_pref: None,
         med: Some(5),
+        aigp: None,
         communities: vec!["65001:7".into()],
         extended_communities: vec![],
         large_communities: vec![],

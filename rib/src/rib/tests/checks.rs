@@ -214,6 +214,7 @@ fn identifiers_are_stable() {
             "local",
             "long-lived-stale",
             "local-pref",
+            "aigp",
             "as-path",
             "origin",
             "med",

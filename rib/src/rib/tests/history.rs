@@ -1,7 +1,7 @@
 //! What may happen to a RIB: random histories for the model test.
 
 use proptest::prelude::*;
-use redstart_bgp::types::{AsPathSegment, Community, Role, SegmentType};
+use redstart_bgp::types::{Aigp, AsPathSegment, Community, Role, SegmentType};
 
 use super::{chains::chains, *};
 use crate::owners::{Owner, Owners};
@@ -92,6 +92,7 @@ pub(super) struct Shape {
     clusters: u8,
     community: usize,
     otc: Option<u32>,
+    aigp: Option<u64>,
 }
 
 /// Those that mean something to the RIB, and one that does not.
@@ -137,6 +138,7 @@ impl Shape {
                 .into_iter()
                 .collect(),
             otc: self.otc.map(Asn),
+            aigp: self.aigp.map(Aigp::of),
             ..PathAttributes::default()
         }
     }
@@ -157,6 +159,7 @@ fn rules(choice: u8) -> PeerRules {
         },
         2 => PeerRules {
             next_hop: NextHopRule::Own,
+            aigp: Some(false),
             ..default
         },
         3 => PeerRules {
@@ -166,6 +169,7 @@ fn rules(choice: u8) -> PeerRules {
         },
         4 => PeerRules {
             own_as_allowed: 1,
+            aigp: Some(true),
             as_sets: true,
             next_hop: NextHopRule::ThirdParty,
             ..default
@@ -267,10 +271,11 @@ fn shapes() -> impl Strategy<Value = Shape> {
     let med = prop::option::of(0..2_u32);
     let local_pref = prop::option::weighted(0.2, 99..102_u32);
     let otc = prop::option::weighted(0.2, prop::sample::select(vec![7, 65000, 65002]));
-    let marks = (prop::bool::weighted(0.2), 0..2_u8, 0..12_usize, otc);
+    let aigp = prop::option::weighted(0.3, 1..4_u64);
+    let marks = (prop::bool::weighted(0.2), 0..2_u8, 0..12_usize, otc, aigp);
     (0..7_u8, 1..4_u8, med, local_pref, marks).prop_map(
         |(path, next_hop, med, local_pref, marks)| {
-            let (originator, clusters, community, otc) = marks;
+            let (originator, clusters, community, otc, aigp) = marks;
             Shape {
                 path,
                 next_hop,
@@ -280,6 +285,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 clusters,
                 community,
                 otc,
+                aigp,
             }
         },
     )

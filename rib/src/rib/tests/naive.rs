@@ -72,6 +72,11 @@ fn role(info: &PeerInfo) -> Option<Role> {
     info.role.filter(|_| is_external(info))
 }
 
+/// Whether the session has AIGP.
+fn has_aigp(info: &PeerInfo) -> bool {
+    info.rules.aigp == Some(true) || (info.rules.aigp.is_none() && !is_external(info))
+}
+
 /// What an external peer's attributes mean here.
 fn effective(info: &PeerInfo, attrs: &PathAttributes) -> PathAttributes {
     let mut attrs = attrs.clone();
@@ -215,6 +220,11 @@ impl Naive {
         keep(&mut left, &|u| {
             -i64::from(u.attrs.local_pref.unwrap_or(100))
         });
+        let distance = |u: &Usable<'_>| {
+            let aigp = u.attrs.aigp.as_ref().filter(|_| has_aigp(u.info))?;
+            Some(i64::try_from(aigp.metric()?).unwrap() + i64::from(u.metric))
+        };
+        keep(&mut left, &|u| distance(u).unwrap_or(i64::MAX));
         keep(&mut left, &|u| u.attrs.as_path.hop_count() as i64);
         keep(&mut left, &|u| u.attrs.origin as i64);
         let neighbor = |u: &Usable<'_>| u.attrs.as_path.first_as();
@@ -411,6 +421,10 @@ fn passed_on(
     let set = outcome.next_hop;
     let mut attrs = outcome.attrs;
     attrs.next_hop = Some(next_hop(to, prefix, learned, set)?);
+    let kept = attrs.next_hop == learned.attrs.next_hop;
+    if !(kept && has_aigp(to) && has_aigp(learned.info)) {
+        attrs.aigp = None;
+    }
     let mut communities: BTreeSet<Community> = attrs.communities.iter().copied().collect();
     if learned.long_lived {
         communities.insert(Community::LLGR_STALE);
