@@ -377,10 +377,10 @@ impl Neighbour {
                 self.retention.forget();
             }
             Some(Session { negotiated, .. }) => {
-                rib.peer_down(self.id, PeerDown::RetainStale(retained));
                 let restart_time = |family| restart_time(&negotiated, family);
                 let stale_time = |family| negotiated.long_lived_stale_time(family);
-                self.retention.lost(now, retained, restart_time, stale_time);
+                let kept = self.retention.lost(now, retained, restart_time, stale_time);
+                rib.peer_down(self.id, PeerDown::RetainStale(kept));
             }
         }
         self.logged = Some(reason);

@@ -29,20 +29,27 @@ pub(super) struct Retention {
     restart: BTreeMap<Family, (Instant, Option<Duration>)>,
     /// Until when routes of a family are a last resort.
     long_lived: BTreeMap<Family, Instant>,
+    /// Families for which that time ran out while the neighbour was telling its table.
+    expired: FamilySet,
 }
 
 impl Retention {
-    /// The session is over, and routes of `kept` stay.
+    /// The session is over, and routes of `retained` are to stay. Those that do: RFC 9494 section 4.2
+    /// has those of a family go whose long time ran out before the neighbour had told its table.
     pub(super) fn lost(
         &mut self,
         now: Instant,
-        kept: FamilySet,
+        retained: FamilySet,
         restart_time: impl Fn(Family) -> Duration,
         stale_time: impl Fn(Family) -> Option<Duration>,
-    ) {
+    ) -> FamilySet {
+        let expired = std::mem::take(&mut self.expired);
+        let stays = |family: &Family| !expired.contains(*family);
+        let kept: FamilySet = retained.iter().filter(stays).collect();
         self.long_lived.retain(|family, _| kept.contains(*family));
         let timer = |family| (family, (now + restart_time(family), stale_time(family)));
         self.restart = kept.iter().map(timer).collect();
+        kept
     }
 
     /// The neighbour is back: what is stale waits for its table until `end`, not for itself any more.
@@ -66,6 +73,7 @@ impl Retention {
     pub(super) fn is_swept(&mut self, family: Family) {
         self.long_lived.remove(&family);
         self.restart.remove(&family);
+        self.expired.remove(family);
     }
 
     /// What is due. `up`: there is a session again, which has yet to confirm what is stale.
@@ -85,6 +93,9 @@ impl Retention {
             }
             if self.long_lived.get(&family).is_some_and(|at| *at <= now) {
                 self.long_lived.remove(&family);
+                if up {
+                    self.expired.insert(family);
+                }
                 due.push(Due::Sweep(family));
             }
         }
@@ -143,7 +154,11 @@ pub(super) fn forwarding_preserved(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use redstart_bgp::wire::{
+        GracefulRestart, GracefulRestartFamily, LongLivedFamily, LongLivedGracefulRestart,
+    };
+
+    use super::{super::tests::negotiated, *};
 
     const V4: Family = Family::Ipv4Unicast;
     const V6: Family = Family::Ipv6Unicast;
@@ -153,10 +168,10 @@ mod tests {
     }
 
     /// IPv4 may be stale for 1000 s beyond the restart time, IPv6 may not.
-    fn lost(retention: &mut Retention, now: u64) {
+    fn lost(retention: &mut Retention, now: u64) -> FamilySet {
         let stale_time = |family| (family == V4).then_some(Duration::from_secs(1000));
         let restart_time = |_| Duration::from_secs(100);
-        retention.lost(at(now), FamilySet::ALL, restart_time, stale_time);
+        retention.lost(at(now), FamilySet::ALL, restart_time, stale_time)
     }
 
     #[test]
@@ -189,6 +204,24 @@ mod tests {
         assert_eq!(retention.poll_timeout(), Some(at(4000)));
     }
 
+    /// RFC 9494 section 4.2, of a session that ends before its table is told, after the timer.
+    #[test]
+    fn what_was_told_of_a_table_too_late_and_not_to_its_end_is_not_kept() {
+        for told in [false, true] {
+            let mut retention = Retention::default();
+            lost(&mut retention, 0);
+            retention.poll(at(100), false);
+            assert_eq!(retention.poll(at(1100), true), [Due::Sweep(V4)]);
+            if told {
+                retention.is_swept(V4);
+            }
+            let kept = lost(&mut retention, 1200);
+            assert_eq!((kept.contains(V4), kept.contains(V6)), (told, true));
+            // Just once.
+            assert_eq!(lost(&mut retention, 1300), FamilySet::ALL);
+        }
+    }
+
     #[test]
     fn a_session_that_does_not_tell_its_table_in_time_loses_what_is_stale() {
         let mut retention = Retention::default();
@@ -208,17 +241,10 @@ mod tests {
             (None, vec![])
         );
     }
+
     /// A neighbour that is back, with the Forwarding State bits of its two capabilities for IPv4.
     /// `None`: the family is not listed.
     fn back(restart: Option<bool>, long_lived: Option<bool>) -> Negotiated {
-        use redstart_bgp::{
-            types::{Asn, RouterId},
-            wire::{
-                Codec, GracefulRestart, GracefulRestartFamily, LongLivedFamily,
-                LongLivedGracefulRestart,
-            },
-        };
-        let addr = std::net::SocketAddr::from(([192, 0, 2, 1], 179));
         let (afi, safi) = (V4.afi(), V4.safi());
         let restart = restart.map(|forwarding_preserved| GracefulRestartFamily {
             afi,
@@ -232,31 +258,14 @@ mod tests {
             stale_time: 1000,
         });
         Negotiated {
-            codec: Codec::default(),
-            local_addr: addr,
-            remote_addr: addr,
-            local_as: Asn(1),
-            remote_as: Asn(2),
-            local_router_id: RouterId::from_u32(1),
-            remote_router_id: RouterId::from_u32(2),
-            hold_time: Duration::ZERO,
-            keepalive: Duration::ZERO,
-            families: FamilySet::ALL,
-            route_refresh: false,
             graceful_restart: Some(GracefulRestart {
                 families: restart.into_iter().collect(),
                 ..GracefulRestart::default()
             }),
-            graceful_notification: false,
             long_lived: long_lived.map(|family| LongLivedGracefulRestart {
                 families: vec![family],
             }),
-            enhanced_route_refresh: false,
-            add_path_receive: FamilySet::EMPTY,
-            add_path_send: FamilySet::EMPTY,
-            role: None,
-            local_capabilities: Vec::new(),
-            remote_capabilities: Vec::new(),
+            ..negotiated([192, 0, 2, 1])
         }
     }
 

@@ -2,6 +2,7 @@
 //! connections out.
 
 mod limits;
+mod long_lived;
 mod ranges;
 
 use std::{
@@ -14,7 +15,9 @@ use std::{
 
 use redstart_bgp::{
     net::Clock,
+    session::Negotiated,
     types::{Asn, FamilySet, Ipv4Prefix, Ipv6Prefix, Prefix, RouterId},
+    wire::Codec,
 };
 use redstart_rib::{PeerPolicies, PeerRules};
 use tokio::{
@@ -314,6 +317,35 @@ pub(super) fn passive_router(remote: SocketAddr) -> Peer {
         strict_role: false,
         policies: PeerPolicies::default(),
         bfd: None,
+    }
+}
+
+/// What a session with a router at `remote` negotiates that has both families and nothing else.
+pub(super) fn negotiated(remote: [u8; 4]) -> Negotiated {
+    Negotiated {
+        codec: Codec {
+            ebgp: true,
+            ..Codec::default()
+        },
+        local_addr: ([192, 0, 2, 254], 179).into(),
+        remote_addr: (remote, 179).into(),
+        local_as: Asn(64512),
+        remote_as: Asn(65001),
+        local_router_id: RouterId(Ipv4Addr::new(192, 0, 2, 254)),
+        remote_router_id: RouterId(remote.into()),
+        hold_time: Duration::ZERO,
+        keepalive: Duration::ZERO,
+        families: FamilySet::ALL,
+        route_refresh: false,
+        graceful_restart: None,
+        graceful_notification: false,
+        long_lived: None,
+        enhanced_route_refresh: false,
+        add_path_receive: FamilySet::EMPTY,
+        add_path_send: FamilySet::EMPTY,
+        role: None,
+        local_capabilities: Vec::new(),
+        remote_capabilities: Vec::new(),
     }
 }
 

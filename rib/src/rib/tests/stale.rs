@@ -82,6 +82,36 @@ fn somebody_elses_stale_route_is_the_last_resort_too() {
     assert_eq!(rib.best_peer(ROUTE), Some(2));
 }
 
+/// RFC 9494 section 4.3: the community stays on the route wherever it goes.
+#[test]
+fn somebody_elses_mark_stays_on_its_route() {
+    let knowing = PeerInfo {
+        long_lived: FamilySet::ALL,
+        ..transit(SessionKind::Ebgp, 2)
+    };
+    let mut rib = rib(&[(1, info(SessionKind::Ebgp, 1)), (2, knowing)]);
+    let marked = PathAttributes {
+        communities: [Community::LLGR_STALE].into(),
+        ..attrs(&[65001], 1)
+    };
+    rib.learn(1, ROUTE, marked);
+    let told = &rib.drain(2).0[&p(ROUTE)];
+    assert_eq!(*told.communities, [Community::LLGR_STALE]);
+}
+
+/// RFC 9494 section 4.6 allows it towards internal ones: not used.
+#[test]
+fn no_neighbour_without_the_capability_is_told_internal_or_not() {
+    for kind in [SessionKind::Ebgp, SessionKind::Ibgp] {
+        let mut rib = rib(&[(1, info(SessionKind::Ebgp, 1)), (2, transit(kind, 2))]);
+        rib.learn(1, ROUTE, attrs(&[65001], 1));
+        assert_eq!(rib.drain(2).0.len(), 1);
+        rib.peer_down(PeerId(1), PeerDown::RetainStale(FamilySet::ALL));
+        rib.retain_long_lived(PeerId(1), V4);
+        assert_eq!(rib.drain(2).1, [p(ROUTE)].into(), "{kind:?}");
+    }
+}
+
 /// The same route again, attribute for attribute: it is fresh, and everybody must hear of it.
 #[test]
 fn a_confirmed_route_is_a_route_like_any_other() {
