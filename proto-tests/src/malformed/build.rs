@@ -287,6 +287,9 @@ pub fn offered(session: Session) -> Vec<u8> {
     if session.extended_next_hop {
         list.extend(capability(5, &[0, 1, 0, 1, 0, 2]));
     }
+    if let Some(local) = session.role {
+        list.extend(capability(9, &[local.role.counterpart().code()]));
+    }
     if session.four_octet_as {
         list.extend(capability(65, &peer_as(session).to_be_bytes()));
     }

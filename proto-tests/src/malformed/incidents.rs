@@ -101,6 +101,23 @@ fn combinations() -> Vec<Case> {
             Expected::Withdraw,
         ),
         Case::new(
+            "cluster-list-beside-unknown-twice",
+            "CVE-2018-5379: CLUSTER_LIST and unknown attributes freed twice",
+            announce(IBGP)
+                .set(attr(0x80, 10, &[1; 8]))
+                .append(&attr(0xc0, 99, &[1]))
+                .append(&attr(0xc0, 99, &[2; 300]))
+                .message(),
+            Expected::DiscardAttribute(99),
+        )
+        .on(IBGP),
+        Case::new(
+            "unknown-transitive-of-300-octets",
+            "CVE-2013-6051: an unknown attribute without a length of its own",
+            announce(EBGP).append(&attr(0xc0, 99, &[1; 300])).message(),
+            Expected::Accept,
+        ),
+        Case::new(
             "inconsistent-lengths-then-withdrawal",
             "CVE-2026-42285: withdrawal with inconsistent attribute lengths",
             nothing(EBGP)
@@ -136,7 +153,7 @@ fn combinations() -> Vec<Case> {
         .on(IBGP),
         Case::new(
             "communities-of-4000-octets-v6",
-            "resource exhaustion",
+            "CVE-2016-4049: an UPDATE too long for whom it is told to",
             announce_v6(EBGP)
                 .append(&attr(0xc0, 8, &[1; 3900]))
                 .message(),
@@ -160,6 +177,7 @@ fn otc() -> Vec<Case> {
         row("otc-length-3", section, 0xc0, &[0; 3], OTC_MALFORMED),
         row("otc-length-5", section, 0xc0, &[0; 5], OTC_MALFORMED),
         row("otc-length-1024", incident, 0xc0, &[1; 1024], OTC_MALFORMED),
+        row("otc-as-0", "RFC 7607", 0xc0, &[0; 4], OTC_MALFORMED),
         row(
             "otc-length-4",
             section,

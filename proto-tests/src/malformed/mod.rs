@@ -21,12 +21,13 @@ pub mod multiprotocol;
 pub mod notification;
 pub mod open;
 pub mod optional;
+pub mod role;
 pub mod update;
 
 use std::fmt;
 
 use redstart_bgp::{
-    types::{Family, FamilySet},
+    types::{Family, FamilySet, Role},
     wire::{Codec, Disposition, Framer, Message, Notification, Update},
 };
 
@@ -90,6 +91,15 @@ pub enum Stage {
     Established,
 }
 
+/// What the speaker is to its peer (RFC 9234).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRole {
+    /// Its role.
+    pub role: Role,
+    /// Whether the peer has to say its own.
+    pub strict: bool,
+}
+
 /// What was negotiated before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -105,6 +115,8 @@ pub struct Session {
     pub extended_next_hop: bool,
     /// RFC 7911, towards us, for both families.
     pub add_path: bool,
+    /// The speaker's role, if it has one.
+    pub role: Option<LocalRole>,
 }
 
 /// An external session with everything usual.
@@ -115,6 +127,7 @@ pub const EBGP: Session = Session {
     extended_messages: false,
     extended_next_hop: false,
     add_path: false,
+    role: None,
 };
 /// The same within the AS.
 pub const IBGP: Session = Session {
@@ -186,6 +199,10 @@ impl fmt::Display for Session {
                 write!(f, ", {text}")?;
             }
         }
+        if let Some(LocalRole { role, strict }) = self.role {
+            let strict = if strict { ", strict" } else { "" };
+            write!(f, ", we are {role}{strict}")?;
+        }
         Ok(())
     }
 }
@@ -242,6 +259,13 @@ impl Case {
         self
     }
 
+    /// With more octets right behind the message.
+    #[must_use]
+    pub fn followed_by(mut self, octets: &[u8]) -> Self {
+        self.octets.extend(octets);
+        self
+    }
+
     /// About the IPv6 route.
     #[must_use]
     pub fn v6(mut self) -> Self {
@@ -274,6 +298,7 @@ pub fn table() -> Vec<Case> {
         attributes::cases(),
         optional::cases(),
         multiprotocol::cases(),
+        role::cases(),
         incidents::cases(),
     ]
     .concat()

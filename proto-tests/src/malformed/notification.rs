@@ -55,6 +55,12 @@ fn notifications() -> Vec<Case> {
             "RFC 9003 section 5: text for a terminal",
             b"\x06\x02\x0a\x1b[2J\x1b]0;x\x07",
         ),
+        row(
+            "notification-twice",
+            "CVE-2025-59688: NOTIFICATION to a session that ends",
+            &[6, 4],
+        )
+        .followed_by(&message(NOTIFICATION, &[6, 4])),
         row("hard-reset-empty", "RFC 8538 section 3", &[6, 9]),
         row("hard-reset-half", "RFC 8538 section 3", &[6, 9, 6]),
         row(

@@ -17,7 +17,7 @@ const FIXED: &str = "RFC 4271 section 6.2";
 const PARAMETERS: &str = "RFC 5492 section 4";
 const EXTENDED: &str = "RFC 9072 section 2";
 /// Identifier of the peer; the live test puts the session's own address in its place.
-const ID: [u8; 4] = [10, 99, 1, 1];
+pub(super) const ID: [u8; 4] = [10, 99, 1, 1];
 
 /// The rows.
 pub fn cases() -> Vec<Case> {

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = communities();
     cases.extend(reflection());
     cases.extend(four_octet_as());
+    cases.extend(aigp());
     cases.extend(unread());
     cases.extend(unrecognized());
     cases
@@ -62,7 +63,7 @@ fn communities() -> Vec<Case> {
         ),
         row(
             "extended-communities-length-9",
-            "CVE-2011-3327: extended communities",
+            "CVE-2010-1674, CVE-2011-3327: extended communities",
             16,
             &[0; 9],
             withdraw,
@@ -304,6 +305,48 @@ fn aggregator_of(session: Session) -> Vec<u8> {
     value
 }
 
+/// RFC 7311 section 3.2: a malformed AIGP is ignored without a word, and so is any on a session that
+/// has it disabled, as external ones have (section 3.3).
+fn aigp() -> Vec<Case> {
+    let metric = [1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 7];
+    let crash = "CVE-2023-41359: AIGP of one octet";
+    let malformed = "RFC 7311 section 3.2";
+    let row = |name: &str, source, flags, value: &[u8]| {
+        let aigp = attr(flags, 26, value);
+        [("", IBGP), ("-from-outside", EBGP)].map(|(where_from, session)| {
+            let name = format!("aigp-{name}{where_from}");
+            with(&name, source, session, &aigp, Expected::Accept)
+        })
+    };
+    let whole_and = |more: &[u8]| [&metric, more].concat();
+    [
+        row("well-formed", "RFC 7311 section 3", 0x80, &metric),
+        row("twice", malformed, 0x80, &whole_and(&metric)),
+        row("unknown-tlv", malformed, 0x80, &[9, 0, 4, 1]),
+        row("empty", malformed, 0x80, &[]),
+        row("1-octet", crash, 0x80, &[1]),
+        row("tlv-length-0", crash, 0x80, &[1, 0, 0]),
+        row("tlv-length-2", malformed, 0x80, &[9, 0, 2]),
+        row(
+            "tlv-length-10",
+            malformed,
+            0x80,
+            &[1, 0, 10, 0, 0, 0, 0, 0, 0, 7],
+        ),
+        row("tlv-overrun", malformed, 0x80, &whole_and(&[9, 0, 200, 1])),
+        row("half-a-tlv", malformed, 0x80, &whole_and(&[9, 0])),
+        row(
+            "without-end",
+            malformed,
+            0x80,
+            &[1, 0, 11, 255, 255, 255, 255, 255, 255, 255, 255],
+        ),
+        row("transitive", malformed, 0xc0, &metric),
+        row("well-known", malformed, 0x40, &metric),
+    ]
+    .concat()
+}
+
 /// Types that we do not read: optional transitive ones go on untouched, and no content of theirs can
 /// do anything.
 fn unread() -> Vec<Case> {
@@ -346,21 +389,6 @@ fn unread() -> Vec<Case> {
             0xc0,
             25,
             &[0; 19],
-        ),
-        row(
-            "aigp-1-octet",
-            "CVE-2023-41359: AIGP of one octet",
-            0x80,
-            26,
-            &[1],
-        ),
-        row("aigp-length-0-tlv", "CVE-2023-41359", 0x80, 26, &[1, 0, 0]),
-        row(
-            "aigp-transitive",
-            "RFC 7311 section 3",
-            0xc0,
-            26,
-            &[1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1],
         ),
         row(
             "entropy-label",

@@ -184,7 +184,7 @@ fn attribute_list() -> Vec<Case> {
         ),
         row(
             "mp-reach-overruns",
-            "RFC 7606 section 3 (j)",
+            "RFC 7606 section 3 (j); CVE-2017-15865, CVE-2018-5378: an answer with what lies behind the message",
             &nothing(EBGP).append(&[0x80, 14, 200, 0, 2, 1, 16]),
             Expected::Reset(3, 9),
         )

@@ -21,9 +21,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use redstart_bgp::types::Role;
 pub use run::{Report, run};
 
-use super::{Case, OUR_AS, build, table};
+use super::{Case, LocalRole, OUR_AS, build, table};
 use crate::lab::{
     exclusive::Exclusive,
     netns::{self, Netns},
@@ -227,6 +228,19 @@ fn write_objects(cases: &[Case]) -> Result<()> {
         ));
         if case.session.add_path {
             all.push_str("  addPath:\n    receive: true\n");
+        }
+        if case.session.extended_next_hop {
+            all.push_str("  extendedNextHop: true\n");
+        }
+        if let Some(LocalRole { role, strict }) = case.session.role {
+            let role = match role {
+                Role::Provider => "Provider",
+                Role::Customer => "Customer",
+                Role::Peer => "Peer",
+                Role::RouteServer => "RouteServer",
+                Role::RouteServerClient => "RouteServerClient",
+            };
+            all.push_str(&format!("  role: {role}\n  strictRole: {strict}\n"));
         }
     }
     objects.put("bgppeers", &all)
