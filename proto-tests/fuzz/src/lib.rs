@@ -6,9 +6,13 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
+use bgpkit_parser::{
+    models::{AsnLength, AttributeValue, BgpMessage, NetworkPrefix},
+    parser::bgp::parse_bgp_message,
+};
 use bytes::{Bytes, BytesMut};
 use redstart_bgp::{
-    types::{Family, FamilySet, NlriSet, Prefix},
+    types::{Family, FamilySet, NlriSet},
     wire::{Codec, Framer, Message, Update},
 };
 use rustbgpd_wire::{Ipv4NlriEntry, Message as Theirs, decode_message};
@@ -135,7 +139,7 @@ fn round_trip_update(codec: &Codec, mut update: Update) {
     }
 }
 
-/// Of an UPDATE that both we and another codec find nothing wrong with, both read the same IPv4 routes.
+/// Of an UPDATE that both we and another codec find nothing wrong with, both read the same routes.
 pub fn differential(input: &[u8]) {
     let Some((&choice, octets)) = input.split_first() else {
         return;
@@ -146,37 +150,89 @@ pub fn differential(input: &[u8]) {
         let Ok(Message::Update(ours)) = codec.decode(&message) else {
             continue;
         };
-        let mut copy = message.clone();
-        let Ok(Theirs::Update(theirs)) = decode_message(&mut copy, 4096) else {
-            continue;
-        };
-        let Ok(theirs) = theirs.parse_revised(codec.four_octet_as, !codec.ebgp, false, &[]) else {
-            continue;
-        };
-        if ours.faults.is_empty() && theirs.malformed.is_empty() {
-            let announced = ours.reach.iter().map(|reach| &reach.nlri);
-            // Routes of MP_REACH_NLRI are another list there.
-            if announced.clone().count() <= 1
-                && announced.clone().all(|set| matches!(set, NlriSet::V4(_)))
-            {
-                let classic = v4(announced);
-                if !theirs.update.announced.is_empty() {
-                    assert_eq!(classic, their_v4(&theirs.update.announced));
-                }
-            }
+        if ours.faults.is_empty() {
+            compare_with_rustbgpd(&codec, &message, &ours);
+            compare_with_bgpkit(&codec, &message, &ours);
         }
     }
 }
 
-fn v4<'a>(sets: impl Iterator<Item = &'a NlriSet>) -> BTreeSet<String> {
-    let prefixes = sets.flat_map(NlriSet::iter).map(|nlri| nlri.prefix);
-    prefixes
-        .filter(|prefix| matches!(prefix, Prefix::V4(_)))
-        .map(|prefix| prefix.to_string())
+/// The IPv4 routes of the classic field: those of MP_REACH_NLRI are another list there.
+fn compare_with_rustbgpd(codec: &Codec, message: &Bytes, ours: &Update) {
+    let mut copy = message.clone();
+    let Ok(Theirs::Update(theirs)) = decode_message(&mut copy, 4096) else {
+        return;
+    };
+    let Ok(theirs) = theirs.parse_revised(codec.four_octet_as, !codec.ebgp, false, &[]) else {
+        return;
+    };
+    let announced = ours.reach.iter().map(|reach| &reach.nlri);
+    let classic_alone = announced.clone().count() <= 1
+        && announced.clone().all(|set| matches!(set, NlriSet::V4(_)));
+    if theirs.malformed.is_empty() && classic_alone && !theirs.update.announced.is_empty() {
+        assert_eq!(prefixes(announced), their_v4(&theirs.update.announced));
+    }
+}
+
+/// All routes, of both families.
+fn compare_with_bgpkit(codec: &Codec, message: &Bytes, ours: &Update) {
+    let width = if codec.four_octet_as {
+        AsnLength::Bits32
+    } else {
+        AsnLength::Bits16
+    };
+    let Ok(BgpMessage::Update(theirs)) = parse_bgp_message(&mut message.clone(), false, &width)
+    else {
+        return;
+    };
+    if theirs.attributes.has_validation_warnings() {
+        return;
+    }
+    // It takes routes that begin with a default route for routes with path identifiers.
+    let mut sets = ours
+        .reach
+        .iter()
+        .map(|reach| &reach.nlri)
+        .chain(&ours.unreach);
+    if sets.any(|set| {
+        set.iter()
+            .next()
+            .is_some_and(|first| first.prefix.len() == 0)
+    }) {
+        return;
+    }
+    let mut announced = texts(&theirs.announced_prefixes);
+    let mut withdrawn = texts(&theirs.withdrawn_prefixes);
+    for attribute in &theirs.attributes {
+        match attribute {
+            AttributeValue::MpReachNlri(nlri) => announced.extend(texts(&nlri.prefixes)),
+            AttributeValue::MpUnreachNlri(nlri) => withdrawn.extend(texts(&nlri.prefixes)),
+            _ => {}
+        }
+    }
+    // What is announced in the same message counts as not withdrawn (RFC 4271 section 4.3).
+    withdrawn.retain(|prefix| !announced.contains(prefix));
+    assert_eq!(
+        prefixes(ours.reach.iter().map(|reach| &reach.nlri)),
+        announced
+    );
+    assert_eq!(prefixes(ours.unreach.iter()), withdrawn);
+}
+
+fn prefixes<'a>(sets: impl Iterator<Item = &'a NlriSet>) -> BTreeSet<String> {
+    sets.flat_map(NlriSet::iter)
+        .map(|nlri| nlri.prefix.to_string())
         .collect()
 }
 
 /// Without the bits beyond the length, which mean nothing (RFC 4271 section 4.3).
+fn texts(list: &[NetworkPrefix]) -> BTreeSet<String> {
+    list.iter()
+        .map(|item| item.prefix.trunc().to_string())
+        .collect()
+}
+
+/// The same.
 fn their_v4(list: &[Ipv4NlriEntry]) -> BTreeSet<String> {
     list.iter()
         .map(|entry| {
