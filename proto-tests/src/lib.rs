@@ -6,3 +6,4 @@ pub mod apiserver;
 pub mod interop;
 pub mod lab;
 pub mod malformed;
+pub mod scale;
