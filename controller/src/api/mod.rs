@@ -65,6 +65,8 @@ pub use shared::{
 
 /// The API group.
 pub const GROUP: &str = "redstart.dev";
+/// What the names of our own annotations begin with.
+pub(crate) const ANNOTATION_PREFIX: &str = "redstart.dev/";
 /// The API version.
 pub const VERSION: &str = "v1alpha1";
 /// Group and version, as objects name them in `apiVersion`.

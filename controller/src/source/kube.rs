@@ -1,8 +1,9 @@
 //! Objects from the Kubernetes API.
 //!
 //! One task per [`Kind`] follows `kube`'s watcher and turns what it says into [`SourceEvent`]s. An
-//! object is parsed and reduced to what is used while the response is decoded, so neither a listing
-//! nor a queue ever holds whole Nodes, and no object, however malformed, can stop a watch.
+//! object is parsed and reduced to what is used while the response is decoded, without even reading
+//! what it is large by (`skip`). So neither a listing nor a queue ever holds whole Nodes, and no
+//! object, however malformed, can stop a watch.
 //!
 //! What holds whatever the API server does:
 //!
@@ -35,6 +36,7 @@ mod diagnose;
 mod follow;
 mod project;
 mod seen;
+mod skip;
 mod status;
 
 use std::{

@@ -130,7 +130,7 @@ pub(super) struct Watch {
     scope: Scope,
     /// All writes up to here are in `pending` or sent.
     position: u64,
-    pending: VecDeque<Value>,
+    pending: VecDeque<Event>,
     bookmarks: bool,
     ending: Ending,
     next_bookmark: Instant,
@@ -195,8 +195,8 @@ impl Watch {
             }
         }
         if streaming && watch.bookmarks {
-            let mut end = watch.bookmark();
-            end["object"]["metadata"]["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+            let annotations = json!({INITIAL_EVENTS_END: "true"});
+            let end = watch.bookmark(Some(annotations));
             watch.pending.push_back(end);
         }
         Ok(watch)
@@ -213,7 +213,7 @@ impl Watch {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             if let Some(event) = self.pending.pop_front() {
-                return Some(Ok(Bytes::from(format!("{event}\n"))));
+                return Some(Ok(event.line()));
             }
             match self.ending {
                 Ending::Close => return None,
@@ -239,7 +239,7 @@ impl Watch {
                 },
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + self.api.bookmark_interval;
-                    self.pending.push_back(self.bookmark());
+                    self.pending.push_back(self.bookmark(None));
                 }
                 () = tokio::time::sleep_until(self.deadline) => return None,
             }
@@ -268,7 +268,7 @@ impl Watch {
 
     /// What a write is to this watch: an object that a label change moves into the selection is
     /// added, one that leaves it is deleted.
-    fn describe(&self, change: &Change) -> Option<Value> {
+    fn describe(&self, change: &Change) -> Option<Event> {
         let covered = |object: &Option<Arc<Value>>| {
             object
                 .clone()
@@ -289,7 +289,7 @@ impl Watch {
             return;
         }
         if order.bookmark && self.bookmarks {
-            self.pending.push_back(self.bookmark());
+            self.pending.push_back(self.bookmark(None));
         }
         match order.end {
             Some(WatchEnd::Close) => self.ending = Ending::Close,
@@ -304,23 +304,43 @@ impl Watch {
 
     fn fail(&mut self, refusal: &Refusal) {
         if let Some(status) = refusal.to_status() {
-            self.pending
-                .push_back(json!({"type": "ERROR", "object": status}));
+            self.pending.push_back(event("ERROR", &Arc::new(status)));
         }
         self.ending = Ending::Close;
     }
 
-    fn bookmark(&self) -> Value {
-        json!({"type": "BOOKMARK", "object": {
+    fn bookmark(&self, annotations: Option<Value>) -> Event {
+        let mut object = json!({
             "kind": self.resource.kind,
             "apiVersion": self.resource.gvr.api_version(),
             "metadata": {"resourceVersion": self.position.to_string(), "creationTimestamp": null},
-        }})
+        });
+        if let Some(annotations) = annotations {
+            object["metadata"]["annotations"] = annotations;
+        }
+        event("BOOKMARK", &Arc::new(object))
     }
 }
 
-fn event(kind: &str, object: &Value) -> Value {
-    json!({"type": kind, "object": object})
+/// One line of a watch.
+struct Event {
+    kind: &'static str,
+    object: Arc<Value>,
+}
+
+impl Event {
+    /// Like a real server's: the type comes first, so that clients can decode the object as it comes.
+    fn line(&self) -> Bytes {
+        let Self { kind, object } = self;
+        Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+    }
+}
+
+fn event(kind: &'static str, object: &Arc<Value>) -> Event {
+    Event {
+        kind,
+        object: Arc::clone(object),
+    }
 }
 
 /// The rules for `sendInitialEvents`, in a real server's words.

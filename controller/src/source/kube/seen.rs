@@ -12,10 +12,13 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{Api, Client, Resource};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, DeserializeSeed as _},
+};
 use serde_json::Value;
 
-use super::project;
+use super::{project, skip::Part};
 use crate::{
     api::{BFDProfile, BGPAdvertisement, BGPConfiguration, BGPPeer, BGPPolicy, schema},
     diagnostic::{Diagnostic, Reason},
@@ -100,7 +103,7 @@ impl<K> fmt::Debug for Seen<K> {
 
 impl<'de, K: Watched> Deserialize<'de> for Seen<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
+        let object = Part::of(K::KIND).deserialize(deserializer)?;
         let metadata = ObjectMeta {
             name: named(&object, "name"),
             namespace: named(&object, "namespace"),
