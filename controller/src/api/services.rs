@@ -69,6 +69,18 @@ pub struct ServicesSpec {
     #[serde(default = "ServicesSpec::default_debounce")]
     #[schemars(range(max = 10_000))]
     pub debounce_milliseconds: u16,
+    /// How long a node must have been able to serve an address before it advertises it, in seconds.
+    /// Endpoints that come and go faster are never seen by routers, and kube-proxy has time to learn of
+    /// them. Not after a start of the speaker, and not for aggregates.
+    #[serde(default)]
+    #[schemars(range(max = 3600))]
+    pub min_ready_seconds: u16,
+    /// How long a node advertises an address after the last endpoint has gone that it could serve it
+    /// with, in seconds: endpoints that are back in time are not noticed by routers. Traffic is lost
+    /// meanwhile if other nodes could have taken it. Not for aggregates.
+    #[serde(default)]
+    #[schemars(range(max = 3600))]
+    pub withdraw_delay_seconds: u16,
 }
 
 impl ServicesSpec {
@@ -84,6 +96,8 @@ impl Default for ServicesSpec {
             allowed_external_ips: Vec::new(),
             allowed_load_balancer_ips: Vec::new(),
             debounce_milliseconds: Self::default_debounce(),
+            min_ready_seconds: 0,
+            withdraw_delay_seconds: 0,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct DesiredState {
     pub owners: Owners,
     /// Whether this node is relieved of traffic.
     pub drain: Drain,
+    /// How long addresses of Services are held that come and go with their endpoints.
+    pub hold: Hold,
 }
 
 impl DesiredState {
@@ -62,8 +64,18 @@ impl DesiredState {
             settle: Duration::ZERO,
             owners: Owners::new(),
             drain: Drain::default(),
+            hold: Hold::default(),
         }
     }
+}
+
+/// How long addresses of Services are held that come and go with their endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// How long an address must have been one that can be served before it is told.
+    pub min_ready: Duration,
+    /// How long an address is told after its last endpoint has gone.
+    pub withdraw_delay: Duration,
 }
 
 /// A session of the mesh that need not be.
@@ -353,6 +365,12 @@ impl Origination {
     #[must_use]
     pub fn is_pod_cidr(&self) -> bool {
         self.object.kind == Kind::Node.as_str()
+    }
+
+    /// Whether it stands for an address of a Service.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.object.kind == Kind::Service.as_str()
     }
 }
 

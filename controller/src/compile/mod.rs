@@ -46,7 +46,7 @@ use std::{
 };
 
 pub use desired::{
-    AddPath, Advertise, AoAlgorithm, AoKey, Bfd, DesiredState, Import, Kernel, NodeIdentity,
+    AddPath, Advertise, AoAlgorithm, AoKey, Bfd, DesiredState, Hold, Import, Kernel, NodeIdentity,
     Origination, Originations, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl,
     Until,
 };
@@ -54,7 +54,7 @@ pub use drain::{Drain, DrainReason};
 pub use references::missing_references;
 
 use crate::{
-    api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec},
+    api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec, ServicesSpec},
     diagnostic::{Diagnostic, Reason},
     index::{Changes, Index, Kind, Node, ObjectKey, Objects},
     object::ObjectRef,
@@ -209,6 +209,7 @@ fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
         settle: Duration::from_secs(configuration.mesh.settle_seconds.into()),
         owners: scope.pod_cidrs.owners(&scope),
         drain: drain::drain(&scope, &mut diagnostics),
+        hold: hold(&configuration.services),
         listen: listen(&scope, &peers),
         interfaces: originations::interfaces(&scope, &peers),
         node: Some(scope.identity),
@@ -267,6 +268,13 @@ fn listen(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Vec<SocketAddr
         .chain(any_v6)
         .map(|address| SocketAddr::new(address, port))
         .collect()
+}
+
+fn hold(spec: &ServicesSpec) -> Hold {
+    Hold {
+        min_ready: Duration::from_secs(spec.min_ready_seconds.into()),
+        withdraw_delay: Duration::from_secs(spec.withdraw_delay_seconds.into()),
+    }
 }
 
 fn kernel(spec: &KernelSpec) -> Kernel {

@@ -13,11 +13,44 @@ mod server;
 mod services;
 pub mod views;
 
+use std::{collections::BTreeMap, sync::Arc};
+
 pub use drains::{DrainError, Drains};
 use redstart_bgp::types::Prefix;
 pub(crate) use server::ask;
 pub use server::{ControlError, SocketFile, serve, unix_listener};
 use tokio::sync::oneshot;
+
+use crate::compile::ServiceTable;
+
+/// What was decided about addresses of Services, and what is made of it.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    /// By the objects as they are.
+    pub table: Arc<ServiceTable>,
+    /// Those that are held as they were.
+    pub held: BTreeMap<Prefix, Held>,
+}
+
+/// Why an address of a Service is not as the objects ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It is not told yet: it could not be served for `minReadySeconds`.
+    MinReady,
+    /// It is told still: its endpoints have gone within `withdrawDelaySeconds`.
+    WithdrawDelay,
+}
+
+impl Held {
+    /// The stable identifier.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MinReady => "min-ready",
+            Self::WithdrawDelay => "withdraw-delay",
+        }
+    }
+}
 
 /// Where the control socket is unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/redstart/redstart.sock";
@@ -38,7 +71,7 @@ pub enum Query {
     /// `show kernel`
     Kernel(oneshot::Sender<views::Kernel>),
     /// `show services`: addresses of Services on this node. Cheap: what was decided, not its text.
-    Services(oneshot::Sender<std::sync::Arc<crate::compile::ServiceTable>>),
+    Services(oneshot::Sender<Services>),
     /// `show bfd sessions`
     Bfd(oneshot::Sender<Vec<views::BfdSession>>),
     /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the

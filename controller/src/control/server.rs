@@ -237,8 +237,8 @@ async fn kernel(State(core): Core) -> Result<Json<views::Kernel>, Refusal> {
 }
 
 async fn services(State(core): Core) -> Result<Json<Vec<views::Service>>, Refusal> {
-    let table = ask(&core, Query::Services).await.ok_or(Refusal::Busy)?;
-    Ok(Json(super::services::rows(&table)))
+    let services = ask(&core, Query::Services).await.ok_or(Refusal::Busy)?;
+    Ok(Json(super::services::rows(&services)))
 }
 
 async fn bfd(State(core): Core) -> Result<Json<Vec<views::BfdSession>>, Refusal> {

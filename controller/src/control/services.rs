@@ -4,24 +4,26 @@ use std::collections::BTreeSet;
 
 use redstart_bgp::types::Prefix;
 
-use super::views;
-use crate::compile::{ServiceRoute, ServiceTable, Verdict};
+use super::{Held, Services, views};
+use crate::compile::{ServiceRoute, Verdict};
 
 /// One row per address, by Service.
-pub(super) fn rows(table: &ServiceTable) -> Vec<views::Service> {
-    let services = table.services.iter();
-    services
+pub(super) fn rows(services: &Services) -> Vec<views::Service> {
+    let table = services.table.services.iter();
+    table
         .flat_map(|(key, routes)| {
             let name = key.to_string();
-            routes.iter().map(move |route| row(table, &name, route))
+            routes.iter().map(move |route| row(services, &name, route))
         })
         .collect()
 }
 
-fn row(table: &ServiceTable, service: &str, route: &ServiceRoute) -> views::Service {
+fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Service {
+    let table = &services.table;
+    let held = services.held.get(&Prefix::host(route.address));
     let mut prefixes = BTreeSet::new();
     let mut choices: BTreeSet<&usize> = BTreeSet::new();
-    let (state, reason) = match &route.verdict {
+    let (mut state, mut reason) = match &route.verdict {
         Verdict::Withheld(withheld) => ("withheld", Some(withheld.to_string())),
         Verdict::Advertised { host, aggregates } => {
             choices.extend(host);
@@ -35,6 +37,13 @@ fn row(table: &ServiceTable, service: &str, route: &ServiceRoute) -> views::Serv
             }
         }
     };
+    if let Some(held) = held {
+        reason = Some(held.as_str().to_owned());
+        state = match held {
+            Held::MinReady => "waiting",
+            Held::WithdrawDelay => "advertised",
+        };
+    }
     let sources: Vec<_> = choices
         .into_iter()
         .filter_map(|choice| table.sources.get(*choice))

@@ -424,9 +424,10 @@ pub struct Service {
     pub kind: String,
     /// The address.
     pub address: IpAddr,
-    /// `advertised`, `aggregated` (a prefix that it lies in is advertised in its place) or `withheld`.
+    /// `advertised`, `aggregated` (a prefix that it lies in is advertised in its place), `waiting` (it
+    /// will be advertised) or `withheld`.
     pub state: String,
-    /// Why it is withheld.
+    /// Why it is withheld, waits, or is advertised still.
     pub reason: Option<String>,
     /// The prefixes that are advertised for it.
     pub prefixes: Vec<String>,

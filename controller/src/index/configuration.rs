@@ -85,6 +85,15 @@ impl From<&BGPConfiguration> for Observed {
             0..=10_000,
             &mut findings,
         );
+        for (field, seconds) in [
+            ("spec.services.minReadySeconds", services.min_ready_seconds),
+            (
+                "spec.services.withdrawDelaySeconds",
+                services.withdraw_delay_seconds,
+            ),
+        ] {
+            range(field, &seconds, 0..=3600, &mut findings);
+        }
         findings.keep_if_clean(key, Some(Object::Configuration(configuration)))
     }
 }

@@ -5,12 +5,13 @@
 //! the kernel goes to the planner, neighbours with something to pull are woken, and if the kernel is
 //! free it gets the next batch. Nothing in here waits for anybody.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use redstart_bgp::{
     net::{Clock, FromListener, FromPeer, Newcomer},
     time::Instant,
+    types::Prefix,
 };
 use redstart_rib::{Rib, RibConfig};
 use tokio::sync::{mpsc, watch};
@@ -21,6 +22,7 @@ use super::{
     abilities::Abilities,
     bfd::Watch,
     drain::Draining,
+    hold_down::HoldDown,
     kernel::Kernel,
     listeners::Listeners,
     neighbours::Neighbours,
@@ -34,7 +36,7 @@ use super::{
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
-    control::Query,
+    control::{Held, Query},
     diagnostic::Diagnostic,
 };
 
@@ -78,7 +80,9 @@ pub(super) struct Core {
     pub(super) target: Option<Arc<DesiredState>>,
     transition: Transition,
     pub(super) draining: Draining,
-    /// That, with what is left of the topology before, and as far as this node is drained.
+    hold_down: HoldDown,
+    /// That, with what is left of the topology before, without what is held down, and as far as this
+    /// node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
     /// The generation of the kernel's links and addresses when routes were last originated.
@@ -112,6 +116,7 @@ impl Core {
             target: None,
             transition: Transition::default(),
             draining: Draining::default(),
+            hold_down: HoldDown::default(),
             in_force: None,
             configured_at: None,
             links_seen: 0,
@@ -204,6 +209,7 @@ impl Core {
             self.transition.poll_timeout(),
             self.draining.poll_timeout(),
             self.unnumbered.poll_timeout(self.clock.now()),
+            self.hold_down.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -244,6 +250,8 @@ impl Core {
         let running = self.neighbours.rules();
         self.transition.begin(now, &desired, &running);
         self.draining.begin(now, &desired.drain);
+        let (last, services) = (self.target.as_deref(), &self.configured.services);
+        self.hold_down.begin(now, last, &desired, services);
         self.target = Some(desired);
         self.configured_at = Some(Timestamp::now());
         self.put_in_force(now);
@@ -262,7 +270,7 @@ impl Core {
             let standing = |name: &PeerName, spare: &Spare| neighbours.standing(name, spare, rib);
             self.transition.poll(now, &target, served, standing)
         };
-        if self.draining.poll(now) | moved {
+        if self.draining.poll(now) | self.hold_down.poll(now) | moved {
             self.put_in_force(now);
         }
     }
@@ -272,6 +280,9 @@ impl Core {
             return;
         };
         let mut desired = self.transition.in_force(target);
+        if self.hold_down.is_under_way() {
+            self.hold_down.apply(Arc::make_mut(&mut desired));
+        }
         if self.draining.is_under_way() {
             self.draining.apply(Arc::make_mut(&mut desired));
         }
@@ -354,6 +365,11 @@ impl Core {
         {
             self.originate(&desired);
         }
+    }
+
+    /// Which addresses of Services are held.
+    pub(super) fn held(&self) -> BTreeMap<Prefix, Held> {
+        self.hold_down.held()
     }
 
     /// Who this speaker is, once known.

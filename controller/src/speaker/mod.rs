@@ -16,6 +16,7 @@
 //! | `kernel` | the planner, and the one batch that is out at the kernel |
 //! | `transition` | from one topology of the mesh to another |
 //! | `drain` | relieving this node of traffic |
+//! | `hold_down` | addresses of Services that come and go too fast |
 //! | `listeners` | the addresses to listen on |
 //! | `ranges` | listen ranges, and what a member of one is |
 //! | `abilities` | what the kernel may not have |
@@ -31,6 +32,7 @@ mod abilities;
 mod bfd;
 mod core;
 mod drain;
+mod hold_down;
 mod kernel;
 mod listeners;
 mod malformed;

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     cache::CacheStatus,
     compile::{self, PeerName},
-    control::{Query, views},
+    control::{Query, Services, views},
     diagnostic::Diagnostic,
     index::Kind,
     metrics,
@@ -53,7 +53,12 @@ pub(super) fn answer(core: &Core, query: Query) {
             );
         }
         Query::Kernel(reply) => _ = reply.send(core.kernel_view()),
-        Query::Services(reply) => _ = reply.send(Arc::clone(&core.configured.services)),
+        Query::Services(reply) => {
+            _ = reply.send(Services {
+                table: Arc::clone(&core.configured.services),
+                held: core.held(),
+            });
+        }
         Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),

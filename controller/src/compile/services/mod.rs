@@ -25,10 +25,12 @@ pub(super) use routes::add_routes;
 pub(super) use rules::Rules;
 pub use verdict::{ServiceRoute, Verdict, Withheld};
 
+use redstart_bgp::types::Prefix;
+
 use super::PeerName;
 use crate::{
     diagnostic::Diagnostic,
-    index::{Objects, ServiceKey},
+    index::{Kind, Objects, ServiceKey},
     object::ObjectRef,
 };
 
@@ -39,6 +41,32 @@ pub struct ServiceTable {
     pub sources: Arc<[(ObjectRef, Vec<PeerName>)]>,
     /// By Service.
     pub services: BTreeMap<ServiceKey, Arc<[ServiceRoute]>>,
+}
+
+impl ServiceTable {
+    /// Whether endpoints are all that an address of this object, a Service, lacks.
+    #[must_use]
+    pub fn lacks_endpoints(&self, object: &ObjectRef, prefix: Prefix) -> bool {
+        let key = object
+            .name
+            .split_once('/')
+            .map(|(namespace, name)| ServiceKey {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            });
+        let is_service = object.kind == Kind::Service.as_str();
+        let routes = key
+            .filter(|_| is_service)
+            .and_then(|key| self.services.get(&key));
+        let mut routes = routes.into_iter().flat_map(|routes| routes.iter());
+        routes.any(|route| {
+            let lacking = [Withheld::NoEndpoints, Withheld::NoLocalEndpoints];
+            let lacks = lacking
+                .iter()
+                .any(|it| route.verdict == Verdict::Withheld(*it));
+            lacks && Prefix::host(route.address) == prefix
+        })
+    }
 }
 
 /// The rules, and the verdicts by them.

@@ -159,6 +159,35 @@ fn acceptance_21_peers_nodes_and_services_are_selected() {
 }
 
 #[test]
+fn acceptance_25_advertisements_add_up_and_their_conflict_is_named() {
+    let web = load_balancer("web", "203.0.113.1", "") + &endpoints_on_both();
+    let first =
+        "{ services: { addresses: [LoadBalancerIP] }, communities: [\"64512:1\"], localPref: 100 }";
+    let with = |spec: &str| {
+        let chosen = "services: { addresses: [LoadBalancerIP] }, peers: { names: [tor] }";
+        let spec = format!("{{ {chosen}, {spec} }}");
+        cluster(first) + &object("BGPAdvertisement", "more", &spec) + &web
+    };
+    let ways = |desired: &DesiredState| {
+        let prefix = "203.0.113.1/32".parse().unwrap();
+        desired.originations[&prefix].advertise.clone()
+    };
+    let added = clean(&with("communities: [\"64512:2\"]"), "a");
+    let both = ways(&added);
+    let communities = both.iter().flat_map(|way| &way.communities);
+    let communities: Vec<String> = communities.map(ToString::to_string).collect();
+    assert_eq!(communities, ["64512:1", "64512:2"]);
+    let tor = [PeerName("tor".to_owned())].into();
+    assert!(both.iter().all(|way| way.peers == tor));
+
+    let (contradicted, diagnostic) = one(&with("localPref: 200"), "a");
+    let (object, field) = ("BGPAdvertisement/more", "spec.localPref");
+    says(&diagnostic, object, field, Reason::ConflictingAttributes);
+    assert_eq!(ways(&contradicted).len(), 2);
+    assert_eq!(contradicted.peers, added.peers);
+}
+
+#[test]
 fn acceptance_27_an_address_changes_hands_and_services_change() {
     let ready = slice("one", &[("a", READY)]) + &slice("two", &[("a", READY)]);
     let yaml = |one: &str, two: &str| {
