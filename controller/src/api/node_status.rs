@@ -95,9 +95,9 @@ pub struct NodeStatus {
     /// Learned routes and the kernel.
     #[serde(default)]
     pub kernel: KernelStatus,
-    /// `Ready`: a configuration is in force. `ObjectsAccepted`: all that the objects ask of this
-    /// node is in force. `PeersEstablished`: every neighbour has a session. `KernelInSync`: the
-    /// kernel has every route that it should have.
+    /// `Ready`: a configuration is in force. `Serving`: the node is not drained. `ObjectsAccepted`:
+    /// all that the objects ask of this node is in force. `PeersEstablished`: every neighbour has a
+    /// session. `KernelInSync`: the kernel has every route that it should have.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 8))]
     #[serde(default)]

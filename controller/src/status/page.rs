@@ -154,8 +154,16 @@ fn conditions(
         None if status.kernel.parked > 0 => "some routes are refused or kept back".to_owned(),
         None => String::new(),
     };
+    let drain = status.drain.as_ref().map(|drain| {
+        let step = match drain.withdrawn_in {
+            Some(_) => "to be avoided, and soon withdrawn",
+            None => "withdrawn",
+        };
+        format!("{}: the routes are {step}", drain.reason)
+    });
     [
         ("Ready", "NotReady", status.not_ready.join("; ")),
+        ("Serving", "Drained", drain.unwrap_or_default()),
         ("ObjectsAccepted", "NotInForce", named(objects)),
         (
             "PeersEstablished",

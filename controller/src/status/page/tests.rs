@@ -122,6 +122,31 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
 }
 
 #[test]
+fn a_drain_is_told_and_how_far_it_is() {
+    let serving = |withdrawn_in: Option<Option<f64>>| {
+        let mut status = status();
+        status.drain = withdrawn_in.map(|withdrawn_in| crate::control::views::Drain {
+            reason: "drain-annotation".to_owned(),
+            withdrawn_in,
+        });
+        let page = page(&status, &[], 300, None);
+        let condition = condition_of(&page, "Serving");
+        (condition.status, condition.message.clone())
+    };
+    assert_eq!(serving(None).0, ConditionStatus::True);
+    let draining = "drain-annotation: the routes are to be avoided, and soon withdrawn";
+    assert_eq!(
+        serving(Some(Some(20.0))),
+        (ConditionStatus::False, draining.to_owned())
+    );
+    let drained = "drain-annotation: the routes are withdrawn";
+    assert_eq!(
+        serving(Some(None)),
+        (ConditionStatus::False, drained.to_owned())
+    );
+}
+
+#[test]
 fn texts_of_others_have_no_control_characters_and_an_end() {
     assert_eq!(cut("a\u{1b}[2Jb\n"), "a[2Jb");
     let long = cut(&"x".repeat(MAX_TEXT + 1));
