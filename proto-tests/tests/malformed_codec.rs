@@ -7,7 +7,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use redstart_proto_tests::malformed::{self, document};
+use redstart_proto_tests::malformed::{
+    self, document,
+    elsewhere::{ELSEWHERE, INCIDENTS},
+};
 
 #[test]
 fn every_case_leads_to_what_the_rfc_asks_for() {
@@ -37,6 +40,18 @@ fn cases_have_names_of_their_own_and_there_are_enough() {
     let names: BTreeSet<&str> = table.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names.len(), table.len());
     assert!(table.len() >= 150, "{}", table.len());
+}
+
+/// A case repeats it, or a reason says why none can; never both.
+#[test]
+fn every_published_incident_has_a_case_or_a_reason() {
+    let table = malformed::table();
+    for incident in INCIDENTS {
+        let number = incident.trim_start_matches("CVE-");
+        let repeated = table.iter().any(|case| case.source.contains(number));
+        let explained = ELSEWHERE.iter().any(|(name, _)| name == incident);
+        assert!(repeated != explained, "{incident}: {repeated} {explained}");
+    }
 }
 
 /// `REDSTART_UPDATE=1` writes it anew.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Case, Stage, codec_outcome};
+use super::{Case, Stage, codec_outcome, elsewhere::ELSEWHERE};
 
 /// The document for these cases.
 pub fn render(cases: &[Case]) -> String {
@@ -29,6 +29,13 @@ pub fn render(cases: &[Case]) -> String {
             "| `{}` | {} | {session} | {} | {ours} |",
             case.name, case.source, case.expected,
         );
+    }
+    out.push_str(
+        "\n## Incidents without a case\n\nWhat went wrong there is not in Redstart.\n\n\
+         | incident | where it was |\n|---|---|\n",
+    );
+    for (incident, code) in ELSEWHERE {
+        let _ = writeln!(out, "| {incident} | {code} |");
     }
     out
 }

@@ -14,6 +14,7 @@
 pub mod attributes;
 pub mod build;
 pub mod document;
+pub mod elsewhere;
 pub mod header;
 pub mod incidents;
 pub mod live;
