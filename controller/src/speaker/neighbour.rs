@@ -1,7 +1,7 @@
 //! One neighbour: what the events of its session mean for the tables.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +24,7 @@ use super::{
     ranges::{self, Membership},
     retention::{Due, Retention, forwarding_preserved, restart_time},
     translate::{self, OnLink, Restarted},
+    unnumbered,
 };
 use crate::compile::{self, NodeIdentity, PeerName, PeerRole, Ttl};
 
@@ -459,8 +460,22 @@ fn on_link(negotiated: &Negotiated, links: &KernelView) -> OnLink {
     OnLink {
         interface,
         global: links.addresses().filter(of_link).find_map(global),
+        link_local: shared_link_local(
+            negotiated.local_addr.ip(),
+            negotiated.remote_addr.ip(),
+            links,
+        ),
         subnet: subnet_of(negotiated.local_addr.ip(), links),
     }
+}
+
+/// Our link-local address where our end of the session and the neighbour's are on one subnet.
+fn shared_link_local(local: IpAddr, remote: IpAddr, links: &KernelView) -> Option<Ipv6Addr> {
+    let ours = links.addresses().find(|address| address.addr == local)?;
+    if !local.is_ipv6() || !ours.subnet.contains(remote) {
+        return None;
+    }
+    unnumbered::link_local(links, ours.ifindex)
 }
 
 /// The link that a link-local neighbour is on.
@@ -477,4 +492,30 @@ fn subnet_of(local: IpAddr, links: &KernelView) -> Option<Prefix> {
     addresses
         .find(|address| address.addr == local)
         .map(|address| address.subnet)
+}
+
+#[cfg(test)]
+mod tests {
+    use redstart_rib::{fib::KernelEvent, resolver::ResolverConfig};
+
+    use super::*;
+
+    #[test]
+    fn a_link_local_address_goes_along_where_both_ends_are_on_one_subnet() {
+        let mut links = KernelView::new(ResolverConfig::default());
+        for (ifindex, addr, len) in [(2, "fe80::2", 64), (3, "fd00::1", 64), (3, "fe80::3", 64)] {
+            let addr = addr.parse().unwrap();
+            links.on_event(&KernelEvent::Address(LinkAddress {
+                ifindex,
+                addr,
+                subnet: Prefix::new(addr, len).unwrap(),
+            }));
+        }
+        let shared = |local: &str, remote: &str| {
+            shared_link_local(local.parse().unwrap(), remote.parse().unwrap(), &links)
+        };
+        assert_eq!(shared("fd00::1", "fd00::2"), "fe80::3".parse().ok());
+        assert_eq!(shared("fd00::1", "fd01::2"), None, "behind a router");
+        assert_eq!(shared("10.0.0.1", "10.0.0.2"), None);
+    }
 }

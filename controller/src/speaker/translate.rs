@@ -39,6 +39,8 @@ pub(super) struct OnLink {
     pub(super) interface: Option<u32>,
     /// A global address of ours there.
     pub(super) global: Option<Ipv6Addr>,
+    /// Our link-local address on the subnet that both ends of a session over global addresses share.
+    pub(super) link_local: Option<Ipv6Addr>,
     /// The subnet that our end of the session is in.
     pub(super) subnet: Option<Prefix>,
 }
@@ -131,12 +133,7 @@ pub(super) fn peer_info(
         router_id: negotiated.remote_router_id,
         remote_addr: negotiated.remote_addr.ip(),
         local_router_id: negotiated.local_router_id,
-        next_hop_self: next_hop_self(
-            node,
-            negotiated.local_addr.ip(),
-            link.global,
-            extended_next_hop,
-        ),
+        next_hop_self: next_hop_self(node, negotiated.local_addr.ip(), link, extended_next_hop),
         families: negotiated.families,
         add_path_send: negotiated.add_path_send,
         long_lived: negotiated.families.iter().filter(long_lived).collect(),
@@ -178,14 +175,9 @@ pub(super) fn export(peer: &compile::Peer) -> ExportPolicy {
 /// Our end of the session for its own family; the node's address for the other one, unless IPv4 routes
 /// may have an IPv6 next hop: RFC 8950 section 5 wants the session's.
 ///
-/// On an unnumbered session it is our link-local address, "preceded" by the link's global one where there
-/// is one (RFC 2545 section 3).
-fn next_hop_self(
-    node: &NodeIdentity,
-    local: IpAddr,
-    global: Option<Ipv6Addr>,
-    extended: bool,
-) -> NextHopSelf {
+/// On a subnet that both ends share there are two addresses, the global one and the link-local one (RFC
+/// 2545 section 3); on an unnumbered link without a global one, that is the link-local one twice.
+fn next_hop_self(node: &NodeIdentity, local: IpAddr, link: OnLink, extended: bool) -> NextHopSelf {
     let mut next_hops = NextHopSelf {
         v4: node.ipv4.map(NextHop::V4),
         v6: node.ipv6.map(NextHop::V6),
@@ -195,8 +187,13 @@ fn next_hop_self(
         IpAddr::V6(addr) => {
             let own = if addr.is_unicast_link_local() {
                 NextHop::V6LinkLocal {
-                    global: global.unwrap_or(addr),
+                    global: link.global.unwrap_or(addr),
                     link_local: addr,
+                }
+            } else if let Some(link_local) = link.link_local {
+                NextHop::V6LinkLocal {
+                    global: addr,
+                    link_local,
                 }
             } else {
                 NextHop::V6(addr)
@@ -397,7 +394,7 @@ mod tests {
     #[test]
     fn the_next_hop_is_our_end_of_the_session_and_the_nodes_address_for_the_other_family() {
         let next_hops = |local: &str, extended| {
-            let own = next_hop_self(&node(), local.parse().unwrap(), None, extended);
+            let own = next_hop_self(&node(), local.parse().unwrap(), OnLink::default(), extended);
             (own.v4.map(NextHop::addr), own.v6.map(NextHop::addr))
         };
         let text = |v4: &str, v6: &str| (v4.parse().ok(), v6.parse().ok());
@@ -414,7 +411,15 @@ mod tests {
             ipv4: None,
             ..node()
         };
-        let own = |extended| next_hop_self(&lone, "fd09::1".parse().unwrap(), None, extended).v4;
+        let own = |extended| {
+            next_hop_self(
+                &lone,
+                "fd09::1".parse().unwrap(),
+                OnLink::default(),
+                extended,
+            )
+            .v4
+        };
         assert_eq!(own(false), None);
         assert_eq!(own(true).map(NextHop::addr), "fd09::1".parse().ok());
     }
@@ -422,7 +427,13 @@ mod tests {
     #[test]
     fn on_an_unnumbered_session_the_next_hop_is_our_link_local_address() {
         let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
-        let own = |global, extended| next_hop_self(&node(), link_local.into(), global, extended);
+        let own = |global, extended| {
+            let link = OnLink {
+                global,
+                ..OnLink::default()
+            };
+            next_hop_self(&node(), link_local.into(), link, extended)
+        };
         let alone = NextHop::V6LinkLocal {
             global: link_local,
             link_local,
@@ -445,6 +456,23 @@ mod tests {
                 "{global:?}, {extended}"
             );
         }
+    }
+
+    #[test]
+    fn on_a_shared_subnet_the_next_hop_is_both_of_our_addresses() {
+        let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
+        let global: Ipv6Addr = "fd09::1".parse().unwrap();
+        let own = |link_local| {
+            let link = OnLink {
+                link_local,
+                ..OnLink::default()
+            };
+            next_hop_self(&node(), global.into(), link, true)
+        };
+        let both = NextHop::V6LinkLocal { global, link_local };
+        let shared = own(Some(link_local));
+        assert_eq!((shared.v4, shared.v6), (Some(both), Some(both)));
+        assert_eq!(own(None).v6, Some(NextHop::V6(global)));
     }
 
     #[test]

@@ -240,7 +240,14 @@ impl Subject for ExaBgp {
             for (next_hop, prefixes) in hops.into_iter().flatten() {
                 for path in paths_of(prefixes, prefix) {
                     let attributes = update.get("attribute").unwrap_or(&Value::Null);
-                    paths.insert(path, read(next_hop, attributes));
+                    let heard = read(next_hop, attributes);
+                    // A route whose next hop is two addresses is listed under each; the global one,
+                    // which is before the other, counts.
+                    if next_hop.starts_with("fe80:") {
+                        paths.entry(path).or_insert(heard);
+                    } else {
+                        paths.insert(path, heard);
+                    }
                 }
             }
         }
