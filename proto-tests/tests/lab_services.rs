@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use redstart_proto_tests::lab::{
     Lab, checks,
     exclusive::TestLab,
@@ -78,10 +78,16 @@ fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
     objects.put("service", &service("Local")).unwrap();
     objects.put("slice", &slice(&["n1"])).unwrap();
     until_leads_to(lab, ADDRESS, &["n1"]);
-    let table = speaker::redc(lab, "n2", &["show", "services"]).unwrap();
-    assert!(table.contains("withheld (no-local-endpoints)"), "{table}");
-    let table = speaker::redc(lab, "n1", &["show", "services"]).unwrap();
-    assert!(table.contains("advertised"), "{table}");
+    for (node, says) in [
+        ("n2", "withheld (no-local-endpoints)"),
+        ("n1", "advertised"),
+    ] {
+        wait::until("redc tells", BOUND, || {
+            let table = speaker::redc(lab, node, &["show", "services"])?;
+            table.contains(says).then_some(()).context(table)
+        })
+        .unwrap();
+    }
 
     objects.put("slice", &slice(&["n1", "n2", "n3"])).unwrap();
     until_leads_to(lab, ADDRESS, &["n1", "n2", "n3"]);

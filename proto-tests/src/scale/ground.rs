@@ -9,6 +9,7 @@ use crate::lab::{
     netns::{Netns, host_ip},
     process::Processes,
     run_dir::{self, RunDir},
+    topology::Topology,
 };
 
 /// The API server.
@@ -17,6 +18,8 @@ pub const API_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 2);
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 255, 1);
 
 const NAME: &str = "scale";
+/// Named like the boxes of a lab, which is what the clean-up looks for.
+const NODE: &str = "n1";
 
 /// Two namespaces and a run directory.
 #[derive(Debug)]
@@ -70,8 +73,8 @@ impl Ground {
     pub fn existing() -> Self {
         let run_dir = RunDir::of(NAME);
         Self {
-            node: Netns::of(NAME, "node"),
-            world: Netns::of(NAME, "world"),
+            node: Netns::of(NAME, NODE),
+            world: Netns::of(NAME, Topology::EXT),
             processes: Processes::of(run_dir.path()),
             run_dir,
             owned: false,
