@@ -188,17 +188,13 @@ fn compare_with_bgpkit(codec: &Codec, message: &Bytes, ours: &Update) {
     if theirs.attributes.has_validation_warnings() {
         return;
     }
-    // It takes routes that begin with a default route for routes with path identifiers.
+    // Where it meets a default route, it takes what follows for routes with path identifiers.
     let mut sets = ours
         .reach
         .iter()
         .map(|reach| &reach.nlri)
         .chain(&ours.unreach);
-    if sets.any(|set| {
-        set.iter()
-            .next()
-            .is_some_and(|first| first.prefix.len() == 0)
-    }) {
+    if sets.any(|set| set.iter().any(|nlri| nlri.prefix.len() == 0)) {
         return;
     }
     let mut announced = texts(&theirs.announced_prefixes);
