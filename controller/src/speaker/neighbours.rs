@@ -41,6 +41,8 @@ pub(super) struct Neighbours {
     names: BTreeMap<PeerId, PeerName>,
     /// Where neighbours are whose address the objects do not say.
     found: BTreeMap<PeerName, SocketAddr>,
+    /// How many others there are, where nobody knows yet.
+    unfound: usize,
     pub(super) ranges: Ranges,
     /// Whether members left, so that listeners and originations are to be told.
     members_left: bool,
@@ -62,6 +64,7 @@ impl Neighbours {
             by_name: BTreeMap::new(),
             names: BTreeMap::new(),
             found: BTreeMap::new(),
+            unfound: 0,
             ranges: Ranges::default(),
             members_left: false,
         }
@@ -211,6 +214,10 @@ impl Neighbours {
         rib: &mut Rib,
     ) {
         self.ranges.apply(desired);
+        let is_unfound = |(name, peer): &(&PeerName, &compile::Peer)| {
+            matches!(peer.remote, Remote::Interface { .. }) && !self.found.contains_key(*name)
+        };
+        self.unfound = desired.peers.iter().filter(is_unfound).count();
         let Some(node) = &desired.node else {
             let all: Vec<PeerName> = self.by_name.keys().cloned().collect();
             all.iter()
@@ -347,10 +354,11 @@ impl Neighbours {
         }
     }
 
-    /// Whether every neighbour is up and has sent what it has. Nobody knows who else will come from a
-    /// range.
+    /// Whether every neighbour is up and has sent what it has, those too that are still looked for.
+    /// Nobody knows who else will come from a range.
     pub(super) fn all_initial_tables_received(&self) -> bool {
-        self.ranges.is_empty() && self.by_name.values().all(Neighbour::has_told_all)
+        let all_are_there = self.ranges.is_empty() && self.unfound == 0;
+        all_are_there && self.by_name.values().all(Neighbour::has_told_all)
     }
 
     /// The rules of each neighbour.

@@ -154,11 +154,17 @@ impl Restart {
 
 #[cfg(test)]
 mod tests {
+    use std::{net::SocketAddr, sync::Arc};
+
     use redstart_bgp::net::Clock;
+    use redstart_rib::{Rib, RibConfig};
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::compile::Kernel as KernelSpec;
+    use crate::{
+        compile::{Kernel as KernelSpec, PeerName, Remote},
+        speaker::tests::passive_router,
+    };
 
     fn desired() -> DesiredState {
         DesiredState::idle(KernelSpec {
@@ -172,6 +178,21 @@ mod tests {
 
     fn no_neighbours() -> Neighbours {
         Neighbours::new(Clock::new(), mpsc::channel(1).0, 0)
+    }
+
+    /// A router at the other end of an interface that nobody has found yet.
+    fn looked_for() -> Neighbours {
+        let mut router = passive_router(SocketAddr::from(([192, 0, 2, 1], 179)));
+        router.remote = Remote::Interface {
+            name: "eth1".to_owned(),
+            port: 179,
+        };
+        let mut desired = desired();
+        desired.peers = Arc::new([(PeerName("tor".to_owned()), router)].into());
+        let mut rib = Rib::new(RibConfig::default(), 0);
+        let mut neighbours = no_neighbours();
+        neighbours.apply(Instant::ZERO, &desired, Restarted::default(), &mut rib);
+        neighbours
     }
 
     #[test]
@@ -221,5 +242,18 @@ mod tests {
         let from_now_on = restart.started().unwrap();
         assert!(!from_now_on.restarting);
         assert_eq!(from_now_on.forwarding, FamilySet::ALL);
+    }
+
+    #[test]
+    fn what_the_kernel_holds_waits_for_a_router_that_is_still_looked_for() {
+        let (kernel, mut restart) = (Kernel::new(0), Restart::new(true));
+        restart.begin(Instant::ZERO, &desired());
+        let begin = Instant::ZERO + DUMP_TIMEOUT;
+        restart.take_start(begin, &kernel);
+        let neighbours = looked_for();
+        assert!(!restart.is_over(begin, &neighbours));
+        assert!(restart.started().unwrap().restarting);
+        let end = restart.poll_timeout().unwrap();
+        assert!(restart.is_over(end, &neighbours), "but not for ever");
     }
 }

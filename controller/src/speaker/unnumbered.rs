@@ -9,8 +9,7 @@
 //! - A router that falls silent keeps its session, if it has one: what ends sessions is their own hold
 //!   timer. So does one next to which another appears. The next one has its turn when the session is
 //!   over.
-//! - A link that goes down ends nothing either. Its routes leave the kernel at once all the same,
-//!   because the next hops are not reachable, and come back with it.
+//! - A link that goes down ends the session with it, without a word, as a connection that is lost.
 //! - An interface that is gone, or came back under another index, takes its neighbour with it.
 
 use std::{

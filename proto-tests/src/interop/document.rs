@@ -55,7 +55,7 @@ const PREFACE: &str = "\
 # Interoperability
 
 What Redstart does together with other BGP implementations, as Debian 12 ships them (`bird2`, `frr`,
-`gobgpd`, `exabgp`, `openbgpd`). Each cell is an assertion made by a run: the real daemons in network namespaces
+`gobgpd`, `exabgp`, `openbgpd`). Each cell but `n/a` is an assertion made by a run: the real daemons in network namespaces
 of their own, Redstart told by objects and asked by `redc`, the other side told and asked by its own
 CLI, the kernel asked by `ip`. The scenes are in `proto-tests/src/interop`; this page is written by
 them (`REDSTART_UPDATE=1 cargo test -p redstart-proto-tests --test interop`), and the test fails when
@@ -69,7 +69,7 @@ against what is in there, and writes those columns anew.
 |---|---|
 | yes | It held, seen from both sides where both show it. |
 | not yet | Redstart does not do it yet, or no scene shows it yet. |
-| n/a | The other side cannot. |
+| n/a | The other side cannot, by its documentation; it is not tried. |
 
 OpenBGPD dials where there is a password: on Linux it gives none to the socket that it listens on.
 ";
