@@ -3,6 +3,7 @@
 //! Nothing in here is part of the product; everything in here runs the product as its users do.
 
 pub mod apiserver;
+pub mod bench;
 pub mod interop;
 pub mod lab;
 pub mod malformed;

@@ -1,0 +1,61 @@
+//! Redstart, told by manifests.
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    super::{ground::Ground, peer::DAEMON_AS, row::Row},
+    Neighbour, appears,
+};
+use crate::lab::{process::Process, requirements::Binaries};
+
+const NODE: &str = "n1";
+
+pub(super) fn start(
+    ground: &Ground,
+    row: Row,
+    neighbours: &[Neighbour],
+    binaries: &Binaries,
+) -> Result<Vec<Process>> {
+    let objects = ground.run_dir.objects();
+    std::fs::write(objects.join("all.yaml"), manifests(row, neighbours))?;
+    let program = binaries.path("redstart");
+    let mut command = ground
+        .daemon
+        .command(program.to_str().context("not UTF-8")?);
+    let socket = ground.run_dir.socket(NODE);
+    command.args(["run", "--node", NODE, "--log", "warn"]);
+    command.arg("--objects").arg(objects);
+    command.arg("--socket").arg(&socket);
+    command.env_remove("KUBECONFIG");
+    let process = ground.processes.spawn("redstart", &command)?;
+    appears(&socket)?;
+    Ok(vec![process])
+}
+
+fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
+    let mut text = format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{ name: {NODE} }}\nstatus:\n  addresses:\n  \
+         - {{ type: InternalIP, address: 10.99.0.1 }}\n---\n\
+         apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata: {{ name: default }}\n\
+         spec:\n  asn: {DAEMON_AS}\n  mesh: {{ mode: None }}\n  advertisePodCIDRs: false\n  \
+         kernel: {{ install: {} }}\n  gracefulRestart: {{ enabled: false }}\n  \
+         timers: {{ holdTimeSeconds: {} }}\n",
+        row.installs(),
+        row.hold_time()
+    );
+    for (index, neighbour) in neighbours.iter().enumerate() {
+        let Neighbour { identity, told } = neighbour;
+        text.push_str(&format!(
+            "---\napiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata: {{ name: p{index} }}\n\
+             spec:\n  address: {}\n  asn: {}\n  passive: true\n  families: [IPv4]\n  \
+             import: {{ acceptASSets: true, defaultRoute: true }}\n",
+            identity.address, identity.asn
+        ));
+        if row.reflects() {
+            text.push_str("  routeReflector: { client: true }\n");
+        } else if *told {
+            text.push_str("  export: { transit: true }\n");
+        }
+    }
+    text
+}

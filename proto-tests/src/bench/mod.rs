@@ -1,0 +1,30 @@
+//! How fast, and in how much memory: Redstart beside BIRD, FRR, GoBGP and OpenBGPD, in one run.
+//!
+//! A run is rows times rounds times daemons, interleaved, so that a machine that gets slower gets
+//! slower for all. For each the daemon is started fresh in a network namespace, with a cable to
+//! another one where a [`play`]er acts all its neighbours: some send messages that were made before,
+//! monitors keep the exact table and know the moment in which the last prefix became right. What the
+//! daemon's processes cost is read from `/proc` by the same player ([`usage`]).
+//!
+//! | file | job |
+//! |---|---|
+//! | [`table`] | routes, and the messages that carry them |
+//! | [`churn`] | a day of changes |
+//! | [`exact`] | held against expected |
+//! | [`peer`] | one neighbour: a blocking socket |
+//! | [`row`] | what is measured, and the neighbours that it takes |
+//! | [`daemon`] | the five daemons: configuration, start |
+//! | [`ground`] | namespaces and cable |
+//! | [`play`] | one row with one daemon |
+//! | [`report`] | medians and ratios |
+
+pub mod churn;
+pub mod daemon;
+pub mod exact;
+pub mod ground;
+pub mod peer;
+pub mod play;
+pub mod report;
+pub mod row;
+pub mod table;
+pub mod usage;

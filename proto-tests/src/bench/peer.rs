@@ -1,0 +1,240 @@
+//! A neighbour of the daemon under test: a blocking socket, no more work per octet than there has to
+//! be, so that the daemon is what is measured.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use socket2::{Domain, Socket, Type};
+
+use super::{
+    exact::Exact,
+    table::{nlri, path_hash, path_hash_after_first},
+};
+use crate::malformed::build::message;
+
+/// Where the daemon is.
+pub const DAEMON: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+/// The daemon's AS.
+pub const DAEMON_AS: u32 = 65000;
+
+const READ: usize = 1 << 18;
+const HEADER: usize = 19;
+
+/// Who a neighbour is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its AS.
+    pub asn: u32,
+    /// What it proposes.
+    pub hold_time: u16,
+}
+
+/// An Established session.
+#[derive(Debug)]
+pub struct Peer {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    internal: bool,
+    keepalive: Duration,
+    spoke: Instant,
+    /// What it holds.
+    pub exact: Exact,
+    /// UPDATEs received.
+    pub messages: u64,
+}
+
+impl Peer {
+    /// Tries until the session is up, or `bound` has passed.
+    pub fn establish(identity: Identity, bound: Duration) -> Result<Self> {
+        let end = Instant::now() + bound;
+        loop {
+            match Self::try_establish(identity) {
+                Ok(peer) => return Ok(peer),
+                Err(error) if Instant::now() > end => {
+                    return Err(error).with_context(|| format!("{} is not up", identity.address));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    fn try_establish(identity: Identity) -> Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((identity.address, 0)).into())?;
+        socket.connect_timeout(
+            &SocketAddr::from((DAEMON, 179)).into(),
+            Duration::from_secs(2),
+        )?;
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut peer = Self {
+            stream,
+            buffer: Vec::with_capacity(2 * READ),
+            internal: identity.asn == DAEMON_AS,
+            keepalive: Duration::from_secs(u64::from(identity.hold_time / 3).max(1)),
+            spoke: Instant::now(),
+            exact: Exact::default(),
+            messages: 0,
+        };
+        peer.stream.write_all(&open(identity))?;
+        ensure!(peer.next_kind()? == 1, "no OPEN");
+        peer.say_keepalive()?;
+        ensure!(peer.next_kind()? == 4, "no KEEPALIVE");
+        Ok(peer)
+    }
+
+    /// The type of the next message, which is thrown away.
+    fn next_kind(&mut self) -> Result<u8> {
+        let mut header = [0; HEADER];
+        self.stream.read_exact(&mut header)?;
+        let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+        let mut body = vec![0; length.saturating_sub(HEADER)];
+        self.stream.read_exact(&mut body)?;
+        Ok(header[18])
+    }
+
+    fn say_keepalive(&mut self) -> Result<()> {
+        self.spoke = Instant::now();
+        Ok(self.stream.write_all(&message(4, &[]))?)
+    }
+
+    /// Says it if it is time to.
+    pub fn keep_alive(&mut self) -> Result<()> {
+        if self.spoke.elapsed() >= self.keepalive {
+            self.say_keepalive()?;
+        }
+        Ok(())
+    }
+
+    /// Sends messages that were made before.
+    pub fn send(&mut self, messages: &[u8]) -> Result<()> {
+        self.stream.write_all(messages)?;
+        self.spoke = Instant::now();
+        Ok(())
+    }
+
+    /// Makes reads return at once when there is nothing.
+    pub fn set_nonblocking(&self) -> Result<()> {
+        Ok(self.stream.set_nonblocking(true)?)
+    }
+
+    /// Reads until the table is exact, and says when it was; fails when `bound` has passed.
+    pub fn until_exact(&mut self, bound: Duration) -> Result<Instant> {
+        let end = Instant::now() + bound;
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(500)))?;
+        loop {
+            if self.exact.wrong() == 0 {
+                return Ok(Instant::now());
+            }
+            if Instant::now() > end {
+                bail!(
+                    "{} prefixes are wrong: {}",
+                    self.exact.wrong(),
+                    self.exact.complaints().join(", ")
+                );
+            }
+            self.read_some()?;
+            self.keep_alive()?;
+        }
+    }
+
+    /// Reads what there is; whether that was anything.
+    pub fn read_some(&mut self) -> Result<bool> {
+        let start = self.buffer.len();
+        self.buffer.resize(start + READ, 0);
+        let room = self.buffer.get_mut(start..).unwrap_or_default();
+        let count = match self.stream.read(room) {
+            Ok(0) => bail!("the daemon closed the session"),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
+            Err(error) => return Err(error).context("the session broke"),
+        };
+        self.buffer.truncate(start + count);
+        let used = self.take_messages()?;
+        self.buffer.drain(..used);
+        Ok(count > 0)
+    }
+
+    fn take_messages(&mut self) -> Result<usize> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut used = 0;
+        while let Some(header) = buffer.get(used..used + HEADER) {
+            let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+            let Some(body) = buffer.get(used + HEADER..used + length) else {
+                break;
+            };
+            match header[18] {
+                2 => self.take_update(body)?,
+                3 => bail!("the daemon sent a NOTIFICATION: {body:02x?}"),
+                _ => {}
+            }
+            used += length;
+        }
+        self.buffer = buffer;
+        Ok(used)
+    }
+
+    fn take_update(&mut self, body: &[u8]) -> Result<()> {
+        self.messages += 1;
+        let (withdrawn, rest) = field(body)?;
+        for key in nlri(withdrawn) {
+            self.exact.withdraw(key);
+        }
+        let (mut attributes, announced) = field(rest)?;
+        if announced.is_empty() {
+            return Ok(());
+        }
+        let mut hash = 0;
+        while let [flags, code, rest @ ..] = attributes {
+            let (size, head) = match (flags & 0x10, rest) {
+                (0, [size, ..]) => (usize::from(*size), 3),
+                (_, [high, low, ..]) => (usize::from(u16::from_be_bytes([*high, *low])), 4),
+                _ => bail!("an attribute is cut"),
+            };
+            let value = attributes
+                .get(head..head + size)
+                .context("an attribute is cut")?;
+            // Between internal peers paths may be equal: the next hop tells routes apart.
+            match (code, self.internal) {
+                (2, false) => hash = path_hash_after_first(value),
+                (3, true) => hash = path_hash(value),
+                _ => {}
+            }
+            attributes = attributes.get(head + size..).unwrap_or_default();
+        }
+        for key in nlri(announced) {
+            self.exact.announce(key, hash);
+        }
+        Ok(())
+    }
+}
+
+/// A field with its two octets of length, and what follows.
+fn field(octets: &[u8]) -> Result<(&[u8], &[u8])> {
+    let (length, rest) = octets.split_first_chunk().context("an UPDATE is cut")?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        .context("an UPDATE is cut")
+}
+
+fn open(identity: Identity) -> Vec<u8> {
+    let asn = identity.asn.to_be_bytes();
+    let short = u16::try_from(identity.asn).unwrap_or(23456).to_be_bytes();
+    let mut body = vec![4];
+    body.extend(short);
+    body.extend(identity.hold_time.to_be_bytes());
+    body.extend(identity.address.octets());
+    // IPv4 unicast (RFC 4760), route refresh (RFC 2918), four-octet AS numbers (RFC 6793).
+    let capabilities = [&[1, 4, 0, 1, 0, 1][..], &[2, 0], &[65, 4], &asn].concat();
+    let length = u8::try_from(capabilities.len()).unwrap_or_default();
+    body.extend([length + 2, 2, length]);
+    body.extend(capabilities);
+    message(1, &body)
+}

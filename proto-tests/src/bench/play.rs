@@ -1,0 +1,402 @@
+//! One row with one daemon: acts the neighbours, and measures.
+//!
+//! Runs as a process of its own in the neighbours' namespace; what it measured goes to standard output
+//! as lines of JSON.
+
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    churn::Churn,
+    peer::{Identity, Peer},
+    row::Row,
+    table::{Key, Sender, Table},
+    usage::{self, Usage},
+};
+
+/// How long the slowest of the daemons may take for a phase.
+const PATIENCE: Duration = Duration::from_secs(200);
+const UP: Duration = Duration::from_secs(60);
+/// After the sessions have come up, and between phases.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long a mesh in which nothing happens is watched.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// What to play.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Play {
+    /// The row.
+    pub row: Row,
+    /// The daemon's processes.
+    #[arg(required = true)]
+    pub pids: Vec<u32>,
+    /// How many routes.
+    #[command(flatten)]
+    pub input: Input,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Input {
+    /// How many prefixes a full table has, unless there is a file.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub prefixes: u32,
+    /// A full table: a stream of UPDATE messages, .xz or not.
+    #[arg(long, env = "REDSTART_BENCH_TABLE")]
+    pub table: Option<PathBuf>,
+    /// A day of changes: lines of `A PREFIX` and `W PREFIX`, .xz or not.
+    #[arg(long, env = "REDSTART_BENCH_CHURN")]
+    pub churn: Option<PathBuf>,
+}
+
+impl Input {
+    fn table(&self) -> Result<Table> {
+        match &self.table {
+            Some(path) => Table::read(path),
+            None => Ok(Table::generated(self.prefixes)),
+        }
+    }
+
+    fn churn(&self, table: &Table) -> Result<Churn> {
+        match &self.churn {
+            Some(path) => Churn::read(path),
+            None => Ok(Churn::generated(table, self.prefixes)),
+        }
+    }
+}
+
+/// One phase of a row, measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// What happened.
+    pub phase: String,
+    /// From the first octet sent to the last prefix right.
+    pub wall: Duration,
+    /// Processor time of the daemon in between.
+    pub cpu: Duration,
+    /// Memory of the daemon at the end: resident, and the most that it was.
+    pub resident: u64,
+    /// The most so far.
+    pub peak: u64,
+    /// UPDATEs that the (first) monitor got.
+    pub messages: u64,
+}
+
+/// The neighbours of a row, connected.
+struct Players {
+    row: Row,
+    pids: Vec<u32>,
+    senders: Vec<Peer>,
+    monitors: Vec<Peer>,
+    began: (Usage, u64),
+}
+
+impl Players {
+    fn connect(play: &Play) -> Result<Self> {
+        let establish = |identities: Vec<Identity>| -> Result<Vec<Peer>> {
+            let each = identities
+                .into_iter()
+                .map(|identity| Peer::establish(identity, UP));
+            each.collect()
+        };
+        let senders = establish(play.row.senders())?;
+        let monitors = establish(play.row.monitors())?;
+        thread::sleep(SETTLE);
+        Ok(Self {
+            row: play.row,
+            pids: play.pids.clone(),
+            senders,
+            monitors,
+            began: (Usage::default(), 0),
+        })
+    }
+
+    fn sender(&self, index: usize) -> Result<Sender> {
+        let identities = self.row.senders();
+        let identity = identities.get(index).context("no such sender")?;
+        Ok(self.row.sender(index, *identity))
+    }
+
+    fn expect(&mut self, routes: &[(Key, u64)]) {
+        for monitor in &mut self.monitors {
+            monitor.exact.expect(routes.iter().copied());
+        }
+    }
+
+    /// Notes what the daemon has cost so far.
+    fn begin(&mut self) -> Result<()> {
+        let messages = self.monitors.first().map_or(0, |monitor| monitor.messages);
+        self.began = (usage::of(&self.pids)?, messages);
+        Ok(())
+    }
+
+    fn end(&mut self, phase: &str, wall: Duration) -> Result<()> {
+        let usage = usage::of(&self.pids)?;
+        let messages = self.monitors.first().map_or(0, |monitor| monitor.messages);
+        let measured = Measured {
+            phase: phase.to_owned(),
+            wall,
+            cpu: usage.cpu.saturating_sub(self.began.0.cpu),
+            resident: usage.resident,
+            peak: usage.peak,
+            messages: messages - self.began.1,
+        };
+        println!("{}", serde_json::to_string(&measured)?);
+        thread::sleep(SETTLE);
+        Ok(())
+    }
+
+    /// Sends to each sender what is its own, at the same time, and waits until every monitor is exact.
+    fn run(&mut self, phase: &str, messages: &[Vec<u8>]) -> Result<()> {
+        self.begin()?;
+        let began = Instant::now();
+        let (senders, monitors) = (&mut self.senders, &mut self.monitors);
+        let last = thread::scope(|scope| -> Result<Instant> {
+            let sending: Vec<_> = senders
+                .iter_mut()
+                .zip(messages)
+                .map(|(sender, messages)| scope.spawn(move || sender.send(messages)))
+                .collect();
+            let last = all_exact(scope, monitors)?;
+            sending
+                .into_iter()
+                .try_for_each(|sending| joined(sending.join()))?;
+            Ok(last)
+        })?;
+        self.end(phase, last - began)
+    }
+
+    /// Ends the first session, and waits until every monitor is exact.
+    fn lose_first(&mut self, phase: &str) -> Result<()> {
+        self.begin()?;
+        let lost = self.senders.remove(0);
+        let began = Instant::now();
+        drop(lost);
+        let monitors = &mut self.monitors;
+        let last = thread::scope(|scope| all_exact(scope, monitors))?;
+        self.end(phase, last - began)
+    }
+}
+
+fn joined<T>(result: thread::Result<Result<T>>) -> Result<T> {
+    result.map_err(|_| anyhow!("a thread panicked"))?
+}
+
+fn all_exact<'scope, 'env>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    monitors: &'scope mut [Peer],
+) -> Result<Instant> {
+    let watching: Vec<_> = monitors
+        .iter_mut()
+        .map(|monitor| scope.spawn(move || monitor.until_exact(PATIENCE)))
+        .collect();
+    let ends: Result<Vec<Instant>> = watching
+        .into_iter()
+        .map(|watching| joined(watching.join()))
+        .collect();
+    ends?.into_iter().max().context("nobody watches")
+}
+
+/// Plays a row.
+pub fn play(play: &Play) -> Result<()> {
+    match play.row {
+        Row::Table => table(play, true),
+        Row::Receivers => table(play, false),
+        Row::Churn => churn(play),
+        Row::Disjoint => disjoint(play),
+        Row::Same => same(play),
+        Row::Reflector => reflector(play),
+        Row::Mesh => mesh(play),
+    }
+}
+
+fn table(play: &Play, whole: bool) -> Result<()> {
+    let table = play.input.table()?;
+    let mut players = Players::connect(play)?;
+    let sender = players.sender(0)?;
+    let announcements = [table.announcements(sender)];
+    let routes: Vec<(Key, u64)> = table.paths(sender).collect();
+    players.expect(&routes);
+    players.run("announce", &announcements)?;
+    if !whole {
+        return Ok(());
+    }
+    players.expect(&[]);
+    players.run("withdraw", &[table.withdrawals()])?;
+    players.expect(&routes);
+    players.run("again", &announcements)?;
+    players.expect(&[]);
+    players.lose_first("lost")
+}
+
+fn churn(play: &Play) -> Result<()> {
+    let table = play.input.table()?;
+    let mut players = Players::connect(play)?;
+    let sender = players.sender(0)?;
+    let churn = play.input.churn(&table)?;
+    let outcome = churn.outcome(&table, sender);
+    let messages = [churn.messages(sender)];
+    let routes: Vec<(Key, u64)> = table.paths(sender).collect();
+    players.expect(&routes);
+    players.run("announce", &[table.announcements(sender)])?;
+    let outcome: Vec<(Key, u64)> = outcome.into_iter().collect();
+    players.expect(&outcome);
+    players.run("churn", &messages)
+}
+
+fn disjoint(play: &Play) -> Result<()> {
+    let table = play.input.table()?;
+    let mut players = Players::connect(play)?;
+    let part = table.len() / players.senders.len();
+    let mut messages = Vec::new();
+    let mut routes = Vec::new();
+    for index in 0..players.senders.len() {
+        let sender = players.sender(index)?;
+        let own = table.slice(index * part, part);
+        messages.push(own.announcements(sender));
+        routes.extend(own.paths(sender));
+    }
+    players.expect(&routes);
+    players.run("announce", &messages)
+}
+
+fn same(play: &Play) -> Result<()> {
+    let table = play.input.table()?;
+    let mut players = Players::connect(play)?;
+    let part = table.slice(0, table.len() / players.senders.len());
+    let mut messages = Vec::new();
+    for index in 0..players.senders.len() {
+        messages.push(part.announcements(players.sender(index)?));
+    }
+    let (best, second) = (players.sender(0)?, players.sender(1)?);
+    let routes: Vec<(Key, u64)> = part.paths(best).collect();
+    players.expect(&routes);
+    players.run("announce", &messages)?;
+    let routes: Vec<(Key, u64)> = part.paths(second).collect();
+    players.expect(&routes);
+    players.lose_first("best lost")
+}
+
+/// The routes of an internal neighbour: those from number `index * each` on.
+fn own_routes(table: &Table, index: usize, each: usize, sender: Sender) -> Vec<u8> {
+    let own = table.slice(index * each, each);
+    let mut attributes = vec![0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 3, 4];
+    attributes.extend(sender.next_hop.octets());
+    attributes.extend([0x40, 5, 4, 0, 0, 0, 100]);
+    let nlri: Vec<u8> = own.keys().flat_map(Key::nlri).collect();
+    let mut out = Vec::new();
+    super::table::put_update(&mut out, &[], &attributes, &nlri);
+    out
+}
+
+fn reflector(play: &Play) -> Result<()> {
+    const EACH: usize = 100;
+    let table = Table::generated(10_000);
+    let mut players = Players::connect(play)?;
+    let mut messages = Vec::new();
+    let mut routes = Vec::new();
+    for index in 0..players.senders.len() {
+        let sender = players.sender(index)?;
+        messages.push(own_routes(&table, index, EACH, sender));
+        let hash = super::table::path_hash(&sender.next_hop.octets());
+        routes.push(
+            table
+                .slice(index * EACH, EACH)
+                .keys()
+                .map(|key| (key, hash))
+                .collect::<Vec<_>>(),
+        );
+    }
+    for (index, client) in players.senders.iter_mut().enumerate() {
+        let others = routes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index);
+        client
+            .exact
+            .expect(others.flat_map(|(_, routes)| routes.iter().copied()));
+    }
+    players.begin()?;
+    let began = Instant::now();
+    let clients = &mut players.senders;
+    let last = thread::scope(|scope| -> Result<Instant> {
+        let running: Vec<_> = clients
+            .iter_mut()
+            .zip(&messages)
+            .map(|(client, messages)| {
+                scope.spawn(move || {
+                    client.send(messages)?;
+                    client.until_exact(PATIENCE)
+                })
+            })
+            .collect();
+        let ends: Result<Vec<Instant>> = running
+            .into_iter()
+            .map(|running| joined(running.join()))
+            .collect();
+        ends?.into_iter().max().context("no clients")
+    })?;
+    players.end("all to all", last - began)
+}
+
+fn mesh(play: &Play) -> Result<()> {
+    const EACH: usize = 4;
+    let table = Table::generated(2_000);
+    let mut players = Players::connect(play)?;
+    let mut messages = Vec::new();
+    for index in 0..players.senders.len() {
+        messages.push(own_routes(&table, index, EACH, players.sender(index)?));
+    }
+    let pid = *play.pids.first().context("no daemon")?;
+    players.begin()?;
+    let began = Instant::now();
+    for (peer, messages) in players.senders.iter_mut().zip(&messages) {
+        peer.send(messages)?;
+    }
+    let wanted = table.len();
+    while kernel_routes(pid)? < wanted {
+        if began.elapsed() > PATIENCE {
+            bail!(
+                "{} of {wanted} routes are in the kernel",
+                kernel_routes(pid)?
+            );
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    players.end("into the kernel", began.elapsed())?;
+    for peer in &players.senders {
+        peer.set_nonblocking()?;
+    }
+    let keep = |peers: &mut [Peer], long: Duration| -> Result<()> {
+        let end = Instant::now() + long;
+        while Instant::now() < end {
+            for peer in peers.iter_mut() {
+                peer.read_some()?;
+                peer.keep_alive()?;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    };
+    keep(&mut players.senders, Duration::from_secs(5))?;
+    players.begin()?;
+    keep(&mut players.senders, IDLE)?;
+    players.end("idle for 20 s", IDLE)
+}
+
+/// How many routes with a gateway the main table of the process's namespace has.
+fn kernel_routes(pid: u32) -> Result<usize> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/route"))?;
+    let with_gateway = |line: &&str| {
+        line.split('\t')
+            .nth(2)
+            .is_some_and(|gateway| gateway != "00000000")
+    };
+    Ok(text.lines().skip(1).filter(with_gateway).count())
+}

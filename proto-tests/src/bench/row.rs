@@ -1,0 +1,130 @@
+//! What is measured: the rows, and the neighbours that each takes.
+
+use std::{fmt, net::Ipv4Addr};
+
+use super::{
+    peer::{DAEMON_AS, Identity},
+    table::Sender,
+};
+
+/// A row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Row {
+    /// One neighbour sends a full table, another gets it; then all is withdrawn; then it comes again
+    /// and the neighbour is lost.
+    Table,
+    /// The same to ten neighbours.
+    Receivers,
+    /// A full table, then a day of changes.
+    Churn,
+    /// Ten neighbours send a tenth of the table each.
+    Disjoint,
+    /// Ten neighbours send the same tenth of the table; then the best of them is lost.
+    Same,
+    /// 100 clients of a route reflector send 100 prefixes each.
+    Reflector,
+    /// 500 internal neighbours send 4 prefixes each, into the kernel; then nothing happens.
+    Mesh,
+}
+
+impl Row {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Table,
+        Self::Receivers,
+        Self::Churn,
+        Self::Disjoint,
+        Self::Same,
+        Self::Reflector,
+        Self::Mesh,
+    ];
+
+    /// Whether routes go into the kernel.
+    pub fn installs(self) -> bool {
+        self == Self::Mesh
+    }
+
+    /// The hold time in force, in seconds.
+    pub fn hold_time(self) -> u16 {
+        if self == Self::Mesh { 9 } else { 240 }
+    }
+
+    /// Who sends.
+    pub fn senders(self) -> Vec<Identity> {
+        let count = match self {
+            Self::Table | Self::Receivers | Self::Churn => 1,
+            Self::Disjoint | Self::Same => 10,
+            Self::Reflector => 100,
+            Self::Mesh => 500,
+        };
+        let external = !self.is_internal();
+        (0..count)
+            .map(|n: u16| Identity {
+                address: address(if external { 1 } else { 4 }, n),
+                asn: if external {
+                    65001 + u32::from(n)
+                } else {
+                    DAEMON_AS
+                },
+                hold_time: self.hold_time(),
+            })
+            .collect()
+    }
+
+    /// Who gets what they send.
+    pub fn monitors(self) -> Vec<Identity> {
+        let count = match self {
+            Self::Receivers => 10,
+            Self::Reflector | Self::Mesh => 0,
+            _ => 1,
+        };
+        (0..count)
+            .map(|n: u16| Identity {
+                address: address(2, n),
+                asn: 65101 + u32::from(n),
+                hold_time: self.hold_time(),
+            })
+            .collect()
+    }
+
+    /// Whether the neighbours are in the daemon's AS.
+    pub fn is_internal(self) -> bool {
+        matches!(self, Self::Reflector | Self::Mesh)
+    }
+
+    /// Whether they are clients of the daemon as of a route reflector.
+    pub fn reflects(self) -> bool {
+        self == Self::Reflector
+    }
+
+    /// What the routes of a sender look like.
+    pub fn sender(self, index: usize, identity: Identity) -> Sender {
+        let extra = if self == Self::Same { index } else { 0 };
+        Sender {
+            asn: identity.asn,
+            next_hop: identity.address,
+            extra: u8::try_from(extra).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::Receivers => "receivers",
+            Self::Churn => "churn",
+            Self::Disjoint => "disjoint",
+            Self::Same => "same",
+            Self::Reflector => "reflector",
+            Self::Mesh => "mesh",
+        })
+    }
+}
+
+/// 10.99.`net`.1 and on, 250 in each third octet.
+fn address(net: u8, number: u16) -> Ipv4Addr {
+    let high = u8::try_from(number / 250).unwrap_or_default();
+    let low = u8::try_from(number % 250).unwrap_or_default();
+    Ipv4Addr::new(10, 99, net + high, low + 1)
+}

@@ -1,0 +1,91 @@
+//! What processes cost: processor time and memory, with their children's.
+
+use std::{collections::HashMap, fs, time::Duration};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// The cost of a daemon so far.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Processor time of all threads.
+    pub cpu: Duration,
+    /// Resident memory now, in octets.
+    pub resident: u64,
+    /// The most that it ever was.
+    pub peak: u64,
+}
+
+/// The cost of these processes and of those that they started.
+pub fn of(roots: &[u32]) -> Result<Usage> {
+    let mut usage = Usage::default();
+    for pid in family(roots)? {
+        usage.cpu += cpu(pid);
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        usage.resident += kilobytes(&status, "VmRSS:");
+        usage.peak += kilobytes(&status, "VmHWM:");
+    }
+    Ok(usage)
+}
+
+fn family(roots: &[u32]) -> Result<Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // After the name in parentheses: state, parent.
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        if let Some(parent) = parent.and_then(|parent| parent.parse().ok()) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut all = roots.to_vec();
+    let mut at = 0;
+    while let Some(pid) = all.get(at).copied() {
+        all.extend(children.get(&pid).into_iter().flatten());
+        at += 1;
+    }
+    Ok(all)
+}
+
+/// In nanoseconds in `schedstat`; `stat` counts in hundredths of a second.
+fn cpu(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let nanos = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+fn kilobytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_this_process() {
+        let usage = of(&[std::process::id()]).unwrap();
+        assert!(usage.cpu > Duration::ZERO);
+        assert!(usage.resident > 1 << 20 && usage.peak >= usage.resident);
+    }
+}
