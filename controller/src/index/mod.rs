@@ -187,8 +187,7 @@ impl Index {
             SourceEvent::Deleted(key) => {
                 self.standings.put(&key, None);
                 let problematic = self.object_problems.remove(&key).is_some();
-                let changes = self.retain(key.kind, |other| *other != key);
-                let changes = changes.and(self.settle(key.kind));
+                let changes = self.remove(&key).and(self.settle(key.kind));
                 changes.and(Changes::everything_if(problematic))
             }
             SourceEvent::Problems { origin, problems } => {
@@ -228,6 +227,16 @@ impl Index {
             changes = changes.and(self.observe(observed));
         }
         changes.and(self.settle(kind))
+    }
+
+    /// Takes an object out, unless others name it.
+    fn remove(&mut self, key: &ObjectKey) -> Changes {
+        let others = |name: &str| name != key.name;
+        let kept = self.references.kept(&self.objects, key.kind, others);
+        if kept.contains(&key.name) {
+            return Changes::default();
+        }
+        self.objects.remove(key)
     }
 
     /// Takes out the objects of `kind` for which `keep` is false, but for those that others name.
