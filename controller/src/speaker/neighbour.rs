@@ -10,7 +10,7 @@ use redstart_bgp::{
     net::{PeerHandle, Transport},
     session::{DownReason, Event, Negotiated, PeerId, State, StopReason},
     time::Instant,
-    types::{Family, FamilySet, NlriSet, Prefix},
+    types::{Family, FamilySet, NlriSet},
     wire::Update,
 };
 use redstart_rib::{
@@ -451,28 +451,25 @@ impl Neighbour {
 
 /// Where on our links a session is.
 fn on_link(negotiated: &Negotiated, links: &KernelView) -> OnLink {
+    let (local, remote) = (negotiated.local_addr.ip(), negotiated.remote_addr.ip());
     let interface = link_of(negotiated.remote_addr);
     let of_link = |a: &&LinkAddress| Some(a.ifindex) == interface;
     let global = |a: &LinkAddress| match a.addr {
         IpAddr::V6(addr) if !addr.is_unicast_link_local() => Some(addr),
         _ => None,
     };
+    let ours = links.addresses().find(|address| address.addr == local);
     OnLink {
         interface,
         global: links.addresses().filter(of_link).find_map(global),
-        link_local: shared_link_local(
-            negotiated.local_addr.ip(),
-            negotiated.remote_addr.ip(),
-            links,
-        ),
-        subnet: subnet_of(negotiated.local_addr.ip(), links),
+        link_local: ours.and_then(|ours| shared_link_local(ours, remote, links)),
+        subnet: ours.map(|ours| ours.subnet),
     }
 }
 
-/// Our link-local address where our end of the session and the neighbour's are on one subnet.
-fn shared_link_local(local: IpAddr, remote: IpAddr, links: &KernelView) -> Option<Ipv6Addr> {
-    let ours = links.addresses().find(|address| address.addr == local)?;
-    if !local.is_ipv6() || !ours.subnet.contains(remote) {
+/// Our link-local address where our end of the session and the neighbour's are on one IPv6 subnet.
+fn shared_link_local(ours: &LinkAddress, remote: IpAddr, links: &KernelView) -> Option<Ipv6Addr> {
+    if ours.addr.is_ipv4() || !ours.subnet.contains(remote) {
         return None;
     }
     unnumbered::link_local(links, ours.ifindex)
@@ -486,16 +483,9 @@ fn link_of(remote: SocketAddr) -> Option<u32> {
     }
 }
 
-/// The subnet that one of our addresses is on.
-fn subnet_of(local: IpAddr, links: &KernelView) -> Option<Prefix> {
-    let mut addresses = links.addresses();
-    addresses
-        .find(|address| address.addr == local)
-        .map(|address| address.subnet)
-}
-
 #[cfg(test)]
 mod tests {
+    use redstart_bgp::types::Prefix;
     use redstart_rib::{fib::KernelEvent, resolver::ResolverConfig};
 
     use super::*;
@@ -512,7 +502,9 @@ mod tests {
             }));
         }
         let shared = |local: &str, remote: &str| {
-            shared_link_local(local.parse().unwrap(), remote.parse().unwrap(), &links)
+            let local: IpAddr = local.parse().unwrap();
+            let ours = links.addresses().find(|address| address.addr == local)?;
+            shared_link_local(ours, remote.parse().unwrap(), &links)
         };
         assert_eq!(shared("fd00::1", "fd00::2"), "fe80::3".parse().ok());
         assert_eq!(shared("fd00::1", "fd01::2"), None, "behind a router");
