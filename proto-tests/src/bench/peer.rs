@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     exact::Exact,
-    table::{nlri, path_hash, path_hash_after_first},
+    table::{field, nlri, path_hash, path_hash_after_first},
 };
 use crate::malformed::build::message;
 
@@ -215,13 +215,6 @@ impl Peer {
         }
         Ok(())
     }
-}
-
-/// A field with its two octets of length, and what follows.
-fn field(octets: &[u8]) -> Result<(&[u8], &[u8])> {
-    let (length, rest) = octets.split_first_chunk().context("an UPDATE is cut")?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-        .context("an UPDATE is cut")
 }
 
 fn open(identity: Identity) -> Vec<u8> {

@@ -43,6 +43,13 @@ impl std::fmt::Display for Key {
     }
 }
 
+/// A field of an UPDATE behind its two octets of length, and what follows.
+pub fn field(octets: &[u8]) -> Result<(&[u8], &[u8])> {
+    let (length, rest) = octets.split_first_chunk().context("an UPDATE is cut")?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        .context("an UPDATE is cut")
+}
+
 /// The prefixes in a field of NLRI.
 pub fn nlri(mut octets: &[u8]) -> impl Iterator<Item = Key> + '_ {
     std::iter::from_fn(move || {

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::ground::ROUTER;
-use crate::malformed::build::{KEEPALIVE, OPEN, UPDATE, message};
+use crate::{
+    bench::table::field,
+    malformed::build::{KEEPALIVE, OPEN, UPDATE, message},
+};
 
 const PORT: u16 = 179;
 const HEADER: usize = 19;
@@ -90,13 +93,6 @@ fn hear(listener: &TcpListener, tell: &mpsc::SyncSender<(Instant, Said)>) -> Res
             tell.send((now, Said::Announced(host)))?;
         }
     }
-}
-
-/// A field behind its two octets of length, and what follows.
-fn field(octets: &[u8]) -> Result<(&[u8], &[u8])> {
-    let (length, rest) = octets.split_first_chunk().context("an UPDATE is cut")?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-        .context("an UPDATE is cut")
 }
 
 /// The host routes in a field of NLRI.
