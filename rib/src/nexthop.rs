@@ -56,6 +56,12 @@ impl NexthopSet {
         &self.0
     }
 
+    /// Those gateways that `keep` picks.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&Gateway) -> bool) -> Self {
+        Self(self.0.iter().filter(|g| keep(g)).copied().collect())
+    }
+
     /// How many gateways there are.
     #[must_use]
     pub fn len(&self) -> usize {

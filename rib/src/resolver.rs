@@ -27,8 +27,11 @@ use smallvec::SmallVec;
 use self::table::{Candidate, Table};
 
 use crate::{
-    fib::{Dump, FibConfig, KernelEvent, KernelRoute, Link, LinkAddress, RouteAction},
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    fib::{
+        Dump, FibConfig, KernelEvent, KernelNexthop, KernelRoute, Link, LinkAddress, NexthopId,
+        NexthopSpec, RouteAction,
+    },
+    nexthop::{Gateway, NexthopSet, Resolve, Resolved, Unresolved},
 };
 
 /// How next hops are resolved.
@@ -60,6 +63,7 @@ pub struct KernelView {
     addresses: BTreeSet<LinkAddress>,
     v4: Table<Ipv4Network>,
     v6: Table<Ipv6Network>,
+    nexthops: BTreeMap<NexthopId, NexthopSpec>,
     generation: u64,
 }
 
@@ -73,6 +77,7 @@ impl KernelView {
             addresses: BTreeSet::new(),
             v4: Table::default(),
             v6: Table::default(),
+            nexthops: BTreeMap::new(),
             generation: 0,
         }
     }
@@ -119,6 +124,8 @@ impl KernelView {
             KernelEvent::AddressGone(address) => self.addresses.remove(address),
             KernelEvent::Route(route) => self.insert(route),
             KernelEvent::RouteGone(route) => self.remove(route),
+            KernelEvent::Nexthop(nexthop) => self.set_nexthop(nexthop),
+            KernelEvent::NexthopGone(id) => self.nexthops.remove(id).is_some(),
             KernelEvent::Overrun => false,
         };
         self.generation += u64::from(changed);
@@ -129,10 +136,43 @@ impl KernelView {
         self.addresses = dump.addresses.iter().copied().collect();
         self.v4 = Table::default();
         self.v6 = Table::default();
+        self.nexthops.clear();
+        for nexthop in &dump.nexthops {
+            self.set_nexthop(nexthop);
+        }
         for route in &dump.routes {
             self.insert(route);
         }
         true
+    }
+
+    /// Objects are for routes that do not say themselves where they lead: see
+    /// [`KernelRoute::nexthop`].
+    fn set_nexthop(&mut self, nexthop: &KernelNexthop) -> bool {
+        if nexthop.protocol == self.config.bgp_protocol {
+            return false;
+        }
+        let before = match &nexthop.spec {
+            Some(spec) => self.nexthops.insert(nexthop.id, spec.clone()),
+            None => self.nexthops.remove(&nexthop.id),
+        };
+        before != nexthop.spec
+    }
+
+    /// The gateways of a route that names an object.
+    fn named(&self, id: NexthopId) -> NexthopSet {
+        let leg = |id: NexthopId, weight: u8| match self.nexthops.get(&id)? {
+            NexthopSpec::Leg(leg) => Some(leg.gateway(weight)),
+            NexthopSpec::Group(_) => None,
+        };
+        match self.nexthops.get(&id) {
+            Some(NexthopSpec::Leg(leg)) => leg.gateway(1).into(),
+            Some(NexthopSpec::Group(group)) => {
+                let legs = group.members.iter();
+                legs.filter_map(|m| leg(m.leg, m.weight)).collect()
+            }
+            None => NexthopSet::default(),
+        }
     }
 
     fn set_link(&mut self, link: &Link) -> bool {
@@ -157,6 +197,7 @@ impl KernelView {
             metric: route.metric,
             protocol: route.protocol,
             action: route.action.clone(),
+            nexthop: route.nexthop,
         };
         match IpNetwork::from(route.prefix) {
             IpNetwork::V4(net) => self.v4.insert(net, candidate),
@@ -207,6 +248,9 @@ impl KernelView {
         let RouteAction::Forward(set) = &route.action else {
             return Err(Unresolved::Unreachable);
         };
+        let named = route.nexthop.filter(|_| set.is_empty());
+        let named = named.map(|id| self.named(id));
+        let set = named.as_ref().unwrap_or(set);
         let leg = |gateway: &Gateway| Gateway {
             via: Some(gateway.via.unwrap_or(addr)),
             ..*gateway

@@ -146,6 +146,9 @@ impl Core {
                         if matches!(event, FromPeer::Pull { .. }) {
                             self.kernel.resolve_next_hops(&mut self.rib);
                         }
+                        if let Some(lost) = self.neighbours.lost_by(&event) {
+                            self.kernel.avoid(now, lost);
+                        }
                         let links = self.kernel.view();
                         self.neighbours.on_event(now, event, links, &mut self.rib);
                     }

@@ -1,6 +1,6 @@
 //! The kernel's side of the core: planner, next-hop resolution, and the one batch that is out.
 //!
-//! The netlink task is asked for one batch at a time, so a slow kernel costs nobody else anything:
+//! The netlink thread has two batches at a time, so a slow kernel costs nobody else anything:
 //! what changes meanwhile waits in the planner as state. Which table and marks to use is part of the
 //! configuration, so the socket opens with the first one. When the marks change, the routes under the
 //! old ones are removed first and installed anew under the new ones.
@@ -9,23 +9,30 @@
 //! our marks, and the RIB says everything again. What nobody wants then goes, but not before the
 //! recovery after the start of the process is over (`restart`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    time::Duration,
+};
 
 use redstart_bgp::{time::Instant, types::Family};
 use redstart_rib::{
     Rib,
     fib::{FibConfig, InstallState, KernelEvent, OpError, Planner},
-    netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes},
+    netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, Submitted},
     resolver::{KernelView, ResolverConfig},
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::translate;
 use crate::compile;
 
 /// Operations per batch.
-const BATCH: usize = 128;
+const BATCH: usize = 256;
+
+/// Batches on their way, so that the kernel does not wait while the next one is made.
+const BATCHES: usize = 2;
 
 /// Changes moved from the RIB to the planner before everybody else gets a turn.
 const CHANGES: usize = 4096;
@@ -71,7 +78,7 @@ pub(super) struct Kernel {
 struct Link {
     handle: NetlinkHandle,
     events: mpsc::Receiver<KernelEvent>,
-    out: Option<JoinHandle<Outcomes>>,
+    out: VecDeque<Submitted>,
 }
 
 impl Kernel {
@@ -141,7 +148,7 @@ impl Kernel {
                 self.netlink = Some(Link {
                     handle,
                     events,
-                    out: None,
+                    out: VecDeque::new(),
                 });
                 self.error = None;
             }
@@ -169,16 +176,16 @@ impl Kernel {
             return std::future::pending().await;
         };
         let replies = async {
-            match &mut link.out {
-                Some(batch) => batch.await,
+            match link.out.front_mut() {
+                Some(batch) => batch.outcomes().await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             event = link.events.recv() => event.map_or(Input::Gone, Input::Event),
             replies = replies => {
-                link.out = None;
-                replies.map_or(Input::Gone, Input::Replies)
+                link.out.pop_front();
+                Input::Replies(replies)
             }
         }
     }
@@ -259,6 +266,9 @@ impl Kernel {
         for (prefix, route) in rib.take_fib_changes(CHANGES) {
             self.planner.desire(prefix, route);
         }
+        if !rib.has_fib_changes() && !rib.has_pending_next_hops() {
+            self.planner.caught_up();
+        }
         rib.has_fib_changes()
     }
 
@@ -272,21 +282,35 @@ impl Kernel {
         if self.planner.take_resync_request(now) {
             link.handle.resync();
         }
-        if link.out.is_some() {
+        while link.out.len() < BATCHES {
+            let batch = self.planner.next_batch(now, BATCH);
+            if batch.is_empty() {
+                return;
+            }
+            link.out.push_back(link.handle.submit(batch));
+        }
+    }
+
+    /// The session with a neighbour is over for good: before the RIB looks at each of its routes,
+    /// traffic moves away from it, wherever another neighbour is left that is as good.
+    pub(super) fn avoid(&mut self, now: Instant, (neighbour, link): (IpAddr, Option<u32>)) {
+        if !self.planner.avoid(neighbour, link) {
             return;
         }
-        let batch = self.planner.next_batch(now, BATCH);
-        if batch.is_empty() {
+        let Some(link) = &mut self.netlink else {
             return;
+        };
+        // One more than usual: this does not wait for the batches before it to be answered.
+        let urgent = self.planner.next_batch(now, BATCH);
+        if !urgent.is_empty() {
+            link.out.push_back(link.handle.submit(urgent));
         }
-        let handle = link.handle.clone();
-        link.out = Some(tokio::spawn(async move { handle.apply(batch).await }));
     }
 
     /// Goes over to new marks when nothing is left under the old ones, and opens netlink again when it
     /// is time.
     fn begin_anew(&mut self, now: Instant, rib: &mut Rib) {
-        let free = self.netlink.as_ref().is_some_and(|l| l.out.is_none());
+        let free = self.netlink.as_ref().is_some_and(|l| l.out.is_empty());
         let moving = (free && self.planner.is_quiescent()).then(|| self.next.take());
         let lost = self.reopen_at.take_if(|at| *at <= now);
         if let Some(config) = moving.flatten() {
@@ -332,7 +356,7 @@ impl Kernel {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = self.netlink.as_ref().is_some_and(|l| l.out.is_none());
+        let waiting = self.netlink.as_ref().is_some_and(|l| l.out.len() < BATCHES);
         let planned = self.planner.poll_timeout().filter(|_| waiting);
         [planned, self.reopen_at].into_iter().flatten().min()
     }

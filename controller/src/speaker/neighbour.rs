@@ -476,7 +476,7 @@ fn shared_link_local(ours: &LinkAddress, remote: IpAddr, links: &KernelView) -> 
 }
 
 /// The link that a link-local neighbour is on.
-fn link_of(remote: SocketAddr) -> Option<u32> {
+pub(super) fn link_of(remote: SocketAddr) -> Option<u32> {
     match remote {
         SocketAddr::V6(addr) if addr.scope_id() != 0 => Some(addr.scope_id()),
         _ => None,

@@ -4,7 +4,12 @@
 //! difference: whoever did not change is not touched, what a session can take over is handed to it,
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
-use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use redstart_bgp::{
     net::{Clock, FromPeer, Newcomer, spawn_peer},
@@ -18,7 +23,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     bfd::PathFailure,
-    neighbour::{Neighbour, transport},
+    neighbour::{Neighbour, link_of, transport},
     ranges::{self, Membership, Ranges},
     transition::Standing,
     translate::{self, Restarted},
@@ -284,6 +289,21 @@ impl Neighbours {
             .stop(StopReason::Deconfigured(why.to_owned()));
         rib.peer_down(neighbour.id, PeerDown::Flush);
         self.names.remove(&neighbour.id);
+    }
+
+    /// The neighbour that is lost with this event, and the link it was on if that matters: its
+    /// session is over, and nothing of it is kept.
+    pub(super) fn lost_by(&self, event: &FromPeer) -> Option<(IpAddr, Option<u32>)> {
+        let FromPeer::Event {
+            peer,
+            event: Event::Down { retained, .. },
+        } = event
+        else {
+            return None;
+        };
+        let neighbour = self.by_name.get(self.names.get(peer)?)?;
+        let lost = (neighbour.remote.ip(), link_of(neighbour.remote));
+        retained.is_empty().then_some(lost)
     }
 
     /// What a neighbour's task says.

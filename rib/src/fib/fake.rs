@@ -8,6 +8,11 @@
 //! - A delete whose protocol differs finds nothing (`ESRCH`).
 //! - A link that goes down takes its IPv4 routes along without an event; IPv6 reports each removal;
 //!   a multipath route with a leg elsewhere keeps its dead leg.
+//! - A link that loses its carrier, or goes down, takes nexthop objects on it along; a group shrinks
+//!   by those, and without a leg goes as well, with each route that names it. Only the removal of
+//!   IPv6 routes is told. Nothing comes back with the carrier.
+//! - Deleting an object deletes the routes that name it; that of IPv4 routes is not told.
+//! - A route that names an object outlives the last address of the link.
 //! - The gateway of a link that is down is called unreachable.
 //! - Removing the last IPv4 address of a link flushes the IPv4 routes over it without an event.
 //! - When the event buffer is full, events are lost, and only that is told.
@@ -21,15 +26,16 @@ use std::{
     sync::Arc,
 };
 
-use redstart_bgp::types::Prefix;
+use redstart_bgp::types::{Family, Prefix};
 
 use super::{
     errno,
     kernel::{
-        Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress,
+        Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress, Request,
         RouteAction,
     },
-    model::{Route, RouteKey, RouteKind},
+    model::{Form, Route, RouteKey, RouteKind, Target},
+    object::{KernelNexthop, Leg, NexthopChange, NexthopId, NexthopSpec},
 };
 use crate::nexthop::{Gateway, NexthopSet};
 
@@ -40,14 +46,13 @@ pub struct FakeKernel {
     addresses: Vec<LinkAddress>,
     /// By prefix and metric: the kernel's key.
     routes: BTreeMap<(Prefix, u32), KernelRoute>,
+    nexthops: BTreeMap<NexthopId, KernelNexthop>,
     events: VecDeque<KernelEvent>,
     /// How many events fit; `None`: any number.
     pub event_capacity: Option<usize>,
     overrun: bool,
     /// Answers for the next operations, before the kernel even looks at them.
     pub refuse_next: VecDeque<i32>,
-    /// Every operation that was applied or refused.
-    pub log: Vec<KernelOp>,
     table: u32,
 }
 
@@ -68,28 +73,38 @@ impl FakeKernel {
     /// # Errors
     /// What Linux would answer.
     pub fn apply(&mut self, op: &KernelOp) -> Result<(), KernelError> {
-        self.log.push(op.clone());
         if let Some(errno) = self.refuse_next.pop_front().filter(|e| *e != 0) {
             return Err(KernelError::new(errno));
         }
-        let slot = (op.key.prefix, op.key.metric.get());
-        match &op.change {
-            Change::Add(route) => {
+        match &op.request {
+            Request::Route { key, change } => self.apply_route(key, change),
+            Request::Nexthop {
+                id,
+                protocol,
+                change,
+            } => self.apply_nexthop(*id, *protocol, change),
+        }
+    }
+
+    fn apply_route(&mut self, key: &RouteKey, change: &Change) -> Result<(), KernelError> {
+        let slot = (key.prefix, key.metric.get());
+        match change {
+            Change::Add(form) => {
                 if self.routes.contains_key(&slot) {
                     return Err(KernelError::new(errno::EEXIST));
                 }
-                self.check(route)?;
-                self.routes.insert(slot, kernel_route(&op.key, route));
+                self.check(key.prefix, form)?;
+                self.routes.insert(slot, kernel_route(key, form));
             }
-            Change::Replace(route) => {
-                self.check(route)?;
-                self.routes.insert(slot, kernel_route(&op.key, route));
+            Change::Replace(form) => {
+                self.check(key.prefix, form)?;
+                self.routes.insert(slot, kernel_route(key, form));
             }
-            Change::Delete => {
+            Change::Delete(_) => {
                 if self
                     .routes
                     .get(&slot)
-                    .is_none_or(|r| r.protocol != op.key.protocol)
+                    .is_none_or(|r| r.protocol != key.protocol)
                 {
                     return Err(KernelError::new(errno::ESRCH));
                 }
@@ -99,31 +114,203 @@ impl FakeKernel {
         Ok(())
     }
 
-    fn check(&self, route: &Route) -> Result<(), KernelError> {
-        for gateway in route.gateways() {
-            let Some(link) = self.links.get(&gateway.ifindex) else {
-                return Err(KernelError::new(errno::ENODEV));
-            };
-            let reachable = gateway.via.is_none_or(|via| {
-                gateway.onlink || is_link_local(via) || link.up && self.covers(gateway.ifindex, via)
-            });
-            // The gateway is judged first, by routes that a link takes along when it goes down.
-            if !reachable {
-                let errno = match gateway.via {
-                    Some(IpAddr::V6(_)) => errno::EHOSTUNREACH,
-                    _ => errno::ENETUNREACH,
-                };
-                return Err(KernelError::new(errno));
+    fn apply_nexthop(
+        &mut self,
+        id: NexthopId,
+        protocol: u8,
+        change: &NexthopChange,
+    ) -> Result<(), KernelError> {
+        let there = self.nexthops.get(&id);
+        let spec = match change {
+            NexthopChange::Add(_) if there.is_some() => {
+                return Err(KernelError::new(errno::EEXIST));
             }
-            if !link.up {
+            NexthopChange::Add(spec) | NexthopChange::Replace(spec) => spec,
+            NexthopChange::Delete if there.is_none() => {
+                return Err(KernelError::new(errno::ENOENT));
+            }
+            NexthopChange::Delete => {
+                self.remove_nexthop(id, false);
+                return Ok(());
+            }
+        };
+        let is_group = |s: &NexthopSpec| matches!(s, NexthopSpec::Group(_));
+        let was = there.and_then(|n| n.spec.as_ref());
+        if was.is_some_and(|was| is_group(was) != is_group(spec)) {
+            return Err(KernelError::new(errno::EINVAL));
+        }
+        match spec {
+            NexthopSpec::Leg(leg) => self.check_leg(leg)?,
+            NexthopSpec::Group(group) => {
+                if group.members.iter().any(|m| self.leg(m.leg).is_none()) {
+                    return Err(KernelError::new(errno::EINVAL));
+                }
+            }
+        }
+        let spec = Some(spec.clone());
+        self.nexthops
+            .insert(id, KernelNexthop { id, protocol, spec });
+        Ok(())
+    }
+
+    fn check_leg(&self, leg: &Leg) -> Result<(), KernelError> {
+        match self.links.get(&leg.ifindex) {
+            None => return Err(KernelError::new(errno::EINVAL)),
+            Some(link) if !(link.up && link.carrier) => {
                 return Err(KernelError::new(errno::ENETDOWN));
+            }
+            Some(_) => {}
+        }
+        self.check_gateway(&leg.gateway(1))
+    }
+
+    fn leg(&self, id: NexthopId) -> Option<&Leg> {
+        match self.nexthops.get(&id)?.spec.as_ref()? {
+            NexthopSpec::Leg(leg) => Some(leg),
+            NexthopSpec::Group(_) => None,
+        }
+    }
+
+    /// The gateways that an object leads to.
+    fn leads_to(&self, id: NexthopId) -> NexthopSet {
+        match self.nexthops.get(&id).and_then(|n| n.spec.as_ref()) {
+            Some(NexthopSpec::Leg(leg)) => leg.gateway(1).into(),
+            Some(NexthopSpec::Group(group)) => {
+                let legs = group.members.iter();
+                legs.filter_map(|m| Some(self.leg(m.leg)?.gateway(m.weight)))
+                    .collect()
+            }
+            None => NexthopSet::default(),
+        }
+    }
+
+    /// The route as it forwards, whichever way it is written.
+    #[must_use]
+    pub fn effect(&self, route: &KernelRoute) -> Option<Route> {
+        let kind = match (&route.action, route.nexthop) {
+            (_, Some(id)) => RouteKind::Unicast(self.leads_to(id)),
+            (RouteAction::Forward(set), None) => RouteKind::Unicast(set.clone()),
+            (RouteAction::Blackhole, None) => RouteKind::Blackhole,
+            _ => return None,
+        };
+        let prefsrc = route.prefsrc;
+        Some(Route { kind, prefsrc })
+    }
+
+    /// An object, and what goes with it. `told`: somebody else did it, and that is an event.
+    fn remove_nexthop(&mut self, id: NexthopId, told: bool) {
+        if self.nexthops.remove(&id).is_none() {
+            return;
+        }
+        let mut emptied = Vec::new();
+        let mut events = Vec::new();
+        for nexthop in self.nexthops.values_mut() {
+            let Some(NexthopSpec::Group(group)) = &mut nexthop.spec else {
+                continue;
+            };
+            let before = group.members.len();
+            group.members.retain(|m| m.leg != id);
+            if group.members.is_empty() {
+                emptied.push(nexthop.id);
+            } else if group.members.len() < before {
+                events.push(KernelEvent::Nexthop(nexthop.clone()));
+            }
+        }
+        if told {
+            events.push(KernelEvent::NexthopGone(id));
+        } else {
+            events.clear();
+        }
+        self.routes.retain(|(prefix, _), route| {
+            let hit = route.nexthop == Some(id);
+            if hit && matches!(prefix, Prefix::V6(_)) {
+                events.push(KernelEvent::RouteGone(route.clone()));
+            }
+            !hit
+        });
+        for event in events {
+            self.emit(event);
+        }
+        for id in emptied {
+            self.remove_nexthop(id, told);
+        }
+    }
+
+    /// What carrier loss does.
+    fn flush_nexthops(&mut self, ifindex: u32) {
+        let legs: Vec<NexthopId> = self
+            .nexthops
+            .values()
+            .filter(|n| matches!(&n.spec, Some(NexthopSpec::Leg(l)) if l.ifindex == ifindex))
+            .map(|n| n.id)
+            .collect();
+        for id in legs {
+            self.remove_nexthop(id, false);
+        }
+    }
+
+    /// Somebody else deletes an object, whoever's it is. Whether there was one.
+    pub fn delete_any_nexthop(&mut self, id: NexthopId) -> bool {
+        let there = self.nexthops.contains_key(&id);
+        self.remove_nexthop(id, true);
+        there
+    }
+
+    /// Somebody else makes an object, or replaces one.
+    pub fn put_foreign_nexthop(&mut self, nexthop: KernelNexthop) {
+        self.nexthops.insert(nexthop.id, nexthop.clone());
+        self.emit(KernelEvent::Nexthop(nexthop));
+    }
+
+    /// Every object.
+    pub fn nexthops(&self) -> impl Iterator<Item = &KernelNexthop> {
+        self.nexthops.values()
+    }
+
+    fn check(&self, prefix: Prefix, form: &Form) -> Result<(), KernelError> {
+        let invalid = Err(KernelError::new(errno::EINVAL));
+        match &form.target {
+            Target::Blackhole => {}
+            Target::Object(id) if !self.nexthops.contains_key(id) => return invalid,
+            Target::Object(id) => {
+                let v4 = |g: &Gateway| matches!(g.via, Some(IpAddr::V4(_)));
+                let v6_route = prefix.family() == Family::Ipv6Unicast;
+                if v6_route && self.leads_to(*id).as_slice().iter().any(v4) {
+                    return invalid;
+                }
+            }
+            Target::Gateways(set) => {
+                for gateway in set.as_slice() {
+                    self.check_gateway(gateway)?;
+                }
             }
         }
         let has_address = |addr| self.addresses.iter().any(|a| a.addr == addr);
-        match route.prefsrc {
-            Some(addr) if !has_address(addr) => Err(KernelError::new(errno::EINVAL)),
+        match form.prefsrc {
+            Some(addr) if !has_address(addr) => invalid,
             _ => Ok(()),
         }
+    }
+
+    fn check_gateway(&self, gateway: &Gateway) -> Result<(), KernelError> {
+        let Some(link) = self.links.get(&gateway.ifindex) else {
+            return Err(KernelError::new(errno::ENODEV));
+        };
+        let reachable = gateway.via.is_none_or(|via| {
+            gateway.onlink || is_link_local(via) || link.up && self.covers(gateway.ifindex, via)
+        });
+        // The gateway is judged first, by routes that a link takes along when it goes down.
+        if !reachable {
+            let errno = match gateway.via {
+                Some(IpAddr::V6(_)) => errno::EHOSTUNREACH,
+                _ => errno::ENETUNREACH,
+            };
+            return Err(KernelError::new(errno));
+        }
+        if !link.up {
+            return Err(KernelError::new(errno::ENETDOWN));
+        }
+        Ok(())
     }
 
     fn covers(&self, ifindex: u32, addr: IpAddr) -> bool {
@@ -150,10 +337,12 @@ impl FakeKernel {
 
     /// Creates a link or changes its state.
     pub fn set_link(&mut self, ifindex: u32, up: bool, carrier: bool) {
-        let was_up = self.links.get(&ifindex).is_some_and(|l| l.up);
-        self.links.insert(ifindex, link(ifindex, up, carrier));
-        if was_up && !up {
+        let before = self.links.insert(ifindex, link(ifindex, up, carrier));
+        if before.as_ref().is_some_and(|l| l.up) && !up {
             self.flush_link(ifindex, false);
+        }
+        if before.is_some_and(|l| l.carrier) && !(up && carrier) {
+            self.flush_nexthops(ifindex);
         }
         self.emit(KernelEvent::Link(link(ifindex, up, carrier)));
     }
@@ -164,6 +353,7 @@ impl FakeKernel {
             return;
         }
         self.flush_link(ifindex, true);
+        self.flush_nexthops(ifindex);
         let (gone, kept) = self
             .addresses
             .drain(..)
@@ -265,6 +455,7 @@ impl FakeKernel {
         KernelEvent::Synced(Arc::new(Dump {
             links: self.links.values().cloned().collect(),
             addresses: self.addresses.clone(),
+            nexthops: self.nexthops.values().cloned().collect(),
             routes: self.routes().cloned().collect(),
         }))
     }
@@ -296,6 +487,7 @@ impl FakeKernel {
             metric,
             action: RouteAction::Forward(to),
             prefsrc: None,
+            nexthop: None,
         }
     }
 }
@@ -310,17 +502,20 @@ fn link(ifindex: u32, up: bool, carrier: bool) -> Link {
     }
 }
 
-fn kernel_route(key: &RouteKey, route: &Route) -> KernelRoute {
+fn kernel_route(key: &RouteKey, form: &Form) -> KernelRoute {
+    let (action, nexthop) = match &form.target {
+        Target::Object(id) => (RouteAction::Forward(NexthopSet::default()), Some(*id)),
+        Target::Gateways(set) => (RouteAction::Forward(set.clone()), None),
+        Target::Blackhole => (RouteAction::Blackhole, None),
+    };
     KernelRoute {
         prefix: key.prefix,
         table: key.table,
         protocol: key.protocol,
         metric: key.metric.get(),
-        action: match &route.kind {
-            RouteKind::Unicast(set) => RouteAction::Forward(set.clone()),
-            RouteKind::Blackhole => RouteAction::Blackhole,
-        },
-        prefsrc: route.prefsrc,
+        action,
+        prefsrc: form.prefsrc,
+        nexthop,
     }
 }
 

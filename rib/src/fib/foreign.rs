@@ -28,6 +28,8 @@ pub(super) struct ForeignRoute {
 const NO_LINK: u32 = 0;
 /// Several gateways.
 const MANY_LINKS: u32 = u32::MAX;
+/// Whatever the nexthop object that it names leads to.
+const OBJECT: u32 = u32::MAX - 1;
 
 #[derive(Debug)]
 pub(super) struct ForeignRoutes(HashMap<Prefix, SmallVec<[ForeignRoute; 1]>, FixedState>);
@@ -53,6 +55,7 @@ impl ForeignRoutes {
         let entry = ForeignRoute {
             metric: route.metric,
             link: match &route.action {
+                RouteAction::Forward(_) if route.nexthop.is_some() => OBJECT,
                 RouteAction::Forward(set) => match set.as_slice() {
                     [only] => only.ifindex,
                     _ => MANY_LINKS,
@@ -92,6 +95,12 @@ impl ForeignRoutes {
     /// Whether there is an IPv4 route with several gateways.
     pub(super) fn has_multipath(&self) -> bool {
         self.uses_link(MANY_LINKS)
+    }
+
+    /// Whether there is a route that names a nexthop object.
+    pub(super) fn has_objects(&self) -> bool {
+        let mut routes = self.0.values().flatten();
+        routes.any(|r| r.link == OBJECT)
     }
 
     /// Forgets the IPv4 routes that the kernel flushes, without a word, when the link goes down.

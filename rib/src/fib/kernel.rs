@@ -9,22 +9,44 @@ use std::{net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::Prefix;
 
-use super::model::{Route, RouteKey, RouteKind};
+use super::{
+    model::{Form, RouteKey, Target},
+    object::{KernelNexthop, NexthopChange, NexthopId},
+};
 use crate::nexthop::NexthopSet;
 
 /// Names one operation until its outcome is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
-/// One change to the kernel's table.
+/// One change to the kernel's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelOp {
     /// To match the outcome with.
     pub id: OpId,
-    /// Which route.
-    pub key: RouteKey,
-    /// What shall happen to it.
-    pub change: Change,
+    /// What is asked for.
+    pub request: Request,
+}
+
+/// What an operation asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A change to a route.
+    Route {
+        /// Which route.
+        key: RouteKey,
+        /// What shall happen to it.
+        change: Change,
+    },
+    /// A change to a nexthop object.
+    Nexthop {
+        /// Which object.
+        id: NexthopId,
+        /// The `nh_protocol` that marks it as ours.
+        protocol: u8,
+        /// What shall happen to it.
+        change: NexthopChange,
+    },
 }
 
 /// What shall happen to a route.
@@ -33,11 +55,13 @@ pub enum Change {
     /// Create it, and fail with `EEXIST` if the kernel has any route with this prefix and metric
     /// (CREATE and EXCL): the only safe way to start, for REPLACE overwrites a stranger's route
     /// without a word.
-    Add(Arc<Route>),
+    Add(Arc<Form>),
     /// Overwrite what is there (CREATE and REPLACE): only for what we know to be ours.
-    Replace(Arc<Route>),
-    /// Remove it.
-    Delete,
+    Replace(Arc<Form>),
+    /// Remove it: what we believe is there, or, if that is not known, whatever is under our key.
+    /// IPv6 makes one multipath route of all routes that share prefix and metric, whoever made them;
+    /// a delete that names our gateways leaves the others' alone.
+    Delete(Option<Arc<Form>>),
 }
 
 /// The kernel refused an operation.
@@ -100,19 +124,23 @@ pub struct KernelRoute {
     pub action: RouteAction,
     /// The source address it prescribes.
     pub prefsrc: Option<IpAddr>,
+    /// The nexthop object that it names. What the object leads to is in `action` as well, unless the
+    /// sysctl `net.ipv4.nexthop_compat_mode` is off: then the gateways there are none.
+    pub nexthop: Option<NexthopId>,
 }
 
 impl KernelRoute {
     /// The route in the planner's words, if it is of a kind that Redstart makes.
     #[must_use]
-    pub fn to_route(&self) -> Option<Route> {
-        let kind = match &self.action {
-            RouteAction::Forward(set) => RouteKind::Unicast(set.clone()),
-            RouteAction::Blackhole => RouteKind::Blackhole,
-            RouteAction::Refuse | RouteAction::Other => return None,
+    pub fn to_form(&self) -> Option<Form> {
+        let target = match (&self.action, self.nexthop) {
+            (RouteAction::Forward(_), Some(id)) => Target::Object(id),
+            (RouteAction::Forward(set), None) => Target::Gateways(set.clone()),
+            (RouteAction::Blackhole, None) => Target::Blackhole,
+            _ => return None,
         };
-        Some(Route {
-            kind,
+        Some(Form {
+            target,
             prefsrc: self.prefsrc,
         })
     }
@@ -144,13 +172,15 @@ pub struct LinkAddress {
     pub subnet: Prefix,
 }
 
-/// Links, addresses and the routes of one table, read while changes are being watched.
+/// Links, addresses, nexthop objects and the routes of one table, read while changes are being watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
     /// Every link.
     pub links: Vec<Link>,
     /// Every address.
     pub addresses: Vec<LinkAddress>,
+    /// Every nexthop object, ours and others'.
+    pub nexthops: Vec<KernelNexthop>,
     /// Every route of the table, ours and others'.
     pub routes: Vec<KernelRoute>,
 }
@@ -176,6 +206,10 @@ pub enum KernelEvent {
     Route(KernelRoute),
     /// A route is gone.
     RouteGone(KernelRoute),
+    /// A nexthop object appeared or changed.
+    Nexthop(KernelNexthop),
+    /// A nexthop object is gone, and with it the routes that named it.
+    NexthopGone(NexthopId),
     /// Events were lost. A [`KernelEvent::Synced`] will follow.
     Overrun,
 }

@@ -11,7 +11,8 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `model` | a route as we want it, and the marks that make it ours |
+//! | `model` | a route as we want it, as it is written, and the marks that make it ours |
+//! | `object` | nexthop objects, which routes share |
 //! | `kernel` | the words exchanged with the kernel: operations, outcomes, events, dumps |
 //! | `reason` | why a wanted route is not installed |
 //! | `plan` | the reconciler |
@@ -22,13 +23,17 @@ pub mod fake;
 mod foreign;
 mod kernel;
 mod model;
+mod object;
 mod plan;
 mod reason;
 
 pub use kernel::{
     Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress, OpError,
-    OpId, ProtocolName, RouteAction, protocol_name,
+    OpId, ProtocolName, Request, RouteAction, protocol_name,
 };
-pub use model::{FibConfig, Route, RouteKey, RouteKind};
+pub use model::{FibConfig, Form, NexthopStyle, Route, RouteKey, RouteKind, Target};
+pub use object::{
+    Group, KernelNexthop, Leg, Member, NexthopChange, NexthopId, NexthopSpec, Resilient,
+};
 pub use plan::{FibCounters, Planner};
 pub use reason::{InstallState, ParkReason, errno};

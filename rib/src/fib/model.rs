@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use redstart_bgp::types::Prefix;
 
-use super::kernel::KernelRoute;
+use super::{
+    kernel::KernelRoute,
+    object::{NexthopId, Resilient},
+};
 use crate::nexthop::{Gateway, NexthopSet};
 
 /// A route as it shall be in the kernel.
@@ -62,6 +65,56 @@ pub enum RouteKind {
     Blackhole,
 }
 
+/// A route as it is written to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// What happens to packets.
+    pub target: Target,
+    /// The source address that it prescribes.
+    pub prefsrc: Option<IpAddr>,
+}
+
+impl Form {
+    /// Whether packets may leave by the link `ifindex`, as far as the route itself says.
+    #[must_use]
+    pub fn uses_link(&self, ifindex: u32) -> bool {
+        match &self.target {
+            Target::Gateways(set) => set.as_slice().iter().any(|g| g.ifindex == ifindex),
+            Target::Object(_) | Target::Blackhole => false,
+        }
+    }
+
+    /// Whether the route names the object `id`.
+    #[must_use]
+    pub fn names(&self, id: NexthopId) -> bool {
+        self.target == Target::Object(id)
+    }
+}
+
+/// What a route as it is written does with packets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// Forwards as this object says.
+    Object(NexthopId),
+    /// Forwards to these; several are `RTA_MULTIPATH`.
+    Gateways(NexthopSet),
+    /// Drops them.
+    Blackhole,
+}
+
+/// How routes name their gateways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NexthopStyle {
+    /// By a nexthop object that all routes with these gateways share: one operation moves them all.
+    Objects {
+        /// Groups are of the resilient kind.
+        resilient: Option<Resilient>,
+    },
+    /// Each for itself, by `RTA_GATEWAY` or `RTA_MULTIPATH`: for kernels before 5.3, and for other
+    /// programs that do not know nexthop objects.
+    Inline,
+}
+
 /// Under which names Redstart's routes live in the kernel, and how hard it tries to put them there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FibConfig {
@@ -72,6 +125,12 @@ pub struct FibConfig {
     /// The metric of our routes. Part of the kernel's key, so a value of our own keeps our REPLACE
     /// away from other people's routes. Never 0: the kernel reads that as 1024 for IPv6.
     pub metric: NonZeroU32,
+    /// How routes name their gateways.
+    pub nexthops: NexthopStyle,
+    /// The first of the [`NEXTHOP_IDS`](Self::NEXTHOP_IDS) ids that our nexthop objects may have.
+    pub first_nexthop_id: NonZeroU32,
+    /// How long an object that no route names is kept.
+    pub nexthop_linger: Duration,
     /// How many requests may wait for the kernel's answer.
     pub max_in_flight: usize,
     /// The pause after the first refusal; doubles with each further one.
@@ -92,6 +151,15 @@ impl FibConfig {
         None => NonZeroU32::MIN,
     };
 
+    /// Where our nexthop ids begin (`RD` in ASCII, and 16 bits): far from the small numbers that FRR
+    /// and the kernel itself hand out.
+    pub const FIRST_NEXTHOP_ID: NonZeroU32 = match NonZeroU32::new(0x5244_0000) {
+        Some(id) => id,
+        None => NonZeroU32::MIN,
+    };
+    /// How many nexthop ids are ours. Routes that find none left name their gateways themselves.
+    pub const NEXTHOP_IDS: u32 = 0x1_0000;
+
     /// The key of our route to `prefix`.
     #[must_use]
     pub const fn key(&self, prefix: Prefix) -> RouteKey {
@@ -110,6 +178,15 @@ impl FibConfig {
             && route.protocol == self.protocol
             && route.metric == self.metric.get()
     }
+
+    /// Whether the nexthop object `id` would be one of ours, if nobody else took the number.
+    #[must_use]
+    pub const fn is_our_nexthop(&self, id: NexthopId) -> bool {
+        match id.0.checked_sub(self.first_nexthop_id.get()) {
+            Some(offset) => offset < Self::NEXTHOP_IDS,
+            None => false,
+        }
+    }
 }
 
 impl Default for FibConfig {
@@ -118,7 +195,10 @@ impl Default for FibConfig {
             table: Self::TABLE_MAIN,
             protocol: Self::PROTOCOL_BGP,
             metric: Self::METRIC,
-            max_in_flight: 256,
+            nexthops: NexthopStyle::Objects { resilient: None },
+            first_nexthop_id: Self::FIRST_NEXTHOP_ID,
+            nexthop_linger: Duration::from_secs(10),
+            max_in_flight: 512,
             retry_first: Duration::from_millis(250),
             retry_max: Duration::from_secs(60),
         }

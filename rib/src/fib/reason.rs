@@ -30,6 +30,8 @@ pub mod errno {
     pub const ENODEV: i32 = 19;
     /// Invalid request.
     pub const EINVAL: i32 = 22;
+    /// The kernel was built without it.
+    pub const EOPNOTSUPP: i32 = 95;
     /// The link is down.
     pub const ENETDOWN: i32 = 100;
     /// The gateway is not on any link.

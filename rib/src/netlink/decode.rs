@@ -19,19 +19,29 @@ use netlink_packet_route::{
 };
 use redstart_bgp::types::Prefix;
 
+use super::message::Message;
 use crate::{
-    fib::{KernelEvent, KernelRoute, Link, LinkAddress, RouteAction},
-    nexthop::Gateway,
+    fib::{KernelEvent, KernelRoute, Link, LinkAddress, NexthopId, RouteAction},
+    nexthop::{Gateway, NexthopSet},
 };
 
 /// The event that a multicast message tells of.
-pub(super) fn event(message: NetlinkMessage<RouteNetlinkMessage>) -> Option<KernelEvent> {
+pub(super) fn event(message: NetlinkMessage<Message>) -> Option<KernelEvent> {
     let inner = match message.payload {
         NetlinkPayload::Overrun(_) => return Some(KernelEvent::Overrun),
         NetlinkPayload::InnerMessage(inner) => inner,
         _ => return None,
     };
     match inner {
+        Message::Route(inner) => of_library(inner),
+        Message::Nexthop(nexthop) => nexthop.map(KernelEvent::Nexthop),
+        Message::NexthopGone(nexthop) => nexthop.map(|n| KernelEvent::NexthopGone(n.id)),
+        Message::GetNexthops => None,
+    }
+}
+
+fn of_library(message: RouteNetlinkMessage) -> Option<KernelEvent> {
+    match message {
         RouteNetlinkMessage::NewLink(m) => link(&m).map(KernelEvent::Link),
         RouteNetlinkMessage::DelLink(m) => link(&m).map(|link| KernelEvent::LinkGone {
             ifindex: link.ifindex,
@@ -96,12 +106,14 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
     let mut table = u32::from(header.table);
     let mut metric = 0;
     let mut prefsrc = None;
+    let mut nexthop = None;
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(addr) => destination = ip(addr)?,
             RouteAttribute::Table(t) => table = *t,
             RouteAttribute::Priority(m) => metric = *m,
             RouteAttribute::PrefSource(addr) => prefsrc = ip(addr),
+            RouteAttribute::NhId(id) => nexthop = Some(NexthopId(*id)),
             _ => {}
         }
     }
@@ -110,12 +122,13 @@ pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
         table,
         protocol: u8::from(header.protocol),
         metric,
-        action: action(message),
+        action: action(message, nexthop.is_some()),
         prefsrc,
+        nexthop,
     })
 }
 
-fn action(message: &RouteMessage) -> RouteAction {
+fn action(message: &RouteMessage, by_object: bool) -> RouteAction {
     match message.header.kind {
         RouteType::Unicast => {}
         RouteType::BlackHole => return RouteAction::Blackhole,
@@ -130,7 +143,11 @@ fn action(message: &RouteMessage) -> RouteAction {
     });
     match legs {
         Some(legs) => RouteAction::Forward(legs.iter().map(leg).collect()),
-        None => single(message),
+        None => match single(message) {
+            // The object knows.
+            RouteAction::Other if by_object => RouteAction::Forward(NexthopSet::default()),
+            action => action,
+        },
     }
 }
 

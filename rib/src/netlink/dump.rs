@@ -13,19 +13,24 @@ use netlink_packet_route::{
     link::LinkMessage,
     route::{RouteAttribute, RouteMessage, RouteScope},
 };
-use netlink_sys::AsyncSocket;
-use rtnetlink::Handle;
+use netlink_proto::ConnectionHandle;
+use netlink_sys::{AsyncSocket, SocketAddr, protocols::NETLINK_ROUTE};
 use tokio::time::timeout;
 
-use super::{NetlinkConfig, NetlinkError, decode, socket};
-use crate::fib::{Dump, errno};
+use super::{NetlinkConfig, NetlinkError, decode, message::Message, socket};
+use crate::fib::{Dump, KernelNexthop, errno};
 
 const ATTEMPTS: usize = 10;
+
+type Handle = ConnectionHandle<Message>;
 
 /// Reads everything.
 pub(super) async fn dump(config: &NetlinkConfig) -> Result<Dump, NetlinkError> {
     let (mut connection, handle, _unsolicited) =
-        rtnetlink::new_connection_with_strict_check().map_err(NetlinkError::Socket)?;
+        netlink_proto::new_connection::<Message>(NETLINK_ROUTE).map_err(NetlinkError::Socket)?;
+    let strict = connection.socket_mut().socket_mut();
+    // A kernel without it lists everything, and we filter.
+    let _ = strict.set_netlink_get_strict_chk(true);
     // The end of a dump carries its error code and the last interruption mark.
     connection.set_forward_done(true);
     socket::enlarge_receive_buffer(connection.socket_mut().socket_mut(), config.receive_buffer);
@@ -37,23 +42,25 @@ pub(super) async fn dump(config: &NetlinkConfig) -> Result<Dump, NetlinkError> {
 
 async fn everything(mut handle: Handle, config: &NetlinkConfig) -> Result<Dump, NetlinkError> {
     let mut dump = Dump::default();
-    let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let links = Message::Route(RouteNetlinkMessage::GetLink(LinkMessage::default()));
     dump.links = list(&mut handle, "links", links, |m| match m {
-        RouteNetlinkMessage::NewLink(m) => decode::link(&m),
+        Message::Route(RouteNetlinkMessage::NewLink(m)) => decode::link(&m),
         _ => None,
     })
     .await?;
-    let addresses = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let addresses = Message::Route(RouteNetlinkMessage::GetAddress(AddressMessage::default()));
     dump.addresses = list(&mut handle, "addresses", addresses, |m| match m {
-        RouteNetlinkMessage::NewAddress(m) => decode::address(&m),
+        Message::Route(RouteNetlinkMessage::NewAddress(m)) => decode::address(&m),
         _ => None,
     })
     .await?;
+    dump.nexthops = nexthops(&mut handle).await?;
     for table in config.tables() {
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let request = RouteNetlinkMessage::GetRoute(routes_of(family, table));
+            let request = Message::Route(request);
             let routes = list(&mut handle, "routes", request, |m| match m {
-                RouteNetlinkMessage::NewRoute(m) => decode::route(&m),
+                Message::Route(RouteNetlinkMessage::NewRoute(m)) => decode::route(&m),
                 _ => None,
             });
             // A kernel without strict checking does not filter.
@@ -63,6 +70,23 @@ async fn everything(mut handle: Handle, config: &NetlinkConfig) -> Result<Dump, 
         }
     }
     Ok(dump)
+}
+
+/// None, where the kernel has no such thing.
+async fn nexthops(handle: &mut Handle) -> Result<Vec<KernelNexthop>, NetlinkError> {
+    let listed = list(
+        handle,
+        "nexthop objects",
+        Message::GetNexthops,
+        |m| match m {
+            Message::Nexthop(nexthop) => nexthop,
+            _ => None,
+        },
+    );
+    match listed.await {
+        Err(NetlinkError::Refused { .. }) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 fn routes_of(family: AddressFamily, table: u32) -> RouteMessage {
@@ -76,8 +100,8 @@ fn routes_of(family: AddressFamily, table: u32) -> RouteMessage {
 async fn list<T>(
     handle: &mut Handle,
     what: &'static str,
-    request: RouteNetlinkMessage,
-    decode: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    request: Message,
+    decode: impl Fn(Message) -> Option<T>,
 ) -> Result<Vec<T>, NetlinkError> {
     for _ in 0..ATTEMPTS {
         if let Some(list) = list_once(handle, what, request.clone(), &decode).await? {
@@ -91,12 +115,14 @@ async fn list<T>(
 async fn list_once<T>(
     handle: &mut Handle,
     what: &'static str,
-    request: RouteNetlinkMessage,
-    decode: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    request: Message,
+    decode: impl Fn(Message) -> Option<T>,
 ) -> Result<Option<Vec<T>>, NetlinkError> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut answers = handle.request(message).map_err(|_| NetlinkError::Closed)?;
+    let mut answers = handle
+        .request(message, SocketAddr::new(0, 0))
+        .map_err(|_| NetlinkError::Closed)?;
     let mut list = Vec::new();
     let mut interrupted = false;
     while let Some(answer) = answers.next().await {

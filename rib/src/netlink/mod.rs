@@ -3,11 +3,10 @@
 //!
 //! Three connections, each opened again when it fails:
 //!
-//! - **Requests** (`requests`): batches of operations, many messages in one datagram, one batch at a
-//!   time. The kernel answers each message; answers that do not come in time make the connection
-//!   suspect: it is dropped, and the operations are reported as lost. (When answers overflow the
-//!   socket's buffer, the library underneath would wait for them forever.)
-//! - **Events** (`monitor`): multicast of links, addresses and routes. What the consumer cannot take
+//! - **Requests** (`requests`): batches of operations, many messages in one datagram with one
+//!   acknowledgement, on a thread of its own. Answers that do not come make the connection suspect:
+//!   it is dropped, and the operations are reported as lost.
+//! - **Events** (`monitor`): multicast of links, addresses, nexthop objects and routes. What the consumer cannot take
 //!   is dropped and told as [`KernelEvent::Overrun`], followed by a dump in order: the consumer needs
 //!   no resync logic of its own. Echoes of our own operations are left out.
 //! - **Dumps** (`dump`): a fresh connection for each, filtered in the kernel.
@@ -18,11 +17,14 @@
 mod decode;
 mod dump;
 mod encode;
+mod message;
 mod monitor;
+mod nexthop;
 mod requests;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use core::time::Duration;
 use std::{io, sync::Arc};
@@ -36,7 +38,7 @@ use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
 pub struct NetlinkConfig {
     /// The table to watch; `main` is always watched as well, for next hops resolve there.
     pub table: u32,
-    /// Most operations in one datagram. Each is answered, and 256 unread answers are safe.
+    /// Most operations in one datagram. Whatever is urgent waits for one of them to be worked off.
     pub batch: usize,
     /// How long the kernel may take to answer a batch.
     pub request_timeout: Duration,
@@ -52,7 +54,7 @@ impl Default for NetlinkConfig {
     fn default() -> Self {
         Self {
             table: FibConfig::TABLE_MAIN,
-            batch: 128,
+            batch: 256,
             request_timeout: Duration::from_secs(5),
             dump_timeout: Duration::from_secs(30),
             event_capacity: 4096,
@@ -112,6 +114,31 @@ struct Batch {
     answer: oneshot::Sender<Outcomes>,
 }
 
+/// How many batches may wait for the one that is being carried out.
+const WAITING: usize = 4;
+
+/// A batch on its way. Dropping it leaves its fate unknown.
+#[derive(Debug)]
+pub struct Submitted {
+    ids: Vec<OpId>,
+    outcomes: oneshot::Receiver<Outcomes>,
+}
+
+impl Submitted {
+    /// Waits for what became of each operation. Nothing is lost if the wait is given up and begun
+    /// again.
+    pub async fn outcomes(&mut self) -> Outcomes {
+        match (&mut self.outcomes).await {
+            Ok(outcomes) => outcomes,
+            Err(_) => self
+                .ids
+                .drain(..)
+                .map(|id| (id, Err(OpError::Lost)))
+                .collect(),
+        }
+    }
+}
+
 /// What became of each operation, in the order of the batch.
 pub type Outcomes = Vec<(OpId, Result<(), OpError>)>;
 
@@ -126,7 +153,7 @@ pub fn open(
     config: NetlinkConfig,
 ) -> Result<(NetlinkHandle, mpsc::Receiver<KernelEvent>), NetlinkError> {
     let config = Arc::new(config);
-    let (batches, batches_rx) = mpsc::channel(1);
+    let (batches, batches_rx) = mpsc::channel(WAITING);
     let (events_tx, events) = mpsc::channel(config.event_capacity.max(1));
     let (trouble_tx, trouble) = watch::channel(None);
     let resync = Arc::new(Notify::new());
@@ -140,7 +167,11 @@ pub fn open(
         Arc::clone(&resync),
         trouble_tx,
     )?;
-    tokio::spawn(requests.run(batches_rx));
+    // Of this network namespace, as sockets that it opens again must be.
+    let thread = std::thread::Builder::new().name("netlink".to_owned());
+    thread
+        .spawn(move || requests.run(batches_rx))
+        .map_err(NetlinkError::Socket)?;
     tokio::spawn(monitor.run());
     let handle = NetlinkHandle {
         config,
@@ -155,13 +186,18 @@ impl NetlinkHandle {
     /// Sends operations and waits for what became of each. Batches are carried out one after the
     /// other.
     pub async fn apply(&self, ops: Vec<KernelOp>) -> Outcomes {
-        let ids: Vec<OpId> = ops.iter().map(|op| op.id).collect();
-        let (answer, outcome) = oneshot::channel();
-        let sent = self.batches.send(Batch { ops, answer }).await.is_ok();
-        match outcome.await {
-            Ok(outcomes) if sent => outcomes,
-            _ => ids.into_iter().map(|id| (id, Err(OpError::Lost))).collect(),
-        }
+        self.submit(ops).outcomes().await
+    }
+
+    /// Sends operations behind those that were submitted before. Whoever has more than four batches
+    /// on their way hears that the next ones are lost.
+    #[must_use]
+    pub fn submit(&self, ops: Vec<KernelOp>) -> Submitted {
+        let ids = ops.iter().map(|op| op.id).collect();
+        let (answer, outcomes) = oneshot::channel();
+        // What does not get in is dropped, and with it the sender of the answer.
+        let _ = self.batches.try_send(Batch { ops, answer });
+        Submitted { ids, outcomes }
     }
 
     /// Asks for a [`KernelEvent::Synced`] among the events.

@@ -13,8 +13,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use netlink_packet_core::NetlinkMessage;
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::{AsyncSocket, SocketAddr};
+use netlink_sys::{AsyncSocket, SocketAddr, protocols::NETLINK_ROUTE};
 use rtnetlink::MulticastGroup;
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -22,15 +21,18 @@ use tokio::{
     time::sleep,
 };
 
-use super::{NetlinkConfig, NetlinkError, decode, dump, requests::OwnPorts, socket};
+use super::{
+    NetlinkConfig, NetlinkError, decode, dump, message::Message, requests::OwnPorts, socket,
+};
 use crate::fib::{Dump, KernelEvent};
 
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Nexthop,
 ];
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -58,7 +60,7 @@ impl Monitor {
         resync: Arc<Notify>,
         trouble: watch::Sender<Option<Arc<NetlinkError>>>,
     ) -> Result<Self, NetlinkError> {
-        let socket = Socket::open(&config)?;
+        let socket = Socket::open(&config, &ports)?;
         Ok(Self {
             config,
             ports,
@@ -197,7 +199,7 @@ impl Monitor {
     async fn reopen(&mut self) -> bool {
         let mut pause = RETRY_FIRST;
         loop {
-            match Socket::open(&self.config) {
+            match Socket::open(&self.config, &self.ports) {
                 Ok(socket) => {
                     self.socket = socket;
                     return true;
@@ -212,7 +214,7 @@ impl Monitor {
     }
 }
 
-type Received = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr);
+type Received = (NetlinkMessage<Message>, SocketAddr);
 
 /// The multicast socket. Dropping it closes it.
 struct Socket {
@@ -221,10 +223,22 @@ struct Socket {
 }
 
 impl Socket {
-    fn open(config: &NetlinkConfig) -> Result<Self, NetlinkError> {
+    fn open(config: &NetlinkConfig, ports: &OwnPorts) -> Result<Self, NetlinkError> {
         let (mut connection, _handle, messages) =
-            rtnetlink::new_multicast_connection(&GROUPS).map_err(NetlinkError::Socket)?;
-        socket::enlarge_receive_buffer(connection.socket_mut().socket_mut(), config.receive_buffer);
+            netlink_proto::new_connection::<Message>(NETLINK_ROUTE)
+                .map_err(NetlinkError::Socket)?;
+        let socket = connection.socket_mut().socket_mut();
+        // Room first: events come from the moment of the subscription.
+        socket::enlarge_receive_buffer(socket, config.receive_buffer);
+        socket::hide_port(socket, ports.current());
+        socket.bind_auto().map_err(NetlinkError::Socket)?;
+        for group in GROUPS {
+            let joined = socket.add_membership(group as u32);
+            // A kernel before 5.3 has no objects to tell of.
+            if group != MulticastGroup::Nexthop {
+                joined.map_err(NetlinkError::Socket)?;
+            }
+        }
         Ok(Self {
             messages: Box::pin(messages),
             task: tokio::spawn(connection).abort_handle(),

@@ -1,22 +1,24 @@
-//! The connection that carries operations: one batch at a time, every answer accounted for.
+//! The connection that carries operations: many in one datagram, every answer accounted for.
 //!
-//! The library numbers messages and hands each answer back with its number, so an answer finds its
-//! operation even if others are missing. What is missing when the time is up is reported as lost,
-//! and the connection is not trusted again.
+//! The kernel works through a datagram while it is being sent, so this is a thread of its own and not
+//! a task: planner and kernel work at the same time, and nobody else waits for either. Only the last
+//! message of a datagram asks to be acknowledged; of the others the kernel answers those that it
+//! refuses, and says so before it acknowledges the last. So silence means success if the
+//! acknowledgement came and no answer was dropped; what an overrun makes uncertain is reported as
+//! lost.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use futures_util::{Stream, StreamExt};
-use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK_TLVS, NLM_F_CAPPED, NetlinkMessage, NetlinkPayload,
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use tokio::sync::mpsc;
+
+use super::{
+    Batch, NetlinkConfig, NetlinkError, Outcomes,
+    encode::{self, NLM_F_ACK},
+    socket,
+    wire::{self, Writer},
 };
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_proto::ConnectionHandle;
-use netlink_sys::{AsyncSocket, SocketAddr, protocols::NETLINK_ROUTE};
-use tokio::{sync::mpsc, task::AbortHandle, time::timeout};
-
-use super::{Batch, NetlinkConfig, NetlinkError, Outcomes, encode, socket};
 use crate::fib::{KernelError, KernelOp, OpError, errno};
 
 /// The netlink port numbers of our request connections: the present one and the one before. The
@@ -33,6 +35,11 @@ impl OwnPorts {
         self.previous.store(before, Ordering::Relaxed);
     }
 
+    /// The present one.
+    pub(super) fn current(&self) -> u32 {
+        self.current.load(Ordering::Relaxed)
+    }
+
     /// Whether an event from `port` is the echo of an operation of ours. Port 0 is the kernel.
     pub(super) fn contains(&self, port: u32) -> bool {
         port != 0
@@ -40,6 +47,10 @@ impl OwnPorts {
                 || port == self.previous.load(Ordering::Relaxed))
     }
 }
+
+/// Most octets of one datagram. The socket's send buffer must hold it, and its default is three times
+/// as much.
+const DATAGRAM: usize = 64 << 10;
 
 /// Carries batches, one after the other.
 pub(super) struct Requests {
@@ -53,42 +64,46 @@ impl Requests {
         config: Arc<NetlinkConfig>,
         ports: Arc<OwnPorts>,
     ) -> Result<Self, NetlinkError> {
-        let connection = Some(Connection::open(&config, &ports)?);
+        let connection = Connection::open(&config, &ports).map_err(NetlinkError::Socket)?;
         Ok(Self {
             config,
             ports,
-            connection,
+            connection: Some(connection),
         })
     }
 
-    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        while let Some(Batch { ops, answer }) = batches.recv().await {
-            let outcomes = self.apply(&ops).await;
+    /// Until nobody is left to ask for anything.
+    pub(super) fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+        while let Some(Batch { ops, answer }) = batches.blocking_recv() {
+            let outcomes = self.apply(&ops);
             // Nobody waits any more if the caller was cancelled; it will resync.
             let _ = answer.send(outcomes);
         }
     }
 
-    async fn apply(&mut self, ops: &[KernelOp]) -> Outcomes {
+    fn apply(&mut self, ops: &[KernelOp]) -> Outcomes {
         let mut outcomes = Outcomes::with_capacity(ops.len());
-        for chunk in ops.chunks(self.config.batch.clamp(1, 256)) {
-            let results = self.send(chunk).await;
-            outcomes.extend(chunk.iter().map(|op| op.id).zip(results));
+        let mut rest = ops;
+        while !rest.is_empty() {
+            let results = self.send(rest);
+            // At least one, or this would never end.
+            let (sent, left) = rest.split_at(results.len().clamp(1, rest.len()));
+            outcomes.extend(sent.iter().map(|op| op.id).zip(results));
+            rest = left;
         }
         outcomes
     }
 
-    async fn send(&mut self, ops: &[KernelOp]) -> Vec<Result<(), OpError>> {
-        let mut results = vec![Err(OpError::Lost); ops.len()];
+    /// Sends as many as one datagram takes; what became of each.
+    fn send(&mut self, ops: &[KernelOp]) -> Vec<Result<(), OpError>> {
         if self.connection.as_ref().is_none_or(Connection::is_worn) {
             self.connection = Connection::open(&self.config, &self.ports).ok();
         }
         let Some(connection) = &mut self.connection else {
-            return results;
+            return vec![Err(OpError::Lost); ops.len()];
         };
-        let exchange = connection.exchange(ops, &mut results);
-        let done = timeout(self.config.request_timeout, exchange).await;
-        if done != Ok(true) {
+        let (results, healthy) = connection.exchange(ops, self.config.batch.max(1));
+        if !healthy {
             self.connection = None;
         }
         results
@@ -97,36 +112,28 @@ impl Requests {
 
 /// One socket. Dropping it closes the socket.
 struct Connection {
-    handle: ConnectionHandle<RouteNetlinkMessage>,
-    unsolicited: Unsolicited,
-    task: AbortHandle,
+    socket: Socket,
+    writer: Writer,
+    answers: Vec<u8>,
     /// The number of the last message sent.
     sent: u32,
 }
 
-type Unsolicited = core::pin::Pin<
-    Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Send>,
->;
-
 impl Connection {
-    fn open(config: &NetlinkConfig, ports: &OwnPorts) -> Result<Self, NetlinkError> {
-        let (mut connection, handle, unsolicited) =
-            netlink_proto::new_connection::<RouteNetlinkMessage>(NETLINK_ROUTE)
-                .map_err(NetlinkError::Socket)?;
-        // Acknowledgements are the answers that we count.
-        connection.set_forward_ack(true);
-        let socket = connection.socket_mut().socket_mut();
-        let address = socket.bind_auto().map_err(NetlinkError::Socket)?;
+    fn open(config: &NetlinkConfig, ports: &OwnPorts) -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        let address = socket.bind_auto()?;
         // Answers without the request in them, but with words. Both are conveniences: an old kernel
         // without them answers all the same.
         let _ = socket.set_cap_ack(true);
         let _ = socket.set_ext_ack(true);
-        socket::enlarge_receive_buffer(socket, config.receive_buffer);
+        socket::enlarge_receive_buffer(&socket, config.receive_buffer);
+        socket::set_receive_timeout(&socket, config.request_timeout)?;
         ports.set(address.port_number());
         Ok(Self {
-            handle,
-            unsolicited: Box::pin(unsolicited),
-            task: tokio::spawn(connection).abort_handle(),
+            socket,
+            writer: Writer::default(),
+            answers: Vec::with_capacity(DATAGRAM),
             sent: 0,
         })
     }
@@ -136,54 +143,71 @@ impl Connection {
         self.sent > u32::MAX / 2
     }
 
-    /// Sends `ops` in one datagram and fills in the answers. Whether all came.
-    async fn exchange(&mut self, ops: &[KernelOp], results: &mut [Result<(), OpError>]) -> bool {
+    /// Sends the first of `ops`, at most `most`, in one datagram. What became of each, and whether
+    /// the connection can be used further.
+    fn exchange(&mut self, ops: &[KernelOp], most: usize) -> (Vec<Result<(), OpError>>, bool) {
         let first = self.sent.wrapping_add(1);
-        let messages: Vec<_> = ops.iter().map(encode::message).collect();
-        let Ok(count) = u32::try_from(messages.len()) else {
-            return false;
+        let mut count = 0;
+        self.writer.clear();
+        for op in ops.iter().take(most) {
+            if count > 0 && self.writer.len() >= DATAGRAM {
+                break;
+            }
+            self.sent = self.sent.wrapping_add(1);
+            encode::message(op, self.sent, &mut self.writer);
+            count += 1;
+        }
+        self.writer.add_flags(NLM_F_ACK);
+        let mut results = vec![None; count];
+        let kernel = SocketAddr::new(0, 0);
+        let sent = self.socket.send_to(self.writer.octets(), &kernel, 0);
+        let complete = sent.is_ok() && self.collect(first, &mut results);
+        let silence = if complete { Ok(()) } else { Err(OpError::Lost) };
+        let results = results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|| silence.clone()))
+            .collect();
+        (results, complete)
+    }
+
+    /// Reads answers until that to the last message. Whether none is missing.
+    fn collect(&mut self, first: u32, results: &mut [Option<Result<(), OpError>>]) -> bool {
+        let Some(last) = results.len().checked_sub(1) else {
+            return true;
         };
-        self.sent = self.sent.wrapping_add(count);
-        let Ok(mut answers) = self.handle.request_batch(messages, SocketAddr::new(0, 0)) else {
-            return false;
-        };
-        let mut missing = ops.len();
-        while missing > 0 {
-            let answer = tokio::select! {
-                answer = answers.next() => answer,
-                // Nothing but an overrun comes here.
-                _ = self.unsolicited.next() => None,
-            };
-            let Some(message) = answer else {
-                return false;
-            };
-            let index = message.header.sequence_number.wrapping_sub(first);
-            let slot = usize::try_from(index).ok().and_then(|i| results.get_mut(i));
-            if let (Some(slot), Some(result)) = (slot, outcome(&message)) {
-                *slot = result;
-                missing -= 1;
+        while results.get(last).is_some_and(Option::is_none) {
+            self.answers.clear();
+            // Fails on an overrun, and when no answer comes in time.
+            match self.socket.recv(&mut self.answers, 0) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return false,
+            }
+            for message in wire::messages(&self.answers) {
+                let index = usize::try_from(message.number.wrapping_sub(first));
+                let slot = index.ok().and_then(|i| results.get_mut(i));
+                if let (Some(slot), Some(result)) = (slot, outcome(&message)) {
+                    *slot = Some(result);
+                }
             }
         }
         true
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+const NLMSG_ERROR: u16 = 2;
 
 /// What an answer says; `None` if it is none.
-fn outcome(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Result<(), OpError>> {
-    let NetlinkPayload::Error(error) = &message.payload else {
+fn outcome(message: &wire::Message<'_>) -> Option<Result<(), OpError>> {
+    if message.kind != NLMSG_ERROR {
         return None;
-    };
-    let Some(code) = error.code else {
+    }
+    let code = i32::from_ne_bytes(message.payload.get(..4)?.try_into().ok()?);
+    if code == 0 {
         return Some(Ok(()));
-    };
-    let errno = code.get().saturating_neg();
-    let words = words(message.header.flags, error);
+    }
+    let errno = code.saturating_neg();
+    let words = words(message.flags, message.payload.get(4..)?);
     Some(Err(OpError::Refused(KernelError {
         errno,
         message: words.or_else(|| explain(errno)),
@@ -195,31 +219,22 @@ fn explain(error: i32) -> Option<Box<str>> {
     (error == errno::EPERM).then(|| "changing routes needs the capability CAP_NET_ADMIN".into())
 }
 
-const HEADER: usize = 16;
+const NLM_F_CAPPED: u16 = 0x100;
+const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
-const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// The kernel's own words: attribute `NLMSGERR_ATTR_MSG` behind the request's header, or behind the
 /// whole request if it was not cut off.
-fn words(flags: u16, error: &ErrorMessage) -> Option<Box<str>> {
+fn words(flags: u16, echoed: &[u8]) -> Option<Box<str>> {
     if flags & NLM_F_ACK_TLVS == 0 {
         return None;
     }
-    let echoed = error.header.get(..4)?;
     let request = match flags & NLM_F_CAPPED {
-        0 => usize::try_from(u32::from_ne_bytes(echoed.try_into().ok()?)).ok()?,
-        _ => HEADER,
+        0 => usize::try_from(wire::u32_at(echoed, 0)?).ok()?,
+        _ => wire::HEADER,
     };
-    let mut rest = error.header.get(request.next_multiple_of(4)..)?;
-    while let Some((head, tail)) = rest.split_at_checked(4) {
-        let len = usize::from(u16::from_ne_bytes([head[0], head[1]]));
-        let kind = u16::from_ne_bytes([head[2], head[3]]) & NLA_TYPE_MASK;
-        let value = tail.get(..len.checked_sub(4)?)?;
-        if kind == NLMSGERR_ATTR_MSG {
-            let text = value.split(|b| *b == 0).next()?;
-            return Some(String::from_utf8_lossy(text).into());
-        }
-        rest = tail.get(value.len().next_multiple_of(4)..)?;
-    }
-    None
+    let rest = echoed.get(request.next_multiple_of(4)..)?;
+    let (_, value) = wire::attributes(rest).find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)?;
+    let text = value.split(|b| *b == 0).next()?;
+    Some(String::from_utf8_lossy(text).into())
 }

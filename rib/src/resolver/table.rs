@@ -3,7 +3,7 @@
 use prefix_trie::PrefixMap;
 use smallvec::SmallVec;
 
-use crate::fib::RouteAction;
+use crate::fib::{NexthopId, RouteAction};
 
 /// A route that may lead to next hops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(super) struct Candidate {
     pub(super) metric: u32,
     pub(super) protocol: u8,
     pub(super) action: RouteAction,
+    pub(super) nexthop: Option<NexthopId>,
 }
 
 /// The kernel's key is prefix and metric: one candidate per metric, lowest first.
@@ -60,7 +61,9 @@ impl<P: prefix_trie::Prefix> Table<P> {
     pub(super) fn flush_link(&mut self, ifindex: u32) {
         for list in self.0.values_mut() {
             list.retain(|candidate| match &candidate.action {
-                RouteAction::Forward(set) => set.as_slice().iter().any(|g| g.ifindex != ifindex),
+                RouteAction::Forward(set) => {
+                    set.is_empty() || set.as_slice().iter().any(|g| g.ifindex != ifindex)
+                }
                 RouteAction::Blackhole | RouteAction::Refuse | RouteAction::Other => true,
             });
         }

@@ -34,6 +34,7 @@ fn route(prefix: &str, protocol: u8, metric: u32, action: RouteAction) -> Kernel
         metric,
         action,
         prefsrc: None,
+        nexthop: None,
     }
 }
 
@@ -61,6 +62,7 @@ fn view_with(config: ResolverConfig) -> KernelView {
             address(3, "10.0.3.1", 24),
             address(4, "10.244.1.1", 24),
         ],
+        nexthops: vec![],
         routes: vec![
             route("10.0.2.0/24", 2, 0, device(2)),
             route("10.0.3.0/24", 2, 0, device(3)),
@@ -259,4 +261,46 @@ fn the_generation_moves_only_with_a_change() {
     assert_eq!(view.generation(), before);
     view.on_event(&KernelEvent::AddressGone(address(3, "10.0.3.1", 24)));
     assert_eq!(view.generation(), before + 1);
+}
+
+#[test]
+fn a_route_that_only_names_an_object_leads_where_the_object_does() {
+    use crate::fib::{Group, KernelNexthop, Leg, Member, NexthopId, NexthopSpec};
+    use redstart_bgp::types::Family;
+
+    let mut view = view_with(ResolverConfig::default());
+    let nexthop = |id, spec| {
+        KernelEvent::Nexthop(KernelNexthop {
+            id: NexthopId(id),
+            protocol: 11,
+            spec: Some(spec),
+        })
+    };
+    let gateway = Gateway::via("10.0.3.7".parse().unwrap(), 3);
+    let leg = NexthopSpec::Leg(Leg::of(&gateway, Family::Ipv4Unicast));
+    let member = Member {
+        leg: NexthopId(1),
+        weight: 1,
+    };
+    let group = NexthopSpec::Group(Group {
+        members: [member].into_iter().collect(),
+        resilient: None,
+    });
+    view.on_event(&nexthop(1, leg));
+    view.on_event(&nexthop(2, group));
+    let route = KernelRoute {
+        nexthop: Some(NexthopId(2)),
+        ..route(
+            "192.0.2.0/24",
+            11,
+            20,
+            RouteAction::Forward(NexthopSet::default()),
+        )
+    };
+    view.on_event(&KernelEvent::Route(route));
+    let next_hop = NextHop::from(IpAddr::from([192, 0, 2, 1]));
+    let there = view.resolve(next_hop, None).unwrap();
+    assert_eq!(there.gateways.as_slice(), [gateway]);
+    view.on_event(&KernelEvent::NexthopGone(NexthopId(2)));
+    assert!(view.resolve(next_hop, None).is_err());
 }

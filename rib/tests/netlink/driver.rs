@@ -37,7 +37,7 @@ fn the_dump_shows_just_what_was_asked_for() {
 #[test]
 fn a_refusal_comes_with_the_kernels_own_words() {
     in_namespace(async {
-        let mut node = Node::start().await;
+        let mut node = Node::inline().await;
         node.desire("10.1.0.0/16", unicast(&[gateway("192.0.2.1", 2)]));
         node.settle().await;
         assert_eq!(
@@ -129,20 +129,19 @@ fn an_overrun_of_the_sockets_buffer_is_noticed() {
 #[test]
 fn answers_that_overflow_the_buffer_are_lost_but_not_waited_for() {
     in_namespace(async {
-        // With the smallest buffer most answers to a batch are dropped. The library would wait for
-        // them until the end of time.
+        // With the smallest buffer most refusals of a batch are dropped, and perhaps the word that
+        // they were all. A library that waits for them would do so until the end of time.
         let config = NetlinkConfig {
             receive_buffer: 1,
-            batch: 256,
             ..NetlinkConfig::default()
         };
-        let mut node = Node::with(config).await;
-        for i in 0..200 {
-            node.desire(
-                &format!("10.50.{i}.0/24"),
-                unicast(&[gateway("10.0.2.9", 2)]),
-            );
-        }
+        let mut node = Node::inline_with(config).await;
+        let all = |node: &mut Node, via: &str| {
+            for i in 0..200 {
+                node.desire(&format!("10.50.{i}.0/24"), unicast(&[gateway(via, 2)]));
+            }
+        };
+        all(&mut node, "192.0.2.1");
         let batch = node.planner.next_batch(node.now(), 256);
         let started = tokio::time::Instant::now();
         let outcomes = node.handle.apply(batch).await;
@@ -160,6 +159,7 @@ fn answers_that_overflow_the_buffer_are_lost_but_not_waited_for() {
             node.planner.on_reply(node.now(), id, outcome);
         }
         assert_eq!(node.planner.counters().lost, lost as u64);
+        all(&mut node, "10.0.2.9");
         node.reconnect(NetlinkConfig::default());
         node.settle_all().await;
         node.assert_all_installed();

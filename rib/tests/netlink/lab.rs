@@ -8,7 +8,10 @@ use redstart_bgp::{
     types::{NextHop, Prefix},
 };
 use redstart_rib::{
-    fib::{FibConfig, InstallState, KernelEvent, Planner, Route},
+    fib::{
+        FibConfig, InstallState, KernelEvent, KernelRoute, NexthopStyle, Planner, Route,
+        RouteAction, RouteKind,
+    },
     netlink::{self, NetlinkConfig, NetlinkHandle},
     nexthop::{Gateway, NexthopSet, Resolve, Unresolved},
     resolver::{KernelView, ResolverConfig},
@@ -28,6 +31,14 @@ pub(crate) fn in_namespace<F>(test: F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    in_namespace_for(LIMIT, test);
+}
+
+/// The same, with another limit.
+pub(crate) fn in_namespace_for<F>(limit: Duration, test: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let thread = std::thread::Builder::new().spawn(move || {
         unshare_network().expect("these tests need root: a network namespace of their own");
         set_up();
@@ -36,7 +47,7 @@ where
             .build()
             .unwrap();
         runtime.block_on(async {
-            timeout(LIMIT, test).await.expect("the test came to no end");
+            timeout(limit, test).await.expect("the test came to no end");
         });
     });
     if let Err(panic) = thread.unwrap().join() {
@@ -94,10 +105,18 @@ pub(crate) fn ip(args: &[&str]) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {}: {error}", args.join(" "));
     let text = String::from_utf8(output.stdout).unwrap();
-    let lines = text
-        .lines()
-        .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = text.lines().map(without_object);
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A line with spaces squeezed, and without the name of a nexthop object: what it leads to stands
+/// there as well.
+fn without_object(line: &str) -> String {
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    if let Some(at) = words.iter().position(|w| *w == "nhid") {
+        words.drain(at..at + 2);
+    }
+    words.join(" ")
 }
 
 /// The same as JSON text.
@@ -124,12 +143,27 @@ pub(crate) struct Node {
     view: KernelView,
     events: Receiver<KernelEvent>,
     start: Clock,
+    /// How long to wait for what is waited for.
+    pub(crate) patience: Duration,
     desired: BTreeMap<Prefix, Route>,
 }
 
 impl Node {
     pub(crate) async fn start() -> Self {
         Self::with(NetlinkConfig::default()).await
+    }
+
+    /// With gateways in each route, and no nexthop objects.
+    pub(crate) async fn inline() -> Self {
+        Self::inline_with(NetlinkConfig::default()).await
+    }
+
+    pub(crate) async fn inline_with(config: NetlinkConfig) -> Self {
+        let fib = FibConfig {
+            nexthops: NexthopStyle::Inline,
+            ..FibConfig::default()
+        };
+        Self::with_fib(config, fib).await
     }
 
     /// After a restart: the same.
@@ -149,6 +183,7 @@ impl Node {
             handle,
             events,
             start: Clock::now(),
+            patience: PATIENCE,
             desired: BTreeMap::new(),
         };
         node.until("the first dump", |n| n.planner.counters().resyncs == 1)
@@ -172,6 +207,11 @@ impl Node {
         self.planner.desire(p(prefix), Some(route));
     }
 
+    pub(crate) fn withdraw(&mut self, prefix: &str) {
+        self.desired.remove(&p(prefix));
+        self.planner.desire(p(prefix), None);
+    }
+
     pub(crate) fn resolve(&self, addr: &str) -> Result<(Vec<Gateway>, u32), Unresolved> {
         let next_hop = NextHop::from(addr.parse::<IpAddr>().unwrap());
         let resolved = self.view.resolve(next_hop, None)?;
@@ -193,8 +233,14 @@ impl Node {
 
     /// One event or timer, and what follows from it.
     async fn turn(&mut self) {
+        self.turn_within(PATIENCE).await;
+    }
+
+    /// The same, or nothing if nothing happens for so long.
+    pub(crate) async fn turn_within(&mut self, limit: Duration) {
         let now = self.now();
-        let pause = self.planner.poll_timeout().map_or(PATIENCE, |at| at - now);
+        let pause = self.planner.poll_timeout().map_or(limit, |at| at - now);
+        let pause = pause.min(limit);
         if let Ok(event) = timeout(pause, self.events.recv()).await {
             let event = event.expect("the driver has stopped");
             self.view.on_event(&event);
@@ -228,7 +274,7 @@ impl Node {
     }
 
     pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Clock::now() + PATIENCE;
+        let deadline = Clock::now() + self.patience;
         while !done(self) {
             assert!(
                 Clock::now() < deadline,
@@ -264,8 +310,19 @@ impl Node {
             .routes
             .iter()
             .filter(|r| self.planner.config().is_ours(r));
-        let there: BTreeMap<Prefix, Route> =
-            ours.map(|r| (r.prefix, r.to_route().unwrap())).collect();
+        let there: BTreeMap<Prefix, Route> = ours.map(|r| (r.prefix, effect(r))).collect();
         assert_eq!(there, self.desired);
     }
+}
+
+/// What the route does, whichever way it is written.
+#[expect(clippy::panic, reason = "it ends the test")]
+fn effect(route: &KernelRoute) -> Route {
+    let kind = match &route.action {
+        RouteAction::Forward(set) => RouteKind::Unicast(set.clone()),
+        RouteAction::Blackhole => RouteKind::Blackhole,
+        other => panic!("not of ours: {other:?}"),
+    };
+    let prefsrc = route.prefsrc;
+    Route { kind, prefsrc }
 }

@@ -190,7 +190,7 @@ fn lie_3_a_link_that_flaps_flushes_silently_and_is_repaired() {
 #[test]
 fn lie_4_the_last_address_takes_the_routes_along() {
     in_namespace(async {
-        let mut node = Node::start().await;
+        let mut node = Node::inline().await;
         node.desire("10.1.0.0/16", unicast(&[gateway("10.0.2.9", 2)]));
         node.settle().await;
         ip(&["addr", "del", "10.0.2.1/24", "dev", "eth2"]);
@@ -223,9 +223,9 @@ fn a_link_that_is_gone_parks_its_routes() {
 }
 
 #[test]
-fn a_route_that_was_appended_to_ours_goes_with_it_and_ours_comes_back() {
+fn a_route_that_was_appended_to_ours_stays_when_ours_steps_aside() {
     in_namespace(async {
-        let mut node = Node::start().await;
+        let mut node = Node::inline().await;
         node.desire("fd01::/64", unicast(&[gateway("fd00:2::9", 2)]));
         node.settle().await;
         let metric = node.planner.config().metric.to_string();
@@ -243,9 +243,16 @@ fn a_route_that_was_appended_to_ours_goes_with_it_and_ours_comes_back() {
         ]);
         node.until("stepped aside", |n| n.planner.counters().deleted == 1)
             .await;
-        node.until_installed("fd01::/64").await;
         node.settle().await;
-        node.assert_all_installed();
-        node.assert_kernel_agrees().await;
+        let left = ip(&["-6", "route", "show", "fd01::/64"]);
+        assert!(
+            left.contains("via fd00:3::9 dev eth3 proto static"),
+            "{left}"
+        );
+        assert!(!left.contains("fd00:2::9"), "{left}");
+        assert_eq!(
+            node.planner.status(p("fd01::/64")).to_string(),
+            "foreign-route"
+        );
     });
 }

@@ -14,4 +14,6 @@
 mod driver;
 mod lab;
 mod lies;
+mod nexthops;
 mod routes;
+mod soak;

@@ -213,6 +213,9 @@ pub fn capabilities_are_enough(lab: &mut Lab, node: &str, capabilities: &[String
 /// Restarts a speaker with another capability bounding set, and none of its routes in the kernel.
 fn restart_from_scratch(lab: &mut Lab, node: &str, bounding_set: &str) -> Result<()> {
     lab.stop_speaker(node, Signal::Terminate)?;
+    // Takes the routes along that name objects; `ip route flush` does not manage those.
+    let flush = ["nexthop", "flush", "proto", "186"];
+    lab.netns(node).output("ip", &flush)?;
     for family in Family::ALL {
         let args = [family.flag(), "route", "flush", "proto", "bgp"];
         lab.netns(node).output("ip", &args)?;

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use redstart_bgp::time::Instant;
 
-use super::super::{
-    model::Route,
-    reason::{InstallState, ParkReason},
+use super::{
+    super::{
+        model::{Form, Route},
+        reason::{InstallState, ParkReason},
+    },
+    objects::Objects,
 };
 
 /// What we believe the kernel holds under our key.
@@ -16,16 +19,26 @@ pub(super) enum Belief {
     #[default]
     Absent,
     /// This route.
-    Ours(Arc<Route>),
+    Ours(Arc<Form>),
     /// A route of ours, but not which (it was refused an exclusive add, or lost legs).
     Unknown,
-    /// Nothing, or a route of ours: the kernel may have flushed it, or did not answer.
-    Maybe,
+    /// Nothing, or a route of ours: the kernel may have flushed it, or did not answer. This one, if
+    /// we know which.
+    Maybe(Option<Arc<Form>>),
 }
 
 impl Belief {
     pub(super) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+
+    /// The same, but the kernel may have removed it.
+    pub(super) fn doubted(self) -> Self {
+        match self {
+            Self::Ours(form) => Self::Maybe(Some(form)),
+            Self::Maybe(form) => Self::Maybe(form),
+            Self::Absent | Self::Unknown => Self::Maybe(None),
+        }
     }
 }
 
@@ -35,7 +48,7 @@ pub(super) enum Need {
     Nothing,
     Add(Arc<Route>),
     Replace(Arc<Route>),
-    Delete,
+    Delete(Option<Arc<Form>>),
 }
 
 /// Everything about a prefix that is wanted or believed installed. There may be a million of these.
@@ -55,7 +68,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// What to do, given the trouble of this prefix and whether somebody else has a route to it.
-    pub(super) fn need(&self, trouble: Option<&Trouble>, foreign: bool) -> Need {
+    pub(super) fn need(&self, objects: &Objects, trouble: Option<&Trouble>, foreign: bool) -> Need {
         if self.in_flight {
             return Need::Nothing;
         }
@@ -71,19 +84,23 @@ impl Entry {
         }
         match (wanted, &self.belief) {
             (None, Belief::Absent) => Need::Nothing,
-            (None, _) => Need::Delete,
-            (Some(route), Belief::Absent | Belief::Maybe) => Need::Add(Arc::clone(route)),
-            (Some(route), Belief::Ours(there)) if route == there => Need::Nothing,
+            (None, Belief::Ours(there)) => Need::Delete(Some(Arc::clone(there))),
+            (None, Belief::Maybe(there)) => Need::Delete(there.clone()),
+            (None, Belief::Unknown) => Need::Delete(None),
+            (Some(route), Belief::Absent | Belief::Maybe(_)) => Need::Add(Arc::clone(route)),
+            (Some(route), Belief::Ours(there)) if objects.satisfies(there, route) => Need::Nothing,
             (Some(route), Belief::Ours(_) | Belief::Unknown) => Need::Replace(Arc::clone(route)),
         }
     }
 
     /// How the prefix stands, where no other route is in the way.
-    pub(super) fn state(&self, trouble: Option<&Trouble>) -> InstallState {
+    pub(super) fn state(&self, objects: &Objects, trouble: Option<&Trouble>) -> InstallState {
         match (&self.desired, &self.belief) {
             (None, Belief::Absent) if !self.in_flight => InstallState::NotDesired,
             (None, _) if self.stale => InstallState::Stale,
-            (Some(want), Belief::Ours(there)) if want == there && !self.in_flight => {
+            (Some(want), Belief::Ours(there))
+                if objects.satisfies(there, want) && !self.in_flight =>
+            {
                 InstallState::Installed
             }
             _ => trouble.map_or(InstallState::Pending, |t| {

@@ -5,8 +5,9 @@
 //!
 //! - A link that goes down, or away, takes the IPv4 routes along that have no living leg elsewhere.
 //!   Others keep the dead leg. IPv6 reports each removal.
+//! - A link without carrier takes nexthop objects along, and routes with them (`nexthops`).
 //! - An IPv4 address that goes takes the routes along that prescribe it as source, and the last
-//!   address of a link all IPv4 routes over it.
+//!   address of a link all IPv4 routes over it that name their gateways themselves.
 //!
 //! None of these makes us guess: what may have been hit becomes [`Belief::Maybe`], which an
 //! exclusive add settles.
@@ -16,7 +17,7 @@ use redstart_bgp::{time::Instant, types::Prefix};
 use super::{
     super::{
         kernel::{Dump, KernelEvent, KernelRoute, Link, LinkAddress},
-        model::Route,
+        model::{Form, Route, Target},
         reason::ParkReason,
     },
     Belief, Planner, Sight,
@@ -29,17 +30,20 @@ impl Planner {
             KernelEvent::Synced(dump) => self.resync(dump),
             KernelEvent::Link(link) => self.on_link(now, link),
             KernelEvent::LinkGone { ifindex } => {
-                self.links.remove(ifindex);
+                self.objects.links.remove(*ifindex);
                 self.flush_foreign(now, *ifindex);
+                self.lose_nexthops(*ifindex);
                 // IPv6 routes lose the legs that used it.
-                if self.routes.any(|r| r.uses_link(*ifindex)) {
-                    self.doubt(&|_, route| route.uses_link(*ifindex));
+                if self.forms.any(|f| f.uses_link(*ifindex)) {
+                    self.doubt(&|_, form| form.uses_link(*ifindex));
                 }
             }
             KernelEvent::Address(address) => self.retry_gateways(address.subnet),
             KernelEvent::AddressGone(address) => self.on_address_gone(now, address),
             KernelEvent::Route(route) => self.on_route(route),
             KernelEvent::RouteGone(route) => self.on_route_gone(route),
+            KernelEvent::Nexthop(nexthop) => self.on_nexthop(nexthop),
+            KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id),
             KernelEvent::Overrun => {
                 if self.sight == Sight::Known {
                     self.sight = Sight::Lost;
@@ -49,29 +53,51 @@ impl Planner {
     }
 
     fn on_link(&mut self, now: Instant, link: &Link) {
-        let Link { ifindex, up, .. } = *link;
-        let was_up = self.links.insert(ifindex, up);
-        match (was_up, up) {
-            (Some(true), false) => self.link_down(now, ifindex),
-            (Some(false) | None, true) => {
-                self.retry(|reason, route| reason.depends_on_links() && route.uses_link(ifindex));
-            }
-            // Nothing uses a link yet that was never up.
-            (Some(true), true) | (Some(false) | None, false) => {}
+        let ifindex = link.ifindex;
+        let (before, after) = self.objects.links.insert(link);
+        let was_up = before.is_some_and(|s| s.up);
+        let was_usable = before.is_some_and(|s| s.usable);
+        if was_up && !after.up {
+            self.link_down(now, ifindex);
         }
+        if was_usable && !after.usable {
+            self.flush_foreign_objects(now);
+            self.lose_nexthops(ifindex);
+        }
+        if (after.up && !was_up) || (after.usable && !was_usable) {
+            self.retry_link(ifindex);
+        }
+    }
+
+    /// Groups that shrank with the link may grow again, and what was refused for it may not be any
+    /// more.
+    fn retry_link(&mut self, ifindex: u32) {
+        self.review = true;
+        self.retry(|reason, route| reason.depends_on_links() && route.uses_link(ifindex));
     }
 
     /// The link went down. A route with a leg on another link stays, and its dead leg comes back to
     /// life with the link.
     fn link_down(&mut self, now: Instant, ifindex: u32) {
         self.flush_foreign(now, ifindex);
-        let links = core::mem::take(&mut self.links);
-        let up = |ifindex: u32| links.get(&ifindex).copied().unwrap_or(false);
-        let dead = |r: &Route| r.uses_link(ifindex) && !r.gateways().iter().any(|g| up(g.ifindex));
-        if self.routes.any(dead) {
-            self.doubt(&|_, route| dead(route));
+        let links = &self.objects.links;
+        let dead = |f: &Form| match &f.target {
+            Target::Gateways(set) => {
+                f.uses_link(ifindex) && !set.as_slice().iter().any(|g| links.is_up(g.ifindex))
+            }
+            Target::Object(_) | Target::Blackhole => false,
+        };
+        if self.forms.any(dead) {
+            let hit = self.hit_by(&|_, form| dead(form));
+            self.doubt_all(hit);
         }
-        self.links = links;
+    }
+
+    /// Routes of others that name objects go without an event as well.
+    fn flush_foreign_objects(&mut self, now: Instant) {
+        if self.foreign.has_objects() {
+            self.request_resync(now);
+        }
     }
 
     fn flush_foreign(&mut self, now: Instant, ifindex: u32) {
@@ -92,14 +118,15 @@ impl Planner {
         if self.foreign.uses_link(ifindex) {
             self.request_resync(now);
         }
-        let hit = |r: &Route| r.prefsrc == Some(addr) || r.uses_link(ifindex);
-        if self.routes.any(hit) {
-            self.doubt(&|prefix, route| matches!(prefix, Prefix::V4(_)) && hit(route));
+        let hit = |f: &Form| f.prefsrc == Some(addr) || f.uses_link(ifindex);
+        if self.forms.any(hit) {
+            self.doubt(&|prefix, form| matches!(prefix, Prefix::V4(_)) && hit(form));
         }
     }
 
     /// Tries again what waits for a link, where `ended` says that its trouble may be over.
     fn retry(&mut self, ended: impl Fn(&ParkReason, &Route) -> bool) {
+        self.objects.retry_links();
         let mut waiting = Vec::new();
         for (prefix, trouble) in &mut self.troubles {
             let route = self.entries.get(prefix).and_then(|e| e.desired.as_deref());
@@ -168,12 +195,16 @@ impl Planner {
             .is_some_and(|e| e.in_flight || !e.belief.is_absent())
     }
 
+    fn shown(&mut self, route: &KernelRoute) -> Belief {
+        match route.to_form() {
+            Some(form) => Belief::Ours(self.forms.intern(form)),
+            None => Belief::Unknown,
+        }
+    }
+
     /// The kernel holds this route under our key.
     fn believe(&mut self, route: &KernelRoute, from_dump: bool) {
-        let shown = match route.to_route() {
-            Some(route) => Belief::Ours(self.routes.intern(route)),
-            None => Belief::Unknown,
-        };
+        let shown = self.shown(route);
         let Some(entry) = self.entries.get_mut(&route.prefix) else {
             return;
         };
@@ -198,9 +229,11 @@ impl Planner {
         self.sight = Sight::Known;
         self.resync_at = None;
         self.counters.resyncs += 1;
-        self.links.clear();
-        self.links
-            .extend(dump.links.iter().map(|l| (l.ifindex, l.up)));
+        for lost in self.objects.links.replace(dump.links.iter()) {
+            self.lose_nexthops(lost);
+        }
+        self.resync_nexthops(dump);
+        self.review = true;
 
         let mut changed = self.foreign.take_prefixes();
         let mut seen: hashbrown::HashSet<Prefix, foldhash::fast::FixedState> =
@@ -230,10 +263,7 @@ impl Planner {
 
     /// A route of ours from before the restart.
     fn adopt(&mut self, route: &KernelRoute) {
-        let belief = match route.to_route() {
-            Some(route) => Belief::Ours(self.routes.intern(route)),
-            None => Belief::Unknown,
-        };
+        let belief = self.shown(route);
         let entry = self.entries.entry(route.prefix).or_default();
         entry.belief = belief;
         entry.stale = entry.desired.is_none();
@@ -265,6 +295,7 @@ impl Planner {
 
     /// The dump answered the question "whose route is in the way", and may have shown new links.
     fn retry_after_resync(&mut self) {
+        self.objects.retry_links();
         let mut due = Vec::new();
         for (prefix, trouble) in &mut self.troubles {
             let answered = trouble.reason == ParkReason::RouteExists && trouble.attempts <= 1;

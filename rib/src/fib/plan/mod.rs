@@ -11,8 +11,9 @@
 //!    metric, makes ours step aside until it goes.
 //! 2. At most one operation per prefix is in flight, and at most `max_in_flight` in all. While one
 //!    is in flight the latest desired state wins: older ones are never sent.
-//! 3. Withdrawals go before announcements: no packet follows a route that the RIB gave up while
-//!    there is a new one to install elsewhere.
+//! 3. Changes of nexthop objects go first, for they move many routes at once; then withdrawals: no
+//!    packet follows a route that the RIB gave up while there is a new one to install elsewhere; then
+//!    repairs of what others removed; then the rest.
 //! 4. A route that is installed as desired is never touched, also across a restart.
 //! 5. Nothing is sent before the first dump, nor between an overrun and its dump: without knowing
 //!    the foreign routes we could compete with one.
@@ -21,30 +22,40 @@
 //!
 //! One race remains that the kernel gives no means to close: between somebody's replacing our route
 //! and our hearing of it, a REPLACE of ours overwrites theirs. It takes their using our metric.
-//! IPv6 has another: a route that somebody appends to ours under our metric becomes a leg of it, and
-//! goes when ours steps aside. We look again at once, so that the prefix does not stay without any.
+//! IPv6 has another: a route that somebody appends to ours under our metric becomes a leg of it. A
+//! delete names our gateways, so that the others stay; where we do not know ours, all go, and we look
+//! again at once, so that the prefix does not stay without any.
 
 mod entry;
 mod events;
+mod flight;
+mod intern;
+mod links;
+mod nexthops;
+mod objects;
 mod replies;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use redstart_bgp::{time::Instant, types::Prefix};
 
-use self::entry::{Belief, Entry, Need, Trouble};
+use self::{
+    entry::{Belief, Entry, Need, Trouble},
+    flight::Flight,
+    intern::Interner,
+    objects::Objects,
+};
 use super::{
     foreign::ForeignRoutes,
-    kernel::{Change, KernelOp, OpId},
-    model::{FibConfig, Route},
+    kernel::KernelOp,
+    model::{FibConfig, Form, Route, RouteKind, Target},
+    object::NexthopId,
     reason::{InstallState, ParkReason},
 };
 
@@ -59,6 +70,10 @@ pub struct FibCounters {
     pub in_flight: u64,
     /// Gauge: prefixes to which somebody else has a route in our table.
     pub foreign: u64,
+    /// Gauge: nexthop objects of ours.
+    pub nexthops: u64,
+    /// Nexthop objects created or changed.
+    pub nexthops_written: u64,
     /// Routes added.
     pub added: u64,
     /// Routes replaced.
@@ -86,17 +101,20 @@ pub struct FibCounters {
 pub struct Planner {
     config: FibConfig,
     entries: HashMap<Prefix, Entry, FixedState>,
-    routes: RouteSet,
+    routes: Interner<Route>,
+    forms: Interner<Form>,
+    objects: Objects,
+    /// Objects came to lead elsewhere than their routes want.
+    review: bool,
     foreign: ForeignRoutes,
     troubles: HashMap<Prefix, Trouble, FixedState>,
     /// When a trouble is due. May name troubles that are over.
     timers: BTreeSet<(Instant, Prefix)>,
     withdrawals: VecDeque<Prefix>,
+    /// What was there and is not, or may not be: ahead of what is new.
+    repairs: VecDeque<Prefix>,
     announcements: VecDeque<Prefix>,
-    in_flight: BTreeMap<OpId, InFlight>,
-    last_id: u64,
-    /// Which links are administratively up.
-    links: HashMap<u32, bool, FixedState>,
+    in_flight: Flight,
     sight: Sight,
     /// Set while the kernel forbids everything: one probe at a time, at this moment.
     forbidden: Option<Instant>,
@@ -115,12 +133,6 @@ enum Sight {
     Known,
 }
 
-#[derive(Debug)]
-struct InFlight {
-    prefix: Prefix,
-    change: Change,
-}
-
 impl Planner {
     /// A planner that believes nothing yet. `seed` keys its hash tables: prefixes are chosen by
     /// others.
@@ -128,21 +140,23 @@ impl Planner {
     pub fn new(config: FibConfig, seed: u64) -> Self {
         let hasher = || FixedState::with_seed(seed);
         Self {
-            config,
             entries: HashMap::with_hasher(hasher()),
-            routes: RouteSet::new(hasher()),
+            routes: Interner::new(hasher()),
+            forms: Interner::new(hasher()),
+            objects: Objects::new(&config, &hasher()),
+            review: false,
             foreign: ForeignRoutes::new(hasher()),
             troubles: HashMap::with_hasher(hasher()),
             timers: BTreeSet::new(),
             withdrawals: VecDeque::new(),
+            repairs: VecDeque::new(),
             announcements: VecDeque::new(),
-            in_flight: BTreeMap::new(),
-            last_id: 0,
-            links: HashMap::with_hasher(hasher()),
+            in_flight: Flight::default(),
             sight: Sight::Never,
             forbidden: None,
             resync_at: None,
             counters: FibCounters::default(),
+            config,
         }
     }
 
@@ -174,13 +188,15 @@ impl Planner {
         self.touch(prefix);
     }
 
-    /// Up to `max` operations to send now. Each must be answered by
-    /// [`on_reply`](Self::on_reply), with [`OpError::Lost`](super::OpError::Lost) if need be.
+    /// Up to `max` operations to send now, in this order, or a few more: what a route needs goes with
+    /// it. Each must be answered by [`on_reply`](Self::on_reply), with
+    /// [`OpError::Lost`](super::OpError::Lost) if need be.
     pub fn next_batch(&mut self, now: Instant, max: usize) -> Vec<KernelOp> {
         self.wake(now);
         if self.sight != Sight::Known {
             return Vec::new();
         }
+        self.review();
         let mut room = max.min(
             self.config
                 .max_in_flight
@@ -191,9 +207,12 @@ impl Planner {
             room = room.min(usize::from(idle));
         }
         let mut batch = Vec::new();
-        while batch.len() < room {
-            let Some(op) = self.next_op() else { break };
-            batch.push(op);
+        if room > 0 || self.forbidden.is_none() {
+            self.write_nexthops(now, &mut batch);
+        }
+        while batch.len() < room && self.next_op(now, &mut batch) {}
+        if batch.len() < room && self.forbidden.is_none() {
+            self.collect_nexthops(now, &mut batch);
         }
         batch
     }
@@ -203,10 +222,17 @@ impl Planner {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.timers.first().map(|(at, _)| *at);
-        let waiting = !(self.withdrawals.is_empty() && self.announcements.is_empty());
+        let waiting = self.queued() > 0;
         let free = self.sight == Sight::Known && self.in_flight.is_empty();
         let probe = self.forbidden.filter(|_| waiting && free);
-        [retry, probe, self.resync_at].into_iter().flatten().min()
+        let nexthops = self
+            .objects
+            .poll_timeout()
+            .filter(|_| free && self.forbidden.is_none());
+        [retry, probe, self.resync_at, nexthops]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether [`next_batch`](Self::next_batch) would have something to send, were nothing in
@@ -215,7 +241,7 @@ impl Planner {
     pub fn has_work(&self) -> bool {
         self.sight == Sight::Known
             && self.forbidden.is_none()
-            && !(self.withdrawals.is_empty() && self.announcements.is_empty())
+            && (self.queued() > 0 || !self.objects.dirty.is_empty() || self.review)
     }
 
     /// Whether the kernel should be dumped (and the result come back as
@@ -237,11 +263,14 @@ impl Planner {
                     metric: other.metric,
                 });
             }
-            if self.forbidden.is_some() && entry.need(None, false) != Need::Nothing {
+            if self.forbidden.is_some() && entry.need(&self.objects, None, false) != Need::Nothing {
                 return InstallState::Parked(ParkReason::PermissionDenied);
             }
         }
-        match (entry.state(self.troubles.get(&prefix)), &entry.desired) {
+        match (
+            entry.state(&self.objects, self.troubles.get(&prefix)),
+            &entry.desired,
+        ) {
             (InstallState::Parked(reason), Some(route)) => {
                 InstallState::Parked(self.explain(reason, route))
             }
@@ -254,12 +283,17 @@ impl Planner {
         if !reason.depends_on_links() {
             return reason;
         }
-        let links = route.gateways().iter().map(|g| self.links.get(&g.ifindex));
+        let links = route.gateways().iter();
         links
+            .map(|g| self.objects.links.get(g.ifindex))
             .filter_map(|link| match link {
                 None => Some(ParkReason::NoSuchInterface),
-                Some(false) => Some(ParkReason::LinkDown),
-                Some(true) => None,
+                Some(state) if !state.up => Some(ParkReason::LinkDown),
+                // Objects cannot be on a link without carrier; routes can.
+                Some(state) if !state.usable && self.objects.is_used() => {
+                    Some(ParkReason::LinkDown)
+                }
+                Some(_) => None,
             })
             .next()
             .unwrap_or(reason)
@@ -273,10 +307,28 @@ impl Planner {
 
     /// The route to `prefix` that we believe the kernel to hold under our marks, if we know which.
     #[must_use]
-    pub fn installed(&self, prefix: Prefix) -> Option<&Route> {
+    pub fn installed(&self, prefix: Prefix) -> Option<Route> {
+        let Belief::Ours(form) = &self.entries.get(&prefix)?.belief else {
+            return None;
+        };
+        let kind = match &form.target {
+            Target::Blackhole => RouteKind::Blackhole,
+            Target::Gateways(set) => RouteKind::Unicast(set.clone()),
+            Target::Object(id) => RouteKind::Unicast(self.objects.leads_to(*id)?.clone()),
+        };
+        let prefsrc = form.prefsrc;
+        Some(Route { kind, prefsrc })
+    }
+
+    /// The nexthop object that our route to `prefix` names.
+    #[must_use]
+    pub fn nexthop(&self, prefix: Prefix) -> Option<NexthopId> {
         match &self.entries.get(&prefix)?.belief {
-            Belief::Ours(route) => Some(route),
-            Belief::Absent | Belief::Unknown | Belief::Maybe => None,
+            Belief::Ours(form) => match form.target {
+                Target::Object(id) => Some(id),
+                Target::Gateways(_) | Target::Blackhole => None,
+            },
+            Belief::Absent | Belief::Unknown | Belief::Maybe(_) => None,
         }
     }
 
@@ -288,11 +340,11 @@ impl Planner {
     /// What was done so far, and what is left.
     #[must_use]
     pub fn counters(&self) -> FibCounters {
-        let queued = self.withdrawals.len() + self.announcements.len();
         FibCounters {
-            dirty: (queued + self.troubles.len()) as u64,
+            dirty: (self.queued() + self.troubles.len()) as u64,
             in_flight: self.in_flight.len() as u64,
             foreign: self.foreign.len() as u64,
+            nexthops: self.objects.table.len() as u64,
             ..self.counters
         }
     }
@@ -318,6 +370,7 @@ impl Planner {
     /// Wants nothing any more, adopted routes included: for an uninstall. A plain stop keeps the
     /// routes and calls nothing.
     pub fn withdraw_all(&mut self) {
+        self.objects.leave();
         let all: Vec<Prefix> = self.entries.keys().copied().collect();
         for prefix in all {
             self.desire(prefix, None);
@@ -330,13 +383,23 @@ impl Planner {
     pub fn is_quiescent(&self) -> bool {
         self.sight == Sight::Known
             && self.in_flight.is_empty()
-            && self.withdrawals.is_empty()
-            && self.announcements.is_empty()
+            && self.queued() == 0
+            && self.objects.is_quiescent()
+            && !self.review
             && self.resync_at.is_none()
+    }
+
+    /// How many prefixes are in the queues.
+    fn queued(&self) -> usize {
+        self.withdrawals.len() + self.repairs.len() + self.announcements.len()
     }
 
     /// Puts `prefix` in the queue that its need calls for, or forgets it if there is none.
     fn touch(&mut self, prefix: Prefix) {
+        self.enqueue(prefix, false);
+    }
+
+    fn enqueue(&mut self, prefix: Prefix, is_repair: bool) {
         let foreign = self.foreign.best(prefix).is_some();
         let Some(entry) = self.entries.get_mut(&prefix) else {
             return;
@@ -344,7 +407,7 @@ impl Planner {
         if entry.queued {
             return;
         }
-        let queue = match entry.need(self.troubles.get(&prefix), foreign) {
+        let queue = match entry.need(&self.objects, self.troubles.get(&prefix), foreign) {
             Need::Nothing => {
                 if entry.is_idle() {
                     self.entries.remove(&prefix);
@@ -354,53 +417,12 @@ impl Planner {
                 }
                 return;
             }
-            Need::Delete => &mut self.withdrawals,
+            Need::Delete(_) => &mut self.withdrawals,
+            Need::Add(_) | Need::Replace(_) if is_repair => &mut self.repairs,
             Need::Add(_) | Need::Replace(_) => &mut self.announcements,
         };
         entry.queued = true;
         queue.push_back(prefix);
-    }
-
-    /// The next operation; withdrawals first.
-    fn next_op(&mut self) -> Option<KernelOp> {
-        loop {
-            let (prefix, is_withdrawal) = match self.withdrawals.pop_front() {
-                Some(prefix) => (prefix, true),
-                None => (self.announcements.pop_front()?, false),
-            };
-            let foreign = self.foreign.best(prefix).is_some();
-            let Some(entry) = self.entries.get_mut(&prefix) else {
-                continue;
-            };
-            entry.queued = false;
-            let change = match entry.need(self.troubles.get(&prefix), foreign) {
-                Need::Add(_) | Need::Replace(_) if is_withdrawal => {
-                    // It is wanted again; it takes its turn behind the true withdrawals.
-                    self.touch(prefix);
-                    continue;
-                }
-                Need::Add(route) => Change::Add(route),
-                Need::Replace(route) => Change::Replace(route),
-                Need::Delete => Change::Delete,
-                Need::Nothing => {
-                    self.touch(prefix);
-                    continue;
-                }
-            };
-            entry.in_flight = true;
-            entry.disturbed = false;
-            self.last_id += 1;
-            let id = OpId(self.last_id);
-            let key = self.config.key(prefix);
-            self.in_flight.insert(
-                id,
-                InFlight {
-                    prefix,
-                    change: change.clone(),
-                },
-            );
-            return Some(KernelOp { id, key, change });
-        }
     }
 
     /// Makes the troubles whose pause is over due.
@@ -432,58 +454,30 @@ impl Planner {
     }
 }
 
-/// Each distinct route once: a million prefixes share a handful of gateways.
-#[derive(Debug)]
-struct RouteSet {
-    routes: HashSet<Arc<Route>, FixedState>,
-    purge_at: usize,
-}
-
-impl RouteSet {
-    const PURGE_MIN: usize = 64;
-
-    fn new(hasher: FixedState) -> Self {
-        Self {
-            routes: HashSet::with_hasher(hasher),
-            purge_at: Self::PURGE_MIN,
-        }
-    }
-
-    fn intern(&mut self, route: Route) -> Arc<Route> {
-        if let Some(known) = self.routes.get(&route) {
-            return Arc::clone(known);
-        }
-        if self.routes.len() >= self.purge_at {
-            self.routes.retain(|r| Arc::strong_count(r) > 1);
-            self.purge_at = Self::PURGE_MIN.max(self.routes.len() * 2);
-        }
-        let route = Arc::new(route);
-        self.routes.insert(Arc::clone(&route));
-        route
-    }
-
-    fn any(&self, matches: impl Fn(&Route) -> bool) -> bool {
-        self.routes.iter().any(|r| matches(r))
-    }
-}
-
-/// Whether the kernel's copy may differ from `route` after something happened; see `events`.
-type Affects<'a> = &'a dyn Fn(Prefix, &Route) -> bool;
+/// Whether the kernel's copy may differ from the form after something happened; see `events`.
+type Affects<'a> = &'a dyn Fn(Prefix, &Form) -> bool;
 
 impl Planner {
     /// Makes the belief in every installed route that `affects` picks uncertain, and looks at it
     /// again.
     fn doubt(&mut self, affects: Affects<'_>) {
-        let hit: Vec<Prefix> = self
-            .entries
+        let hit = self.hit_by(affects);
+        self.doubt_all(hit);
+    }
+
+    fn hit_by(&self, affects: Affects<'_>) -> Vec<Prefix> {
+        self.entries
             .iter()
             .filter(|(prefix, entry)| match &entry.belief {
                 _ if entry.in_flight => true,
-                Belief::Ours(route) => affects(**prefix, route),
-                Belief::Absent | Belief::Unknown | Belief::Maybe => false,
+                Belief::Ours(form) => affects(**prefix, form),
+                Belief::Absent | Belief::Unknown | Belief::Maybe(_) => false,
             })
             .map(|(prefix, _)| *prefix)
-            .collect();
+            .collect()
+    }
+
+    fn doubt_all(&mut self, hit: Vec<Prefix>) {
         for prefix in hit {
             self.doubt_one(prefix);
         }
@@ -494,9 +488,9 @@ impl Planner {
             if entry.in_flight {
                 entry.disturbed = true;
             } else {
-                entry.belief = Belief::Maybe;
+                entry.belief = core::mem::take(&mut entry.belief).doubted();
             }
-            self.touch(prefix);
+            self.enqueue(prefix, true);
         }
     }
 }

@@ -5,16 +5,22 @@ use redstart_bgp::{time::Instant, types::Prefix};
 use super::{
     super::{
         kernel::{Change, OpError, OpId},
+        model::Target,
         reason::{ParkReason, errno},
     },
-    Belief, InFlight, Planner, Trouble,
+    Belief, Planner, Trouble,
+    flight::InFlight,
 };
 
 impl Planner {
     /// The outcome of an operation. An id that is not in flight is ignored.
     pub fn on_reply(&mut self, now: Instant, id: OpId, result: Result<(), OpError>) {
-        let Some(InFlight { prefix, change }) = self.in_flight.remove(&id) else {
-            return;
+        let (prefix, change) = match self.in_flight.remove(id) {
+            Some(InFlight::Route(prefix, change)) => (prefix, change),
+            Some(InFlight::Nexthop(id, change)) => {
+                return self.on_nexthop_reply(now, id, &change, result);
+            }
+            None => return,
         };
         let Some(entry) = self.entries.get_mut(&prefix) else {
             return;
@@ -34,11 +40,12 @@ impl Planner {
     }
 
     /// IPv6 makes one multipath route of those that share prefix and metric, whoever made them, and
-    /// a delete takes all legs. So a foreign route that joined ours went with it, without an event
-    /// that we would not take for the echo of our own operation: look again.
+    /// a delete that names no gateway takes all legs. So a foreign route that joined ours may have
+    /// gone with it, without an event that we would not take for the echo of our own operation: look
+    /// again.
     fn suspect_legs(&mut self, now: Instant, prefix: Prefix, change: &Change) {
         let joined = || self.foreign.has_metric(prefix, self.config.metric.get());
-        if matches!(prefix, Prefix::V6(_)) && *change == Change::Delete && joined() {
+        if matches!(prefix, Prefix::V6(_)) && matches!(change, Change::Delete(_)) && joined() {
             self.request_resync(now);
         }
     }
@@ -49,36 +56,41 @@ impl Planner {
             return;
         };
         // A delete made way for a route that was refused; its trouble is not over by that.
-        let made_way = change == Change::Delete
+        let made_way = matches!(change, Change::Delete(_))
             && entry.desired.is_some()
             && self.troubles.get(&prefix).is_some_and(|t| !t.deleting);
         if !made_way {
             self.troubles.remove(&prefix);
         }
+        let disturbed = core::mem::take(&mut entry.disturbed);
         let (count, belief) = match change {
-            Change::Add(route) => (&mut self.counters.added, Belief::Ours(route)),
-            Change::Replace(route) => (&mut self.counters.replaced, Belief::Ours(route)),
-            Change::Delete => (&mut self.counters.deleted, Belief::Absent),
+            Change::Add(form) => (&mut self.counters.added, Belief::Ours(form)),
+            Change::Replace(form) => (&mut self.counters.replaced, Belief::Ours(form)),
+            Change::Delete(there) if disturbed => {
+                (&mut self.counters.deleted, Belief::Maybe(there))
+            }
+            Change::Delete(_) => (&mut self.counters.deleted, Belief::Absent),
         };
         *count += 1;
-        entry.belief = if core::mem::take(&mut entry.disturbed) {
-            Belief::Maybe
-        } else {
-            belief
-        };
+        entry.belief = if disturbed { belief.doubted() } else { belief };
     }
 
     fn failed(&mut self, now: Instant, prefix: Prefix, change: &Change, error: OpError) {
         let metric = self.config.metric.get();
+        let blocked = self.blocked(change);
         let Some(entry) = self.entries.get_mut(&prefix) else {
             return;
         };
         let disturbed = core::mem::take(&mut entry.disturbed);
-        let reason = ParkReason::from(error);
+        // The kernel calls a route invalid whose object it does not have; we know why that is.
+        let reason = match (ParkReason::from(error), blocked) {
+            (ParkReason::Kernel(e), Some(reason)) if e.errno == errno::EINVAL => reason,
+            (reason, _) => reason,
+        };
         match reason {
             ParkReason::NoReply => {
                 self.counters.lost += 1;
-                entry.belief = Belief::Maybe;
+                entry.belief = Belief::Maybe(None);
                 self.request_resync(now);
             }
             ParkReason::PermissionDenied => {
@@ -87,7 +99,7 @@ impl Planner {
                 return;
             }
             // The route that may have been ours is there, or a foreign one that we know of.
-            ParkReason::RouteExists if entry.belief == Belief::Maybe => {
+            ParkReason::RouteExists if matches!(entry.belief, Belief::Maybe(_)) => {
                 if !self.foreign.has_metric(prefix, metric) {
                     entry.belief = Belief::Unknown;
                 }
@@ -100,15 +112,33 @@ impl Planner {
             _ => {
                 self.counters.refused += 1;
                 if disturbed && !entry.belief.is_absent() {
-                    entry.belief = Belief::Maybe;
+                    entry.belief = core::mem::take(&mut entry.belief).doubted();
                 }
             }
         }
-        self.trouble(now, prefix, reason, *change == Change::Delete);
+        self.trouble(now, prefix, reason, matches!(change, Change::Delete(_)));
+    }
+
+    /// Why the object that the route names is not there, if it was refused.
+    fn blocked(&self, change: &Change) -> Option<ParkReason> {
+        let (Change::Add(form) | Change::Replace(form)) = change else {
+            return None;
+        };
+        let Target::Object(id) = form.target else {
+            return None;
+        };
+        let trouble = self.objects.table.get(&id)?.trouble.as_ref()?;
+        Some(trouble.reason.clone())
     }
 
     /// Parks `prefix` until a later attempt.
-    fn trouble(&mut self, now: Instant, prefix: Prefix, reason: ParkReason, deleting: bool) {
+    pub(super) fn trouble(
+        &mut self,
+        now: Instant,
+        prefix: Prefix,
+        reason: ParkReason,
+        deleting: bool,
+    ) {
         let attempts = self.troubles.get(&prefix).map_or(0, |t| t.attempts);
         let retry_at = now + self.backoff(attempts);
         self.timers.insert((retry_at, prefix));
@@ -126,13 +156,13 @@ impl Planner {
 
     /// The kernel forbids everything, so asking for each route would be noise: from now on one
     /// operation at a time probes whether that has changed.
-    fn forbid(&mut self, now: Instant) {
+    pub(super) fn forbid(&mut self, now: Instant) {
         self.forbidden = Some(now + self.config.retry_max);
     }
 }
 
 /// A delete that finds nothing has done its job.
 const fn already_gone(change: &Change, error: i32) -> bool {
-    matches!(change, Change::Delete)
+    matches!(change, Change::Delete(_))
         && matches!(error, errno::ESRCH | errno::ENOENT | errno::ENODEV)
 }

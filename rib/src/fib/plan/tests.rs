@@ -1,17 +1,19 @@
 //! The invariants of the planner, one by one, against the fake kernel. Arbitrary histories are in
-//! `properties`.
+//! `properties`; what nexthop objects change is in `nexthops`, the rest names gateways inline.
 
+mod nexthops;
 mod properties;
 mod strangers;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use redstart_bgp::{time::Instant, types::Prefix};
 
 use crate::{
     fib::{
-        Change, FibConfig, InstallState, KernelError, KernelEvent, KernelOp, LinkAddress, OpError,
-        ParkReason, Planner, Route, errno, fake::FakeKernel,
+        Change, FibConfig, Form, InstallState, KernelError, KernelEvent, KernelOp, LinkAddress,
+        NexthopStyle, OpError, ParkReason, Planner, Request, Route, errno, fake::FakeKernel,
     },
     nexthop::Gateway,
 };
@@ -35,6 +37,13 @@ fn address(ifindex: u32, addr: &str, len: u8) -> LinkAddress {
     }
 }
 
+fn config(nexthops: NexthopStyle) -> FibConfig {
+    FibConfig {
+        nexthops,
+        ..FibConfig::default()
+    }
+}
+
 /// A planner, its kernel and the time.
 struct Pair {
     planner: Planner,
@@ -43,8 +52,12 @@ struct Pair {
 }
 
 impl Pair {
-    /// Links 2 and 3 are up, with 10.0.LINK.1/24 and fd00:LINK::1/64.
     fn new() -> Self {
+        Self::with(NexthopStyle::Inline)
+    }
+
+    /// Links 2 and 3 are up, with 10.0.LINK.1/24 and fd00:LINK::1/64.
+    fn with(style: NexthopStyle) -> Self {
         let mut kernel = FakeKernel::new(FibConfig::TABLE_MAIN);
         for ifindex in [2, 3] {
             kernel.set_link(ifindex, true, true);
@@ -54,7 +67,7 @@ impl Pair {
         while kernel.next_event().is_some() {}
         kernel.request_dump();
         Self {
-            planner: Planner::new(FibConfig::default(), 7),
+            planner: Planner::new(config(style), 7),
             kernel,
             now: Instant::ZERO,
         }
@@ -66,9 +79,8 @@ impl Pair {
 
     /// A new planner over the same kernel.
     fn restart(&mut self) {
-        self.planner = Planner::new(FibConfig::default(), 8);
+        self.planner = Planner::new(self.planner.config().clone(), 8);
         self.kernel.request_dump();
-        self.kernel.log.clear();
     }
 
     fn events(&mut self) {
@@ -89,7 +101,7 @@ impl Pair {
             let result = self.kernel.apply(op).map_err(OpError::from);
             self.planner.on_reply(self.now, op.id, result);
         }
-        batch
+        batch.into_iter().map(detached).collect()
     }
 
     /// Until nothing is left to do now; what was sent.
@@ -120,7 +132,7 @@ impl Pair {
         self.planner
             .config()
             .is_ours(route)
-            .then(|| route.to_route())?
+            .then(|| self.kernel.effect(route))?
     }
 
     fn status(&self, prefix: &str) -> InstallState {
@@ -137,14 +149,38 @@ impl Pair {
     }
 }
 
+/// A copy that shares nothing with the planner: what it shares counts as in use.
+fn detached(mut op: KernelOp) -> KernelOp {
+    if let Request::Route { change, .. } = &mut op.request {
+        match change {
+            Change::Add(form) | Change::Replace(form) | Change::Delete(Some(form)) => {
+                *form = Arc::new(Form::clone(form));
+            }
+            Change::Delete(None) => {}
+        }
+    }
+    op
+}
+
 fn changes(ops: &[KernelOp]) -> Vec<&'static str> {
-    ops.iter()
-        .map(|op| match op.change {
-            Change::Add(_) => "add",
-            Change::Replace(_) => "replace",
-            Change::Delete => "delete",
-        })
-        .collect()
+    let routes = ops.iter().filter_map(|op| match &op.request {
+        Request::Route { change, .. } => Some(change),
+        Request::Nexthop { .. } => None,
+    });
+    let name = |change: &Change| match change {
+        Change::Add(_) => "add",
+        Change::Replace(_) => "replace",
+        Change::Delete(_) => "delete",
+    };
+    routes.map(name).collect()
+}
+
+/// The prefix that an operation is about.
+fn prefix_of(op: &KernelOp) -> Option<Prefix> {
+    match &op.request {
+        Request::Route { key, .. } => Some(key.prefix),
+        Request::Nexthop { .. } => None,
+    }
 }
 
 #[test]
@@ -167,7 +203,11 @@ fn first_install_is_exclusive_then_replaced_then_deleted() {
     t.planner.desire(p("10.1.0.0/16"), None);
     let ops = t.settle();
     assert_eq!(changes(&ops), ["delete"]);
-    assert_eq!(ops[0].key, t.planner.config().key(p("10.1.0.0/16")));
+    let key = t.planner.config().key(p("10.1.0.0/16"));
+    let Request::Route { key: named, .. } = ops[0].request else {
+        panic!("not a route");
+    };
+    assert_eq!(named, key);
     assert_eq!(t.status("10.1.0.0/16"), InstallState::NotDesired);
     assert_eq!(t.kernel.routes().count(), 0);
 }
@@ -202,6 +242,19 @@ fn withdrawals_go_first() {
 }
 
 #[test]
+fn repairs_go_before_what_is_new() {
+    let mut t = Pair::new();
+    t.desire("10.1.0.0/16", via("10.0.2.9", 2));
+    t.settle();
+    for i in 10..20 {
+        t.desire(&format!("10.{i}.0.0/16"), via("10.0.2.9", 2));
+    }
+    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
+    let first = t.step(1);
+    assert_eq!(prefix_of(&first[0]), Some(p("10.1.0.0/16")));
+}
+
+#[test]
 fn the_latest_desire_wins_while_an_operation_is_in_flight() {
     let mut t = Pair::new();
     t.events();
@@ -225,9 +278,9 @@ fn operations_in_flight_are_bounded() {
         t.planner.desire(prefix.unwrap(), Some(via("10.0.2.9", 2)));
     }
     assert_eq!(t.planner.next_batch(t.now, 128).len(), 128);
-    assert_eq!(t.planner.next_batch(t.now, 1000).len(), 128);
+    assert_eq!(t.planner.next_batch(t.now, 1000).len(), 384);
     assert_eq!(t.planner.next_batch(t.now, 1000).len(), 0);
-    assert_eq!(t.planner.counters().in_flight, 256);
+    assert_eq!(t.planner.counters().in_flight, 512);
 }
 
 #[test]
@@ -350,7 +403,7 @@ fn a_restart_adopts_without_touching_the_kernel() {
     t.planner.sweep();
     let ops = t.settle();
     assert_eq!(changes(&ops), ["delete"]);
-    assert_eq!(ops[0].key.prefix, p("10.3.0.0/16"));
+    assert_eq!(prefix_of(&ops[0]), Some(p("10.3.0.0/16")));
     let counters = t.planner.counters();
     assert_eq!((counters.adopted, counters.swept), (3, 1));
 }

@@ -2,15 +2,15 @@
 //! each gap has a true reason, and nobody else's route was touched.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::{Pair, address, p, via};
 use crate::{
     fib::{
-        FibConfig, InstallState, KernelRoute, OpError, OpId, ParkReason, Route, RouteAction,
-        RouteKind, errno,
+        FibConfig, InstallState, KernelNexthop, KernelRoute, NexthopId, NexthopSpec, NexthopStyle,
+        OpError, OpId, ParkReason, Route, RouteAction, RouteKind, errno,
     },
     nexthop::Gateway,
 };
@@ -28,6 +28,14 @@ const PREFIXES: [&str; 6] = [
 enum Step {
     Desire(usize, Option<usize>),
     Link(u32, bool),
+    Carrier(u32, bool),
+    /// Somebody deletes an object of ours.
+    DeleteNexthop(usize),
+    /// Somebody takes an id that is ours.
+    TakeNexthop(u32),
+    /// The session with the neighbour on this link is lost.
+    Avoid(u32),
+    CaughtUp,
     Address(u32, bool),
     Foreign(usize, u32, u32),
     DeleteForeign(usize, u32),
@@ -54,6 +62,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (prefix.clone(), proptest::option::weighted(0.8, 0..4_usize)).prop_map(|(i, r)| Step::Desire(i, r)),
         2 => (2..4_u32, any::<bool>()).prop_map(|(l, up)| Step::Link(l, up)),
+        2 => (2..4_u32, any::<bool>()).prop_map(|(l, up)| Step::Carrier(l, up)),
+        1 => (0..8_usize).prop_map(Step::DeleteNexthop),
+        1 => (0..8_u32).prop_map(Step::TakeNexthop),
+        1 => (2..4_u32).prop_map(Step::Avoid),
+        1 => Just(Step::CaughtUp),
         1 => (2..4_u32, any::<bool>()).prop_map(|(l, on)| Step::Address(l, on)),
         2 => (prefix.clone(), metric.clone(), 2..4_u32).prop_map(|(i, m, l)| Step::Foreign(i, m, l)),
         2 => (prefix.clone(), metric).prop_map(|(i, m)| Step::DeleteForeign(i, m)),
@@ -88,39 +101,79 @@ fn route(prefix: &str, choice: usize) -> Route {
     }
 }
 
+fn stranger(id: NexthopId) -> KernelNexthop {
+    KernelNexthop {
+        id,
+        protocol: 4,
+        spec: None,
+    }
+}
+
 /// What was asked for, next to the pair under test.
 struct Model {
     pair: Pair,
     answers: Vec<(OpId, Result<(), OpError>)>,
     desired: BTreeMap<&'static str, Route>,
     foreign: BTreeMap<(&'static str, u32), KernelRoute>,
+    strangers: BTreeSet<NexthopId>,
     down: [bool; 2],
+    without_carrier: [bool; 2],
     unnumbered: [bool; 2],
 }
 
 impl Model {
-    fn new() -> Self {
-        let mut pair = Pair::new();
+    fn new(style: NexthopStyle) -> Self {
+        let mut pair = Pair::with(style);
         pair.settle();
         Self {
             pair,
             answers: Vec::new(),
             desired: BTreeMap::new(),
             foreign: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             down: [false; 2],
+            without_carrier: [false; 2],
             unnumbered: [false; 2],
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a few lines for each kind of step")]
     fn run(&mut self, step: &Step) {
         let metric = self.pair.metric();
         match *step {
             Step::Desire(i, choice) => self.desire(PREFIXES[i], choice),
             Step::Link(link, up) => {
                 self.down[link as usize - 2] = !up;
-                self.pair.kernel.set_link(link, up, up);
+                let carrier = !self.without_carrier[link as usize - 2];
+                self.pair.kernel.set_link(link, up, carrier);
                 self.follow_flushes();
             }
+            Step::Carrier(link, carrier) => {
+                self.without_carrier[link as usize - 2] = !carrier;
+                let up = !self.down[link as usize - 2];
+                self.pair.kernel.set_link(link, up, carrier);
+            }
+            Step::DeleteNexthop(i) => {
+                let id = self.pair.kernel.nexthops().nth(i).map(|n| n.id);
+                if let Some(id) = id.filter(|id| !self.strangers.contains(id)) {
+                    self.pair.kernel.delete_any_nexthop(id);
+                    self.pair.events();
+                }
+            }
+            Step::TakeNexthop(offset) => {
+                let id = NexthopId(FibConfig::FIRST_NEXTHOP_ID.get() + offset);
+                if self.pair.kernel.nexthops().all(|n| n.id != id) {
+                    self.pair.kernel.put_foreign_nexthop(stranger(id));
+                    self.strangers.insert(id);
+                    self.pair.events();
+                }
+            }
+            Step::Avoid(link) => {
+                self.pair
+                    .planner
+                    .avoid(format!("10.0.{link}.9").parse().unwrap(), None);
+            }
+            Step::CaughtUp => self.pair.planner.caught_up(),
             Step::Address(link, on) => {
                 let addr = address(link, &format!("10.0.{link}.1"), 24);
                 self.unnumbered[link as usize - 2] = !on;
@@ -205,12 +258,21 @@ impl Model {
                 "somebody else's route was touched"
             );
         }
+        for id in &self.strangers {
+            let there = self.pair.kernel.nexthops().find(|n| n.id == *id);
+            assert_eq!(
+                there,
+                Some(&stranger(*id)),
+                "somebody else's object was touched"
+            );
+        }
     }
 
     fn settle(&mut self) {
         self.answer(true);
         self.pair.kernel.event_capacity = None;
         self.pair.kernel.refuse_next.clear();
+        self.pair.planner.caught_up();
         self.pair.pass();
         self.pair.now = self.pair.now + Duration::from_secs(61);
         self.pair.settle();
@@ -222,6 +284,63 @@ impl Model {
             let known = self.desired.keys().any(|k| p(k) == route.prefix);
             assert!(!ours || known, "left behind: {route:?}");
         }
+        self.check_nexthops();
+    }
+
+    /// Every object of ours is named by a route, or is a leg of one that is.
+    fn check_nexthops(&mut self) {
+        // Once what is unused has been unused for long enough.
+        for _ in 0..3 {
+            self.pair.now = self.pair.now + Duration::from_secs(61);
+            self.pair.settle();
+        }
+        let kernel = &self.pair.kernel;
+        let named: BTreeSet<_> = kernel.routes().filter_map(|r| r.nexthop).collect();
+        let groups = kernel.nexthops().filter(|n| named.contains(&n.id));
+        let mut used = named.clone();
+        // A leg of a group whose other leg is refused is there for the next attempt.
+        let waits = |prefix: &&&str| matches!(self.pair.status(prefix), InstallState::Parked(_));
+        if self.desired.keys().any(|prefix| waits(&prefix)) {
+            let legs = kernel
+                .nexthops()
+                .filter(|n| matches!(n.spec, Some(NexthopSpec::Leg(_))));
+            used.extend(legs.map(|n| n.id));
+        }
+        for nexthop in groups {
+            if let Some(NexthopSpec::Group(group)) = &nexthop.spec {
+                used.extend(group.members.iter().map(|m| m.leg));
+            }
+        }
+        for nexthop in kernel.nexthops() {
+            let ours = nexthop.protocol == FibConfig::PROTOCOL_BGP;
+            assert!(
+                !ours || used.contains(&nexthop.id),
+                "left behind: {nexthop:?}"
+            );
+        }
+        let wanted = |id: &NexthopId| kernel.nexthops().any(|n| n.id == *id);
+        assert!(named.iter().all(wanted));
+    }
+
+    /// What of a route shall be there: a group has only those legs that can be used.
+    fn living(&self, want: &Route) -> Route {
+        let RouteKind::Unicast(set) = &want.kind else {
+            return want.clone();
+        };
+        if self.pair.planner.config().nexthops == NexthopStyle::Inline {
+            return want.clone();
+        }
+        Route {
+            kind: RouteKind::Unicast(set.filter(|g| !self.is_dead(g))),
+            prefsrc: want.prefsrc,
+        }
+    }
+
+    /// Whether the kernel refuses the gateway for the state of its link.
+    fn is_dead(&self, gateway: &Gateway) -> bool {
+        let link = gateway.ifindex as usize - 2;
+        let objects = self.pair.planner.config().nexthops != NexthopStyle::Inline;
+        self.down[link] || objects && self.without_carrier[link]
     }
 
     fn check(&self, prefix: &'static str) {
@@ -230,14 +349,11 @@ impl Model {
         match (self.pair.status(prefix), self.desired.get(prefix)) {
             (InstallState::NotDesired, None) => assert_eq!(installed, None),
             (InstallState::Installed, Some(want)) => {
-                assert_eq!(installed.as_ref(), Some(want), "{prefix}");
+                assert_eq!(installed.as_ref(), Some(&self.living(want)), "{prefix}");
                 assert!(!foreign);
             }
             (InstallState::Parked(reason), Some(want)) => {
-                let down = want
-                    .gateways()
-                    .iter()
-                    .any(|g| self.down[g.ifindex as usize - 2]);
+                let down = want.gateways().iter().any(|g| self.is_dead(g));
                 match reason {
                     ParkReason::ForeignRoute { .. } => {
                         assert!(foreign && installed.is_none());
@@ -264,7 +380,16 @@ proptest! {
 
     #[test]
     fn the_kernel_ends_up_as_desired(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut model = Model::new();
+        let mut model = Model::new(NexthopStyle::Inline);
+        for step in &steps {
+            model.run(step);
+        }
+        model.settle();
+    }
+
+    #[test]
+    fn the_kernel_ends_up_as_desired_with_objects(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut model = Model::new(NexthopStyle::Objects { resilient: None });
         for step in &steps {
             model.run(step);
         }

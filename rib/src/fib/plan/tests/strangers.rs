@@ -2,7 +2,7 @@
 
 use super::{Pair, STATIC, address, changes, p, via};
 use crate::{
-    fib::{FibConfig, InstallState, ParkReason, Route, errno},
+    fib::{Change, FibConfig, InstallState, ParkReason, Request, Route, Target, errno},
     nexthop::Gateway,
 };
 
@@ -46,6 +46,24 @@ fn a_foreign_route_that_overwrote_ours_is_left_alone() {
     t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
     t.settle();
     assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
+}
+
+/// IPv6 may have appended it to ours rather than put it in its place.
+#[test]
+fn what_steps_aside_for_a_route_with_our_metric_is_named_by_its_gateway() {
+    let mut t = Pair::new();
+    t.desire("fd01::/64", via("fd00:3::9", 3));
+    t.settle();
+    t.foreign("fd01::/64", FibConfig::METRIC.get(), 2);
+    let sent = t.step(1);
+    let Request::Route { change, .. } = &sent[0].request else {
+        panic!("{sent:?}");
+    };
+    let Change::Delete(Some(form)) = change else {
+        panic!("{change:?}");
+    };
+    let gateway = Gateway::via("fd00:3::9".parse().unwrap(), 3);
+    assert_eq!(form.target, Target::Gateways(gateway.into()));
 }
 
 #[test]
