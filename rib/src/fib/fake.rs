@@ -431,20 +431,16 @@ impl FakeKernel {
         }
     }
 
-    /// The next event. After a loss the queue ends with `Overrun` and a fresh dump, as the driver
-    /// makes one by itself.
+    /// The next event. After a loss the queue ends with `Overrun`.
     pub fn next_event(&mut self) -> Option<KernelEvent> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        if core::mem::take(&mut self.overrun) {
-            self.events.push_back(self.synced());
-            return Some(KernelEvent::Overrun);
-        }
-        None
+        core::mem::take(&mut self.overrun).then_some(KernelEvent::Overrun)
     }
 
-    /// Queues a dump behind the events that are waiting, as the driver does on request.
+    /// Queues a dump behind the events that are waiting, as the driver does on request. What is done
+    /// before it is read is not in it.
     pub fn request_dump(&mut self) {
         self.events.push_back(self.synced());
     }

@@ -188,8 +188,9 @@ pub struct Dump {
 /// Something changed in the kernel, and it was not one of our own operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
-    /// Everything there is. Comes first, and again after each [`KernelEvent::Overrun`] or request.
-    /// Events that follow may repeat what the dump already shows; each is still true in its turn.
+    /// Everything there is. Comes first, and again once for each request. Events that follow may
+    /// repeat what the dump already shows; each is still true in its turn. Operations that are carried
+    /// out while it is being made may or may not be in it.
     Synced(Arc<Dump>),
     /// A link appeared or changed.
     Link(Link),
@@ -210,7 +211,8 @@ pub enum KernelEvent {
     Nexthop(KernelNexthop),
     /// A nexthop object is gone, and with it the routes that named it.
     NexthopGone(NexthopId),
-    /// Events were lost. A [`KernelEvent::Synced`] will follow.
+    /// Events were lost: ask for a [`KernelEvent::Synced`], unless one is due. That will be of a time
+    /// after the loss.
     Overrun,
 }
 

@@ -6,9 +6,9 @@
 //! - **Requests** (`requests`): batches of operations, many messages in one datagram with one
 //!   acknowledgement, on a thread of its own. Answers that do not come make the connection suspect:
 //!   it is dropped, and the operations are reported as lost.
-//! - **Events** (`monitor`): multicast of links, addresses, nexthop objects and routes. What the consumer cannot take
-//!   is dropped and told as [`KernelEvent::Overrun`], followed by a dump in order: the consumer needs
-//!   no resync logic of its own. Echoes of our own operations are left out.
+//! - **Events** (`monitor`): multicast of links, addresses, nexthop objects and routes. What the
+//!   consumer cannot take is dropped and told as [`KernelEvent::Overrun`]; a dump that is asked for
+//!   then comes in order with the events. Echoes of our own operations are left out.
 //! - **Dumps** (`dump`): a fresh connection for each, filtered in the kernel.
 //!
 //! Sockets belong to the network namespace of the thread that opens them. [`open`] must be called
@@ -144,7 +144,7 @@ pub type Outcomes = Vec<(OpId, Result<(), OpError>)>;
 
 /// Opens netlink in the network namespace of this thread and starts the driver.
 ///
-/// The first event is [`KernelEvent::Synced`].
+/// The first event is [`KernelEvent::Synced`], unless some were lost already: then that comes first.
 ///
 /// # Errors
 /// No socket can be opened. Missing permission is not an error here: it shows as `EPERM` of the
@@ -200,7 +200,8 @@ impl NetlinkHandle {
         Submitted { ids, outcomes }
     }
 
-    /// Asks for a [`KernelEvent::Synced`] among the events.
+    /// Asks for a [`KernelEvent::Synced`] among the events, of a time after this call. Whoever asks
+    /// again before it is there may get one for both.
     pub fn resync(&self) {
         self.resync.notify_one();
     }

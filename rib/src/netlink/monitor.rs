@@ -2,11 +2,14 @@
 //!
 //! The library reads the socket as fast as it can into a queue without a bound, so this task never
 //! lets that queue wait: it moves events into a backlog of its own, and when the consumer does not
-//! keep up it drops the backlog, says so with one [`KernelEvent::Overrun`], and makes a dump once
-//! the consumer has taken that. The same happens when the kernel itself had to drop events.
+//! keep up it drops the backlog and says so with one [`KernelEvent::Overrun`]. The same happens when
+//! the kernel itself had to drop events: it says so once and goes on dropping until everything before
+//! that was read, so from then on a new socket listens.
 //!
-//! A dump is made while events are being collected, and is put before those that came meanwhile. So
-//! an event that follows it may tell what the dump already shows, but never is one lost in between.
+//! A dump is made at the start and on request; so whoever asks for one knows what was done before it.
+//! It is made while events are being collected, and is put before those that came meanwhile. So an
+//! event that follows it may tell what the dump already shows, but never is one lost in between. A
+//! dump that is lost with the backlog is made again once the consumer has taken the news of the loss.
 
 use core::time::Duration;
 use std::{collections::VecDeque, sync::Arc};
@@ -109,11 +112,15 @@ impl Monitor {
             self.lose();
             return self.reopen().await;
         };
-        if self.losing || self.ports.contains(message.header.port_number) {
+        if self.ports.contains(message.header.port_number) {
             return true;
         }
         match decode::event(message) {
-            Some(KernelEvent::Overrun) => self.lose(),
+            Some(KernelEvent::Overrun) => {
+                self.lose();
+                return self.reopen().await;
+            }
+            _ if self.losing => {}
             Some(event) if self.concerns(&event) => {
                 if self.backlog.len() < self.config.event_capacity {
                     self.backlog.push_back(event);
@@ -137,10 +144,11 @@ impl Monitor {
     }
 
     fn lose(&mut self) {
-        self.backlog.clear();
+        let mut lost = self.backlog.drain(..);
+        self.wants_dump |= lost.any(|event| matches!(event, KernelEvent::Synced(_)));
+        drop(lost);
         self.backlog.push_back(KernelEvent::Overrun);
         self.losing = true;
-        self.wants_dump = true;
     }
 
     /// Makes a dump and puts it behind the backlog, and what came meanwhile behind it. Whether to go
@@ -183,6 +191,7 @@ impl Monitor {
             }
         };
         if self.losing {
+            // Whatever was before is lost too; this dump is still wanted.
             return Ok(None);
         }
         let meanwhile = core::mem::replace(&mut self.backlog, before);

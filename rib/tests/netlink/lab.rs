@@ -246,10 +246,14 @@ impl Node {
             self.view.on_event(&event);
             self.planner.on_event(self.now(), &event);
         }
+        self.ask_for_dump();
+        self.push().await;
+    }
+
+    fn ask_for_dump(&mut self) {
         if self.planner.take_resync_request(self.now()) {
             self.handle.resync();
         }
-        self.push().await;
     }
 
     /// Until nothing is left to do and the kernel has told everything so far: a dump comes behind
@@ -257,7 +261,7 @@ impl Node {
     pub(crate) async fn settle(&mut self) {
         self.push().await;
         let resyncs = self.planner.counters().resyncs;
-        self.handle.resync();
+        self.planner.audit(self.now());
         self.until("rest", |n| {
             n.planner.is_quiescent() && n.planner.counters().resyncs > resyncs
         })
@@ -276,6 +280,7 @@ impl Node {
     pub(crate) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Clock::now() + self.patience;
         while !done(self) {
+            self.ask_for_dump();
             assert!(
                 Clock::now() < deadline,
                 "no {what}: {:?}",

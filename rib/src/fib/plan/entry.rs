@@ -64,6 +64,9 @@ pub(super) struct Entry {
     pub(super) disturbed: bool,
     /// Found at start; kept though not (yet) wanted.
     pub(super) stale: bool,
+    /// An operation was on its way since the dump that is being made was asked for: which of the two
+    /// came first is not known.
+    pub(super) overlaps: bool,
 }
 
 impl Entry {
@@ -111,7 +114,28 @@ impl Entry {
 
     /// Whether nothing is left to know.
     pub(super) fn is_idle(&self) -> bool {
-        self.desired.is_none() && self.belief.is_absent() && !self.in_flight && !self.queued
+        self.desired.is_none()
+            && self.belief.is_absent()
+            && !(self.in_flight || self.queued || self.overlaps)
+    }
+
+    /// Takes what the dump shows under our key for true, unless the dump may be older than what we did
+    /// since: then a difference makes uncertain what is there. Whether the belief was wrong.
+    pub(super) fn compare(&mut self, shown: Belief) -> bool {
+        if self.belief == shown {
+            return false;
+        }
+        if self.overlaps {
+            let belief = core::mem::take(&mut self.belief);
+            self.belief = match belief {
+                Belief::Absent => shown.doubted(),
+                belief => belief.doubted(),
+            };
+            return false;
+        }
+        let was_known = matches!(self.belief, Belief::Ours(_));
+        self.belief = shown;
+        was_known
     }
 }
 

@@ -48,6 +48,10 @@ impl Planner {
                 if self.sight == Sight::Known {
                     self.sight = Sight::Lost;
                 }
+                // A dump that was asked for before is made again by itself.
+                if !self.reading {
+                    self.request_resync(now);
+                }
             }
         }
     }
@@ -157,7 +161,7 @@ impl Planner {
         }
         if self.config.is_ours(route) && self.may_have(route.prefix) {
             // Somebody changed our route, or a late echo. Ours again in either case.
-            self.believe(route, false);
+            self.believe(route);
             return;
         }
         self.foreign.insert(route);
@@ -203,7 +207,7 @@ impl Planner {
     }
 
     /// The kernel holds this route under our key.
-    fn believe(&mut self, route: &KernelRoute, from_dump: bool) {
+    fn believe(&mut self, route: &KernelRoute) {
         let shown = self.shown(route);
         let Some(entry) = self.entries.get_mut(&route.prefix) else {
             return;
@@ -211,16 +215,24 @@ impl Planner {
         if entry.in_flight {
             entry.disturbed = true;
         } else if entry.belief != shown {
-            let was_known = matches!(entry.belief, Belief::Ours(_));
+            self.counters.disturbed += u64::from(matches!(entry.belief, Belief::Ours(_)));
             entry.belief = shown;
-            let count = match (from_dump, was_known) {
-                (true, true) => &mut self.counters.drifted,
-                (false, true) => &mut self.counters.disturbed,
-                (_, false) => return self.touch(route.prefix),
-            };
-            *count += 1;
         }
         self.touch(route.prefix);
+    }
+
+    /// The dump shows this under our key, or nothing.
+    fn compare(&mut self, prefix: Prefix, shown: Belief) {
+        let Some(entry) = self.entries.get_mut(&prefix) else {
+            return;
+        };
+        if entry.in_flight {
+            entry.disturbed = true;
+        } else {
+            entry.stale &= !shown.is_absent();
+            self.counters.drifted += u64::from(entry.compare(shown));
+        }
+        self.touch(prefix);
     }
 
     /// Compares every belief with what the kernel holds. The first dump is adopted instead.
@@ -228,6 +240,7 @@ impl Planner {
         let adopting = self.sight == Sight::Never;
         self.sight = Sight::Known;
         self.resync_at = None;
+        self.reading = false;
         self.counters.resyncs += 1;
         for lost in self.objects.links.replace(dump.links.iter()) {
             self.lose_nexthops(lost);
@@ -246,8 +259,9 @@ impl Planner {
             let ours = self.config.is_ours(route);
             if ours && adopting {
                 self.adopt(route);
-            } else if ours && self.may_have(route.prefix) {
-                self.believe(route, true);
+            } else if ours && (self.may_have(route.prefix) || self.overlaps(route.prefix)) {
+                let shown = self.shown(route);
+                self.compare(route.prefix, shown);
             } else {
                 self.foreign.insert(route);
                 continue;
@@ -255,6 +269,7 @@ impl Planner {
             seen.insert(route.prefix);
         }
         self.miss(|prefix| seen.contains(&prefix));
+        self.forget_overlaps();
         self.retry_after_resync();
         for prefix in changed {
             self.touch(prefix);
@@ -279,16 +294,24 @@ impl Planner {
             .map(|(prefix, _)| *prefix)
             .collect();
         for prefix in missing {
-            let Some(entry) = self.entries.get_mut(&prefix) else {
-                continue;
-            };
-            if entry.in_flight {
-                entry.disturbed = true;
-                continue;
+            self.compare(prefix, Belief::Absent);
+        }
+    }
+
+    /// Whether we did something to `prefix` since the dump was asked for.
+    fn overlaps(&self, prefix: Prefix) -> bool {
+        self.entries.get(&prefix).is_some_and(|e| e.overlaps)
+    }
+
+    /// What was done while the dump was being made has been compared with it.
+    fn forget_overlaps(&mut self) {
+        let mut done = Vec::new();
+        for (prefix, entry) in &mut self.entries {
+            if core::mem::take(&mut entry.overlaps) {
+                done.push(*prefix);
             }
-            self.counters.drifted += u64::from(matches!(entry.belief, Belief::Ours(_)));
-            entry.belief = Belief::Absent;
-            entry.stale = false;
+        }
+        for prefix in done {
             self.touch(prefix);
         }
     }

@@ -46,6 +46,10 @@ impl Flight {
         Some(found)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &InFlight> {
+        self.slots.iter().flatten()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting
     }

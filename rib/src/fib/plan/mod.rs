@@ -19,6 +19,8 @@
 //!    the foreign routes we could compete with one.
 //! 6. Each wanted route that is not installed has a [`ParkReason`], and a moment or an event that
 //!    tries it again.
+//! 7. A dump is believed only as far as it cannot be older than our own operations: where the two
+//!    disagree, what is there counts as uncertain.
 //!
 //! One race remains that the kernel gives no means to close: between somebody's replacing our route
 //! and our hearing of it, a REPLACE of ours overwrites theirs. It takes their using our metric.
@@ -47,7 +49,7 @@ use redstart_bgp::{time::Instant, types::Prefix};
 
 use self::{
     entry::{Belief, Entry, Need, Trouble},
-    flight::Flight,
+    flight::{Flight, InFlight},
     intern::Interner,
     objects::Objects,
 };
@@ -118,7 +120,11 @@ pub struct Planner {
     sight: Sight,
     /// Set while the kernel forbids everything: one probe at a time, at this moment.
     forbidden: Option<Instant>,
+    /// When to ask for a dump.
     resync_at: Option<Instant>,
+    /// A dump was asked for and is not here yet. Operations go on meanwhile, and what they did may or
+    /// may not be in it.
+    reading: bool,
     counters: FibCounters,
 }
 
@@ -155,6 +161,8 @@ impl Planner {
             sight: Sight::Never,
             forbidden: None,
             resync_at: None,
+            // The first dump comes without being asked for.
+            reading: true,
             counters: FibCounters::default(),
             config,
         }
@@ -229,10 +237,8 @@ impl Planner {
             .objects
             .poll_timeout()
             .filter(|_| free && self.forbidden.is_none());
-        [retry, probe, self.resync_at, nexthops]
-            .into_iter()
-            .flatten()
-            .min()
+        let resync = self.resync_at.filter(|_| !self.reading);
+        [retry, probe, resync, nexthops].into_iter().flatten().min()
     }
 
     /// Whether [`next_batch`](Self::next_batch) would have something to send, were nothing in
@@ -244,10 +250,31 @@ impl Planner {
             && (self.queued() > 0 || !self.objects.dirty.is_empty() || self.review)
     }
 
-    /// Whether the kernel should be dumped (and the result come back as
-    /// [`KernelEvent::Synced`](super::KernelEvent::Synced)). True once per request.
+    /// Whether the kernel should be dumped, and the result come back as
+    /// [`KernelEvent::Synced`](super::KernelEvent::Synced). True once per request, and not again before
+    /// the dump is here. It must begin after this call: what was sent before and is answered by then
+    /// is taken to be in it.
     pub fn take_resync_request(&mut self, now: Instant) -> bool {
-        self.resync_at.take_if(|at| *at <= now).is_some()
+        if self.reading || self.resync_at.take_if(|at| *at <= now).is_none() {
+            return false;
+        }
+        self.reading = true;
+        for what in self.in_flight.iter() {
+            match what {
+                InFlight::Route(prefix, _) => {
+                    if let Some(entry) = self.entries.get_mut(prefix) {
+                        entry.overlaps = true;
+                    }
+                }
+                InFlight::Nexthop(id, _) => drop(self.objects.overlapping.insert(*id)),
+            }
+        }
+        true
+    }
+
+    /// Asks for a dump to compare every belief with.
+    pub fn audit(&mut self, now: Instant) {
+        self.request_resync(now);
     }
 
     /// Where the route to `prefix` stands.
@@ -334,7 +361,8 @@ impl Planner {
 
     /// Every prefix that we want or may have a route to, with its state; in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, InstallState)> + '_ {
-        self.entries.keys().map(|p| (*p, self.status(*p)))
+        let all = self.entries.keys().map(|p| (*p, self.status(*p)));
+        all.filter(|(_, state)| *state != InstallState::NotDesired)
     }
 
     /// What was done so far, and what is left.

@@ -369,10 +369,29 @@ impl Planner {
         // Legs first: groups are understood by them.
         let is_leg = |n: &&KernelNexthop| matches!(n.spec, Some(NexthopSpec::Leg(_)));
         let (legs, others): (Vec<_>, Vec<_>) = dump.nexthops.iter().partition(is_leg);
+        let overlapping = core::mem::take(&mut self.objects.overlapping);
+        let mut uncertain = overlapping.clone();
         for nexthop in legs.into_iter().chain(others) {
-            self.on_nexthop(nexthop);
-            if nexthop.protocol == self.config.protocol {
-                seen.insert(nexthop.id);
+            let id = nexthop.id;
+            let is_ours = nexthop.protocol == self.config.protocol;
+            if is_ours && overlapping.contains(&id) {
+                if nexthop.spec == self.objects.spec(id) {
+                    uncertain.remove(&id);
+                }
+            } else {
+                self.on_nexthop(nexthop);
+            }
+            if is_ours {
+                seen.insert(id);
+            }
+        }
+        seen.extend(&overlapping);
+        // The dump may be older than what was done to these.
+        for id in uncertain {
+            if let Some(object) = self.objects.table.get_mut(&id) {
+                object.doubt(There::Maybe);
+                object.forget_before();
+                self.objects.dirty.insert(id);
             }
         }
         let is_missing = |id: &NexthopId, o: &Object| {

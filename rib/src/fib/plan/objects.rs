@@ -122,6 +122,8 @@ pub(super) struct Objects {
     exhausted: bool,
     /// To be written before anything else.
     pub(super) dirty: BTreeSet<NexthopId>,
+    /// Operations on these were on their way since the dump that is being made was asked for.
+    pub(super) overlapping: BTreeSet<NexthopId>,
 }
 
 impl Objects {
@@ -139,6 +141,7 @@ impl Objects {
             next_offset: 0,
             exhausted: false,
             dirty: BTreeSet::new(),
+            overlapping: BTreeSet::new(),
         }
     }
 

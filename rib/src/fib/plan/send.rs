@@ -49,6 +49,9 @@ impl Planner {
     fn send_nexthops(&mut self, changes: Changes, batch: &mut Vec<KernelOp>) {
         let protocol = self.config.protocol;
         for (nexthop, change) in changes {
+            if self.reading {
+                self.objects.overlapping.insert(nexthop);
+            }
             let id = self
                 .in_flight
                 .insert(InFlight::Nexthop(nexthop, change.clone()));
@@ -125,6 +128,7 @@ impl Planner {
         if let Some(entry) = self.entries.get_mut(&prefix) {
             entry.in_flight = true;
             entry.disturbed = false;
+            entry.overlaps |= self.reading;
         }
         let id = self
             .in_flight

@@ -89,13 +89,23 @@ impl Pair {
         }
     }
 
+    /// Has the kernel dumped if the planner wants that, and leaves the dump unread.
+    fn ask_for_dump(&mut self) {
+        if self.planner.take_resync_request(self.now) {
+            self.kernel.request_dump();
+        }
+    }
+
     /// One batch; what was sent.
     fn step(&mut self, max: usize) -> Vec<KernelOp> {
         self.events();
-        if self.planner.take_resync_request(self.now) {
-            self.kernel.request_dump();
-            self.events();
-        }
+        self.ask_for_dump();
+        self.events();
+        self.send_unread(max)
+    }
+
+    /// The same, without a look at what the kernel has said.
+    fn send_unread(&mut self, max: usize) -> Vec<KernelOp> {
         let batch = self.planner.next_batch(self.now, max);
         for op in &batch {
             let result = self.kernel.apply(op).map_err(OpError::from);

@@ -43,6 +43,10 @@ enum Step {
     Batch(usize),
     /// Send, but keep the answers back.
     Send(usize),
+    /// Have the kernel dumped, and read that later.
+    Audit,
+    /// Send and hear the answers, before the dump that is waiting is read.
+    SendUnread(usize),
     /// Give the answers, or lose them.
     Answer(bool),
     Refuse(i32),
@@ -73,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prefix.prop_map(Step::DeleteOurs),
         4 => (1..4_usize).prop_map(Step::Batch),
         3 => (1..4_usize).prop_map(Step::Send),
+        2 => Just(Step::Audit),
+        3 => (1..4_usize).prop_map(Step::SendUnread),
         2 => proptest::bool::weighted(0.8).prop_map(Step::Answer),
         1 => errors.prop_map(Step::Refuse),
         1 => Just(Step::Lose),
@@ -209,6 +215,12 @@ impl Model {
                     self.answers.push((op.id, result));
                 }
             }
+            Step::Audit => {
+                self.pair.events();
+                self.pair.planner.audit(self.pair.now);
+                self.pair.ask_for_dump();
+            }
+            Step::SendUnread(max) => drop(self.pair.send_unread(max)),
             Step::Answer(came) => self.answer(came),
             Step::Refuse(errno) => self.pair.kernel.refuse_next.push_back(errno),
             Step::Lose => self.pair.kernel.event_capacity = Some(0),

@@ -216,3 +216,43 @@ fn drift_is_found_by_a_resync() {
     assert_eq!(t.planner.counters().drifted, 1);
     assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
 }
+
+/// What is done while a dump is made may be missing in it, or still be in it.
+#[test]
+fn a_dump_older_than_our_operations_does_not_undo_them() {
+    let mut t = Pair::new();
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    t.desire("10.2.0.0/16", via("10.0.3.9", 3));
+    t.settle();
+    t.planner.audit(t.now);
+    t.ask_for_dump();
+    t.planner.desire(p("10.1.0.0/16"), None);
+    t.desire("10.2.0.0/16", via("10.0.2.9", 2));
+    t.desire("10.3.0.0/16", via("10.0.3.9", 3));
+    t.send_unread(10);
+    t.events();
+    // Back to what the dump showed.
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    t.desire("10.2.0.0/16", via("10.0.3.9", 3));
+    t.settle();
+    for prefix in ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"] {
+        assert_eq!(t.status(prefix), InstallState::Installed);
+        assert_eq!(t.installed(prefix), Some(via("10.0.3.9", 3)), "{prefix}");
+    }
+    assert_eq!(t.planner.counters().drifted, 0);
+}
+
+#[test]
+fn what_was_removed_while_a_dump_was_made_is_forgotten_with_it() {
+    let mut t = Pair::new();
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    t.settle();
+    t.planner.audit(t.now);
+    t.ask_for_dump();
+    t.planner.desire(p("10.1.0.0/16"), None);
+    t.send_unread(10);
+    assert_eq!(t.status("10.1.0.0/16"), InstallState::NotDesired);
+    t.settle();
+    assert_eq!(t.kernel.routes().count(), 0);
+    assert_eq!(t.planner.iter().count(), 0);
+}
