@@ -5,6 +5,10 @@
 //! The yardstick is a program that does nothing but write: messages made by hand, 256 in a datagram,
 //! one acknowledgement for each datagram, every route by the same nexthop object. It keeps no state,
 //! looks at no answer but the last, and does not know what it wrote.
+//!
+//! A lost neighbour is measured in packets: a sender keeps sending along all routes, and what counts is
+//! when the last packet comes out at the dead neighbour's end of the link, from the moment at which the
+//! core hears that the session has ended.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,8 +19,13 @@
 
 use std::{
     collections::VecDeque,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, UdpSocket},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant as Clock},
 };
 
@@ -65,6 +74,8 @@ fn enter_namespace() {
         "link set eth3 up",
         "link set peer2 up",
         "link set peer3 up",
+        "neigh add 10.0.2.9 lladdr 02:00:00:00:00:09 dev eth2 nud permanent",
+        "neigh add 10.0.3.9 lladdr 02:00:00:00:00:09 dev eth3 nud permanent",
         "nexthop add id 1 via 10.0.2.9 dev eth2",
         "nexthop add id 2 group 1",
     ] {
@@ -126,18 +137,100 @@ async fn throughput(routes: u32) {
 async fn convergence(routes: u32) {
     let mut node = Node::start().await;
     node.all(routes, Some(&via(&[2, 3]))).await;
-    let lost = Clock::now();
-    node.planner.avoid([10, 0, 2, 9].into(), None);
-    node.push();
-    assert_eq!(node.out.len(), 1);
-    node.reply().await;
-    println!(
-        "{routes} routes left a lost neighbour in {:?}",
-        lost.elapsed()
-    );
+    let mut moved = Vec::new();
+    for _ in 0..ROUNDS {
+        let traffic = Traffic::start(routes);
+        thread::sleep(Duration::from_millis(100));
+        let lost = Clock::now();
+        node.planner.avoid([10, 0, 2, 9].into(), None);
+        node.push();
+        assert_eq!(node.out.len(), 1);
+        node.reply().await;
+        let answered = lost.elapsed();
+        thread::sleep(Duration::from_millis(200));
+        let last = traffic.last_on_dead_path() - lost;
+        println!("{routes} routes: answered after {answered:?}, last packet after {last:?}");
+        moved.push(last.as_secs_f64());
+        // Back again.
+        node.planner.caught_up();
+        node.finish().await;
+    }
+    let moved = Duration::from_secs_f64(median(moved));
+    println!("{routes} routes left a lost neighbour in {moved:?}, median");
     node.planner.caught_up();
     node.planner.withdraw_all();
     node.finish().await;
+}
+
+/// Packets along all routes, and a look at those that leave by the first link.
+struct Traffic {
+    stop: Arc<AtomicBool>,
+    sender: JoinHandle<()>,
+    watcher: JoinHandle<Clock>,
+}
+
+impl Traffic {
+    /// In this thread's network namespace.
+    fn start(routes: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let sender = thread::spawn(move || send(routes, &stopped));
+        let stopped = Arc::clone(&stop);
+        let watcher = thread::spawn(move || watch(&stopped));
+        Self {
+            stop,
+            sender,
+            watcher,
+        }
+    }
+
+    /// When the last packet came out at the other end.
+    fn last_on_dead_path(self) -> Clock {
+        self.stop.store(true, Ordering::Relaxed);
+        self.sender.join().unwrap();
+        self.watcher.join().unwrap()
+    }
+}
+
+fn send(routes: u32, stop: &AtomicBool) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let step = (routes / 1000).max(1);
+    for i in (0..routes).step_by(step as usize).cycle() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let to = Ipv4Addr::from(0x1000_0001 + (i << 8));
+        socket.send_to(b"x", (to, 9)).unwrap();
+        if i % 16 == 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+fn watch(stop: &AtomicBool) -> Clock {
+    let (mut count, mut last) = (received(), None);
+    while !stop.load(Ordering::Relaxed) {
+        let now = received();
+        if now != count {
+            count = now;
+            last = Some(Clock::now());
+        }
+    }
+    last.unwrap()
+}
+
+/// How many packets have come out of the first link.
+fn received() -> u64 {
+    let counters = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let line = counters
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("peer2:"));
+    line.unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// Resident memory of this process, in octets.

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DrainSpec, GracefulRestartSpec, MeshSpec, ObjectStatus, PoliciesSpec, ServicesSpec, TimersSpec,
+    DrainSpec, GracefulRestartSpec, KernelSpec, MeshSpec, ObjectStatus, PoliciesSpec, ServicesSpec,
+    TimersSpec,
 };
 
 /// What holds for every node. Only the object named `default` is read; without it, the defaults
@@ -117,46 +118,6 @@ pub enum RouterIdRule {
     NodeName,
 }
 
-/// How learned routes go into the Linux kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KernelSpec {
-    /// Whether they go there at all.
-    #[serde(default = "default::on")]
-    pub install: bool,
-    /// The routing table; 254 is `main`. Not 255, the kernel's own.
-    #[serde(default = "default::table")]
-    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]
-    pub table: u32,
-    /// The metric of all our routes, which with the protocol tells them from everybody else's. Where
-    /// somebody else has a route to the same destination, whatever its metric, ours stays out.
-    #[serde(default = "default::metric")]
-    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub metric: u32,
-    /// The route protocol number that marks our routes; `ip route` shows 186 as `bgp`. Up to 4 are
-    /// the kernel's own and the administrator's.
-    #[serde(default = "default::protocol")]
-    #[schemars(range(min = 5, max = 255))]
-    pub protocol: u8,
-    /// Most next hops of one route; 1 turns ECMP off.
-    #[serde(default = "default::max_paths")]
-    #[schemars(range(min = 1, max = 128))]
-    pub max_paths: u8,
-}
-
-impl Default for KernelSpec {
-    fn default() -> Self {
-        Self {
-            install: default::on(),
-            table: default::table(),
-            metric: default::metric(),
-            protocol: default::protocol(),
-            max_paths: default::max_paths(),
-        }
-    }
-}
-
 /// Built-in defaults. They are functions because serde and the schema want them so.
 mod default {
     pub(super) fn on() -> bool {
@@ -167,17 +128,5 @@ mod default {
     }
     pub(super) fn listen_port() -> u16 {
         179
-    }
-    pub(super) fn table() -> u32 {
-        254
-    }
-    pub(super) fn metric() -> u32 {
-        179
-    }
-    pub(super) fn protocol() -> u8 {
-        186
-    }
-    pub(super) fn max_paths() -> u8 {
-        16
     }
 }

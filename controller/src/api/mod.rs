@@ -22,6 +22,7 @@ mod bfd_profile;
 mod configuration;
 mod crds;
 mod drain;
+mod kernel;
 mod mesh;
 mod node_status;
 mod peer;
@@ -35,9 +36,10 @@ mod shared;
 
 pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
 pub use bfd_profile::{BFDProfile, BFDProfileSpec, BfdSpec};
-pub use configuration::{BGPConfiguration, BGPConfigurationSpec, KernelSpec, RouterIdRule};
+pub use configuration::{BGPConfiguration, BGPConfigurationSpec, RouterIdRule};
 pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
+pub use kernel::{KernelSpec, NextHopsSpec, PreferredSource, ResilientSpec};
 pub use mesh::{AutoMeshSpec, MeshMode, MeshReflectorSpec, MeshSpec};
 pub use node_status::{
     BGPNodeStatus, BGPNodeStatusSpec, KernelStatus, NodeNotice, NodePeerRoutes, NodePeerStatus,

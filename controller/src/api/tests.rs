@@ -138,6 +138,9 @@ fn cel_of_configuration() {
     );
     let table = with(good.clone(), "/kernel/table", json!(255));
     refused::<C>("default", &table, "belongs to the kernel");
+    let next_hops = json!({ "objects": false, "resilient": {} });
+    let next_hops = with(good.clone(), "/kernel/nextHops", next_hops);
+    refused::<C>("default", &next_hops, "those are off");
     let services = with(good.clone(), "/serviceCIDRs", json!(["10.96.0.0"]));
     refused::<C>("default", &services, "must be a CIDR");
     for (hold, allowed) in [(0, true), (1, false), (2, false), (3, true), (90, true)] {

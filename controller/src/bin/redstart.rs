@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redstart_controller::{
     api,
-    speaker::{self, LogFormat, Options},
+    speaker::{self, Cleanup, LogFormat, Options},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +25,8 @@ struct Args {
 enum Command {
     /// Run the speaker of this node.
     Run(Options),
+    /// Remove what a speaker has left in the kernel: after an uninstall.
+    Cleanup(Cleanup),
     /// Print the custom resource definitions.
     Crds,
 }
@@ -32,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Run(options) => run(options),
+        Command::Cleanup(options) => cleanup(&options),
         Command::Crds => crds(),
     };
     match result {
@@ -62,6 +65,14 @@ fn crds() -> anyhow::Result<()> {
         out.write_all(yaml.as_bytes())?;
     }
     Ok(())
+}
+
+fn cleanup(options: &Cleanup) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(speaker::cleanup(options, &mut io::stdout()))
 }
 
 fn run(options: Options) -> anyhow::Result<()> {

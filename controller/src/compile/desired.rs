@@ -15,10 +15,10 @@ use std::{
 use redstart_bgp::types::{
     Asn, Community, ExtendedCommunity, FamilySet, LargeCommunity, Prefix, Role, RouterId,
 };
-use redstart_rib::{Owners, PeerPolicies, PeerRules};
+use redstart_rib::{Owners, PeerPolicies, PeerRules, fib::NexthopStyle};
 
 use super::drain::Drain;
-use crate::{index::Kind, object::ObjectRef};
+use crate::{api::KernelSpec, index::Kind, object::ObjectRef};
 
 /// What this node's speaker shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -409,4 +409,16 @@ pub struct Kernel {
     pub protocol: u8,
     /// Most next hops of one route; 1 turns ECMP off.
     pub max_paths: u8,
+    /// How routes name their next hops.
+    pub nexthops: NexthopStyle,
+    /// The source addresses that routes prescribe, where this node has them: at most one of each
+    /// family.
+    pub sources: Vec<IpAddr>,
+}
+
+impl Default for Kernel {
+    /// Without a `BGPConfiguration`.
+    fn default() -> Self {
+        super::kernel(&KernelSpec::default())
+    }
 }

@@ -51,10 +51,14 @@ pub use desired::{
     Until,
 };
 pub use drain::{Drain, DrainReason};
+use redstart_rib::fib::{NexthopStyle, Resilient};
 pub use references::missing_references;
 
 use crate::{
-    api::{BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec, ServicesSpec},
+    api::{
+        BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec, NextHopsSpec, PreferredSource,
+        ServicesSpec,
+    },
     diagnostic::{Diagnostic, Reason},
     index::{Changes, Index, Kind, Node, ObjectKey, Objects},
     object::ObjectRef,
@@ -212,6 +216,10 @@ fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
         hold: hold(&configuration.services),
         listen: listen(&scope, &peers),
         interfaces: originations::interfaces(&scope, &peers),
+        kernel: Kernel {
+            sources: sources(&configuration.kernel, &scope.identity),
+            ..idle.kernel
+        },
         node: Some(scope.identity),
         peers: Arc::new(peers),
         ..idle
@@ -284,6 +292,30 @@ fn kernel(spec: &KernelSpec) -> Kernel {
         metric: spec.metric,
         protocol: spec.protocol,
         max_paths: spec.max_paths,
+        nexthops: nexthops(&spec.next_hops),
+        sources: Vec::new(),
+    }
+}
+
+fn nexthops(spec: &NextHopsSpec) -> NexthopStyle {
+    if !spec.objects {
+        return NexthopStyle::Inline;
+    }
+    let resilient = spec.resilient.as_ref().map(|spec| Resilient {
+        buckets: spec.buckets,
+        idle_seconds: spec.idle_seconds,
+    });
+    NexthopStyle::Objects { resilient }
+}
+
+/// The source addresses that routes prescribe, where they do.
+fn sources(spec: &KernelSpec, node: &NodeIdentity) -> Vec<IpAddr> {
+    match spec.preferred_source {
+        PreferredSource::Kernel => Vec::new(),
+        PreferredSource::NodeAddress => {
+            let v4 = node.ipv4.map(IpAddr::V4);
+            v4.into_iter().chain(node.ipv6.map(IpAddr::V6)).collect()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME, DrainSpec, KernelSpec,
-        MeshMode, MeshSpec,
+        MeshMode, MeshSpec, NextHopsSpec,
     },
     diagnostic::Reason,
 };
@@ -162,4 +162,23 @@ fn kernel(kernel: &KernelSpec, findings: &mut Findings) {
         findings,
     );
     range("spec.kernel.maxPaths", &kernel.max_paths, 1..=128, findings);
+    let NextHopsSpec { objects, resilient } = &kernel.next_hops;
+    if let Some(resilient) = resilient {
+        let at = |field| format!("spec.kernel.nextHops.resilient.{field}");
+        range(&at("buckets"), &resilient.buckets, 128..=16384, findings);
+        range(
+            &at("idleSeconds"),
+            &resilient.idle_seconds,
+            1..=86400,
+            findings,
+        );
+        if !objects {
+            let message = "resilient groups are nexthop objects, and those are off";
+            findings.error(
+                "spec.kernel.nextHops.resilient",
+                Reason::InvalidValue,
+                message,
+            );
+        }
+    }
 }

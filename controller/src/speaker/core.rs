@@ -25,6 +25,7 @@ use super::{
     hold_down::HoldDown,
     kernel::Kernel,
     listeners::Listeners,
+    marks::Recorded,
     neighbours::Neighbours,
     objects::{Configured, log_difference},
     origin::Origin,
@@ -94,7 +95,13 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(clock: Clock, node: String, origin: Origin, ran_before: bool) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        node: String,
+        origin: Origin,
+        ran_before: bool,
+        recorded: Recorded,
+    ) -> Self {
         let seed = seed();
         let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
         let (owner, newcomers) = mpsc::channel(NEWCOMERS);
@@ -104,7 +111,7 @@ impl Core {
             node,
             origin,
             rib: Rib::new(RibConfig::default(), seed),
-            kernel: Kernel::new(seed),
+            kernel: Kernel::new(seed, recorded),
             neighbours: Neighbours::new(clock, to_core, seed),
             listeners: Listeners::new(owner),
             unnumbered: Unnumbered::new(clock, seed),

@@ -2,30 +2,37 @@
 //!
 //! The netlink thread has two batches at a time, so a slow kernel costs nobody else anything:
 //! what changes meanwhile waits in the planner as state. Which table and marks to use is part of the
-//! configuration, so the socket opens with the first one. When the marks change, the routes under the
-//! old ones are removed first and installed anew under the new ones.
+//! configuration, so the socket opens with the first one. When the marks change, in a running process
+//! or between two, the routes are installed under the new ones first; once all of them are there, what
+//! is left under the old ones is removed (`marks`).
 //!
 //! Each time that the netlink task starts, a new planner starts with it: it adopts what it finds under
 //! our marks, and the RIB says everything again. What nobody wants then goes, but not before the
 //! recovery after the start of the process is over (`restart`).
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     time::Duration,
 };
 
-use redstart_bgp::{time::Instant, types::Family};
+use redstart_bgp::{
+    time::Instant,
+    types::{Family, Prefix},
+};
 use redstart_rib::{
     Rib,
-    fib::{FibConfig, InstallState, KernelEvent, OpError, Planner},
-    netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, Submitted},
+    fib::{
+        FibConfig, InstallState, KernelEvent, Marks, NexthopStyle, OpError, Planner, Removal,
+        Route, RouteKind,
+    },
+    netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, RemovalError, Removed, Submitted},
     resolver::{KernelView, ResolverConfig},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::{debug, error, info, warn};
 
-use super::translate;
+use super::{marks::Recorded, translate};
 use crate::compile;
 
 /// Operations per batch.
@@ -37,8 +44,12 @@ const BATCHES: usize = 2;
 /// Changes moved from the RIB to the planner before everybody else gets a turn.
 const CHANGES: usize = 4096;
 
-/// The pause before netlink is opened again.
+/// The pause before netlink is opened again, or what is left under former marks is removed again.
 const REOPEN: Duration = Duration::from_secs(5);
+
+/// How often everything is compared with the kernel though nothing seems wrong. Reading a million routes
+/// takes seconds.
+const AUDIT: Duration = Duration::from_secs(600);
 
 /// What the kernel, or the way to it, says.
 pub(super) enum Input {
@@ -46,6 +57,8 @@ pub(super) enum Input {
     Event(KernelEvent),
     /// The batch that was out is done.
     Replies(Outcomes),
+    /// What was left under these marks is removed, or not all of it.
+    Cleared(BTreeSet<Marks>, Result<Removed, RemovalError>),
     /// The netlink task is gone.
     Gone,
 }
@@ -60,8 +73,19 @@ pub(super) struct Kernel {
     netlink: Option<Link>,
     /// Whether learned routes go into the kernel.
     install: bool,
-    /// The marks to use once nothing is left under the present ones.
+    /// The source addresses that routes shall prescribe, and those of them that this node has.
+    sources: Vec<IpAddr>,
+    present_sources: Vec<IpAddr>,
+    /// The marks to use once the last batch under the present ones is answered.
     next: Option<FibConfig>,
+    /// The marks that there may be routes of ours under.
+    recorded: Recorded,
+    /// When to try again to remove what is left under former ones.
+    clear_at: Option<Instant>,
+    /// How routes shall name their next hops; a kernel without objects has the planner do otherwise.
+    style: NexthopStyle,
+    /// When to compare everything with the kernel.
+    audit_at: Option<Instant>,
     /// Whether the planner has its first dump.
     known: bool,
     /// Whether adopted routes that nobody wants may go, once everything wanted is known.
@@ -79,10 +103,17 @@ struct Link {
     handle: NetlinkHandle,
     events: mpsc::Receiver<KernelEvent>,
     out: VecDeque<Submitted>,
+    clearing: Option<Clearing>,
+}
+
+/// The removal of what is left under former marks.
+struct Clearing {
+    marks: BTreeSet<Marks>,
+    task: JoinHandle<Result<Removed, RemovalError>>,
 }
 
 impl Kernel {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, recorded: Recorded) -> Self {
         Self {
             seed,
             planner: Planner::new(FibConfig::default(), seed),
@@ -90,7 +121,13 @@ impl Kernel {
             resolved: 0,
             netlink: None,
             install: false,
+            sources: Vec::new(),
+            present_sources: Vec::new(),
             next: None,
+            recorded,
+            clear_at: None,
+            style: FibConfig::default().nexthops,
+            audit_at: None,
             known: false,
             recovered: false,
             swept: false,
@@ -106,31 +143,59 @@ impl Kernel {
             return;
         };
         let installed = std::mem::replace(&mut self.install, kernel.install);
+        self.sources.clone_from(&kernel.sources);
         if self.netlink.is_none() {
             self.open(now, config, rib);
-        } else if *self.planner.config() == config {
-            // Whoever changes the marks back before they have moved wants the old routes again.
-            let returned = self.next.take().is_some();
+        } else if self.planner.config().marks() == config.marks() {
+            self.next = None;
+            if self.style != config.nexthops {
+                self.style = config.nexthops;
+                self.planner.set_nexthop_style(config.nexthops);
+            }
             if !kernel.install {
                 self.planner.withdraw_all();
-            } else if returned || !installed {
+            } else if !installed {
                 rib.repeat_fib();
             }
-        } else if self.next.as_ref() != Some(&config) {
+        } else {
             info!(
                 table = config.table,
                 metric = config.metric,
                 protocol = config.protocol,
                 "kernel routes move"
             );
-            self.planner.withdraw_all();
             self.next = Some(config);
         }
+        self.follow_sources(rib);
         self.push(now, rib);
     }
 
+    /// Addresses come and go; the kernel refuses routes that prescribe one that is not there.
+    fn follow_sources(&mut self, rib: &mut Rib) {
+        let wanted = self.sources.iter().copied();
+        let present: Vec<IpAddr> = wanted.filter(|it| self.view.is_own(*it)).collect();
+        if self.present_sources != present {
+            self.present_sources = present;
+            rib.repeat_fib();
+        }
+    }
+
+    /// The route with the source address that it shall prescribe.
+    fn sourced(&self, prefix: Prefix, route: Route) -> Route {
+        let is_v4 = prefix.family() == Family::Ipv4Unicast;
+        let mut sources = self.present_sources.iter();
+        let prefsrc = match &route.kind {
+            RouteKind::Unicast(_) => sources.find(|source| source.is_ipv4() == is_v4).copied(),
+            RouteKind::Blackhole => None,
+        };
+        Route { prefsrc, ..route }
+    }
+
     /// Opens netlink and begins anew under the marks of `config`.
-    fn open(&mut self, now: Instant, config: FibConfig, rib: &mut Rib) {
+    fn open(&mut self, now: Instant, mut config: FibConfig, rib: &mut Rib) {
+        // Before the first route is written under them.
+        self.recorded.note(config.marks());
+        config.former = self.recorded.former(config.marks());
         self.known = false;
         self.swept = false;
         self.reopen_at = None;
@@ -139,8 +204,9 @@ impl Kernel {
             ..ResolverConfig::default()
         });
         self.resolved = 0;
+        let former = config.former.iter().map(|marks| marks.table);
         let socket = NetlinkConfig {
-            table: config.table,
+            tables: former.chain([config.table]).collect(),
             ..NetlinkConfig::default()
         };
         match netlink::open(socket) {
@@ -149,6 +215,7 @@ impl Kernel {
                     handle,
                     events,
                     out: VecDeque::new(),
+                    clearing: None,
                 });
                 self.error = None;
             }
@@ -165,6 +232,7 @@ impl Kernel {
                 self.reopen_at = Some(now + REOPEN);
             }
         }
+        self.style = config.nexthops;
         self.planner = Planner::new(config, self.seed);
         // The planner before this one took what it heard with it.
         rib.repeat_fib();
@@ -181,7 +249,18 @@ impl Kernel {
                 None => std::future::pending().await,
             }
         };
+        let cleared = async {
+            match &mut link.clearing {
+                Some(clearing) => (&mut clearing.task).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            cleared = cleared => {
+                let marks = link.clearing.take().map(|c| c.marks).unwrap_or_default();
+                let closed = || Err(netlink::NetlinkError::Closed.into());
+                Input::Cleared(marks, cleared.unwrap_or_else(|_| closed()))
+            }
             event = link.events.recv() => event.map_or(Input::Gone, Input::Event),
             replies = replies => {
                 link.out.pop_front();
@@ -195,6 +274,7 @@ impl Kernel {
             Input::Event(event) => {
                 if matches!(event, KernelEvent::Synced(_)) {
                     self.known = true;
+                    self.audit_at = Some(now + AUDIT);
                 }
                 if event == KernelEvent::Overrun {
                     warn!(
@@ -210,6 +290,19 @@ impl Kernel {
                     self.report(&result);
                     self.planner.on_reply(now, id, result);
                 }
+            }
+            Input::Cleared(marks, Ok(removed)) => {
+                info!(
+                    routes = removed.routes,
+                    nexthops = removed.nexthops,
+                    "nothing is left under former marks"
+                );
+                self.recorded.forget(&marks);
+                self.planner.forget_former_marks();
+            }
+            Input::Cleared(_, Err(cause)) => {
+                warn!(reason = "former-marks-left", "{cause}; trying again");
+                self.clear_at = Some(now + REOPEN);
             }
             Input::Gone => {
                 error!(
@@ -254,6 +347,7 @@ impl Kernel {
             rib.resolve_pending(&self.view);
         } else {
             self.resolved = generation;
+            self.follow_sources(rib);
             rib.resolve(&self.view);
         }
     }
@@ -264,6 +358,7 @@ impl Kernel {
             return false;
         }
         for (prefix, route) in rib.take_fib_changes(CHANGES) {
+            let route = route.map(|route| self.sourced(prefix, route));
             self.planner.desire(prefix, route);
         }
         if !rib.has_fib_changes() && !rib.has_pending_next_hops() {
@@ -272,17 +367,26 @@ impl Kernel {
         rib.has_fib_changes()
     }
 
-    /// Gives the kernel the next batch, if it is free for one.
+    /// Gives the kernel what there is to do, if it is free for it.
     pub(super) fn push(&mut self, now: Instant, rib: &mut Rib) {
         self.begin_anew(now, rib);
         self.sweep(rib);
+        if self.audit_at.take_if(|at| *at <= now).is_some() {
+            self.planner.audit(now);
+        }
+        self.send(now);
+        // Last: only now it shows whether anything is left to do.
+        self.clear(now);
+    }
+
+    fn send(&mut self, now: Instant) {
         let Some(link) = &mut self.netlink else {
             return;
         };
         if self.planner.take_resync_request(now) {
             link.handle.resync();
         }
-        while link.out.len() < BATCHES {
+        while self.next.is_none() && link.out.len() < BATCHES {
             let batch = self.planner.next_batch(now, BATCH);
             if batch.is_empty() {
                 return;
@@ -307,11 +411,38 @@ impl Kernel {
         }
     }
 
-    /// Goes over to new marks when nothing is left under the old ones, and opens netlink again when it
-    /// is time.
+    /// Removes what is left under former marks, once everything is there under the present ones.
+    fn clear(&mut self, now: Instant) {
+        let former = &self.planner.config().former;
+        let settled = self.swept && self.next.is_none() && self.planner.is_quiescent();
+        let Some(link) = self.netlink.as_mut().filter(|l| l.clearing.is_none()) else {
+            return;
+        };
+        self.clear_at.take_if(|at| *at <= now);
+        if former.is_empty() || !settled || !link.out.is_empty() || self.clear_at.is_some() {
+            return;
+        }
+        let present = self.planner.config().protocol;
+        let protocols = former.iter().map(|marks| marks.protocol);
+        let removal = Removal {
+            marks: former.iter().copied().collect(),
+            // Objects with our present protocol are in use.
+            objects_of: protocols.filter(|it| *it != present).collect(),
+            first_nexthop_id: self.planner.config().first_nexthop_id.get(),
+        };
+        let handle = link.handle.clone();
+        link.clearing = Some(Clearing {
+            marks: removal.marks.clone(),
+            task: tokio::spawn(async move { handle.remove(&removal).await }),
+        });
+    }
+
+    /// Goes over to new marks when the last batch under the old ones is answered, and opens netlink
+    /// again when it is time.
     fn begin_anew(&mut self, now: Instant, rib: &mut Rib) {
-        let free = self.netlink.as_ref().is_some_and(|l| l.out.is_empty());
-        let moving = (free && self.planner.is_quiescent()).then(|| self.next.take());
+        let link = self.netlink.as_ref();
+        let free = link.is_some_and(|l| l.out.is_empty() && l.clearing.is_none());
+        let moving = free.then(|| self.next.take());
         let lost = self.reopen_at.take_if(|at| *at <= now);
         if let Some(config) = moving.flatten() {
             self.open(now, config, rib);
@@ -358,7 +489,10 @@ impl Kernel {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.netlink.as_ref().is_some_and(|l| l.out.len() < BATCHES);
         let planned = self.planner.poll_timeout().filter(|_| waiting);
-        [planned, self.reopen_at].into_iter().flatten().min()
+        [planned, self.reopen_at, self.audit_at, self.clear_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn planner(&self) -> &Planner {
@@ -383,3 +517,6 @@ impl Kernel {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

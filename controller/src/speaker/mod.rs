@@ -13,7 +13,9 @@
 //! | `neighbours` | the neighbours' tasks: which there are |
 //! | `neighbour` | one of them: what its events mean for the tables |
 //! | `bfd` | which neighbours are watched by BFD, and what a failure means |
-//! | `kernel` | the planner, and the one batch that is out at the kernel |
+//! | `kernel` | the planner, and the batches that are out at the kernel |
+//! | `marks` | under which marks routes of ours may be in the kernel |
+//! | `cleanup` | `redstart cleanup`: what an uninstall leaves behind, removed |
 //! | `transition` | from one topology of the mesh to another |
 //! | `drain` | relieving this node of traffic |
 //! | `hold_down` | addresses of Services that come and go too fast |
@@ -30,12 +32,14 @@
 
 mod abilities;
 mod bfd;
+mod cleanup;
 mod core;
 mod drain;
 mod hold_down;
 mod kernel;
 mod listeners;
 mod malformed;
+mod marks;
 mod neighbour;
 mod neighbours;
 mod objects;
@@ -55,6 +59,7 @@ mod tests;
 use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+pub use cleanup::{Cleanup, cleanup};
 use kube::Client;
 pub use options::{LogFormat, Options};
 use redstart_bgp::net::Clock;
@@ -125,7 +130,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 
     let ran_before = ran_before(&options.socket);
-    let core = core::Core::new(clock, options.node, origin, ran_before);
+    let recorded = marks::Recorded::beside(&options.socket);
+    let core = core::Core::new(clock, options.node, origin, ran_before, recorded);
     let core = tokio::spawn(core.run(
         core::Inputs {
             configuration,

@@ -163,17 +163,11 @@ mod tests {
     use super::*;
     use crate::{
         compile::{Kernel as KernelSpec, PeerName, Remote},
-        speaker::tests::passive_router,
+        speaker::{marks::Recorded, tests::passive_router},
     };
 
     fn desired() -> DesiredState {
-        DesiredState::idle(KernelSpec {
-            install: true,
-            table: 254,
-            metric: 179,
-            protocol: 186,
-            max_paths: 1,
-        })
+        DesiredState::idle(KernelSpec::default())
     }
 
     fn no_neighbours() -> Neighbours {
@@ -197,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_does_not_answer_holds_the_neighbours_back_for_a_moment_only() {
-        let (kernel, mut restart) = (Kernel::new(0), Restart::default());
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::default());
         let begin = Instant::ZERO;
         assert!(!restart.take_start(begin, &kernel), "nothing is configured");
         restart.begin(begin, &desired());
@@ -215,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_process_after_another_says_that_forwarding_survived() {
-        let (kernel, mut restart) = (Kernel::new(0), Restart::new(true));
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::new(true));
         restart.begin(Instant::ZERO, &desired());
         let late = Instant::ZERO + DUMP_TIMEOUT;
         assert!(restart.take_start(late, &kernel));
@@ -230,7 +224,7 @@ mod tests {
 
     #[test]
     fn recovery_ends_once_and_leaves_no_timer() {
-        let (kernel, mut restart) = (Kernel::new(0), Restart::default());
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::default());
         restart.begin(Instant::ZERO, &desired());
         let neighbours = no_neighbours();
         let late = Instant::ZERO + DUMP_TIMEOUT;
@@ -246,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_holds_waits_for_a_router_that_is_still_looked_for() {
-        let (kernel, mut restart) = (Kernel::new(0), Restart::new(true));
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::new(true));
         restart.begin(Instant::ZERO, &desired());
         let begin = Instant::ZERO + DUMP_TIMEOUT;
         restart.take_start(begin, &kernel);

@@ -1,11 +1,13 @@
 //! The core as a whole, in a network namespace of its own: desired states in, kernel routes and
 //! connections out.
 
+mod cleanup;
 mod limits;
 mod long_lived;
 mod ranges;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     process::Command,
@@ -31,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     core::{Core, Inputs},
+    marks::Recorded,
     objects::Configured,
     origin::Origin,
 };
@@ -94,6 +97,11 @@ struct Running {
 
 impl Running {
     fn start(desired: DesiredState) -> Self {
+        Self::after(Recorded::nowhere(), desired)
+    }
+
+    /// After a process that has left these marks behind.
+    fn after(recorded: Recorded, desired: DesiredState) -> Self {
         let (configuration, watched) = watch::channel(Configured::default());
         let (queries, asked) = mpsc::channel(1);
         let stop = CancellationToken::new();
@@ -102,6 +110,7 @@ impl Running {
             "n1".to_owned(),
             Origin::described("a test".to_owned()),
             false,
+            recorded,
         );
         let inputs = Inputs {
             configuration: watched,
@@ -163,11 +172,9 @@ fn object(kind: &str, name: &str) -> ObjectRef {
 
 fn kernel(table: u32, metric: u32) -> Kernel {
     Kernel {
-        install: true,
         table,
         metric,
-        protocol: 186,
-        max_paths: 1,
+        ..Kernel::default()
     }
 }
 
@@ -217,12 +224,71 @@ fn kernel_routes_follow_their_marks() {
         until("the first marks", || installed(254, 179) == 3).await;
         for (table, metric) in [(254, 200), (100, 200), (254, 179)] {
             core.configure(with(table, metric));
-            until("the next marks", || installed(table, metric) == 3).await;
+            until("the next marks", || {
+                let there = prefixes_anywhere();
+                assert_eq!(there, 3, "a gap");
+                installed(table, metric) == 3
+            })
+            .await;
             core.installs(3).await;
-            let everywhere = ip("route show table all proto 186");
-            assert_eq!(everywhere.lines().count(), 3, "{everywhere}");
+            until("the old ones' removal", || {
+                ip("route show table all proto 186").lines().count() == 3
+            })
+            .await;
         }
         core.stop().await;
+    });
+}
+
+/// How many prefixes have a route in whatever table, under whatever marks.
+fn prefixes_anywhere() -> usize {
+    let routes = ip("route show table all type blackhole");
+    let prefixes = routes.lines().filter_map(|l| l.split(' ').nth(1));
+    prefixes.collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn routes_get_another_protocol_in_their_place() {
+    in_namespace(async {
+        let with = |protocol| {
+            let kernel = Kernel {
+                protocol,
+                ..kernel(254, 179)
+            };
+            node(kernel, prefixes(300))
+        };
+        let core = Running::start(with(186));
+        core.installs(300).await;
+        core.configure(with(187));
+        until("the other protocol", || {
+            assert_eq!(prefixes_anywhere(), 300, "a gap");
+            let there = ip("route show proto 187 metric 179");
+            there.lines().count() == 300
+        })
+        .await;
+        core.installs(300).await;
+        assert_eq!(installed(254, 179), 0);
+        core.stop().await;
+    });
+}
+
+#[test]
+fn marks_that_changed_while_no_speaker_ran_leave_nothing_behind() {
+    in_namespace(async {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("redstart.sock");
+        let recorded = || Recorded::beside(&socket);
+        let core = Running::after(recorded(), node(kernel(254, 179), prefixes(3)));
+        core.installs(3).await;
+        core.stop().await;
+        let core = Running::after(recorded(), node(kernel(254, 200), prefixes(2)));
+        until("the new marks, and no others", || {
+            assert!(prefixes_anywhere() >= 2, "a gap");
+            installed(254, 200) == 2 && installed(254, 179) == 0
+        })
+        .await;
+        core.stop().await;
+        assert_eq!(recorded().all().len(), 1);
     });
 }
 
@@ -233,18 +299,13 @@ fn marks_that_are_changed_back_at_once_stay() {
         let core = Running::start(with(179));
         core.installs(3000).await;
         core.configure(with(200));
-        // They begin to move: many more of them than fit in a batch.
-        loop {
-            let kernel = ask(&core.queries, Query::Kernel).await.unwrap();
-            assert_eq!(kernel.metric, 179, "all routes moved at once");
-            if kernel.totals.installed == 0 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        until("the first to move", || installed(254, 200) > 0).await;
         core.configure(with(179));
-        until("the old marks", || installed(254, 179) == 3000).await;
-        assert_eq!(installed(254, 200), 0);
+        until("the old marks, and no others", || {
+            assert_eq!(prefixes_anywhere(), 3000, "a gap");
+            installed(254, 179) == 3000 && installed(254, 200) == 0
+        })
+        .await;
         core.stop().await;
     });
 }

@@ -304,6 +304,7 @@ pub(super) fn fib(kernel: &compile::Kernel) -> Option<FibConfig> {
         table: kernel.table,
         protocol: kernel.protocol,
         metric: NonZeroU32::new(kernel.metric)?,
+        nexthops: kernel.nexthops,
         ..FibConfig::default()
     })
 }
@@ -593,11 +594,8 @@ mod tests {
     #[test]
     fn a_metric_of_zero_marks_nothing() {
         let kernel = |metric| compile::Kernel {
-            install: true,
-            table: 254,
             metric,
-            protocol: 186,
-            max_paths: 1,
+            ..compile::Kernel::default()
         };
         assert_eq!(fib(&kernel(0)), None);
         assert_eq!(fib(&kernel(7)).unwrap().metric.get(), 7);

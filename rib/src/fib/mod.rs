@@ -11,7 +11,8 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `model` | a route as we want it, as it is written, and the marks that make it ours |
+//! | `model` | a route as we want it, and as it is written |
+//! | `marks` | what makes a route ours, and how to remove all of them |
 //! | `object` | nexthop objects, which routes share |
 //! | `kernel` | the words exchanged with the kernel: operations, outcomes, events, dumps |
 //! | `reason` | why a wanted route is not installed |
@@ -22,6 +23,7 @@
 pub mod fake;
 mod foreign;
 mod kernel;
+mod marks;
 mod model;
 mod object;
 mod plan;
@@ -31,6 +33,7 @@ pub use kernel::{
     Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress, OpError,
     OpId, ProtocolName, Request, RouteAction, protocol_name,
 };
+pub use marks::{Marks, Removal};
 pub use model::{FibConfig, Form, NexthopStyle, Route, RouteKey, RouteKind, Target};
 pub use object::{
     Group, KernelNexthop, Leg, Member, NexthopChange, NexthopId, NexthopSpec, Resilient,

@@ -7,6 +7,7 @@ use redstart_bgp::types::Prefix;
 
 use super::{
     kernel::KernelRoute,
+    marks::Marks,
     object::{NexthopId, Resilient},
 };
 use crate::nexthop::{Gateway, NexthopSet};
@@ -125,6 +126,10 @@ pub struct FibConfig {
     /// The metric of our routes. Part of the kernel's key, so a value of our own keeps our REPLACE
     /// away from other people's routes. Never 0: the kernel reads that as 1024 for IPv6.
     pub metric: NonZeroU32,
+    /// Marks that our routes carried before. What is left under them is in nobody's way: it is
+    /// replaced where the kernel has it under the same key as ours, and otherwise left alone until
+    /// somebody removes it ([`Removal`](super::Removal)).
+    pub former: Vec<Marks>,
     /// How routes name their gateways.
     pub nexthops: NexthopStyle,
     /// The first of the [`NEXTHOP_IDS`](Self::NEXTHOP_IDS) ids that our nexthop objects may have.
@@ -160,23 +165,32 @@ impl FibConfig {
     /// How many nexthop ids are ours. Routes that find none left name their gateways themselves.
     pub const NEXTHOP_IDS: u32 = 0x1_0000;
 
-    /// The key of our route to `prefix`.
+    /// The marks of our routes.
     #[must_use]
-    pub const fn key(&self, prefix: Prefix) -> RouteKey {
-        RouteKey {
-            prefix,
+    pub const fn marks(&self) -> Marks {
+        Marks {
             table: self.table,
             protocol: self.protocol,
             metric: self.metric,
         }
     }
 
+    /// The key of our route to `prefix`.
+    #[must_use]
+    pub const fn key(&self, prefix: Prefix) -> RouteKey {
+        self.marks().key(prefix)
+    }
+
     /// Whether `route` carries our marks: table, protocol and metric.
     #[must_use]
     pub const fn is_ours(&self, route: &KernelRoute) -> bool {
-        route.table == self.table
-            && route.protocol == self.protocol
-            && route.metric == self.metric.get()
+        self.marks().are_on(route)
+    }
+
+    /// Whether `route` carries marks that ours carried before.
+    #[must_use]
+    pub fn was_ours(&self, route: &KernelRoute) -> bool {
+        !self.is_ours(route) && self.former.iter().any(|marks| marks.are_on(route))
     }
 
     /// Whether the nexthop object `id` would be one of ours, if nobody else took the number.
@@ -195,6 +209,7 @@ impl Default for FibConfig {
             table: Self::TABLE_MAIN,
             protocol: Self::PROTOCOL_BGP,
             metric: Self::METRIC,
+            former: Vec::new(),
             nexthops: NexthopStyle::Objects { resilient: None },
             first_nexthop_id: Self::FIRST_NEXTHOP_ID,
             nexthop_linger: Duration::from_secs(10),

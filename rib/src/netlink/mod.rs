@@ -20,6 +20,7 @@ mod encode;
 mod message;
 mod monitor;
 mod nexthop;
+mod removal;
 mod requests;
 mod socket;
 #[cfg(test)]
@@ -27,8 +28,9 @@ mod tests;
 mod wire;
 
 use core::time::Duration;
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
+pub use removal::{RemovalError, Removed};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
@@ -36,8 +38,8 @@ use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
 /// How to talk to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetlinkConfig {
-    /// The table to watch; `main` is always watched as well, for next hops resolve there.
-    pub table: u32,
+    /// The tables to watch; `main` is always watched as well, for next hops resolve there.
+    pub tables: BTreeSet<u32>,
     /// Most operations in one datagram. Whatever is urgent waits for one of them to be worked off.
     pub batch: usize,
     /// How long the kernel may take to answer a batch.
@@ -53,7 +55,7 @@ pub struct NetlinkConfig {
 impl Default for NetlinkConfig {
     fn default() -> Self {
         Self {
-            table: FibConfig::TABLE_MAIN,
+            tables: BTreeSet::new(),
             batch: 256,
             request_timeout: Duration::from_secs(5),
             dump_timeout: Duration::from_secs(30),
@@ -66,8 +68,9 @@ impl Default for NetlinkConfig {
 impl NetlinkConfig {
     /// The tables whose routes matter.
     fn tables(&self) -> impl Iterator<Item = u32> {
-        let main = (self.table != FibConfig::TABLE_MAIN).then_some(FibConfig::TABLE_MAIN);
-        core::iter::once(self.table).chain(main)
+        let others = self.tables.iter().copied();
+        let others = others.filter(|table| *table != FibConfig::TABLE_MAIN);
+        core::iter::once(FibConfig::TABLE_MAIN).chain(others)
     }
 }
 

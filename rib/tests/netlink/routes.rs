@@ -1,7 +1,7 @@
 //! Routes of every shape in and out, restarts, next hops.
 
 use redstart_rib::{
-    fib::{FibConfig, InstallState, KernelEvent, Route},
+    fib::{FibConfig, InstallState, KernelEvent, Removal, Route},
     netlink::{self, NetlinkConfig},
     nexthop::Unresolved,
 };
@@ -247,7 +247,7 @@ fn another_table_and_metric() {
         fib.metric = 77.try_into().unwrap();
         let mut node = Node::with_fib(
             NetlinkConfig {
-                table: 1000,
+                tables: [1000].into(),
                 ..NetlinkConfig::default()
             },
             fib,
@@ -269,5 +269,81 @@ fn another_table_and_metric() {
         node.planner.withdraw_all();
         node.settle().await;
         assert_eq!(ip(&["-4", "route", "show", "table", "1000"]), "");
+    });
+}
+
+#[test]
+fn a_removal_takes_everything_of_ours_and_nothing_else() {
+    in_namespace(async {
+        let mut node = Node::start().await;
+        for i in 0..300 {
+            node.desire(
+                &format!("10.{}.{}.0/24", 100 + i / 250, i % 250),
+                unicast(&[gateway("10.0.2.9", 2), gateway("10.0.3.9", 3)]),
+            );
+        }
+        node.desire("fd01::/64", unicast(&[gateway("fe80::9", 2)]));
+        node.settle().await;
+        // Somebody else's leg of our route (IPv6), and somebody else's routes and objects.
+        let others = [
+            "-6 route append fd01::/64 via fe80::7 dev eth3 proto static metric 179",
+            "nexthop add id 5 via 10.0.3.7 dev eth3",
+            "route add 10.9.0.0/16 nhid 5 proto static",
+            "route add blackhole 10.10.0.0/16 proto bgp metric 20",
+        ];
+        for command in others {
+            ip(&command.split(' ').collect::<Vec<_>>());
+        }
+        let config = node.planner.config();
+        let removal = Removal {
+            marks: [config.marks()].into(),
+            objects_of: [config.protocol].into(),
+            first_nexthop_id: config.first_nexthop_id.get(),
+        };
+        let handle = node.handle.clone();
+        drop(node);
+        let removed = handle.remove(&removal).await.unwrap();
+        assert_eq!((removed.routes, removed.nexthops), (301, 5));
+        assert_eq!(ip(&["nexthop", "show"]).lines().count(), 1);
+        assert_eq!(ip(&["route", "show", "proto", "bgp", "metric", "179"]), "");
+        assert_eq!(ip(&["route", "show", "proto", "bgp"]).lines().count(), 1);
+        assert_ne!(ip(&["route", "show", "10.9.0.0/16"]), "");
+        let leg = ip(&["-6", "route", "show", "fd01::/64"]);
+        assert!(leg.contains("via fe80::7"), "{leg}");
+        // Nothing is left, so nothing is done.
+        let removed = handle.remove(&removal).await.unwrap();
+        assert_eq!((removed.routes, removed.nexthops), (0, 0));
+    });
+}
+
+#[test]
+fn a_preferred_source_is_prescribed_until_the_address_goes() {
+    in_namespace(async {
+        let (v4, v6) = ("10.1.0.0/16", "fd01::/64");
+        ip(&["addr", "add", "192.0.2.7/32", "dev", "lo"]);
+        ip(&["addr", "add", "fd07::7/128", "dev", "lo", "nodad"]);
+        let mut node = Node::start().await;
+        let sourced = |via: &str, source: &str| Route {
+            prefsrc: Some(source.parse().unwrap()),
+            ..unicast(&[gateway(via, 2)])
+        };
+        node.desire(v4, sourced("10.0.2.9", "192.0.2.7"));
+        node.desire(v6, sourced("fd00:2::9", "fd07::7"));
+        node.settle().await;
+        node.assert_all_installed();
+        node.assert_kernel_agrees().await;
+        assert!(ip(&["route", "get", "10.1.0.1"]).contains("src 192.0.2.7"));
+        assert!(ip(&["-6", "route", "get", "fd01::1"]).contains("src fd07::7"));
+        // IPv4 routes go with the address, without a word.
+        ip(&["addr", "del", "192.0.2.7/32", "dev", "lo"]);
+        ip(&["addr", "del", "fd07::7/128", "dev", "lo"]);
+        node.until("the loss", |n| {
+            n.planner.status(p(v4)) != InstallState::Installed
+        })
+        .await;
+        node.desire(v4, unicast(&[gateway("10.0.2.9", 2)]));
+        node.desire(v6, unicast(&[gateway("fd00:2::9", 2)]));
+        node.settle_all().await;
+        node.assert_kernel_agrees().await;
     });
 }

@@ -21,13 +21,7 @@ fn key() -> ServiceKey {
 
 /// What the objects ask for while the verdict on the one address is this one.
 fn target(verdict: &Verdict) -> (DesiredState, ServiceTable) {
-    let mut desired = DesiredState::idle(Kernel {
-        install: true,
-        table: 254,
-        metric: 179,
-        protocol: 186,
-        max_paths: 1,
-    });
+    let mut desired = DesiredState::idle(Kernel::default());
     desired.hold = Hold {
         min_ready: MIN_READY,
         withdraw_delay: DELAY,

@@ -10,13 +10,7 @@ mod cluster;
 const SETTLE: Duration = Duration::from_secs(60);
 
 fn kernel() -> Kernel {
-    Kernel {
-        install: true,
-        table: 254,
-        metric: 179,
-        protocol: 186,
-        max_paths: 1,
-    }
+    Kernel::default()
 }
 
 fn name(name: &str) -> PeerName {

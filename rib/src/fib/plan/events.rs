@@ -159,6 +159,9 @@ impl Planner {
         if route.table != self.config.table {
             return;
         }
+        if self.config.was_ours(route) {
+            return self.on_former(route);
+        }
         if self.config.is_ours(route) && self.may_have(route.prefix) {
             // Somebody changed our route, or a late echo. Ours again in either case.
             self.believe(route);
@@ -177,11 +180,25 @@ impl Planner {
         if route.table != self.config.table {
             return;
         }
-        if self.foreign.remove(route) {
+        if self.config.was_ours(route) {
+            self.on_former(route);
+        } else if self.foreign.remove(route) {
             self.touch(route.prefix);
         } else if self.config.is_ours(route) {
             self.on_loss(route.prefix);
         }
+    }
+
+    /// A route under former marks came or went. It matters where it has the kernel's key of ours.
+    fn on_former(&mut self, route: &KernelRoute) {
+        if self.is_under_our_key(route) {
+            self.on_loss(route.prefix);
+        }
+    }
+
+    /// Whether the kernel, which does not look at the protocol, has no room for both.
+    fn is_under_our_key(&self, route: &KernelRoute) -> bool {
+        route.table == self.config.table && route.metric == self.config.metric.get()
     }
 
     /// Our route to `prefix` was removed by somebody else.
@@ -199,10 +216,11 @@ impl Planner {
             .is_some_and(|e| e.in_flight || !e.belief.is_absent())
     }
 
+    /// What a route under our key means. One with another protocol is to be replaced in any case.
     fn shown(&mut self, route: &KernelRoute) -> Belief {
         match route.to_form() {
-            Some(form) => Belief::Ours(self.forms.intern(form)),
-            None => Belief::Unknown,
+            Some(form) if self.config.is_ours(route) => Belief::Ours(self.forms.intern(form)),
+            _ => Belief::Unknown,
         }
     }
 
@@ -256,10 +274,15 @@ impl Planner {
                 continue;
             }
             changed.push(route.prefix);
-            let ours = self.config.is_ours(route);
+            let was_ours = self.config.was_ours(route);
+            if was_ours && !self.is_under_our_key(route) {
+                continue;
+            }
+            let ours = was_ours || self.config.is_ours(route);
             if ours && adopting {
                 self.adopt(route);
-            } else if ours && (self.may_have(route.prefix) || self.overlaps(route.prefix)) {
+            } else if was_ours || ours && self.is_known(route.prefix) {
+                // Under former marks: if nothing is wanted in its place, it is left alone.
                 let shown = self.shown(route);
                 self.compare(route.prefix, shown);
             } else {
@@ -298,9 +321,10 @@ impl Planner {
         }
     }
 
-    /// Whether we did something to `prefix` since the dump was asked for.
-    fn overlaps(&self, prefix: Prefix) -> bool {
-        self.entries.get(&prefix).is_some_and(|e| e.overlaps)
+    /// Whether we have a route to `prefix`, or had one when the dump was asked for.
+    fn is_known(&self, prefix: Prefix) -> bool {
+        let overlaps = self.entries.get(&prefix).is_some_and(|e| e.overlaps);
+        overlaps || self.may_have(prefix)
     }
 
     /// What was done while the dump was being made has been compared with it.

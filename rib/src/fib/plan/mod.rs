@@ -168,10 +168,15 @@ impl Planner {
         }
     }
 
-    /// The marks that our routes carry.
+    /// The marks that our routes carry, and the rest.
     #[must_use]
     pub const fn config(&self) -> &FibConfig {
         &self.config
+    }
+
+    /// Nothing is left under the former marks: whoever uses them from now on is somebody else.
+    pub fn forget_former_marks(&mut self) {
+        self.config.former.clear();
     }
 
     /// The route to `prefix` shall be this one; `None`: we want none.

@@ -2,7 +2,10 @@
 
 use super::{Pair, STATIC, address, changes, p, via};
 use crate::{
-    fib::{Change, FibConfig, InstallState, ParkReason, Request, Route, Target, errno},
+    fib::{
+        Change, FibConfig, InstallState, KernelEvent, Marks, ParkReason, Planner, Removal, Request,
+        Route, Target, errno,
+    },
     nexthop::Gateway,
 };
 
@@ -255,4 +258,84 @@ fn what_was_removed_while_a_dump_was_made_is_forgotten_with_it() {
     t.settle();
     assert_eq!(t.kernel.routes().count(), 0);
     assert_eq!(t.planner.iter().count(), 0);
+}
+
+/// A planner whose routes were under these marks before, and one such route.
+fn after(protocol: u8, metric: u32) -> Pair {
+    let mut t = Pair::new();
+    let former = Marks {
+        table: FibConfig::TABLE_MAIN,
+        protocol,
+        metric: metric.try_into().unwrap(),
+    };
+    let config = FibConfig {
+        former: vec![former],
+        ..t.planner.config().clone()
+    };
+    t.planner = Planner::new(config, 9);
+    let to = Gateway::via("10.0.3.9".parse().unwrap(), 3).into();
+    let route = t.kernel.foreign(p("10.1.0.0/16"), protocol, metric, to);
+    t.kernel.put_foreign(route);
+    while t.kernel.next_event().is_some() {}
+    t.kernel.request_dump();
+    t
+}
+
+#[test]
+fn a_route_under_a_former_metric_is_in_nobodys_way() {
+    let mut t = after(FibConfig::PROTOCOL_BGP, 7);
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    assert_eq!(changes(&t.settle()), ["add"]);
+    assert_eq!(t.status("10.1.0.0/16"), InstallState::Installed);
+    assert_eq!(t.kernel.routes().count(), 2);
+    t.planner.sweep();
+    assert_eq!(t.settle(), []);
+    // Once nothing is left, whoever has such routes is somebody else.
+    t.kernel.delete_any(p("10.1.0.0/16"), 7);
+    t.events();
+    t.planner.forget_former_marks();
+    t.foreign("10.1.0.0/16", 7, 2);
+    t.settle();
+    assert_eq!(t.status("10.1.0.0/16").to_string(), "foreign-route");
+}
+
+#[test]
+fn a_route_of_a_former_protocol_is_replaced_in_its_place() {
+    let mut t = after(STATIC, FibConfig::METRIC.get());
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    assert_eq!(changes(&t.settle()), ["replace"]);
+    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
+    assert_eq!(t.kernel.routes().count(), 1);
+}
+
+#[test]
+fn a_route_of_a_former_protocol_that_comes_late_is_replaced_too() {
+    let mut t = after(STATIC, FibConfig::METRIC.get());
+    let late = t.kernel.routes().next().unwrap().clone();
+    t.kernel.delete_any(late.prefix, late.metric);
+    while t.kernel.next_event().is_some() {}
+    t.kernel.request_dump();
+    t.settle();
+    t.kernel.put_foreign(late);
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    assert_eq!(changes(&t.settle()), ["add", "replace"]);
+    assert_eq!(t.installed("10.1.0.0/16"), Some(via("10.0.3.9", 3)));
+}
+
+#[test]
+fn a_route_of_a_former_protocol_that_nobody_wants_is_left_to_its_removal() {
+    let mut t = after(STATIC, FibConfig::METRIC.get());
+    t.settle();
+    t.planner.sweep();
+    t.settle();
+    assert_eq!(t.kernel.routes().count(), 1);
+    assert_eq!(t.planner.iter().count(), 0);
+    let removal = Removal {
+        marks: t.planner.config().former.iter().copied().collect(),
+        ..Removal::default()
+    };
+    let KernelEvent::Synced(dump) = t.kernel.synced() else {
+        panic!("no dump");
+    };
+    assert_eq!(removal.requests(&dump).len(), 1);
 }
