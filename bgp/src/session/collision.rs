@@ -4,10 +4,23 @@
 //! without talking about it. Each compares the two BGP Identifiers "to retain only the connection
 //! initiated by the BGP speaker with the higher-valued BGP Identifier". RFC 6286 lets two ASes use the
 //! same identifier; then the connection of the speaker with the larger AS number is kept.
+//!
+//! "A BGP speaker MAY also examine connections in an OpenSent state if it knows the BGP Identifier of
+//! the peer by means outside of the protocol." We do: whoever has this address is this neighbour. So a
+//! collision is resolved with the first OPEN, and at both ends alike. But a connection that stays
+//! silent is no such connection: anybody may have made it who can use the address, or a neighbour that
+//! died right after. It counts for [`COLLISION_WINDOW`] and then loses, or it could keep a good one
+//! away for as long as it likes.
+
+use core::time::Duration;
 
 use crate::types::{Asn, RouterId};
 
 use super::state::Slot;
+
+/// How long a simultaneous start can explain a second connection: each end sends its OPEN as soon as
+/// its connection is up.
+pub(super) const COLLISION_WINDOW: Duration = Duration::from_secs(10);
 
 /// How a speaker is known on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +36,11 @@ pub(super) enum Other {
     None,
     /// In OpenSent or OpenConfirm.
     Opening,
+    /// In OpenSent for longer than [`COLLISION_WINDOW`].
+    Silent,
     /// Established, and there is no sign that the neighbour gave it up.
     Established,
-    /// Established, but the neighbour speaks graceful restart and has evidently begun again
-    /// (RFC 4724 section 5).
+    /// Established, but the neighbour has evidently begun again (RFC 4724 section 5).
     Abandoned,
 }
 
@@ -67,7 +81,7 @@ pub(super) fn resolve(
 ) -> Verdict {
     match other {
         Other::None => Verdict::NoCollision,
-        Other::Abandoned => Verdict::CloseOther,
+        Other::Abandoned | Other::Silent => Verdict::CloseOther,
         Other::Established if !established_may_lose => Verdict::CloseThis,
         Other::Opening | Other::Established => {
             if survivor(local, remote) == this {
@@ -115,6 +129,8 @@ mod tests {
             (Slot::Incoming, Other::Established, low,       high,      true,  CloseOther),
             (Slot::Outgoing, Other::Abandoned,   low,       high,      false, CloseOther),
             (Slot::Incoming, Other::Abandoned,   high,      low,       false, CloseOther),
+            (Slot::Outgoing, Other::Silent,      low,       high,      false, CloseOther),
+            (Slot::Incoming, Other::Silent,      high,      low,       false, CloseOther),
         ];
         for (i, (this, other, local, remote, may_lose, expected)) in rows.into_iter().enumerate() {
             assert_eq!(

@@ -95,6 +95,9 @@ pub(super) struct Delayed {
 pub(super) struct OpenSent {
     pub(super) link: Link,
     pub(super) ours: Open,
+    /// Since when the neighbour could have answered: our OPEN went out then, or that of a connection
+    /// before this one that was as silent.
+    pub(super) since: Instant,
     pub(super) hold: Instant,
 }
 
@@ -257,6 +260,14 @@ impl Connection {
     pub(super) fn established_mut(&mut self) -> Option<&mut Established> {
         match self {
             Self::Established(established) => Some(established),
+            _ => None,
+        }
+    }
+
+    /// Since when the neighbour has our OPEN and said nothing.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        match self {
+            Self::OpenSent(open) => Some(open.since),
             _ => None,
         }
     }

@@ -63,6 +63,7 @@ impl Peer {
         {
             return Err(Refusal::AlreadyEstablished);
         }
+        self.silent_since = self.incoming.silent_since();
         match self.incoming {
             Connection::Idle => {}
             // The neighbour may have restarted, or this may be a probe of the port. RFC 4724 section
@@ -105,8 +106,11 @@ impl Peer {
             }
             None => self.say_open(now, slot, link),
         }
-        // RFC 4271 section 8.2.2: the ConnectRetryTimer stops while there is a connection.
-        self.phase = Phase::Active { dial_at: None };
+        if slot == Slot::Outgoing {
+            // RFC 4271 section 8.2.2: the ConnectRetryTimer stops. A connection of the neighbour belongs
+            // to another machine (section 8.2.1), and the timer of ours runs on.
+            self.phase = Phase::Active { dial_at: None };
+        }
         self.note_state(now);
     }
 
@@ -116,8 +120,13 @@ impl Peer {
         let open = Message::Open(ours.clone());
         let codec = crate::wire::Codec::default();
         link.send(now, &codec, &open, &mut self.record.sent);
-        let hold = now + OPEN_HOLD;
-        *self.connection_mut(slot) = Connection::OpenSent(Box::new(OpenSent { link, ours, hold }));
+        let replaced = self.silent_since.take_if(|_| slot == Slot::Incoming);
+        *self.connection_mut(slot) = Connection::OpenSent(Box::new(OpenSent {
+            link,
+            ours,
+            since: replaced.unwrap_or(now),
+            hold: now + OPEN_HOLD,
+        }));
     }
 
     /// The DelayOpenTimer expired, or the neighbour's OPEN came first.
@@ -146,15 +155,15 @@ impl Peer {
         }
     }
 
-    /// Dials, if the neighbour is to be dialled and there is no connection or attempt.
+    /// Dials, if the neighbour is to be dialled, we have not done so already, and no OPEN has arrived on
+    /// a connection of its own.
     pub(super) fn dial(&mut self, now: Instant) {
         let Phase::Active { .. } = self.phase else {
             return;
         };
-        if self.config.passive || !self.is_alone() {
-            self.phase = Phase::Active { dial_at: None };
-        } else {
-            self.phase = Phase::Active { dial_at: None };
+        self.phase = Phase::Active { dial_at: None };
+        let wanted = self.outgoing.is_idle() && self.incoming.session().is_none();
+        if wanted && !self.config.passive {
             self.outgoing = Connection::Connecting {
                 deadline: now + self.config.connect_retry,
             };
@@ -163,19 +172,15 @@ impl Peer {
         self.note_state(now);
     }
 
-    /// After a change of configuration: a neighbour that is no longer passive is dialled.
-    pub(super) fn dial_if_alone(&mut self, now: Instant) {
-        if self.is_alone() && self.phase == (Phase::Active { dial_at: None }) {
-            self.dial(now);
+    /// Gives up dialling: another connection got ahead.
+    pub(super) fn stop_dialling(&mut self) {
+        if let Phase::Active { dial_at } = &mut self.phase {
+            *dial_at = None;
         }
+        self.abandon_dial();
     }
 
-    fn is_alone(&self) -> bool {
-        self.outgoing.is_idle() && self.incoming.is_idle()
-    }
-
-    /// Gives up an attempt to dial: another connection got ahead.
-    pub(super) fn abandon_dial(&mut self) {
+    fn abandon_dial(&mut self) {
         if matches!(self.outgoing, Connection::Connecting { .. }) {
             self.outgoing = Connection::Idle;
             self.actions.push_back(Action::Close {
@@ -204,7 +209,7 @@ impl Peer {
             // Whoever refused a capability once may be another software when it comes back.
             self.withheld = Withheld::default();
         }
-        self.schedule(now, &reason);
+        self.schedule(now, slot, &ended, &reason);
         self.events.push_back(match ended.established() {
             Some(established) => Event::Down {
                 retained: established.session.negotiated.retained(&reason),
@@ -235,30 +240,28 @@ impl Peer {
         }
     }
 
-    /// Decides what follows the end of a connection. Nothing, while another one may still make it.
-    fn schedule(&mut self, now: Instant, reason: &DownReason) {
-        let Phase::Active { .. } = self.phase else {
+    /// Decides what follows the end of a connection: when we dial, and whether we rest before.
+    fn schedule(&mut self, now: Instant, slot: Slot, ended: &Connection, reason: &DownReason) {
+        let Phase::Active { dial_at } = self.phase else {
             return;
         };
-        if self.connections().any(|(_, c)| c.link().is_some()) {
+        let other = self.connection(slot.other());
+        // A connection of the neighbour proves nothing until its OPEN is here.
+        let may_still_make_it =
+            other.session().is_some() || (slot == Slot::Incoming && other.link().is_some());
+        if may_still_make_it {
             return;
         }
+        let dialling = slot == Slot::Incoming && (!other.is_idle() || dial_at.is_some());
+        let silence = slot == Slot::Incoming
+            && matches!(ended, Connection::OpenSent(_))
+            && *reason == DownReason::HoldTimerExpired;
         match reason.penalty() {
-            Penalty::Rest { ours } => {
-                self.abandon_dial();
-                let rest = self
-                    .damping
-                    .idle_hold(self.config.idle_hold, &mut self.jitter);
-                let until = now + rest;
-                let admit_from = if ours {
-                    now + rest.min(self.config.connect_retry)
-                } else {
-                    now
-                };
-                self.phase = Phase::IdleHold { until, admit_from };
-            }
-            Penalty::Retry if !self.is_alone() => {}
-            Penalty::Retry => {
+            // Whoever says nothing has made no mistake that would only be repeated.
+            Penalty::Rest { ours } if !silence => self.rest(now, ours),
+            // Our own attempt, or the time of the next one, is as good as before.
+            _ if dialling => {}
+            _ => {
                 // In Connect, an expired ConnectRetryTimer starts the next attempt at once.
                 let timed_out = matches!(reason, DownReason::ConnectFailed(ConnectError::TimedOut));
                 let pause = self
@@ -269,6 +272,27 @@ impl Peer {
                 };
             }
         }
+    }
+
+    /// Rests after an error. A connection of the neighbour that is up, and silent so far, goes on.
+    fn rest(&mut self, now: Instant, ours: bool) {
+        self.abandon_dial();
+        let rest = self
+            .damping
+            .idle_hold(self.config.idle_hold, &mut self.jitter);
+        let until = now + rest;
+        let admit_from = if ours {
+            now + rest.min(self.config.connect_retry)
+        } else {
+            now
+        };
+        self.phase = if self.incoming.is_idle() {
+            Phase::IdleHold { until, admit_from }
+        } else {
+            Phase::Active {
+                dial_at: Some(until),
+            }
+        };
     }
 
     /// Tells when the state that operators see has changed.

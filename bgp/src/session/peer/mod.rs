@@ -35,7 +35,8 @@ enum Phase {
     /// Resting after an error. Connections from the neighbour are welcome a little earlier than our
     /// own attempt: it may know that the cause is gone.
     IdleHold { until: Instant, admit_from: Instant },
-    /// Working towards a session, or in one. `dial_at`: the ConnectRetryTimer.
+    /// Working towards a session, or in one. `dial_at`: the ConnectRetryTimer. It is that of our own
+    /// attempts and runs beside a connection of the neighbour, until that one's OPEN is here.
     Active { dial_at: Option<Instant> },
 }
 
@@ -61,6 +62,9 @@ pub struct Peer {
     damping: Damping,
     /// What the neighbour refused: the next OPEN goes without (RFC 5492 section 3).
     withheld: Withheld,
+    /// Since when connections of the neighbour have been silent, if the next one takes the place of
+    /// such a one.
+    silent_since: Option<Instant>,
     /// The driver does not read: silence says nothing about the neighbour.
     read_paused: bool,
     record: Record,
@@ -81,6 +85,7 @@ impl Peer {
             jitter: Jitter::new(seed),
             damping: Damping::default(),
             withheld: Withheld::default(),
+            silent_since: None,
             read_paused: false,
             record: Record {
                 state: State::Idle,
@@ -139,7 +144,10 @@ impl Peer {
         if identity && matches!(self.phase, Phase::IdleHold { .. }) {
             self.start(now);
         }
-        self.dial_if_alone(now);
+        if self.phase == (Phase::Active { dial_at: None }) {
+            // One that is no longer passive is dialled.
+            self.dial(now);
+        }
         // While no OPEN is out, nothing is fixed.
         if engaged { change } else { Reconfigured::Live }
     }

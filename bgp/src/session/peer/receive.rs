@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     super::{
-        collision::{self, Other, Speaker, Verdict},
+        collision::{self, COLLISION_WINDOW, Other, Speaker, Verdict},
         connection::{Connection, Established, Session},
         event::Event,
         negotiate::{Negotiated, negotiate},
@@ -22,9 +22,6 @@ use super::{
     Peer,
     connect::How,
 };
-
-/// After this long a second connection is no late half of a simultaneous start.
-const COLLISION_WINDOW: core::time::Duration = core::time::Duration::from_secs(10);
 
 impl Peer {
     /// Octets arrived on the connection in `slot`.
@@ -105,7 +102,7 @@ impl Peer {
             Verdict::CloseOther => self.close_loser(now, slot.other()),
         }
         // RFC 4271 section 8.2.2: one connection is enough from here on.
-        self.abandon_dial();
+        self.stop_dialling();
         if let Connection::OpenSent(open) = self.connection_mut(slot).take() {
             let send_hold = self.config.send_hold;
             let mut session =
@@ -119,12 +116,24 @@ impl Peer {
     }
 
     fn collision(&self, now: Instant, slot: Slot, negotiated: &Negotiated) -> Verdict {
+        let may_lose = self.config.collision_established;
         let other = match self.connection(slot.other()) {
             Connection::Idle | Connection::Connecting { .. } => Other::None,
+            Connection::OpenSent(open) if now.saturating_since(open.since) >= COLLISION_WINDOW => {
+                Other::Silent
+            }
             Connection::Delayed(_) | Connection::OpenSent(_) | Connection::OpenConfirm(_) => {
                 Other::Opening
             }
-            Connection::Established(e) if abandoned(e, slot, negotiated, now) => Other::Abandoned,
+            // The rule for collisions asks who dialled. Of two that the neighbour dialled it says
+            // nothing, wherever the older one is by now; but nobody dials twice at once, so the
+            // neighbour has lost that one.
+            Connection::Established(old) if may_lose && old.session.link.origin == slot => {
+                Other::Abandoned
+            }
+            Connection::Established(old) if abandoned(old, slot, negotiated, now) => {
+                Other::Abandoned
+            }
             Connection::Established(_) => Other::Established,
         };
         let local = Speaker {
@@ -135,7 +144,6 @@ impl Peer {
             router_id: negotiated.remote_router_id,
             asn: negotiated.remote_as,
         };
-        let may_lose = self.config.collision_established;
         collision::resolve(slot, other, local, remote, may_lose)
     }
 

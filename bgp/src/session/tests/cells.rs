@@ -83,8 +83,8 @@ fn fsm(subcode: FsmSubcode) -> Option<ErrorCode> {
     Some(ErrorCode::Fsm(subcode))
 }
 
-fn expected(state: State, input: Input) -> Outcome {
-    use State::{Active, Established, Idle, OpenConfirm, OpenSent};
+fn expected(slot: Slot, state: State, input: Input) -> Outcome {
+    use State::{Active, Connect, Established, Idle, OpenConfirm, OpenSent};
     let open = |subcode| Some(ErrorCode::Open(subcode));
     match (state, input) {
         (_, Input::CeaseReceived | Input::Closed) => (Active, None),
@@ -96,6 +96,10 @@ fn expected(state: State, input: Input) -> Outcome {
         (_, Input::Garbage) => {
             let subcode = HeaderSubcode::ConnectionNotSynchronized;
             (Idle, Some(ErrorCode::MessageHeader(subcode)))
+        }
+        // Our own attempts have gone on all the while.
+        (OpenSent, Input::HoldExpires) if slot == Slot::Incoming => {
+            (Connect, Some(ErrorCode::HoldTimerExpired))
         }
         (_, Input::HoldExpires) => (Idle, Some(ErrorCode::HoldTimerExpired)),
 
@@ -109,7 +113,7 @@ fn expected(state: State, input: Input) -> Outcome {
         (Established, Input::Keepalive | Input::Update | Input::Refresh) => (Established, None),
         (Established, _) => (Idle, fsm(FsmSubcode::UnexpectedInEstablished)),
 
-        (Idle | Active | State::Connect, _) => unreachable!("not in the table"),
+        (Idle | Active | Connect, _) => unreachable!("not in the table"),
     }
 }
 
@@ -135,7 +139,7 @@ fn connected_states_times_inputs() {
                 let mut h = Harness::in_state(our_config(), slot, state);
                 apply(&mut h, slot, input);
                 let cell = format!("{slot} {state} {input:?}");
-                let (after, notification) = expected(state, input);
+                let (after, notification) = expected(slot, state, input);
                 assert_eq!(h.peer.state(), after, "{cell}");
                 let sent: Vec<_> = h
                     .closes()

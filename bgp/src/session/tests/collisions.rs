@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use crate::{
-    session::{Event, PeerConfig, Refusal, Slot, State},
+    session::{Action, Disconnect, Event, PeerConfig, Refusal, Slot, State},
     types::RouterId,
     wire::{Capability, CeaseSubcode, ErrorCode, GracefulRestart, Message},
 };
@@ -162,23 +162,8 @@ fn an_established_session_loses_by_configuration_alone() {
 /// While the neighbour restarts, its connections come and go. Not one costs what it said before.
 #[test]
 fn a_restart_may_take_several_connections() {
-    let open = |restarting| {
-        let mut open = their_open();
-        let restart = GracefulRestart {
-            restarting,
-            restart_time: 60,
-            families: vec![crate::wire::GracefulRestartFamily {
-                afi: 1,
-                safi: 1,
-                forwarding_preserved: true,
-            }],
-            ..GracefulRestart::default()
-        };
-        open.capabilities.push(Capability::GracefulRestart(restart));
-        Message::Open(open)
-    };
     let mut h = Harness::in_state(graceful(our_config()), Slot::Incoming, State::OpenSent);
-    h.receive(Slot::Incoming, &open(false));
+    h.receive(Slot::Incoming, &graceful_open(false));
     h.receive(Slot::Incoming, &Message::Keepalive);
     h.drain();
     // Two that come to nothing, and one that does. The session waits for the first OPEN.
@@ -186,19 +171,12 @@ fn a_restart_may_take_several_connections() {
         h.advance_slot(Slot::Incoming, State::OpenSent);
         assert_eq!(h.peer.state(), State::Established);
     }
-    h.receive(Slot::Incoming, &open(true));
-    let downs: Vec<_> = h
-        .events()
-        .into_iter()
-        .filter_map(|event| match event {
-            Event::Down { reason, retained } => Some((reason.id(), retained.is_empty())),
-            _ => None,
-        })
-        .collect();
+    h.receive(Slot::Incoming, &graceful_open(true));
+    let downs: Vec<_> = h.events().into_iter().filter_map(down).collect();
     assert_eq!(downs, [("peer-restarted", false)]);
     // It dies again before it is up, and comes back.
     h.advance_slot(Slot::Incoming, State::OpenSent);
-    h.receive(Slot::Incoming, &open(true));
+    h.receive(Slot::Incoming, &graceful_open(true));
     h.receive(Slot::Incoming, &Message::Keepalive);
     assert_eq!(h.peer.state(), State::Established);
     assert_eq!(h.peer.status(h.now).established_count, 2);
@@ -214,4 +192,139 @@ fn a_lost_collision_is_no_failure() {
     assert_eq!(status.timers.idle_hold, None);
     assert_eq!(status.sent.notification, 1);
     assert!(decode(h.peer.transmit(Slot::Outgoing)).is_empty());
+}
+
+/// Whoever dialled the session dials again. The identifiers say nothing about two connections of one
+/// origin, and least of all the place that the older one had to move to.
+#[test]
+fn a_neighbour_that_dials_again_takes_the_place_of_its_own_session_where_that_is_allowed() {
+    for we_are_higher in [false, true] {
+        let mut config = if we_are_higher {
+            higher(our_config())
+        } else {
+            our_config()
+        };
+        config.collision_established = true;
+        let mut h = Harness::in_state(config, Slot::Incoming, State::Established);
+        h.advance_slot(Slot::Incoming, State::OpenSent);
+        assert_eq!(h.actions(), [Action::MakeRoom]);
+        assert_eq!(h.peer.state(), State::Established, "no OPEN, no loss");
+        h.receive(Slot::Incoming, &Message::Open(their_open()));
+        let lost = [(Slot::Outgoing, Some(CEASE))];
+        assert_eq!(losers(&mut h), lost, "ours higher: {we_are_higher}");
+        h.receive(Slot::Incoming, &Message::Keepalive);
+        let status = h.peer.status(h.now);
+        assert_eq!(status.state, State::Established);
+        assert_eq!(
+            (status.established_count, status.origin),
+            (2, Some(Slot::Incoming))
+        );
+    }
+}
+
+/// RFC 4724 section 5, with either end's connection as the session before: that of a neighbour which
+/// says that it restarted, or dials long after, is over, and its routes stay.
+#[test]
+fn a_new_connection_during_graceful_restart_ends_the_session_before_whoever_dialled_it() {
+    const LONG: Duration = Duration::from_secs(11);
+    for (first, restarting, after, ends) in [
+        (Slot::Outgoing, true, Duration::ZERO, true),
+        (Slot::Outgoing, false, LONG, true),
+        // As likely the late half of a simultaneous start.
+        (Slot::Outgoing, false, Duration::ZERO, false),
+        (Slot::Incoming, true, Duration::ZERO, true),
+        (Slot::Incoming, false, Duration::ZERO, true),
+        (Slot::Incoming, false, LONG, true),
+    ] {
+        for we_are_higher in [false, true] {
+            let what = format!("{first}, restarting: {restarting}, higher: {we_are_higher}");
+            let config = if we_are_higher {
+                higher(graceful(our_config()))
+            } else {
+                graceful(our_config())
+            };
+            let mut h = Harness::in_state(config, first, State::OpenSent);
+            h.receive(first, &graceful_open(false));
+            h.receive(first, &Message::Keepalive);
+            h.sleep(after);
+            h.drain();
+            h.advance_slot(Slot::Incoming, State::OpenSent);
+            h.drain();
+            h.receive(Slot::Incoming, &graceful_open(restarting));
+            let downs: Vec<_> = h.events().into_iter().filter_map(down).collect();
+            if ends {
+                assert_eq!(downs, [("peer-restarted", false)], "{what}");
+                assert_eq!(losers(&mut h), [(Slot::Outgoing, None)], "{what}");
+            } else {
+                assert_eq!(
+                    (downs.len(), h.peer.state()),
+                    (0, State::Established),
+                    "{what}"
+                );
+                assert_eq!(losers(&mut h), [(Slot::Incoming, Some(CEASE))], "{what}");
+            }
+        }
+    }
+}
+
+/// The session that made room is lost before the new connection has said a word.
+#[test]
+fn a_session_that_made_room_and_is_lost_leaves_a_neighbour_that_we_dial() {
+    let mut h = Harness::in_state(graceful(our_config()), Slot::Incoming, State::OpenSent);
+    h.receive(Slot::Incoming, &graceful_open(false));
+    h.receive(Slot::Incoming, &Message::Keepalive);
+    h.advance_slot(Slot::Incoming, State::OpenSent);
+    h.drain();
+    h.peer.closed(h.now, Slot::Outgoing, Disconnect::Reset);
+    let downs: Vec<_> = h.events().into_iter().filter_map(down).collect();
+    assert_eq!(downs, [("connection-lost", false)]);
+    h.sleep(Duration::from_secs(1));
+    assert_eq!(h.actions(), [Action::Connect]);
+    // And both are there for the neighbour to choose from.
+    h.connect(Slot::Outgoing);
+    h.receive(Slot::Incoming, &graceful_open(true));
+    assert_eq!(losers(&mut h), [(Slot::Outgoing, Some(CEASE))]);
+    h.receive(Slot::Incoming, &Message::Keepalive);
+    assert_eq!(h.peer.established_slot(), Some(Slot::Incoming));
+}
+
+/// A connection without an OPEN loses after a while, whatever the identifiers say.
+#[test]
+fn a_silent_connection_stands_in_the_way_for_ten_seconds_at_most() {
+    for (first, config) in [
+        (Slot::Incoming, our_config()),
+        (Slot::Outgoing, higher(our_config())),
+    ] {
+        for (age, survivor) in [(9, first), (10, first.other())] {
+            let mut h = with_second(config.clone(), first, State::OpenSent);
+            h.sleep(Duration::from_secs(age));
+            h.drain();
+            h.receive(first.other(), &Message::Open(their_open()));
+            let lost = [(survivor.other(), Some(CEASE))];
+            assert_eq!(losers(&mut h), lost, "{first} first, silent for {age} s");
+        }
+    }
+}
+
+fn down(event: Event) -> Option<(&'static str, bool)> {
+    match event {
+        Event::Down { reason, retained } => Some((reason.id(), retained.is_empty())),
+        _ => None,
+    }
+}
+
+fn graceful_open(restarting: bool) -> Message {
+    let mut open = their_open();
+    let restart = GracefulRestart {
+        restarting,
+        restart_time: 60,
+        families: vec![crate::wire::GracefulRestartFamily {
+            afi: 1,
+            safi: 1,
+            forwarding_preserved: true,
+        }],
+        ..GracefulRestart::default()
+    };
+    open.capabilities.push(Capability::GracefulRestart(restart));
+    Message::Open(open)
 }

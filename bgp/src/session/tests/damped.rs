@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::{
-    session::{Action, ConnectError, Disconnect, Refusal, Slot, State},
+    session::{Action, ConnectError, Disconnect, DownReason, Event, Refusal, Slot, State},
     types::{Family, Role},
     wire::{Capability, CeaseSubcode, ErrorCode, Message, Notification, OpenSubcode},
 };
@@ -258,4 +258,69 @@ fn a_neighbour_that_wants_no_session_is_asked_less_and_less_often() {
     h.receive(Slot::Incoming, &Message::Notification(shutdown));
     assert_eq!(h.peer.state(), State::Idle);
     assert_eq!(h.peer.admit(h.now), Ok(()));
+}
+
+/// RFC 4271 section 8.2.1: our attempts belong to another machine than a connection of the neighbour.
+#[test]
+fn a_silent_connection_of_the_neighbour_keeps_nobody_from_dialling() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::OpenSent);
+    for round in 0..10 {
+        h.sleep(5 * SECOND);
+        assert_eq!(h.actions(), [Action::Connect], "round {round}");
+        h.peer.connect_failed(h.now, ConnectError::Refused);
+        assert_eq!(h.peer.state(), State::OpenSent);
+    }
+    h.sleep(5 * SECOND);
+    h.drain();
+    // It speaks: one connection is enough.
+    h.receive(Slot::Incoming, &Message::Open(their_open()));
+    let given_up = h.closes();
+    assert_eq!(given_up, [(Slot::Outgoing, vec![])]);
+    h.sleep(30 * SECOND);
+    assert_eq!(h.actions(), []);
+    assert_eq!(h.peer.state(), State::OpenConfirm);
+}
+
+/// Nor does what becomes of it in the end change when we dial.
+#[test]
+fn a_connection_that_never_said_a_word_is_no_reason_to_rest() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::OpenSent);
+    h.sleep(239 * SECOND);
+    h.drain();
+    h.sleep(2 * SECOND);
+    let expired = |event: &Event| match event {
+        Event::AttemptFailed { slot, reason } => {
+            (*slot, reason) == (Slot::Incoming, &DownReason::HoldTimerExpired)
+        }
+        _ => false,
+    };
+    assert!(h.events().iter().any(expired));
+    let status = h.peer.status(h.now);
+    assert_eq!(
+        (status.state, status.timers.idle_hold),
+        (State::Connect, None)
+    );
+}
+
+/// Our own attempt finds an error while the neighbour's connection is silent: the next one rests first.
+#[test]
+fn an_error_beside_a_silent_connection_is_rested_for() {
+    let mut h = Harness::in_state(our_config(), Slot::Incoming, State::OpenSent);
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        while h.actions() != [Action::Connect] {
+            h.now = h.peer.poll_timeout().unwrap();
+            h.peer.handle_timeout(h.now);
+        }
+        let dialled = h.now;
+        h.connect(Slot::Outgoing);
+        h.peer.received(h.now, Slot::Outgoing, &[0; 19]);
+        h.drain();
+        pauses.push(h.peer.poll_timeout().unwrap() - dialled);
+        assert_eq!(h.peer.state(), State::OpenSent, "the other one goes on");
+    }
+    assert!(
+        pauses[0] <= SECOND && pauses[4] >= 12 * SECOND,
+        "{pauses:?}"
+    );
 }

@@ -194,8 +194,8 @@ fn administrative(row: Row, event: usize) -> Cell {
 
 fn timer(row: Row, event: usize) -> Cell {
     match (event, row) {
-        (9, Row::Connect | Row::Active) => Goes(State::Connect, None),
-        (9, _) => Never("it stops when there is a connection, and does not run in Idle"),
+        (9, Row::Connect | Row::Active | Row::ActiveDelayed) => Goes(State::Connect, None),
+        (9, _) => Never("it stops when our connection is up, and does not run in Idle"),
         (10, Row::OpenSent | Row::OpenConfirm | Row::Established) => {
             Goes(State::Idle, Some(ErrorCode::HoldTimerExpired))
         }
@@ -248,7 +248,7 @@ fn message(row: Row, event: usize) -> Cell {
             let version = OpenSubcode::UnsupportedVersionNumber;
             Goes(State::Idle, Some(ErrorCode::Open(version)))
         }
-        (23, Row::ActiveDelayed) => Never("we do not dial beside a connection of the neighbour"),
+        (23, Row::ActiveDelayed) => Never("our own attempt is not up"),
         (23, _) => {
             let lost = cease(CeaseSubcode::ConnectionCollisionResolution);
             Goes(State::OpenConfirm, lost)
@@ -400,6 +400,8 @@ fn dials(row: Row, event: usize) -> bool {
         Row::Stopped => matches!(event, 1 | 3 | 6),
         Row::Resting => matches!(event, 1 | 3 | 6 | 13),
         Row::Connect | Row::Active => event == 9,
+        // The ConnectRetryTimer is the shorter one.
+        Row::ActiveDelayed => matches!(event, 9 | 12),
         _ => false,
     }
 }

@@ -6,7 +6,10 @@
 //! one connection that both sides call Established, and stay there.
 
 use core::time::Duration;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use crate::{
     session::{
@@ -61,6 +64,8 @@ struct World {
     /// Nothing overtakes anything on one connection in one direction.
     last: BTreeMap<(usize, usize), Instant>,
     dialled_by: Vec<usize>,
+    /// Connections whose other end takes everything and says nothing.
+    ghosts: BTreeSet<usize>,
     seed: u64,
     count: usize,
 }
@@ -84,6 +89,7 @@ impl World {
             flights: BTreeMap::new(),
             last: BTreeMap::new(),
             dialled_by: Vec::new(),
+            ghosts: BTreeSet::new(),
             seed,
             count: 0,
         }
@@ -103,6 +109,9 @@ impl World {
     }
 
     fn send(&mut self, conn: usize, to: usize, what: Arrival) {
+        if self.ghosts.contains(&conn) {
+            return;
+        }
         let mut at = self.now + self.latency();
         let last = self.last.entry((conn, to)).or_default();
         at = at.max(*last);
@@ -115,6 +124,15 @@ impl World {
     fn start(&mut self, host: usize) {
         self.hosts[host].running = true;
         self.hosts[host].peer.start(self.now);
+        self.service(host);
+    }
+
+    /// Somebody with the other host's address connects to this one, and never says a word.
+    fn haunt(&mut self, host: usize) {
+        let conn = self.dialled_by.len();
+        self.dialled_by.push(1 - host);
+        self.ghosts.insert(conn);
+        self.accept(conn, host);
         self.service(host);
     }
 
@@ -402,6 +420,32 @@ fn one_side_is_killed_and_comes_back() {
         world.run(Duration::from_millis(down), |_| false);
         world.start(B);
         world.converge(2 * SECOND, &format!("seed {seed}, down for {down} ms"));
+    });
+}
+
+/// However often somebody connects in the neighbour's name and is silent: we dial, and what we dialled
+/// wins. The neighbour itself dials nobody here.
+#[test]
+fn silent_connections_keep_no_session_away() {
+    for_many_seeds(|seed| {
+        for haunted in [A, B] {
+            let other = 1 - haunted;
+            let mut world = World::new(seed, |config| config);
+            world.hosts[other].config.passive = true;
+            world.power_off(other);
+            world.start(haunted);
+            let offset = world.random(2_000);
+            world.run(Duration::from_millis(offset), |_| false);
+            world.haunt(haunted);
+            world.start(other);
+            for _ in 0..6 {
+                world.run(3 * SECOND, World::established);
+                if !world.established() {
+                    world.haunt(haunted);
+                }
+            }
+            world.converge(Duration::ZERO, &format!("seed {seed}, at {haunted}"));
+        }
     });
 }
 
