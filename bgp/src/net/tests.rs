@@ -3,6 +3,7 @@
 mod keys;
 mod links;
 mod ranges;
+mod timing;
 
 use core::time::Duration;
 use std::{
@@ -13,7 +14,7 @@ use std::{
 
 use tokio::{
     io::AsyncReadExt as _,
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
     time::{sleep, timeout},
 };
@@ -534,4 +535,39 @@ async fn routes_are_pulled_until_there_are_none() {
     assert_eq!(seen.len(), usize::try_from(BATCHES * SIZE).unwrap());
     let status = a.peer.status();
     assert_eq!(status.state, State::Established);
+}
+
+/// The neighbour never dials here, so all depends on us; and somebody holds a connection in its name.
+#[tokio::test]
+async fn a_silent_connection_in_the_neighbours_name_costs_no_session() {
+    let gone = listen(B);
+    let addr = gone.local_addr();
+    drop(gone);
+    let mut transport = Transport::new(addr);
+    transport.local = Some(A);
+    let mut session = config(1);
+    // What we dial is what stays.
+    session.router_id = RouterId::from_u32(u32::MAX);
+    let mut a = end(1, listen(A), &transport, session);
+    a.failure().await;
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind((B, 0).into()).unwrap();
+    let _silent = silent.connect(a.listener.local_addr()).await.unwrap();
+    let mut status = a.peer.watch_status();
+    let taken = async {
+        let opened = status.wait_for(|s| s.state == State::OpenSent);
+        opened.await.unwrap();
+    };
+    // Whoever waits for a status takes the events too: there is one place for them.
+    tokio::select! {
+        () = taken => {}
+        () = a.until(|_| None::<()>) => {}
+    }
+    let mut transport = Transport::new(a.listener.local_addr());
+    transport.local = Some(B);
+    let mut passive = config(2);
+    passive.passive = true;
+    let back = Listener::bind(addr).unwrap();
+    let mut b = end(2, back, &transport, passive);
+    both_established(&mut a, &mut b).await;
 }
