@@ -141,6 +141,8 @@ pub enum Reason {
     SeveralRouters,
     /// The kernel has no TCP Authentication Option, and a neighbour has keys of it.
     TcpAoUnsupported,
+    /// The kernel does not take the key that a neighbour or a listen range must have.
+    KeyRefused,
     /// The interface of a neighbour is not on this node.
     InterfaceMissing,
     /// The interface of a neighbour is down.
@@ -203,6 +205,7 @@ impl Reason {
             Self::RouterNotFound => "router-not-found",
             Self::SeveralRouters => "several-routers",
             Self::TcpAoUnsupported => "tcp-ao-unsupported",
+            Self::KeyRefused => "key-refused",
             Self::InterfaceMissing => "interface-missing",
             Self::InterfaceDown => "interface-down",
             Self::DiscoveryFailed => "discovery-failed",

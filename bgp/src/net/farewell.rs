@@ -13,7 +13,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::wire::{Codec, Message, Notification};
+use crate::{
+    session::Refusal,
+    wire::{Codec, Message},
+};
 
 /// How long the other end may take to read its last message.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,10 +43,12 @@ impl Farewells {
         });
     }
 
-    /// Tells why and closes.
-    pub(super) fn refuse(&mut self, stream: TcpStream, why: Notification) {
+    /// Tells why, if that is anybody's business, and closes.
+    pub(super) fn refuse(&mut self, stream: TcpStream, why: Refusal) {
         let mut bytes = BytesMut::new();
-        Codec::default().encode(&Message::Notification(why), &mut bytes);
+        if let Some(notification) = why.notification() {
+            Codec::default().encode(&Message::Notification(notification), &mut bytes);
+        }
         self.close(stream, bytes.freeze());
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::{
-    net::TcpStream,
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,
 };
@@ -61,7 +60,7 @@ pub(super) struct Desired {
 pub struct PeerHandle {
     desired: watch::Sender<Desired>,
     ready: Arc<Notify>,
-    streams: mpsc::Sender<TcpStream>,
+    accepted: mpsc::Sender<Accepted>,
     status: watch::Receiver<Arc<PeerStatus>>,
     task: JoinHandle<()>,
 }
@@ -85,12 +84,12 @@ pub fn spawn_peer(
         restarts: (0, StopReason::Reset(String::new())),
         refreshes: [0; Family::ALL.len()],
     });
-    let (streams, accepted) = mpsc::channel(STREAMS);
+    let (accepted, streams) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
     let (task, status) = Task::new(
         id,
         watched,
-        accepted,
+        streams,
         ready.clone(),
         seed,
         clock,
@@ -99,7 +98,7 @@ pub fn spawn_peer(
     PeerHandle {
         desired,
         ready,
-        streams,
+        accepted,
         status,
         task: tokio::spawn(guard(id, tokio::spawn(task.run()), core)),
     }
@@ -189,10 +188,10 @@ impl PeerHandle {
     /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
     /// task has several waiting already, and the connection is closed.
     pub fn accept(&self, connection: Accepted) -> bool {
-        self.streams.try_send(connection.0).is_ok()
+        self.accepted.try_send(connection).is_ok()
     }
 
-    pub(super) fn streams(&self) -> mpsc::Sender<TcpStream> {
-        self.streams.clone()
+    pub(super) fn accepted(&self) -> mpsc::Sender<Accepted> {
+        self.accepted.clone()
     }
 }

@@ -1,14 +1,12 @@
-//! Accepting connections, and passing each to its neighbour.
+//! Accepting connections, and passing each to its neighbour: see [`super::registry`] for whose it is,
+//! [`super::arrival`] for what it must be like, [`super::keys`] for the TCP MD5 keys.
 
+use core::future::poll_fn;
 use std::{
-    collections::BTreeMap,
     io::{self, ErrorKind},
     net::{IpAddr, Shutdown, SocketAddr},
     os::fd::BorrowedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,11 +20,14 @@ use tokio::{
 use crate::{session::Refusal, types::Prefix};
 
 use super::{
+    arrival::Arrival,
     farewell::Farewells,
     handle::PeerHandle,
-    range::{FromListener, Offer, Range, RangeId, Registered},
-    sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key},
-    transport::{AoKey, Secret, Transport},
+    keys::KeyOwner,
+    range::{FromListener, Range, RangeId, Registered},
+    registry::{Refused, Registry},
+    sockopt::SocketOptionError,
+    transport::Transport,
 };
 
 /// Connections that the kernel completes before we take them: a whole mesh may dial at once.
@@ -98,96 +99,17 @@ impl ListenError {
     }
 }
 
-/// A neighbour as its connections show it: the address, and the link for a link-local one.
-type Remote = (IpAddr, u32);
-
-fn remote_of(addr: SocketAddr) -> Remote {
-    match addr {
-        SocketAddr::V4(addr) => (IpAddr::V4(*addr.ip()), 0),
-        SocketAddr::V6(addr) => (IpAddr::V6(*addr.ip()), addr.scope_id()),
-    }
-}
-
-/// Who gets connections from where.
-#[derive(Debug, Default)]
-struct Registry {
-    peers: BTreeMap<Remote, mpsc::Sender<TcpStream>>,
-    /// The TCP MD5 keys of those that have one.
-    passwords: BTreeMap<Remote, Secret>,
-    /// The keys of the TCP Authentication Option that the socket has.
-    keys: BTreeMap<Remote, Vec<AoKey>>,
-    ranges: Vec<Registered>,
-}
-
-impl Registry {
-    /// The TCP MD5 key for an address. The kernel keeps one for each address, but a link-local address
-    /// may be that of a neighbour on each of several links: those with a password must have the same
-    /// one, and none is left without because another one has gone.
-    fn password(&self, remote: IpAddr) -> Option<&Secret> {
-        let mut of_address = self.passwords.range((remote, 0)..=(remote, u32::MAX));
-        of_address.next().map(|(_, secret)| secret)
-    }
-
-    /// The parts of `range` that its key must not bind.
-    fn keyless(&self, range: &Registered) -> Vec<Prefix> {
-        let peers = self.peers.keys().map(|(addr, _)| *addr);
-        let hosts = peers
-            .filter(|addr| self.password(*addr).is_none())
-            .map(Prefix::host);
-        let others = self.ranges.iter().filter(|other| !other.has_password());
-        hosts
-            .chain(others.map(|other| other.prefix))
-            .filter(|part| *part != range.prefix && range.prefix.covers(*part))
-            .collect()
-    }
-
-    /// Sets the keys of the ranges as they are now. A range whose key the kernel refuses is removed.
-    fn set_keys(&mut self, socket: BorrowedFd<'_>) -> Result<(), ListenError> {
-        let keyless: Vec<_> = self
-            .ranges
-            .iter()
-            .map(|range| self.keyless(range))
-            .collect();
-        let mut result = Ok(());
-        let mut keyless = keyless.iter();
-        self.ranges.retain_mut(|range| {
-            let spared = keyless.next().map_or(&[][..], Vec::as_slice);
-            let Err(source) = range.set_keys(socket, spared) else {
-                return true;
-            };
-            range.clear_keys(socket);
-            let range = range.prefix;
-            result = Err(ListenError::Range { range, source });
-            false
-        });
-        result
-    }
-
-    fn take_range(&mut self, id: RangeId) -> Option<Registered> {
-        let known = self.ranges.iter().position(|range| range.id == id)?;
-        Some(self.ranges.remove(known))
-    }
-
-    /// Whether a range has a key that concerns others in it.
-    fn has_keyed_ranges(&self) -> bool {
-        self.ranges.iter().any(Registered::has_password)
-    }
-
-    /// The range with the longest prefix that has this address.
-    fn range(&self, remote: IpAddr) -> Option<&Registered> {
-        self.ranges
-            .iter()
-            .filter(|range| range.prefix.contains(remote))
-            .max_by_key(|range| range.prefix.len())
-    }
-}
-
-/// Connections refused.
-#[derive(Debug, Default)]
-struct Refused {
-    unknown: AtomicU64,
-    full: AtomicU64,
-    busy: AtomicU64,
+/// A neighbour or a range that must have a key, and has none because the kernel did not take it. Its
+/// connections are refused.
+#[derive(Debug, thiserror::Error)]
+#[error("the kernel took no key for connections from {prefix}: {source}")]
+pub struct Unprotected {
+    /// Who.
+    pub owner: KeyOwner,
+    /// Where its connections come from.
+    pub prefix: Prefix,
+    /// What the kernel said.
+    pub source: SocketOptionError,
 }
 
 /// One listening socket and the task that accepts from it. Dropping it closes the socket; connections
@@ -202,7 +124,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `addr`; an IPv6 address takes IPv6 connections alone. Needs a tokio runtime.
+    /// Listens on `addr`; an IPv6 address takes IPv6 connections alone. Connections wait until
+    /// [`Listener::start`]. Needs a tokio runtime.
     ///
     /// # Errors
     /// The address or port cannot be had.
@@ -222,73 +145,60 @@ impl Listener {
         })
     }
 
+    /// Accepts connections from now on. To be called once those are registered that are known: whoever
+    /// comes before is a stranger, and would be told so.
+    pub fn start(&self) {
+        self.registry.send_if_modified(|registry| {
+            let opens = !registry.is_open;
+            registry.is_open = true;
+            opens
+        });
+    }
+
     /// The address, with the port that the kernel chose if none was asked for.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Passes connections from the address of `transport` to `peer` from now on. Call it again when
-    /// the password changed. A neighbour of the other family is none of this listener's business and
-    /// ignored.
+    /// Whether strangers with an IPv6 link-local address may turn out to be neighbours that are still
+    /// looked for. They are not told that they are strangers, and so come again soon.
+    pub fn expect_link_local(&self, expected: bool) {
+        self.change(|registry, _| registry.expects_link_local = expected);
+    }
+
+    /// Passes connections from the address of `transport` to `peer` from now on, if they come as its must.
+    /// Call it again when the transport changed. A neighbour of the other family is none of this
+    /// listener's business and ignored.
     ///
     /// # Errors
     /// The kernel does not take the password. Connections of this neighbour are then refused.
     pub fn register(&self, transport: &Transport, peer: &PeerHandle) -> Result<(), ListenError> {
-        if transport.remote.is_ipv4() != self.local.is_ipv4() {
-            return Ok(());
+        self.register_all([(transport, peer)]);
+        let remote = transport.remote.ip();
+        match self.refusal(KeyOwner::Peer(remote)) {
+            None => Ok(()),
+            Some(source) => Err(ListenError::Option { remote, source }),
         }
-        // First the key, then the welcome.
-        let keys = self
-            .set_key(transport)
-            .and_then(|()| self.set_ao(transport));
-        keys.inspect_err(|_| self.turn_away(transport))?;
-        let mut result = Ok(());
-        self.registry.send_modify(|registry| {
-            let remote = remote_of(transport.remote);
-            registry.peers.insert(remote, peer.streams());
-            if registry.has_keyed_ranges() {
-                result = registry.set_keys(self.fd());
-            }
-        });
-        result
     }
 
-    /// Refuses connections from the address of `transport` from now on.
+    /// Registers many at once; [`Listener::unprotected`] has those whose password the kernel does not take.
+    pub fn register_all<'a>(
+        &self,
+        peers: impl IntoIterator<Item = (&'a Transport, &'a PeerHandle)>,
+    ) {
+        let mut peers = peers.into_iter();
+        self.change(|registry, socket| {
+            let ours = peers.by_ref().filter(|(t, _)| self.is_for(t.remote.ip()));
+            ours.for_each(|(transport, peer)| registry.add(socket, transport, peer));
+        });
+    }
+
+    /// Refuses connections from the address of `transport` from now on, unless it is in a range.
     pub fn unregister(&self, transport: &Transport) {
-        if transport.remote.is_ipv4() != self.local.is_ipv4() {
-            return;
+        if self.is_for(transport.remote.ip()) {
+            self.change(|registry, socket| registry.remove(socket, transport));
         }
-        self.turn_away(transport);
-        self.clear_ao(transport);
-        if self.forget_password(transport) {
-            let registry = self.registry.borrow();
-            let left = registry.password(transport.remote.ip());
-            // Without the key, or with one for nobody: either way nobody is let in.
-            let _ = set_md5_key(self.fd(), transport.remote.ip(), left);
-        }
-    }
-
-    /// Nobody gets connections from that address any more, unless it is in a range.
-    fn turn_away(&self, transport: &Transport) {
-        self.registry.send_modify(|registry| {
-            registry.peers.remove(&remote_of(transport.remote));
-            if registry.has_keyed_ranges() {
-                // A range whose key the kernel refuses has no members from now on.
-                let _ = registry.set_keys(self.fd());
-            }
-        });
-    }
-
-    /// Whether there was one.
-    fn forget_password(&self, transport: &Transport) -> bool {
-        let mut known = false;
-        self.registry.send_if_modified(|registry| {
-            let remote = remote_of(transport.remote);
-            known = registry.passwords.remove(&remote).is_some();
-            false
-        });
-        known
     }
 
     /// Hands connections from addresses of a range to `owner` from now on, as long as nobody has
@@ -302,96 +212,93 @@ impl Listener {
         range: &Range,
         owner: mpsc::Sender<FromListener>,
     ) -> Result<(), ListenError> {
-        let fd = self.fd();
-        let ours = range.prefix.addr().is_ipv4() == self.local.is_ipv4();
-        let mut result = Ok(());
-        self.registry.send_modify(|registry| {
-            let mut before = registry.take_range(range.id);
+        let ours = self.is_for(range.prefix.addr());
+        self.change(|registry, _| {
+            let before = registry.take_range(range.id);
             if ours {
                 let registered = Registered::new(range, owner, before);
                 registry.ranges.push(registered);
-            } else if let Some(before) = &mut before {
-                before.clear_keys(fd);
             }
-            result = registry.set_keys(fd);
         });
-        result
+        match self.refusal(KeyOwner::Range(range.id)) {
+            None => Ok(()),
+            Some(source) => {
+                let range = range.prefix;
+                Err(ListenError::Range { range, source })
+            }
+        }
     }
 
     /// Refuses connections from a range from now on. Its neighbours stay as they are.
     pub fn unregister_range(&self, id: RangeId) {
-        let fd = self.fd();
-        self.registry.send_if_modified(|registry| {
-            let Some(mut range) = registry.take_range(id) else {
-                return false;
-            };
-            range.clear_keys(fd);
-            // Wider ranges may have a key. One that the kernel refuses leaves nobody in.
-            let _ = registry.set_keys(fd);
-            true
-        });
+        self.change(|registry, _| drop(registry.take_range(id)));
     }
 
-    /// Connections refused because nobody with that address is configured.
+    /// Those whose connections are refused because the kernel did not take their key. Each change tries
+    /// again, and may concern others: the key of a range goes around those in it that have none, and a
+    /// kernel has room for so many.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.unknown.load(Ordering::Relaxed)
+    pub fn unprotected(&self) -> Vec<Unprotected> {
+        let registry = self.registry.borrow();
+        let unprotected = |(owner, source): (KeyOwner, &SocketOptionError)| {
+            Some(Unprotected {
+                owner,
+                prefix: registry.prefix(owner)?,
+                source: source.clone(),
+            })
+        };
+        registry.refused().filter_map(unprotected).collect()
     }
 
-    /// Connections refused because their range has no place left.
+    /// Connections refused for this reason.
     #[must_use]
-    pub fn refused_by_limit(&self) -> u64 {
-        self.refused.full.load(Ordering::Relaxed)
+    pub fn refused(&self, why: Refusal) -> u64 {
+        self.refused.get(why)
     }
 
-    /// Connections refused because the owner of their range had no time for them.
-    #[must_use]
-    pub fn refused_by_owner(&self) -> u64 {
-        self.refused.busy.load(Ordering::Relaxed)
-    }
-
-    fn set_key(&self, transport: &Transport) -> Result<(), ListenError> {
-        let remote = transport.remote.ip();
-        self.forget_password(transport);
-        let own = transport.password.clone();
-        let key = own.or_else(|| self.registry.borrow().password(remote).cloned());
-        match set_md5_key(self.fd(), remote, key.as_ref()) {
-            // There was no key to take away.
-            Err(_) if key.is_none() => {}
-            other => other.map_err(|source| ListenError::Option { remote, source })?,
-        }
+    /// Changes who gets connections, and then the keys. Nothing is accepted meanwhile.
+    fn change(&self, change: impl FnOnce(&mut Registry, BorrowedFd<'_>)) {
         self.registry.send_if_modified(|registry| {
-            let own = transport.password.clone();
-            let own = own.map(|secret| (remote_of(transport.remote), secret));
-            registry.passwords.extend(own);
-            false
-        });
-        Ok(())
-    }
-
-    /// The keys of the TCP Authentication Option, in place of those before.
-    fn set_ao(&self, transport: &Transport) -> Result<(), ListenError> {
-        self.clear_ao(transport);
-        let remote = transport.remote.ip();
-        let set = |key| add_ao_key(self.fd(), remote, key, false);
-        let result = transport.tcp_ao.iter().try_for_each(set);
-        self.registry.send_if_modified(|registry| {
-            let keys = transport.tcp_ao.clone();
-            registry.keys.insert(remote_of(transport.remote), keys);
-            false
-        });
-        result.map_err(|source| ListenError::Option { remote, source })
-    }
-
-    fn clear_ao(&self, transport: &Transport) {
-        self.registry.send_if_modified(|registry| {
-            let keys = registry.keys.remove(&remote_of(transport.remote));
-            for key in keys.iter().flatten() {
-                // Without the key, or with one for nobody: either way nobody is let in.
-                let _ = remove_ao_key(self.fd(), transport.remote.ip(), key);
+            change(registry, self.fd());
+            let protected = registry.set_keys(self.fd());
+            if !protected.is_empty() {
+                self.empty_queue(registry, &protected);
             }
             false
         });
+    }
+
+    /// Takes what waits in the kernel's queue: a connection from an address that has just got a key may
+    /// have been made by anybody.
+    fn empty_queue(&self, registry: &Registry, protected: &[Prefix]) {
+        while let Ok((socket, remote)) = SockRef::from(&*self.socket).accept() {
+            let Some(remote) = remote.as_socket() else {
+                continue;
+            };
+            if protected.iter().any(|prefix| prefix.contains(remote.ip())) {
+                continue;
+            }
+            let stream = socket
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(socket.into()));
+            if let Ok(stream) = stream
+                && let Err((_, why)) = registry.pass_on(stream, remote)
+            {
+                self.refused.count(why);
+            }
+        }
+    }
+
+    fn refusal(&self, of: KeyOwner) -> Option<SocketOptionError> {
+        let registry = self.registry.borrow();
+        let mut refused = registry.refused();
+        refused
+            .find(|(owner, _)| *owner == of)
+            .map(|(_, error)| error.clone())
+    }
+
+    fn is_for(&self, addr: IpAddr) -> bool {
+        addr.is_ipv4() == self.local.is_ipv4()
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -424,54 +331,41 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
         sock.set_only_v6(true)?;
         sock.set_unicast_hops_v6(255)?;
     }
+    Arrival::remember(std::os::fd::AsFd::as_fd(&socket), addr.is_ipv6())?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
 
 async fn accept(
     socket: Arc<TcpListener>,
-    registered: watch::Receiver<Registry>,
+    mut registered: watch::Receiver<Registry>,
     refused: Arc<Refused>,
 ) {
+    if registered
+        .wait_for(|registry| registry.is_open)
+        .await
+        .is_err()
+    {
+        return;
+    }
     let mut farewells = Farewells::default();
     loop {
-        let Ok((stream, remote)) = socket.accept().await else {
-            // The connection was gone already, or there is no descriptor left: not our end.
-            tokio::time::sleep(EXHAUSTED).await;
-            continue;
-        };
-        // A neighbour that dials faster than its task can look loses the connection and retries.
-        match pass_on(&registered.borrow(), stream, remote) {
-            Ok(()) => {}
-            Err((stream, refusal)) => {
-                let count = match refusal {
-                    Refusal::RangeFull => &refused.full,
-                    Refusal::RangeBusy => &refused.busy,
-                    _ => &refused.unknown,
-                };
-                count.fetch_add(1, Ordering::Relaxed);
-                farewells.refuse(stream, refusal.notification());
+        // One step with the registry, so that no change comes between.
+        let passed = poll_fn(|context| {
+            let registry = registered.borrow();
+            socket.poll_accept(context).map(|accepted| {
+                let (stream, remote) = accepted?;
+                Ok::<_, io::Error>(registry.pass_on(stream, remote))
+            })
+        });
+        match passed.await {
+            Ok(Ok(())) => {}
+            Ok(Err((stream, why))) => {
+                refused.count(why);
+                farewells.refuse(stream, why);
             }
+            // The connection was gone already, or there is no descriptor left: not our end.
+            Err(_) => tokio::time::sleep(EXHAUSTED).await,
         }
-    }
-}
-
-/// Gives a connection to whom it belongs, or gives it back if that is nobody.
-fn pass_on(
-    registry: &Registry,
-    stream: TcpStream,
-    remote: SocketAddr,
-) -> Result<(), (TcpStream, Refusal)> {
-    if let Some(peer) = registry.peers.get(&remote_of(remote)) {
-        let _ = peer.try_send(stream);
-        return Ok(());
-    }
-    match registry.range(remote.ip()) {
-        None => Err((stream, Refusal::Unknown)),
-        Some(range) => match range.offer(stream, remote) {
-            Offer::Full(stream) => Err((stream, Refusal::RangeFull)),
-            Offer::Busy(stream) => Err((stream, Refusal::RangeBusy)),
-            Offer::Taken => Ok(()),
-        },
     }
 }

@@ -26,9 +26,11 @@
 //!
 //! - A socket option that the configuration asks for is set, or there is no connection: a password
 //!   that the kernel refuses is an error, never a session without one.
+//! - No octet is read from a connection that did not come as its neighbour's must ([`arrival`]).
 //! - `sockopt` is the only module of the crate with `unsafe`.
 
 mod ancillary;
+mod arrival;
 mod bfd;
 mod clock;
 mod connect;
@@ -36,8 +38,10 @@ mod cover;
 mod discovery;
 mod farewell;
 mod handle;
+mod keys;
 mod listener;
 mod range;
+mod registry;
 mod sockopt;
 mod task;
 mod transport;
@@ -46,7 +50,8 @@ pub use bfd::{Bfd, BfdSession, BfdView};
 pub use clock::Clock;
 pub use discovery::{DiscoveryError, LinkDiscovery};
 pub use handle::{FromPeer, PeerHandle, spawn_peer};
-pub use listener::{ListenError, Listener};
+pub use keys::KeyOwner;
+pub use listener::{ListenError, Listener, Unprotected};
 pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};
 pub use sockopt::{SocketOptionError, probe_tcp_ao};
 pub use transport::{AoAlgorithm, AoKey, Secret, Transport, Ttl};

@@ -9,9 +9,7 @@
 //! RFC 4271 section 8.1.1 has this as the session attribute AcceptConnectionsUnconfiguredPeers.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
-    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -24,9 +22,8 @@ use tokio::{
 };
 
 use super::{
-    cover::cover,
-    sockopt::{SocketOptionError, set_md5_prefix_key},
-    transport::Secret,
+    arrival::Protection,
+    transport::{Secret, Ttl},
 };
 use crate::types::Prefix;
 
@@ -46,6 +43,10 @@ pub struct Range {
     /// The TCP MD5 key of all of them. Neighbours and narrower ranges that are registered without one
     /// are not bound by it.
     pub password: Option<Secret>,
+    /// How far away all of them may be.
+    pub ttl: Ttl,
+    /// The link that all of them are on, by name, if that matters.
+    pub interface: Option<String>,
 }
 
 /// What a listener says to the owner of a range.
@@ -71,7 +72,11 @@ pub struct Newcomer {
 
 /// A connection that was accepted. Dropping it closes it.
 #[derive(Debug)]
-pub struct Accepted(pub(super) TcpStream);
+pub struct Accepted {
+    pub(super) stream: TcpStream,
+    /// The rules that it was accepted under: it is good for a neighbour with the same.
+    pub(super) under: Protection,
+}
 
 /// One of the places of a range. Dropping it gives it back.
 #[derive(Debug)]
@@ -99,9 +104,8 @@ impl Drop for Place {
 pub(super) struct Registered {
     pub(super) id: RangeId,
     pub(super) prefix: Prefix,
-    password: Option<Secret>,
-    /// The keys that the socket has for it.
-    keyed: BTreeMap<Prefix, Secret>,
+    pub(super) password: Option<Secret>,
+    pub(super) protection: Protection,
     limit: usize,
     /// How many places there are with neighbours, or with the owner.
     taken: Arc<AtomicUsize>,
@@ -120,20 +124,19 @@ pub(super) enum Offer {
 }
 
 impl Registered {
-    /// `before`: the same range as it was. Its places stay taken, and its keys are to be replaced.
+    /// `before`: the same range as it was. Its places stay taken.
     pub(super) fn new(
         range: &Range,
         owner: mpsc::Sender<FromListener>,
         before: Option<Self>,
     ) -> Self {
-        let (taken, keyed) = before.map(|b| (b.taken, b.keyed)).unwrap_or_default();
         Self {
             id: range.id,
             prefix: range.prefix,
             password: range.password.clone(),
-            keyed,
+            protection: Protection::from(range),
             limit: range.limit,
-            taken,
+            taken: before.map(|before| before.taken).unwrap_or_default(),
             owner,
         }
     }
@@ -146,56 +149,18 @@ impl Registered {
         let newcomer = FromListener::Newcomer(Newcomer {
             range: self.id,
             remote,
-            connection: Accepted(stream),
+            connection: Accepted {
+                stream,
+                under: self.protection.clone(),
+            },
             place,
         });
         match self.owner.try_send(newcomer) {
             Ok(()) => Offer::Taken,
             Err(TrySendError::Full(unsent) | TrySendError::Closed(unsent)) => {
                 let FromListener::Newcomer(newcomer) = unsent;
-                Offer::Busy(newcomer.connection.0)
+                Offer::Busy(newcomer.connection.stream)
             }
-        }
-    }
-
-    pub(super) const fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
-    /// Sets the key for the range without the parts of it that are to have none, and takes it away
-    /// from where it is set beyond that. In this order: nobody is let in without a key for a moment.
-    pub(super) fn set_keys(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        keyless: &[Prefix],
-    ) -> Result<(), SocketOptionError> {
-        let wanted = match &self.password {
-            Some(_) => cover(self.prefix, keyless),
-            None => Vec::new(),
-        };
-        for prefix in &wanted {
-            if self.keyed.get(prefix) != self.password.as_ref() {
-                set_md5_prefix_key(socket, *prefix, self.password.as_ref())?;
-                self.keyed
-                    .extend(self.password.clone().map(|key| (*prefix, key)));
-            }
-        }
-        self.keyed.retain(|prefix, _| {
-            let stays = wanted.contains(prefix);
-            if !stays {
-                // With a key for nobody nobody is let in.
-                let _ = set_md5_prefix_key(socket, *prefix, None);
-            }
-            stays
-        });
-        Ok(())
-    }
-
-    /// Takes the key away.
-    pub(super) fn clear_keys(&mut self, socket: BorrowedFd<'_>) {
-        for (prefix, _) in std::mem::take(&mut self.keyed) {
-            // If it was there.
-            let _ = set_md5_prefix_key(socket, prefix, None);
         }
     }
 }

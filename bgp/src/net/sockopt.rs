@@ -14,9 +14,11 @@
 
 use core::mem::{MaybeUninit, size_of, size_of_val, zeroed};
 use std::{
+    ffi::CString,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd as _, AsRawFd, BorrowedFd},
+    sync::Arc,
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -50,16 +52,26 @@ const _: () = assert!(
 );
 
 /// The kernel did not take a socket option.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("socket option {option} refused: {source}")]
 pub struct SocketOptionError {
     /// Its name in the C headers.
     pub option: &'static str,
     /// What the kernel said.
-    pub source: io::Error,
+    pub source: Arc<io::Error>,
 }
 
 impl SocketOptionError {
+    pub(super) fn new(option: &'static str, source: io::Error) -> Self {
+        let source = Arc::new(source);
+        Self { option, source }
+    }
+
+    /// The number of what the kernel said; zero if it was not the kernel.
+    pub(super) fn errno(&self) -> i32 {
+        self.source.raw_os_error().unwrap_or_default()
+    }
+
     /// Whether this kernel does not have the option at all.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
@@ -165,7 +177,7 @@ pub(super) fn named<T>(
     option: &'static str,
     result: io::Result<T>,
 ) -> Result<T, SocketOptionError> {
-    result.map_err(|source| SocketOptionError { option, source })
+    result.map_err(|source| SocketOptionError::new(option, source))
 }
 
 /// Requires segments to and from `remote` to be signed with `key`; `None` takes the key away.
@@ -402,12 +414,14 @@ pub(super) fn set_path_mtu_discovery(
     }
 }
 
-/// Has the kernel tell the TTL or hop limit of each datagram.
+/// Has the kernel tell the TTL or hop limit of each datagram, or of the segment that completed the
+/// handshake of a connection.
 pub(super) fn set_receive_ttl(
     socket: BorrowedFd<'_>,
     is_ipv6: bool,
+    on: bool,
 ) -> Result<(), SocketOptionError> {
-    let on: libc::c_int = 1;
+    let on = libc::c_int::from(on);
     if is_ipv6 {
         let option = libc::IPV6_RECVHOPLIMIT;
         named(
@@ -422,12 +436,13 @@ pub(super) fn set_receive_ttl(
     }
 }
 
-/// Has the kernel tell the interface that each datagram came in by.
+/// Has the kernel tell the interface that each datagram came in by, or that segment.
 pub(super) fn set_receive_packet_info(
     socket: BorrowedFd<'_>,
     is_ipv6: bool,
+    on: bool,
 ) -> Result<(), SocketOptionError> {
-    let on: libc::c_int = 1;
+    let on = libc::c_int::from(on);
     if is_ipv6 {
         let option = libc::IPV6_RECVPKTINFO;
         named(
@@ -460,6 +475,34 @@ fn set<T>(
     }
 }
 
+/// What the kernel has for an option: as many octets as there are, or as fit.
+pub(super) fn get_octets<'a, const N: usize>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    buffer: &'a mut Buffer<N>,
+) -> io::Result<&'a [u8]> {
+    let mut len = libc::socklen_t::try_from(N).map_err(io::Error::other)?;
+    let pointer = buffer.for_kernel().as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `len` octets to `pointer`, which is live memory of that size.
+    let result =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &raw mut len) };
+    if result == 0 {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        Ok(buffer.octets(len))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The index of an interface; `None` if there is none of this name.
+pub(super) fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: `name` ends with a zero and lives as long as the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
+}
+
 /// What the kernel has for an option of type int.
 #[cfg(test)]
 pub(super) fn get(
@@ -467,17 +510,12 @@ pub(super) fn get(
     level: libc::c_int,
     option: libc::c_int,
 ) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = -1;
-    let mut len = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
-    let pointer = core::ptr::from_mut(&mut value).cast();
-    // SAFETY: the kernel writes at most `len` octets to `pointer`, which is a live value of that size.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, pointer, &raw mut len) };
-    if result == 0 {
-        Ok(value)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let mut buffer = Buffer::<4>::new();
+    let octets = get_octets(socket, level, option, &mut buffer)?;
+    let octets = octets.first_chunk().copied();
+    Ok(libc::c_int::from_ne_bytes(
+        octets.ok_or(io::ErrorKind::UnexpectedEof)?,
+    ))
 }
 
 #[cfg(test)]

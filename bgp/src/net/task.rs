@@ -28,10 +28,12 @@ use crate::{
 };
 
 use super::{
+    arrival::Protection,
     clock::Clock,
     connect::dial,
     farewell::Farewells,
     handle::{Desired, FromPeer},
+    range::Accepted,
     transport::Transport,
 };
 use step::Step;
@@ -69,7 +71,7 @@ pub(super) struct Task {
     desired: watch::Receiver<Desired>,
     /// The part of `desired` that is done.
     done: Desired,
-    streams: mpsc::Receiver<TcpStream>,
+    accepted: mpsc::Receiver<Accepted>,
     ready: Arc<Notify>,
     status: watch::Sender<Arc<PeerStatus>>,
     outgoing: Option<Socket>,
@@ -89,7 +91,7 @@ impl Task {
     pub(super) fn new(
         id: PeerId,
         mut desired: watch::Receiver<Desired>,
-        streams: mpsc::Receiver<TcpStream>,
+        accepted: mpsc::Receiver<Accepted>,
         ready: Arc<Notify>,
         seed: u64,
         clock: Clock,
@@ -105,7 +107,7 @@ impl Task {
             peer,
             desired,
             done,
-            streams,
+            accepted,
             ready,
             status,
             outgoing: None,
@@ -153,7 +155,7 @@ impl Task {
             Step::Desired => self.apply(now),
             Step::HandleGone => return false,
             Step::CoreGone => self.core_gone = true,
-            Step::Accepted(stream) => self.accepted(now, stream),
+            Step::Accepted(connection) => self.accepted(now, connection),
             Step::Dialled(result) => self.dialled(now, result),
             Step::Time => self.on_time(now),
             Step::Ready { slot, read, write } => {
@@ -264,9 +266,16 @@ impl Task {
         self.done.session.longest_send_hold()
     }
 
-    fn accepted(&mut self, now: Instant, stream: TcpStream) {
+    /// The neighbour connected. Only under the rules that are in force, or it has to come again.
+    fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
+        if self.desired.has_changed().is_ok_and(|changed| changed) {
+            self.apply(now);
+        }
+        if under != Protection::from(&self.done.transport) {
+            return;
+        }
         if let Err(refusal) = self.peer.admit(now) {
-            return self.farewells.refuse(stream, refusal.notification());
+            return self.farewells.refuse(stream, refusal);
         }
         while let Some(action) = self.peer.poll_action() {
             self.act(action);
@@ -288,10 +297,15 @@ impl Task {
             Slot::Outgoing => Ok(()),
             Slot::Incoming => {
                 let options = self.done.transport.apply(&stream, self.user_timeout());
-                options.map_err(|e| e.source)
+                options.map_err(|error| error.errno())
             }
         };
-        let addresses = options.and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+        let addresses = options.and_then(|()| {
+            let both = stream
+                .local_addr()
+                .and_then(|a| Ok((a, stream.peer_addr()?)));
+            both.map_err(|error| error.raw_os_error().unwrap_or_default())
+        });
         match addresses {
             Ok((local, remote)) => {
                 let full = false;
@@ -299,10 +313,9 @@ impl Task {
                 self.peer.connected(now, slot, local, remote);
             }
             // Without its options, or gone again: as if it had never been.
-            Err(error) => {
+            Err(errno) => {
                 let unknown = ([0; 4], 0).into();
                 self.peer.connected(now, slot, unknown, unknown);
-                let errno = error.raw_os_error().unwrap_or_default();
                 self.peer.closed(now, slot, Disconnect::Os(errno));
             }
         }

@@ -1,7 +1,9 @@
 //! The shell on real sockets: loopback addresses and ports of the kernel's choice.
 
+mod arrivals;
 mod keys;
 mod links;
+mod namespace;
 mod ranges;
 mod timing;
 
@@ -22,8 +24,8 @@ use tokio::{
 use super::{Clock, FromPeer, ListenError, Listener, PeerHandle, Transport, Ttl, spawn_peer};
 use crate::{
     session::{
-        ConnectError, DownReason, Event, Negotiated, OutBatch, PeerConfig, PeerId, RemoteAs, State,
-        StopReason,
+        ConnectError, DownReason, Event, Negotiated, OutBatch, PeerConfig, PeerId, Refusal,
+        RemoteAs, State, StopReason,
     },
     types::{
         AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes,
@@ -55,7 +57,9 @@ fn config(local: u32) -> PeerConfig {
 }
 
 fn listen(ip: IpAddr) -> Listener {
-    Listener::bind(SocketAddr::new(ip, 0)).unwrap()
+    let listener = Listener::bind(SocketAddr::new(ip, 0)).unwrap();
+    listener.start();
+    listener
 }
 
 fn end(n: u32, listener: Listener, transport: &Transport, config: PeerConfig) -> End {
@@ -169,7 +173,13 @@ async fn two_neighbours_establish_one_session() {
         assert_eq!(at_a.local_addr, at_b.remote_addr);
         assert_eq!(at_a.remote_addr, at_b.local_addr);
         assert_eq!(at_a.families, FamilySet::ALL);
-        assert_eq!((a.listener.refused(), b.listener.refused()), (0, 0));
+        assert_eq!(
+            (
+                a.listener.refused(Refusal::Unknown),
+                b.listener.refused(Refusal::Unknown)
+            ),
+            (0, 0)
+        );
     }
 }
 
@@ -270,16 +280,29 @@ async fn ttl_security_lets_direct_neighbours_in_and_nobody_else() {
     let (mut a, mut b) = pair((A, B), |_, transport, _| transport.ttl = Ttl::Security(1));
     both_established(&mut a, &mut b).await;
 
-    // The other end sends with a smaller TTL, as from far away.
-    let (mut a, mut b) = pair((A, B), |n, transport, _| {
-        transport.ttl = if n == 1 {
-            Ttl::Security(1)
+    // The other end sends with a smaller TTL, as from far away: not one message of it is read.
+    let (mut a, mut b) = pair((A, B), |n, transport, config| {
+        if n == 1 {
+            (transport.ttl, config.passive) = (Ttl::Security(1), true);
         } else {
-            Ttl::Hops(64)
-        };
+            transport.ttl = Ttl::Hops(64);
+        }
     });
-    let up = async { tokio::join!(a.established(), b.established()) };
-    assert!(timeout(Duration::from_millis(700), up).await.is_err());
+    let refused = async {
+        while a.listener.refused(Refusal::TtlSecurity) < 3 {
+            for end in [&mut a, &mut b] {
+                while end.core.try_recv().is_ok() {}
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, refused).await.expect("nothing was refused");
+    let (at_a, at_b) = (a.peer.status(), b.peer.status());
+    assert_eq!((at_a.received.open, at_a.sent.open), (0, 0));
+    assert_eq!((at_b.received.open, at_b.established_count), (0, 0));
+    // It is told nothing, and has no reason to rest.
+    let told = (&at_b.errors.received, at_b.timers.idle_hold);
+    assert_eq!(told, (&None, None));
 }
 
 /// Dialled and accepted connections alike.
@@ -350,7 +373,7 @@ async fn strangers_are_told_that_they_are() {
     };
     let rejected = ErrorCode::Cease(CeaseSubcode::ConnectionRejected);
     assert_eq!(notification.code, rejected);
-    assert_eq!(listener.refused(), 1);
+    assert_eq!(listener.refused(Refusal::Unknown), 1);
 }
 
 #[tokio::test]
@@ -568,6 +591,7 @@ async fn a_silent_connection_in_the_neighbours_name_costs_no_session() {
     let mut passive = config(2);
     passive.passive = true;
     let back = Listener::bind(addr).unwrap();
+    back.start();
     let mut b = end(2, back, &transport, passive);
     both_established(&mut a, &mut b).await;
 }

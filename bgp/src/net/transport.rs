@@ -96,7 +96,7 @@ impl Ttl {
     }
 
     /// Zero links make no sense and count as one.
-    const fn least_accepted(self) -> Option<u8> {
+    pub(super) const fn least_accepted(self) -> Option<u8> {
         match self {
             Self::Hops(_) => None,
             Self::Security(links) => Some(255 - links.saturating_sub(1)),
@@ -191,7 +191,8 @@ impl Transport {
     }
 
     /// Sets every option of a socket of this neighbour, ours before it connects or one that was
-    /// accepted. `user_timeout`: how long the kernel may try to deliver before it gives up.
+    /// accepted, and admitted ([`super::arrival`]). `user_timeout`: how long the kernel may try to deliver
+    /// before it gives up.
     ///
     /// The key is set on accepted sockets too, although they inherit it: a connection that was made
     /// in the moment before the listener got the key must not go on without one.

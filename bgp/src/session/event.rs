@@ -103,6 +103,20 @@ pub enum Refusal {
     /// Nobody with this address is configured.
     #[error("unknown-neighbour")]
     Unknown,
+    /// Nobody with this address is configured, but there are links whose router is still looked for, and
+    /// this may be it.
+    #[error("neighbour-not-found-yet")]
+    NotFoundYet,
+    /// It passed more routers than the neighbour's connections may (RFC 5082).
+    #[error("ttl-security")]
+    TtlSecurity,
+    /// It came in by another interface than the neighbour's.
+    #[error("other-interface")]
+    OtherInterface,
+    /// The neighbour, or the range, must have a key, and the kernel did not take it: nothing protects
+    /// this connection.
+    #[error("key-refused")]
+    KeyRefused,
     /// The address is in a range that has no place left.
     #[error("range-full")]
     RangeFull,
@@ -121,15 +135,30 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to tell the neighbour (RFC 4486 section 4).
+    /// Those of a listener. The others are a neighbour's own.
+    pub const OF_LISTENERS: [Self; 7] = [
+        Self::Unknown,
+        Self::NotFoundYet,
+        Self::TtlSecurity,
+        Self::OtherInterface,
+        Self::KeyRefused,
+        Self::RangeFull,
+        Self::RangeBusy,
+    ];
+
+    /// What to tell the neighbour (RFC 4486 section 4). Nothing to whoever cannot be the neighbour; and
+    /// nothing to one that comes early, because "Connection Rejected" would make it wait before it
+    /// comes again.
     #[must_use]
-    pub fn notification(self) -> Notification {
-        Notification::new(ErrorCode::Cease(match self {
+    pub fn notification(self) -> Option<Notification> {
+        let subcode = match self {
+            Self::TtlSecurity | Self::OtherInterface | Self::NotFoundYet => return None,
             Self::AlreadyEstablished => CeaseSubcode::ConnectionCollisionResolution,
             Self::RangeBusy => CeaseSubcode::OutOfResources,
-            Self::Unknown | Self::RangeFull | Self::Stopped | Self::IdleHold => {
+            Self::Unknown | Self::KeyRefused | Self::RangeFull | Self::Stopped | Self::IdleHold => {
                 CeaseSubcode::ConnectionRejected
             }
-        }))
+        };
+        Some(Notification::new(ErrorCode::Cease(subcode)))
     }
 }

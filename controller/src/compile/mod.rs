@@ -327,7 +327,8 @@ fn node_ref(name: &str) -> ObjectRef {
     object_ref(Kind::Node, name)
 }
 
-fn configuration_ref() -> ObjectRef {
+/// The `BGPConfiguration`.
+pub(crate) fn configuration_ref() -> ObjectRef {
     object_ref(Kind::BgpConfiguration, CONFIGURATION_NAME)
 }
 

@@ -3,22 +3,34 @@
 //! One socket per family. An address that cannot be had (another BGP speaker on the host, a missing
 //! privilege) is reported once and tried again; meanwhile the sessions that this node dials itself
 //! work as usual.
+//!
+//! Nor may the kernel take every key. Whoever has none then is not let in, is named with the object that
+//! asks for the key, and is tried again, less and less often. That may be another one than the one that
+//! changed: a key of a range goes around those in it that have none, and a socket has room for so many.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use redstart_bgp::{
-    net::{FromListener, ListenError, Listener, Range, RangeId, Transport},
-    session::PeerId,
+    net::{FromListener, KeyOwner, Listener, Range, RangeId, Transport, Unprotected},
+    session::{PeerId, Refusal},
     time::Instant,
 };
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use super::neighbours::Neighbours;
-use crate::control::views;
+use super::{neighbours::Neighbours, objects::log_difference};
+use crate::{
+    compile::{self, PeerRole, Remote},
+    control::views,
+    diagnostic::{Diagnostic, Reason},
+};
 
-/// The pause between two attempts to have an address.
+/// The pause between two attempts to have an address, and the first one between two attempts to have a
+/// key taken.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// The longest pause between two attempts to have a key taken.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Every address that is wanted.
 #[derive(Debug)]
@@ -26,6 +38,9 @@ pub(super) struct Listeners {
     /// Who gets connections from listen ranges.
     owner: mpsc::Sender<FromListener>,
     wanted: BTreeMap<SocketAddr, State>,
+    problems: Vec<Diagnostic>,
+    /// The pause before a key is tried again.
+    pause: Duration,
     retry_at: Option<Instant>,
 }
 
@@ -50,6 +65,8 @@ impl Listeners {
         Self {
             owner,
             wanted: BTreeMap::new(),
+            problems: Vec::new(),
+            pause: RETRY,
             retry_at: None,
         }
     }
@@ -59,15 +76,33 @@ impl Listeners {
         self.wanted.retain(|addr, _| wanted.contains(addr));
         for addr in wanted {
             if !matches!(self.wanted.get(addr), Some(State::Open { .. })) {
-                self.open(now, *addr);
+                self.open(*addr);
             }
         }
-        self.wanted
-            .values_mut()
-            .for_each(|state| state.register(neighbours, &self.owner));
+        self.pause = RETRY;
+        self.register(now, neighbours);
     }
 
-    fn open(&mut self, now: Instant, addr: SocketAddr) {
+    /// Passes connections on to `neighbours`, and looks what is missing.
+    fn register(&mut self, now: Instant, neighbours: &Neighbours) {
+        let mut problems = Vec::new();
+        for state in self.wanted.values_mut() {
+            state.register(neighbours, &self.owner, &mut problems);
+        }
+        problems.sort();
+        problems.dedup();
+        log_difference(&self.problems, &problems);
+        self.problems = problems;
+        let is_closed = |state: &State| matches!(state, State::Closed { .. });
+        let after = if self.wanted.values().any(is_closed) {
+            Some(RETRY)
+        } else {
+            (!self.problems.is_empty()).then_some(self.pause)
+        };
+        self.retry_at = after.map(|after| now + after);
+    }
+
+    fn open(&mut self, addr: SocketAddr) {
         let state = match Listener::bind(addr) {
             Ok(listener) => {
                 info!(address = %addr, "listening");
@@ -79,7 +114,6 @@ impl Listeners {
                 }
             }
             Err(cause) => {
-                self.retry_at = Some(now + RETRY);
                 let text = cause.to_string();
                 let said = matches!(self.wanted.get(&addr), Some(State::Closed { error }) if *error == text);
                 if !said {
@@ -91,7 +125,8 @@ impl Listeners {
         self.wanted.insert(addr, state);
     }
 
-    /// Tries again what could not be had.
+    /// Tries again what could not be had: an address soon, since it is the port of all; a key less and
+    /// less often, since a kernel has seldom room for it soon.
     pub(super) fn retry(&mut self, now: Instant, neighbours: &Neighbours) {
         if self.retry_at.take_if(|at| *at <= now).is_none() {
             return;
@@ -101,11 +136,15 @@ impl Listeners {
         };
         let missing: Vec<SocketAddr> = self.wanted.iter().filter_map(closed).collect();
         for addr in missing {
-            self.open(now, addr);
+            self.open(addr);
         }
-        self.wanted
-            .values_mut()
-            .for_each(|state| state.register(neighbours, &self.owner));
+        self.pause = (self.pause * 2).min(LONGEST_RETRY);
+        self.register(now, neighbours);
+    }
+
+    /// Whose connections are refused because the kernel did not take their key.
+    pub(super) fn problems(&self) -> &[Diagnostic] {
+        &self.problems
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -125,25 +164,26 @@ impl Listeners {
 
     /// Connections refused, by reason.
     pub(super) fn refused(&self) -> BTreeMap<String, u64> {
-        let sum = |count: fn(&Listener) -> u64| {
+        let sum = |why: Refusal| {
             let of = |state: &State| match state {
-                State::Open { listener, .. } => count(listener),
+                State::Open { listener, .. } => listener.refused(why),
                 State::Closed { .. } => 0,
             };
             self.wanted.values().map(of).sum()
         };
-        let by_reason: [(&str, u64); 3] = [
-            ("unknown-neighbour", sum(Listener::refused)),
-            ("range-full", sum(Listener::refused_by_limit)),
-            ("range-busy", sum(Listener::refused_by_owner)),
-        ];
-        by_reason.map(|(why, n)| (why.to_owned(), n)).into()
+        let by_reason = Refusal::OF_LISTENERS.map(|why| (why.to_string(), sum(why)));
+        by_reason.into()
     }
 }
 
 impl State {
     /// Passes connections on to the neighbours as they are now.
-    fn register(&mut self, neighbours: &Neighbours, owner: &mpsc::Sender<FromListener>) {
+    fn register(
+        &mut self,
+        neighbours: &Neighbours,
+        owner: &mpsc::Sender<FromListener>,
+        problems: &mut Vec<Diagnostic>,
+    ) {
         let Self::Open {
             listener,
             registered,
@@ -153,33 +193,29 @@ impl State {
         else {
             return;
         };
-        let mut now: BTreeMap<PeerId, Transport> = neighbours
-            .iter()
-            .map(|(_, n)| (n.id, n.transport()))
-            .collect();
         // Those that are gone first: a new neighbour may have their address.
-        for (id, transport) in &*registered {
-            if !now.contains_key(id) {
-                listener.unregister(transport);
-            }
+        registered
+            .extract_if(.., |id, _| neighbours.name(*id).is_none())
+            .for_each(|(_, transport)| listener.unregister(&transport));
+        let changed: Vec<_> = neighbours
+            .iter()
+            .map(|(_, n)| (n, n.transport()))
+            .filter(|(n, transport)| registered.get(&n.id) != Some(transport))
+            .collect();
+        if !changed.is_empty() {
+            listener.register_all(changed.iter().map(|(n, transport)| (transport, &n.handle)));
         }
-        *error = None;
-        for (name, neighbour) in neighbours.iter() {
-            let transport = neighbour.transport();
-            if registered.get(&neighbour.id) == Some(&transport) {
-                continue;
-            }
-            if let Err(cause) = listener.register(&transport, &neighbour.handle) {
-                report(name, &cause);
-                *error = Some(cause.to_string());
-                // Not registered: the next change of configuration tries again.
-                now.remove(&neighbour.id);
-            }
+        registered.extend(changed.into_iter().map(|(n, transport)| (n.id, transport)));
+        register_ranges(listener, ranges, neighbours, owner);
+        listener.expect_link_local(neighbours.some_are_unfound());
+        let unprotected = listener.unprotected();
+        *error = unprotected.first().map(ToString::to_string);
+        for missing in &unprotected {
+            // Not registered: the next round tries again.
+            forget(missing.owner, registered, ranges, neighbours);
+            problems.extend(problem(missing, neighbours));
         }
-        *registered = now;
-        if let Err(cause) = register_ranges(listener, ranges, neighbours, owner) {
-            *error = Some(cause.to_string());
-        }
+        listener.start();
     }
 }
 
@@ -189,29 +225,66 @@ fn register_ranges(
     registered: &mut BTreeMap<RangeId, Range>,
     neighbours: &Neighbours,
     owner: &mpsc::Sender<FromListener>,
-) -> Result<(), ListenError> {
-    let mut result = Ok(());
+) {
     let known = |id: RangeId| neighbours.ranges.name(id).is_some();
     registered
         .extract_if(.., |id, _| !known(*id))
         .for_each(|(id, _)| listener.unregister_range(id));
-    for (name, range) in neighbours.ranges.iter() {
-        if registered.get(&range.id) == Some(range) {
-            continue;
-        }
-        match listener.register_range(range, owner.clone()) {
-            Ok(()) => _ = registered.insert(range.id, range.clone()),
-            Err(cause) => {
-                report(name, &cause);
-                // Not registered: the next change of configuration tries again.
-                registered.remove(&range.id);
-                result = Err(cause);
-            }
+    for (_, range) in neighbours.ranges.iter() {
+        if registered.get(&range.id) != Some(range) {
+            let _ = listener.register_range(range, owner.clone());
+            registered.insert(range.id, range.clone());
         }
     }
-    result
 }
 
-fn report(name: &crate::compile::PeerName, cause: &ListenError) {
-    error!(peer = %name, reason = cause.id(), "{cause}");
+fn forget(
+    owner: KeyOwner,
+    registered: &mut BTreeMap<PeerId, Transport>,
+    ranges: &mut BTreeMap<RangeId, Range>,
+    neighbours: &Neighbours,
+) {
+    match owner {
+        KeyOwner::Peer(addr) => {
+            let of_address = neighbours.iter().filter(|(_, n)| n.remote.ip() == addr);
+            of_address.for_each(|(_, n)| _ = registered.remove(&n.id));
+        }
+        KeyOwner::Range(id) => _ = ranges.remove(&id),
+    }
+}
+
+/// What to tell of somebody who has no key: the object, and its field. That the kernel has no TCP
+/// Authentication Option at all is told already (see `abilities`).
+fn problem(missing: &Unprotected, neighbours: &Neighbours) -> Option<Diagnostic> {
+    if missing.source.is_unsupported() {
+        return None;
+    }
+    let (object, field) = match missing.owner {
+        KeyOwner::Peer(addr) => {
+            let mut of_address = neighbours.iter().map(|(_, n)| &n.spec);
+            let has = |spec: &&compile::Peer| {
+                matches!(spec.remote, Remote::Address(remote) if remote.ip() == addr)
+                    && (spec.password.is_some() || !spec.tcp_ao.is_empty())
+            };
+            let spec = of_address.find(has)?;
+            match spec.role {
+                PeerRole::Router if spec.tcp_ao.is_empty() => {
+                    (spec.source.clone(), "spec.passwordSecretRef")
+                }
+                PeerRole::Router => (spec.source.clone(), "spec.tcpAO"),
+                _ => (compile::configuration_ref(), "spec.mesh.passwordSecretRef"),
+            }
+        }
+        KeyOwner::Range(id) => (neighbours.ranges.source(id)?, "spec.passwordSecretRef"),
+    };
+    let message = format!(
+        "{missing}: its connections are refused, because nothing would protect them; it is tried again \
+         every now and then (how much room a socket has for keys says the sysctl net.core.optmem_max)"
+    );
+    Some(Diagnostic::error(
+        object,
+        field,
+        Reason::KeyRefused,
+        message,
+    ))
 }

@@ -26,7 +26,7 @@ use super::{
     translate::{self, OnLink, Restarted},
     unnumbered,
 };
-use crate::compile::{self, NodeIdentity, PeerName, PeerRole, Ttl};
+use crate::compile::{self, NodeIdentity, PeerName, PeerRole};
 
 /// How long a neighbour that does not say End-of-RIB gets for its initial table.
 const SILENT_INITIAL_TABLE: Duration = Duration::from_secs(10);
@@ -100,10 +100,7 @@ pub(super) fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
     transport.local = spec.local;
     transport.password = ranges::password(spec);
     transport.tcp_ao = spec.tcp_ao.iter().map(translate::ao_key).collect();
-    transport.ttl = match spec.ttl {
-        Ttl::Hops(hops) => redstart_bgp::net::Ttl::Hops(hops),
-        Ttl::Security(hops) => redstart_bgp::net::Ttl::Security(hops),
-    };
+    transport.ttl = ranges::ttl(spec);
     transport
 }
 

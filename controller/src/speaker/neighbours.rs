@@ -192,6 +192,11 @@ impl Neighbours {
         neighbour.is_some_and(Neighbour::has_session)
     }
 
+    /// Whether there are some whose address nobody knows yet.
+    pub(super) const fn some_are_unfound(&self) -> bool {
+        self.unfound > 0
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Neighbour)> {
         self.by_name.iter()
     }

@@ -18,7 +18,10 @@ use redstart_bgp::{
     types::Prefix,
 };
 
-use crate::compile::{self, DesiredState, PeerName, Remote};
+use crate::{
+    compile::{self, DesiredState, PeerName, Remote},
+    object::ObjectRef,
+};
 
 /// What makes a neighbour a member of a range.
 pub(super) struct Membership {
@@ -41,6 +44,7 @@ impl Membership {
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
     by_name: BTreeMap<PeerName, Range>,
+    sources: BTreeMap<RangeId, ObjectRef>,
     last_id: u32,
 }
 
@@ -48,6 +52,7 @@ impl Ranges {
     /// Makes the ranges those of `desired`. One that stays keeps its number, and so its places.
     pub(super) fn apply(&mut self, desired: &DesiredState) {
         let mut before = std::mem::take(&mut self.by_name);
+        self.sources.clear();
         for (name, spec) in desired.peers.iter() {
             let Remote::Range { prefix, limit } = spec.remote else {
                 continue;
@@ -64,7 +69,10 @@ impl Ranges {
                 prefix,
                 limit: usize::try_from(limit).unwrap_or(usize::MAX),
                 password: password(spec),
+                ttl: ttl(spec),
+                interface: spec.bind_interface.clone(),
             };
+            self.sources.insert(id, spec.source.clone());
             self.by_name.insert(name.clone(), range);
         }
     }
@@ -75,6 +83,11 @@ impl Ranges {
 
     pub(super) fn get(&self, name: &PeerName) -> Option<&Range> {
         self.by_name.get(name)
+    }
+
+    /// The object that a range comes from.
+    pub(super) fn source(&self, id: RangeId) -> Option<ObjectRef> {
+        self.sources.get(&id).cloned()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -93,6 +106,14 @@ impl Ranges {
 pub(super) fn password(spec: &compile::Peer) -> Option<redstart_bgp::net::Secret> {
     let password = spec.password.as_ref();
     password.map(|p| p.0.as_bytes().to_vec().into())
+}
+
+/// How far away the neighbour may be, as the engine takes it.
+pub(super) const fn ttl(spec: &compile::Peer) -> redstart_bgp::net::Ttl {
+    match spec.ttl {
+        compile::Ttl::Hops(hops) => redstart_bgp::net::Ttl::Hops(hops),
+        compile::Ttl::Security(hops) => redstart_bgp::net::Ttl::Security(hops),
+    }
 }
 
 /// The name of a member: stable, and no other member's.

@@ -191,6 +191,7 @@ impl Core {
             .iter()
             .chain(&self.lacking)
             .chain(self.unnumbered.problems())
+            .chain(self.listeners.problems())
     }
 
     fn protocols(&self) -> Vec<views::Protocol> {

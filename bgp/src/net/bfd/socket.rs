@@ -106,8 +106,8 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn open(place: Place) -> io::Result<Self> {
         let socket = udp(place.is_ipv6)?;
-        set_receive_ttl(socket.as_fd(), place.is_ipv6).map_err(io::Error::other)?;
-        set_receive_packet_info(socket.as_fd(), place.is_ipv6).map_err(io::Error::other)?;
+        set_receive_ttl(socket.as_fd(), place.is_ipv6, true).map_err(io::Error::other)?;
+        set_receive_packet_info(socket.as_fd(), place.is_ipv6, true).map_err(io::Error::other)?;
         socket.bind(&place.address().into())?;
         Ok(Self {
             socket: UdpSocket::from_std(socket.into())?,

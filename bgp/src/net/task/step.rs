@@ -4,7 +4,10 @@ use tokio::{io::Interest, net::TcpStream};
 
 use crate::session::{ConnectError, OutBatch, Slot};
 
-use super::{super::handle::FromPeer, Dial, Pull, Socket, Task};
+use super::{
+    super::{handle::FromPeer, range::Accepted},
+    Dial, Pull, Socket, Task,
+};
 
 /// One thing that happened.
 pub(super) enum Step {
@@ -15,7 +18,7 @@ pub(super) enum Step {
     /// Nobody takes events any more.
     CoreGone,
     /// The neighbour connected.
-    Accepted(TcpStream),
+    Accepted(Accepted),
     /// An attempt to connect came to an end.
     Dialled(Result<TcpStream, ConnectError>),
     /// A timer is due.
@@ -52,7 +55,7 @@ impl Task {
                 Ok(()) => Step::Desired,
                 Err(_) => Step::HandleGone,
             },
-            Some(stream) = self.streams.recv() => Step::Accepted(stream),
+            Some(connection) = self.accepted.recv() => Step::Accepted(connection),
             result = dialled(&mut self.dial) => Step::Dialled(result),
             () = self.clock.sleep_until(deadline) => Step::Time,
             step = ready(&self.outgoing, Slot::Outgoing, reading) => step,

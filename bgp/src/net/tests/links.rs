@@ -3,19 +3,20 @@
 
 use core::{future::Future, time::Duration};
 use std::{
-    io,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6},
-    process::Command,
     sync::{Arc, mpsc as thread_channel},
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{End, LIMIT, config};
+use super::{
+    End, LIMIT, config,
+    namespace::{block_on, enter_namespace, ip, join},
+};
 use crate::{
     net::{Clock, LinkDiscovery, Listener, Transport, Ttl, spawn_peer},
-    session::{PeerId, State, StopReason},
+    session::{DownReason, Event, PeerId, Refusal, State, StopReason},
 };
 
 const NEAR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
@@ -25,22 +26,6 @@ const FAR: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 const LINKS: [u32; 2] = [21, 22];
 
 const PORT: u16 = 179;
-
-#[expect(unsafe_code, reason = "system calls without a safe wrapper")]
-fn enter_namespace() -> libc::pid_t {
-    // SAFETY: takes no pointers; only moves this thread to a new network namespace.
-    let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-    let error = io::Error::last_os_error();
-    assert_eq!(moved, 0, "needs root, for a namespace of its own: {error}");
-    // SAFETY: takes nothing, and cannot fail.
-    unsafe { libc::gettid() }
-}
-
-fn ip(line: &str) {
-    let done = Command::new("ip").args(line.split(' ')).output().unwrap();
-    let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "ip {line}: {said}");
-}
 
 /// Brings up the links, each with this address and no other.
 fn set_up(own: Ipv6Addr) {
@@ -89,17 +74,6 @@ fn at_both_ends<N: Future<Output = ()>, F: Future<Output = ()>>(
     join(far);
 }
 
-fn block_on(future: impl Future<Output = ()>) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(future);
-}
-
-fn join(thread: JoinHandle<()>) {
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
 fn on(link: u32, addr: Ipv6Addr) -> SocketAddr {
     SocketAddrV6::new(addr, PORT, 0, link).into()
 }
@@ -108,6 +82,7 @@ fn on(link: u32, addr: Ipv6Addr) -> SocketAddr {
 fn neighbours(n: u32, remote: Ipv6Addr, change: impl Fn(&mut Transport)) -> (Listener, Vec<End>) {
     let wildcard = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT);
     let listener = Listener::bind(wildcard).unwrap();
+    listener.start();
     let end = |link: &u32| {
         let mut transport = Transport::new(on(*link, remote));
         change(&mut transport);
@@ -179,6 +154,51 @@ fn the_same_address_on_two_links_is_two_neighbours() {
         ends[1].established().await;
     };
     at_both_ends(near, || serve(neighbours(2, NEAR, protected)));
+}
+
+/// One end knows where the other one is before that one knows of it. What it dials meanwhile comes to
+/// nothing, and that is all: it is not told that nobody knows it, and does not rest.
+#[test]
+fn a_neighbour_that_is_not_found_yet_costs_no_rest() {
+    let near = || async {
+        let wildcard = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT);
+        let listener = Listener::bind(wildcard).unwrap();
+        listener.expect_link_local(true);
+        listener.start();
+        while listener.refused(Refusal::NotFoundYet) < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (to_core, core) = tokio::sync::mpsc::channel(1);
+        let transport = Transport::new(on(LINKS[0], FAR));
+        // It never dials: all depends on the other end's next attempt.
+        let mut passive = config(1);
+        passive.passive = true;
+        let clock = Clock::new();
+        let peer = spawn_peer(PeerId(1), passive, transport.clone(), 1, clock, to_core);
+        listener.register(&transport, &peer).unwrap();
+        let mut end = End {
+            listener,
+            peer,
+            core,
+        };
+        let session = end.established().await;
+        assert_eq!(session.remote_addr.ip(), FAR);
+    };
+    at_both_ends(near, || async {
+        let (_listener, mut ends) = neighbours(2, NEAR, |_| {});
+        let mut dialling = ends.swap_remove(0);
+        let rested = dialling.until(|event| match event {
+            Event::AttemptFailed { reason, .. } => {
+                let told = matches!(reason, DownReason::NotificationReceived(_));
+                assert!(!told, "{reason}");
+                None
+            }
+            Event::StateChanged { to, .. } => (to == State::Idle).then_some(()),
+            _ => None,
+        });
+        rested.await;
+        panic!("it rests");
+    });
 }
 
 #[test]

@@ -13,10 +13,10 @@ use tokio::{
 use super::{A, B, End, LIMIT, config, end, listen};
 use crate::{
     net::{
-        Clock, FromListener, Listener, Newcomer, Place, Range, RangeId, Secret, Transport,
-        spawn_peer,
+        Clock, FromListener, KeyOwner, Listener, Newcomer, PeerHandle, Place, Range, RangeId,
+        Secret, Transport, Ttl, spawn_peer,
     },
-    session::{PeerId, RemoteAs},
+    session::{PeerId, Refusal, RemoteAs},
     types::Asn,
     wire::{CeaseSubcode, Codec, ErrorCode, Framer, Message},
 };
@@ -27,6 +27,8 @@ fn range(limit: usize) -> Range {
         prefix: "127.0.0.0/24".parse().unwrap(),
         limit,
         password: None,
+        ttl: Ttl::Hops(64),
+        interface: None,
     }
 }
 
@@ -112,7 +114,7 @@ async fn somebody_from_a_range_becomes_a_neighbour() {
     let (mut a, _place) = admit(listener, newcomer, None);
     let (ours, _) = tokio::join!(a.established(), b.established());
     assert_eq!(ours.remote_as, Asn(65002));
-    assert_eq!(a.listener.refused(), 0);
+    assert_eq!(a.listener.refused(Refusal::Unknown), 0);
 }
 
 #[tokio::test]
@@ -126,7 +128,13 @@ async fn a_range_has_so_many_places() {
     let third = connect_from(&listener, host(4)).await;
     let rejected = Some(ErrorCode::Cease(CeaseSubcode::ConnectionRejected));
     assert_eq!(refusal(third).await, rejected);
-    assert_eq!((listener.refused_by_limit(), listener.refused()), (1, 0));
+    assert_eq!(
+        (
+            listener.refused(Refusal::RangeFull),
+            listener.refused(Refusal::Unknown)
+        ),
+        (1, 0)
+    );
     // A neighbour goes: there is room for another one.
     drop(first);
     let _fourth = connect_from(&listener, host(4)).await;
@@ -148,7 +156,7 @@ async fn a_changed_limit_counts_those_that_are_there() {
             .await
             .is_some()
     );
-    assert_eq!(listener.refused_by_limit(), 1);
+    assert_eq!(listener.refused(Refusal::RangeFull), 1);
 }
 
 #[tokio::test]
@@ -182,7 +190,7 @@ async fn the_longest_range_counts_and_a_neighbour_more_than_any() {
             .await
             .is_some()
     );
-    assert_eq!(a.listener.refused(), 1);
+    assert_eq!(a.listener.refused(Refusal::Unknown), 1);
 }
 
 #[tokio::test]
@@ -195,7 +203,13 @@ async fn an_owner_that_is_gone_or_busy_costs_a_connection() {
     assert_eq!(refusal(connect_from(&listener, host(3)).await).await, busy);
     drop(owned);
     assert_eq!(refusal(connect_from(&listener, host(4)).await).await, busy);
-    assert_eq!((listener.refused_by_owner(), listener.refused()), (2, 0));
+    assert_eq!(
+        (
+            listener.refused(Refusal::RangeBusy),
+            listener.refused(Refusal::Unknown)
+        ),
+        (2, 0)
+    );
 }
 
 /// Whether a connection without a key gets anywhere.
@@ -290,12 +304,10 @@ async fn a_range_whose_password_the_kernel_refuses_lets_nobody_in() {
     let error = listener.register_range(&protected, owner).unwrap_err();
     assert_eq!(error.id(), "socket-option-refused");
     assert!(error.to_string().contains("127.0.0.0/24"), "{error}");
-    assert!(
-        refusal(connect_from(&listener, host(2)).await)
-            .await
-            .is_some()
-    );
-    assert_eq!(listener.refused(), 1);
+    let rejected = Some(ErrorCode::Cease(CeaseSubcode::ConnectionRejected));
+    let unsigned = connect_from(&listener, host(2)).await;
+    assert_eq!(refusal(unsigned).await, rejected);
+    assert_eq!(listener.refused(Refusal::KeyRefused), 1);
 }
 
 #[tokio::test]
@@ -322,4 +334,112 @@ async fn ranges_of_ipv6_are_the_same() {
     let mut b = end(2, local, &transport, config(2));
     let (mut a, _place) = admit(listener, newcomer(&mut owned).await, key);
     tokio::join!(a.established(), b.established());
+}
+
+/// A neighbour that never dials, at this address.
+fn passive(n: u32, addr: IpAddr, password: Option<Secret>) -> (Transport, PeerHandle) {
+    let mut transport = Transport::new((addr, 1).into());
+    transport.password = password;
+    let mut session = config(1);
+    session.passive = true;
+    let (to_core, mut core) = mpsc::channel(4);
+    // Somebody takes its events.
+    tokio::spawn(async move { while core.recv().await.is_some() {} });
+    let clock = Clock::new();
+    let peer = spawn_peer(PeerId(n), session, transport.clone(), 1, clock, to_core);
+    (transport, peer)
+}
+
+/// Those in a range that have no key split it into more parts than the kernel has room for. None of
+/// them, and nobody else, is the worse for it; from the range nobody gets in, until there is room.
+#[tokio::test]
+async fn a_range_that_lost_its_key_is_closed_named_and_gets_it_back() {
+    let listener = listen(A);
+    let (owner, mut owned) = mpsc::channel(4);
+    let protected = Range {
+        prefix: "127.0.0.0/8".parse().unwrap(),
+        password: Some(secret("swordfish")),
+        ..range(9)
+    };
+    listener.register_range(&protected, owner.clone()).unwrap();
+    // A wider one without a key would take everybody.
+    let everybody = Range {
+        id: RangeId(8),
+        prefix: "0.0.0.0/0".parse().unwrap(),
+        ..range(9)
+    };
+    listener.register_range(&everybody, owner.clone()).unwrap();
+    let keyless = |n: u8| IpAddr::from([127, n, 1, 1]);
+    let mut peers = Vec::new();
+    while listener.unprotected().is_empty() {
+        let n = u8::try_from(peers.len() + 1).expect("the kernel takes any number of keys");
+        let (transport, peer) = passive(n.into(), keyless(n), None);
+        // The error is that of the key's owner, not of who came last.
+        listener.register(&transport, &peer).unwrap();
+        peers.push((transport, peer));
+    }
+    let said = listener.unprotected();
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0].owner, KeyOwner::Range(RangeId(7)));
+    assert_eq!(said[0].source.option, "TCP_MD5SIG_EXT");
+    let unsigned = connect_from(&listener, host(5)).await;
+    assert!(refusal(unsigned).await.is_some());
+    assert_eq!(listener.refused(Refusal::KeyRefused), 1);
+    assert!(owned.try_recv().is_err(), "an unprotected newcomer");
+    assert!(lets_in_unsigned(&listener, keyless(1)).await);
+    // To try again makes no difference yet.
+    let error = listener.register_range(&protected, owner.clone());
+    assert!(error.unwrap_err().to_string().contains("127.0.0.0/8"));
+
+    for (transport, _) in peers.drain(1..) {
+        listener.unregister(&transport);
+    }
+    listener.register_range(&protected, owner).unwrap();
+    assert!(listener.unprotected().is_empty());
+    assert!(!lets_in_unsigned(&listener, host(5)).await);
+    assert!(lets_in_unsigned(&listener, keyless(1)).await);
+    assert!(owned.try_recv().is_err(), "an unprotected newcomer");
+    let mut b = dialler(&listener, protected.password.clone());
+    let newcomer = newcomer(&mut owned).await;
+    let (mut a, _place) = admit(listener, newcomer, protected.password);
+    tokio::join!(a.established(), b.established());
+}
+
+/// A range of one address, and a neighbour that has it: the kernel has one entry for both.
+#[tokio::test]
+async fn a_range_of_one_address_and_the_neighbour_there_do_not_share_a_key() {
+    for prefix in ["127.0.0.2/32", "127.0.0.2/31"] {
+        let listener = listen(A);
+        let (owner, mut owned) = mpsc::channel(4);
+        let protected = Range {
+            prefix: prefix.parse().unwrap(),
+            password: Some(secret("swordfish")),
+            ..range(9)
+        };
+        listener.register_range(&protected, owner).unwrap();
+        // A neighbour without a key needs none, and takes nobody else's away.
+        let (open, peer) = passive(1, B, None);
+        listener.register(&open, &peer).unwrap();
+        assert!(lets_in_unsigned(&listener, B).await, "{prefix}");
+        if protected.prefix.contains(host(3)) {
+            assert!(!lets_in_unsigned(&listener, host(3)).await, "{prefix}");
+        }
+        // One with a key has that one.
+        let (marlin, keyed) = passive(1, B, Some(secret("marlin")));
+        listener.register(&marlin, &keyed).unwrap();
+        assert!(!lets_in_unsigned(&listener, B).await, "{prefix}");
+        let b = dialler(&listener, Some(secret("marlin")));
+        let mut status = keyed.watch_status();
+        let heard = status.wait_for(|status| status.received.open > 0);
+        timeout(LIMIT, heard).await.unwrap().unwrap();
+        drop(b);
+        // It leaves, and the range's takes its place without a gap.
+        listener.unregister(&marlin);
+        assert!(!lets_in_unsigned(&listener, B).await, "{prefix}");
+        assert!(owned.try_recv().is_err());
+        let mut b = dialler(&listener, Some(secret("swordfish")));
+        let newcomer = newcomer(&mut owned).await;
+        let (mut a, _place) = admit(listener, newcomer, protected.password);
+        tokio::join!(a.established(), b.established());
+    }
 }

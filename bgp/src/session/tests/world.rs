@@ -285,7 +285,9 @@ impl World {
             }
             Err(refusal) => {
                 let mut bytes = bytes::BytesMut::new();
-                Codec::default().encode(&Message::Notification(refusal.notification()), &mut bytes);
+                if let Some(notification) = refusal.notification() {
+                    Codec::default().encode(&Message::Notification(notification), &mut bytes);
+                }
                 self.send(conn, 1 - host, Arrival::Data(bytes.to_vec()));
                 self.send(conn, 1 - host, Arrival::Fin);
             }

@@ -10,7 +10,11 @@ use redstart_bgp::{
 };
 
 use super::*;
-use crate::compile::{Advertise, Password};
+use crate::{
+    api::ConditionStatus,
+    compile::{Advertise, Password},
+    status::page::page,
+};
 
 const HERE: &str = "127.0.0.1:1179";
 
@@ -277,6 +281,68 @@ fn a_router_with_keys_that_the_kernel_does_not_know_has_no_session() {
         };
         let said = (&*problem.field, &*problem.reason, &*problem.severity);
         assert_eq!(said, ("spec.tcpAO", "tcp-ao-unsupported", "error"));
+        assert_eq!(problem.object, "BGPPeer/router");
+
+        // What the cluster is told of it: the BGPNodeStatus.
+        let page = page(&status, &shown, 60, None);
+        assert_eq!(page.problems[0].reason, "tcp-ao-unsupported");
+        assert!(page.problems[0].message.contains("CONFIG_TCP_AO"));
+        let condition = |kind| page.conditions.iter().find(|c| c.kind == kind).unwrap();
+        for (kind, message) in [
+            ("ObjectsAccepted", "BGPPeer/router"),
+            ("PeersEstablished", "tor"),
+        ] {
+            let condition = condition(kind);
+            assert_eq!(condition.status, ConditionStatus::False, "{kind}");
+            assert_eq!(condition.message, message);
+        }
+        assert_eq!(
+            (page.peers_established, page.peers[0].established_count),
+            (0, 0)
+        );
+        core.stop().await;
+    });
+}
+
+/// The socket has no room for the key of a range: nobody is let in from there without it, the object is
+/// named, and the key is tried again without anything being configured.
+#[test]
+fn a_range_without_its_key_is_named_and_tried_again() {
+    const ROOM: &str = "/proc/sys/net/core/optmem_max";
+    in_namespace(async {
+        let usual = std::fs::read_to_string(ROOM).unwrap();
+        std::fs::write(ROOM, "64").unwrap();
+        let secret = || Some(Password("swordfish".to_owned()));
+        let core = Running::start(range(|peer| peer.password = secret()));
+        let mut stranger = Router::plain(2);
+        let rejected = ErrorCode::Cease(CeaseSubcode::ConnectionRejected);
+        assert_eq!(stranger.refused().await, rejected);
+        let status = ask(&core.queries, Query::Status).await.unwrap();
+        let [problem] = &status.problems[..] else {
+            panic!("{:?}", status.problems);
+        };
+        let said = (&*problem.object, &*problem.field, &*problem.reason);
+        assert_eq!(
+            said,
+            ("BGPPeer/router", "spec.passwordSecretRef", "key-refused")
+        );
+        assert!(
+            problem.message.contains("127.0.0.0/24"),
+            "{}",
+            problem.message
+        );
+        let metrics = ask(&core.queries, Query::Metrics).await.unwrap();
+        assert!(metrics.connections_refused["key-refused"] > 0);
+        core.has(&[]).await;
+
+        std::fs::write(ROOM, usual.trim()).unwrap();
+        let mut router = Router::start(3, |_, transport| {
+            transport.password = Some(b"swordfish".to_vec().into());
+        });
+        router.established().await;
+        core.has(&["rack-127.0.0.3"]).await;
+        let status = ask(&core.queries, Query::Status).await.unwrap();
+        assert_eq!(status.problems.len(), 0);
         core.stop().await;
     });
 }
