@@ -30,6 +30,7 @@ pub mod export;
 pub mod fib;
 mod ids;
 pub mod import;
+pub mod imported;
 pub mod limit;
 #[cfg(feature = "netlink")]
 pub mod netlink;

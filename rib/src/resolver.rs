@@ -82,6 +82,11 @@ impl KernelView {
         }
     }
 
+    /// Routes of this protocol lead to no next hops: they are our own. Takes effect with the next dump.
+    pub const fn set_bgp_protocol(&mut self, protocol: u8) {
+        self.config.bgp_protocol = protocol;
+    }
+
     /// Grows whenever an answer may have changed: compare with the value at the last round to know
     /// whether next hops must be resolved again.
     #[must_use]

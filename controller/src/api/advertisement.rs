@@ -36,7 +36,7 @@ use super::{LabelSelector, LabelSelectorRequirement, ObjectStatus, ServiceAdvert
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.podCIDRs || has(self.services) || (has(self.staticPrefixes) && size(self.staticPrefixes) > 0) || (has(self.interfaces) && size(self.interfaces) > 0)").message("nothing to advertise: set podCIDRs, services, staticPrefixes or interfaces"))]
+#[x_kube(validation = Rule::new("self.podCIDRs || has(self.services) || (has(self.staticPrefixes) && size(self.staticPrefixes) > 0) || (has(self.interfaces) && size(self.interfaces) > 0) || (has(self.kernelTables) && size(self.kernelTables) > 0)").message("nothing to advertise: set podCIDRs, services, staticPrefixes, interfaces or kernelTables"))]
 pub struct BGPAdvertisementSpec {
     /// Which nodes advertise it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +57,12 @@ pub struct BGPAdvertisementSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 15)))]
     pub interfaces: Vec<String>,
+    /// Advertise what these routing tables of each node's kernel have a route to, but for default
+    /// routes: for example 119, where Coil puts the node's address blocks. Our own routes do not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(range(min = 1, max = 4_294_967_295_u64)))]
+    #[x_kube(validation = Rule::new("self.all(t, t < 253 || t > 255)").message("the tables default, main and local (253 to 255) are the node's own"))]
+    pub kernel_tables: Vec<u32>,
     /// To which routers. Absent or empty: to all that the node peers with.
     #[serde(default)]
     pub peers: PeerSelector,

@@ -240,6 +240,9 @@ fn cel_of_advertisement() {
     cel::<A>("a", &prefixes).unwrap();
     let prefix = with(good.clone(), "/staticPrefixes", json!(["192.0.2.0"]));
     refused::<A>("a", &prefix, "must be a CIDR");
+    let tables = |table: u32| json!({ "podCIDRs": false, "kernelTables": [table] });
+    cel::<A>("a", &tables(119)).unwrap();
+    refused::<A>("a", &tables(254), "the node's own");
     let communities = json!(["64512:100", "no-export"]);
     cel::<A>("a", &with(good.clone(), "/communities", communities)).unwrap();
     for bad in ["65536:1", "1", "1:2:3", "nope"] {

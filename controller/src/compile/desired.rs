@@ -34,6 +34,8 @@ pub struct DesiredState {
     pub originations: Originations,
     /// How the addresses of this node's network interfaces are advertised, each as a host route.
     pub interfaces: BTreeMap<String, Vec<Advertise>>,
+    /// How what these kernel tables have routes to is advertised.
+    pub kernel_tables: BTreeMap<u32, Vec<Advertise>>,
     /// How learned routes go into the kernel.
     pub kernel: Kernel,
     /// Sessions with nodes that need not be: they are not made, and end only when nothing is lost by
@@ -59,6 +61,7 @@ impl DesiredState {
             peers: Arc::default(),
             originations: BTreeMap::new(),
             interfaces: BTreeMap::new(),
+            kernel_tables: BTreeMap::new(),
             kernel,
             spare: BTreeMap::new(),
             settle: Duration::ZERO,

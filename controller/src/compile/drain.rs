@@ -119,7 +119,8 @@ pub fn soften(desired: &mut DesiredState) {
     let routes = desired.originations.values_mut().map(Arc::make_mut);
     let routes = routes.flat_map(|o| &mut o.advertise);
     let interfaces = desired.interfaces.values_mut().flatten();
-    for advertise in routes.chain(interfaces) {
+    let tables = desired.kernel_tables.values_mut().flatten();
+    for advertise in routes.chain(interfaces).chain(tables) {
         advertise.communities.insert(Community::GRACEFUL_SHUTDOWN);
         advertise.local_pref = Some(0);
     }
@@ -133,4 +134,5 @@ pub fn withdraw(desired: &mut DesiredState) {
         origination.advertise.clear();
     }
     desired.interfaces.clear();
+    desired.kernel_tables.clear();
 }

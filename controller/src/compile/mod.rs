@@ -216,6 +216,7 @@ fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
         hold: hold(&configuration.services),
         listen: listen(&scope, &peers),
         interfaces: originations::interfaces(&scope, &peers),
+        kernel_tables: originations::kernel_tables(&scope, &peers),
         kernel: Kernel {
             sources: sources(&configuration.kernel, &scope.identity),
             ..idle.kernel

@@ -169,18 +169,35 @@ pub(super) fn interfaces(
     scope: &Scope<'_>,
     peers: &BTreeMap<PeerName, Peer>,
 ) -> BTreeMap<String, Vec<Advertise>> {
-    let mut interfaces: BTreeMap<String, Vec<Advertise>> = BTreeMap::new();
+    found_on_the_node(scope, peers, |advertisement| &advertisement.interfaces)
+}
+
+/// How what kernel tables have routes to is advertised, by table.
+pub(super) fn kernel_tables(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+) -> BTreeMap<u32, Vec<Advertise>> {
+    found_on_the_node(scope, peers, |advertisement| &advertisement.kernel_tables)
+}
+
+/// Where on the node to look for what is to be advertised, and how it is.
+fn found_on_the_node<T: Clone + Ord>(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+    places: impl Fn(&Advertisement) -> &BTreeSet<T>,
+) -> BTreeMap<T, Vec<Advertise>> {
+    let mut found: BTreeMap<T, Vec<Advertise>> = BTreeMap::new();
+    if scope.own.network_unavailable {
+        return found;
+    }
     let advertisements = scope.objects.advertisements.values();
     for advertisement in advertisements.filter(|a| selects_own(scope, a)) {
-        for name in &advertisement.interfaces {
+        for place in places(advertisement) {
             let advertise = by_object(scope, peers, advertisement);
-            interfaces.entry(name.clone()).or_default().push(advertise);
+            found.entry(place.clone()).or_default().push(advertise);
         }
     }
-    if scope.own.network_unavailable {
-        interfaces.clear();
-    }
-    interfaces
+    found
 }
 
 fn selects_own(scope: &Scope<'_>, advertisement: &Advertisement) -> bool {

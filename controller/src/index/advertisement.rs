@@ -30,6 +30,8 @@ pub struct Advertisement {
     pub services: Option<ServiceChoice>,
     /// Network interfaces whose addresses are advertised.
     pub interfaces: BTreeSet<String>,
+    /// Kernel tables whose prefixes are advertised.
+    pub kernel_tables: BTreeSet<u32>,
     /// Other prefixes.
     pub static_prefixes: BTreeSet<Prefix>,
     /// The routers that are named.
@@ -86,10 +88,19 @@ impl From<&BGPAdvertisement> for Observed {
     }
 }
 
+fn kernel_tables(tables: &[u32], findings: &mut Findings) {
+    if tables.iter().any(|table| matches!(table, 0 | 253..=255)) {
+        let message = "the tables default, main and local (253 to 255) are the node's own";
+        findings.error("spec.kernelTables", Reason::InvalidValue, message);
+    }
+}
+
 fn parse(meta: Meta, spec: &BGPAdvertisementSpec, findings: &mut Findings) -> Advertisement {
-    let lists_nothing = spec.static_prefixes.is_empty() && spec.interfaces.is_empty();
+    let lists_nothing = spec.static_prefixes.is_empty()
+        && spec.interfaces.is_empty()
+        && spec.kernel_tables.is_empty();
     if !spec.pod_cidrs && spec.services.is_none() && lists_nothing {
-        let message = "nothing to advertise: set podCIDRs, services, staticPrefixes or interfaces";
+        let message = "nothing to advertise: set podCIDRs, services, staticPrefixes, interfaces or kernelTables";
         findings.error("spec", Reason::MissingField, message);
     }
     if let Some(node_selector) = &spec.node_selector {
@@ -101,12 +112,14 @@ fn parse(meta: Meta, spec: &BGPAdvertisementSpec, findings: &mut Findings) -> Ad
     };
     selector("spec.peers", &labels, findings);
     range("spec.prepend", &spec.prepend, 0..=16, findings);
+    kernel_tables(&spec.kernel_tables, findings);
     Advertisement {
         meta,
         node_selector: spec.node_selector.clone(),
         pod_cidrs: spec.pod_cidrs,
         services: spec.services.as_ref().map(|s| choice(s, findings)),
         interfaces: spec.interfaces.iter().cloned().collect(),
+        kernel_tables: spec.kernel_tables.iter().copied().collect(),
         static_prefixes: parse_all(
             "spec.staticPrefixes",
             Reason::InvalidCidr,

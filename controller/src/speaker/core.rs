@@ -86,8 +86,9 @@ pub(super) struct Core {
     /// node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
-    /// The generation of the kernel's links and addresses when routes were last originated.
-    links_seen: u64,
+    /// The generations of the kernel's links and addresses, and of the tables of others, when routes
+    /// were last originated.
+    kernel_seen: (u64, u64),
     from_peers: mpsc::Receiver<FromPeer>,
     newcomers: mpsc::Receiver<FromListener>,
     /// Whether a part of the last event's consequences is left for the next turn.
@@ -126,7 +127,7 @@ impl Core {
             hold_down: HoldDown::default(),
             in_force: None,
             configured_at: None,
-            links_seen: 0,
+            kernel_seen: (0, 0),
             from_peers,
             newcomers,
             unsettled: false,
@@ -195,7 +196,7 @@ impl Core {
         if self.neighbours.take_members_left() {
             self.introduce(now);
         }
-        self.follow_interfaces();
+        self.follow_kernel();
         self.kernel.resolve_next_hops(&mut self.rib);
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
             && self.kernel.take_changes(&mut self.rib);
@@ -252,6 +253,7 @@ impl Core {
         self.rib.set_config(RibConfig {
             max_paths: desired.kernel.max_paths,
         });
+        self.kernel.import(desired.kernel_tables.keys().copied());
         self.kernel.configure(now, &desired.kernel, &mut self.rib);
         self.unnumbered.apply(now, &desired, &mut self.neighbours);
         let lacking = self.abilities.lacking(&desired);
@@ -360,18 +362,23 @@ impl Core {
         let (ids, view) = (self.neighbours.ids(), self.kernel.view());
         let mut originations = translate::originations(&desired.originations, &ids);
         translate::add_interfaces(&mut originations, &desired.interfaces, view, &ids);
-        self.links_seen = view.generation();
+        let imported = self.kernel.imported();
+        translate::add_kernel_tables(&mut originations, &desired.kernel_tables, imported, &ids);
+        self.kernel_seen = (view.generation(), imported.generation());
         self.rib.set_originations(originations);
     }
 
-    /// Addresses of network interfaces come and go; those that are advertised follow.
-    fn follow_interfaces(&mut self) {
-        let moved = self.kernel.view().generation() != self.links_seen;
+    /// Addresses of network interfaces come and go, and so do routes in the tables of others; what of
+    /// them is advertised follows.
+    fn follow_kernel(&mut self) {
+        let (links, tables) = self.kernel_seen;
+        let links_moved = self.kernel.view().generation() != links;
+        let tables_moved = self.kernel.imported().generation() != tables;
         let started = self.restart.started().is_some();
         if let Some(desired) = self.in_force.clone()
-            && moved
             && started
-            && !desired.interfaces.is_empty()
+            && ((links_moved && !desired.interfaces.is_empty())
+                || (tables_moved && !desired.kernel_tables.is_empty()))
         {
             self.originate(&desired);
         }

@@ -26,6 +26,7 @@ use redstart_rib::{
         FibConfig, InstallState, KernelEvent, Marks, NexthopStyle, OpError, Planner, Removal,
         Route, RouteKind,
     },
+    imported::Imported,
     netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, RemovalError, Removed, Submitted},
     resolver::{KernelView, ResolverConfig},
 };
@@ -68,6 +69,10 @@ pub(super) struct Kernel {
     seed: u64,
     planner: Planner,
     view: KernelView,
+    /// What is read of the tables of others.
+    imported: Imported,
+    /// Which of those shall be read.
+    wanted_tables: BTreeSet<u32>,
     /// The resolver's generation at the last round.
     resolved: u64,
     netlink: Option<Link>,
@@ -118,6 +123,8 @@ impl Kernel {
             seed,
             planner: Planner::new(FibConfig::default(), seed),
             view: KernelView::new(ResolverConfig::default()),
+            imported: Imported::default(),
+            wanted_tables: BTreeSet::new(),
             resolved: 0,
             netlink: None,
             install: false,
@@ -137,6 +144,16 @@ impl Kernel {
         }
     }
 
+    /// These tables of others are to be read, from the next [`configure`](Self::configure) on.
+    pub(super) fn import(&mut self, tables: impl Iterator<Item = u32>) {
+        self.wanted_tables = tables.collect();
+    }
+
+    /// What is known of the tables of others.
+    pub(super) const fn imported(&self) -> &Imported {
+        &self.imported
+    }
+
     /// Follows the configuration.
     pub(super) fn configure(&mut self, now: Instant, kernel: &compile::Kernel, rib: &mut Rib) {
         let Some(config) = translate::fib(kernel) else {
@@ -146,7 +163,12 @@ impl Kernel {
         self.sources.clone_from(&kernel.sources);
         if self.netlink.is_none() {
             self.open(now, config, rib);
-        } else if self.planner.config().marks() == config.marks() {
+        } else if self.planner.config().marks() == config.marks()
+            && self
+                .imported
+                .tables()
+                .eq(self.wanted_tables.iter().copied())
+        {
             self.next = None;
             if self.style != config.nexthops {
                 self.style = config.nexthops;
@@ -162,7 +184,8 @@ impl Kernel {
                 table = config.table,
                 metric = config.metric,
                 protocol = config.protocol,
-                "kernel routes move"
+                read = ?self.wanted_tables,
+                "other kernel tables or marks"
             );
             self.next = Some(config);
         }
@@ -199,14 +222,13 @@ impl Kernel {
         self.known = false;
         self.swept = false;
         self.reopen_at = None;
-        self.view = KernelView::new(ResolverConfig {
-            bgp_protocol: config.protocol,
-            ..ResolverConfig::default()
-        });
-        self.resolved = 0;
+        // What is known stays until the dump is here: nothing flaps for that.
+        self.view.set_bgp_protocol(config.protocol);
+        let tables = self.wanted_tables.iter().copied();
+        self.imported.read(tables.clone(), config.protocol);
         let former = config.former.iter().map(|marks| marks.table);
         let socket = NetlinkConfig {
-            tables: former.chain([config.table]).collect(),
+            tables: former.chain([config.table]).chain(tables).collect(),
             ..NetlinkConfig::default()
         };
         match netlink::open(socket) {
@@ -283,6 +305,10 @@ impl Kernel {
                     );
                 }
                 self.view.on_event(&event);
+                self.imported.on_event(&event);
+                if self.imported.take_doubt() {
+                    self.planner.audit(now);
+                }
                 self.planner.on_event(now, &event);
             }
             Input::Replies(replies) => {

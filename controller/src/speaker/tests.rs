@@ -2,6 +2,7 @@
 //! connections out.
 
 mod cleanup;
+mod imported;
 mod limits;
 mod long_lived;
 mod ranges;

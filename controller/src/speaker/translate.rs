@@ -14,7 +14,8 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     Advertise, ExportPolicy, ImportPolicy, NextHopSelf, OriginSource, Origination, PeerInfo,
-    PeerSelector, SessionKind, fib::FibConfig, policy::RouteSource, resolver::KernelView,
+    PeerSelector, SessionKind, fib::FibConfig, imported::Imported, policy::RouteSource,
+    resolver::KernelView,
 };
 
 use crate::{
@@ -286,6 +287,28 @@ pub(super) fn add_interfaces(
                     advertise: Vec::new(),
                     blackhole: false,
                 });
+            origination.advertise.extend(advertise(entries, ids));
+        }
+    }
+}
+
+/// Adds what kernel tables have routes to now. A default route is never passed on.
+pub(super) fn add_kernel_tables(
+    originations: &mut BTreeMap<Prefix, Origination>,
+    tables: &BTreeMap<u32, Vec<compile::Advertise>>,
+    imported: &Imported,
+    ids: &Ids,
+) {
+    for (table, entries) in tables {
+        for prefix in imported.prefixes(*table).filter(|p| p.len() > 0) {
+            let origination = originations.entry(prefix).or_insert_with(|| Origination {
+                source: OriginSource {
+                    kind: "KernelTable".to_owned(),
+                    name: table.to_string(),
+                },
+                advertise: Vec::new(),
+                blackhole: false,
+            });
             origination.advertise.extend(advertise(entries, ids));
         }
     }

@@ -474,3 +474,15 @@ fn interface_addresses_are_asked_for_by_name() {
     let other = "{ interfaces: [lo], nodeSelector: { matchLabels: { rack: r2 } } }";
     assert!(clean(&cluster(other), "a").interfaces.is_empty());
 }
+
+#[test]
+fn kernel_tables_are_asked_for_by_number() {
+    let desired = clean(
+        &cluster("{ kernelTables: [119], communities: [no-export] }"),
+        "a",
+    );
+    assert_eq!(desired.kernel_tables.keys().collect::<Vec<_>>(), [&119]);
+    assert_eq!(desired.kernel_tables[&119][0].communities.len(), 1);
+    let other = "{ kernelTables: [119], nodeSelector: { matchLabels: { rack: r2 } } }";
+    assert!(clean(&cluster(other), "a").kernel_tables.is_empty());
+}
