@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use redstart_proto_tests::{
     lab::{exclusive::Exclusive, requirements::Binaries, wait},
-    scale::{self, Size, ground::Ground},
+    scale::{self, Size, cluster::Cluster, ground::Ground},
 };
 
 /// Puts one speaker into a cluster that the test API server acts.
@@ -30,11 +30,13 @@ enum What {
     /// Change the address of every Service, take away all endpoints, delete all; fail if any session
     /// ends.
     Churn,
+    /// Peer with every other node, and see one leave; fail if any other session ends.
+    Mesh,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = if cli.inside { act(&cli) } else { run() };
+    let result = if cli.inside { act(&cli) } else { run(&cli) };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,10 +47,14 @@ fn main() -> ExitCode {
 }
 
 /// Wires the namespaces and starts over in one of them.
-fn run() -> Result<()> {
+fn run(cli: &Cli) -> Result<()> {
     wait::catch_signals()?;
     let _exclusive = Exclusive::wait()?;
-    let ground = Ground::wire()?;
+    let cluster = match cli.what {
+        What::Mesh => Cluster::full_mesh(&cli.size),
+        What::Measure | What::Churn => Cluster::new(&cli.size),
+    };
+    let ground = Ground::wire(cluster.neighbours())?;
     let program = std::env::current_exe()?;
     let program = program.to_str().context("the path is not UTF-8")?;
     let mut again = ground.world.command(program);
@@ -65,6 +71,7 @@ fn act(cli: &Cli) -> Result<()> {
     match cli.what {
         What::Measure => print!("{}", scale::measure(&ground, &cli.size, &binaries)?),
         What::Churn => scale::churn(&ground, &cli.size, &binaries)?,
+        What::Mesh => scale::mesh(&ground, &cli.size, &binaries)?,
     }
     Ok(())
 }

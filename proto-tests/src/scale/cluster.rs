@@ -21,6 +21,16 @@ const NAMESPACES: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct Cluster {
     size: Size,
+    mesh: Mesh,
+}
+
+/// How the nodes peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mesh {
+    /// With the [`REFLECTORS`].
+    Reflected,
+    /// With each other.
+    Full,
 }
 
 /// Something that happens, and what the router is told thereupon.
@@ -45,7 +55,8 @@ fn pod_cidr(node: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 0).to_bits() + (node << 8))
 }
 
-fn name(node: u32) -> String {
+/// Its name.
+pub(super) fn name(node: u32) -> String {
     format!("node-{node:05}.rack-{:03}.example.net", node / 40)
 }
 
@@ -71,7 +82,22 @@ impl Cluster {
     /// Of this size.
     #[must_use]
     pub fn new(size: &Size) -> Self {
-        Self { size: size.clone() }
+        let mesh = Mesh::Reflected;
+        Self {
+            size: size.clone(),
+            mesh,
+        }
+    }
+
+    /// Of this many nodes that all peer with each other, with nothing else in it.
+    #[must_use]
+    pub fn full_mesh(size: &Size) -> Self {
+        let size = Size {
+            services: 0,
+            ..size.clone()
+        };
+        let mesh = Mesh::Full;
+        Self { size, mesh }
     }
 
     /// The name of the speaker's node.
@@ -82,12 +108,15 @@ impl Cluster {
 
     /// Every object.
     pub fn objects(&self) -> impl Iterator<Item = Value> + '_ {
+        let mesh = match self.mesh {
+            Mesh::Full => json!({"mode": "FullMesh"}),
+            Mesh::Reflected => json!({"mode": "RouteReflector", "routeReflector": {
+                "nodeSelector": {"matchLabels": {"example.com/reflector": "true"}}}}),
+        };
         let own = [
             json!({
                 "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPConfiguration",
-                "metadata": {"name": "default"},
-                "spec": {"mesh": {"mode": "RouteReflector", "routeReflector": {
-                    "nodeSelector": {"matchLabels": {"example.com/reflector": "true"}}}}},
+                "metadata": {"name": "default"}, "spec": {"mesh": mesh},
             }),
             json!({
                 "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPPeer",
@@ -142,14 +171,22 @@ impl Cluster {
         }
     }
 
-    /// The addresses of the reflectors.
-    pub fn reflectors(&self) -> impl Iterator<Item = Ipv4Addr> + use<> {
-        REFLECTORS.into_iter().map(address)
+    /// The neighbours of the speaker within the mesh, by number.
+    pub fn neighbours(&self) -> impl Iterator<Item = u32> + use<> {
+        match self.mesh {
+            Mesh::Full => 1..self.size.nodes,
+            Mesh::Reflected => REFLECTORS[0]..REFLECTORS[2] + 1,
+        }
     }
 
-    /// What a reflector announces: owner and pod CIDR of every node but the speaker's.
-    pub fn reflected(&self) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<> {
-        (1..self.size.nodes).map(|n| (address(n), pod_cidr(n)))
+    /// What such a neighbour announces, by owner and pod CIDR: a reflector those of every node but the
+    /// speaker's, any other node its own.
+    pub fn announced(&self, node: u32) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<> {
+        let nodes = match self.mesh {
+            Mesh::Full => node..node + 1,
+            Mesh::Reflected => 1..self.size.nodes,
+        };
+        nodes.map(|n| (address(n), pod_cidr(n)))
     }
 
     /// The nodes on which a Service has its endpoints.

@@ -37,11 +37,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// A new one, gone when it is dropped.
+    /// A new one where the neighbours of the speaker, by number, have their addresses; gone when it is
+    /// dropped.
     ///
     /// # Errors
     /// What `ip` complains about.
-    pub fn wire() -> Result<Self> {
+    pub fn wire(neighbours: impl Iterator<Item = u32>) -> Result<Self> {
         run_dir::tear_down(NAME)?;
         let mut ground = Self::existing();
         ground.owned = true;
@@ -60,8 +61,8 @@ impl Ground {
         let lines = [cable.as_str(), "link set lo up", &here, up];
         node.ip(&lines.map(str::to_owned))?;
         let mut lines = ["link set lo up", up].map(str::to_owned).to_vec();
-        let reflectors = cluster::REFLECTORS.map(cluster::address);
-        for there in reflectors.into_iter().chain([API_SERVER, ROUTER]) {
+        let neighbours = neighbours.map(cluster::address);
+        for there in neighbours.chain([API_SERVER, ROUTER]) {
             lines.push(format!("addr add {there}/16 dev eth0"));
         }
         world.ip(&lines)?;

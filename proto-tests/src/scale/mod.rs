@@ -13,7 +13,7 @@
 //! | `stage` | all of that around a speaker |
 //! | [`usage`] | processor time and memory of a process |
 //!
-//! Nothing in here asserts a time: [`measure`] prints, [`churn`] counts sessions.
+//! Nothing in here asserts a time: [`measure`] prints, [`churn`] and [`mesh`] count sessions.
 
 pub mod cluster;
 pub mod ground;
@@ -195,5 +195,35 @@ pub fn churn(ground: &Ground, size: &Size, binaries: &Binaries) -> Result<()> {
 
     let after = stage.sessions()?;
     ensure!(before == after, "{before:?} became {after:?}");
+    stage.stop()
+}
+
+/// Peers with every other node, and sees one Node deleted.
+///
+/// # Errors
+/// A route did not come or go, or another session has ended meanwhile.
+pub fn mesh(ground: &Ground, size: &Size, binaries: &Binaries) -> Result<()> {
+    let cluster = Cluster::full_mesh(size);
+    let stage = Stage::set(ground, &cluster, binaries)?;
+    let others = size.nodes - 1;
+    stage.until_installed(others)?;
+    let before = stage.sessions()?;
+    // With the router.
+    ensure!(before.len() == usize::try_from(others)? + 1, "{before:?}");
+    ensure!(before.iter().all(|(_, times)| *times == 1), "{before:?}");
+
+    let last = size.nodes - 1;
+    cluster.leaves(&stage.server, last);
+    stage.until_installed(others - 1)?;
+    let mut stayed = before;
+    stayed.retain(|(name, _)| !name.contains(&cluster::name(last)));
+    let now = stage.sessions()?;
+    ensure!(stayed == now, "{stayed:?} became {now:?}");
+    let usage = stage.usage()?;
+    println!(
+        "{others} neighbours: {:.1} s of processor time, {:.1} MiB",
+        usage.cpu.as_secs_f64(),
+        usage.resident_mib()
+    );
     stage.stop()
 }

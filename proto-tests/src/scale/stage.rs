@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     PATIENCE,
-    cluster::{Change, Cluster},
+    cluster::{Change, Cluster, address},
     ground::{API_SERVER, Ground, ROUTER},
     peer::{Reflector, Router, Said},
     usage::Usage,
@@ -53,8 +53,8 @@ impl<'a> Stage<'a> {
         let kubeconfig = ground.run_dir.kubeconfig();
         server.kubeconfig().write(&kubeconfig)?;
         let router = Router::listen(ROUTER)?;
-        for at in cluster.reflectors() {
-            Reflector::listen(at, cluster.reflected())?;
+        for node in cluster.neighbours() {
+            Reflector::listen(address(node), cluster.announced(node))?;
         }
         let program = binaries.path("redstart");
         let program = program.to_str().context("the path is not UTF-8")?;
@@ -109,7 +109,7 @@ impl<'a> Stage<'a> {
             let node = &self.ground.node;
             let routes = node.output("ip", &["route", "show", "proto", "bgp"])?;
             let count = routes.lines().count();
-            ensure!(count >= wanted, "{count} of {wanted}");
+            ensure!(count == wanted, "{count}, not {wanted}");
             Ok(())
         };
         wait::until("routes in the kernel", PATIENCE, installed).map(drop)

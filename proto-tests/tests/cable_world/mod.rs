@@ -129,11 +129,21 @@ impl World {
 
     /// Starts the speaker, with the Node's one address on no link.
     pub(crate) fn start_redstart(&mut self) -> Result<()> {
+        self.start_redstart_at(&["10.99.0.1"])
+    }
+
+    /// Starts the speaker of a Node with these addresses.
+    pub(crate) fn start_redstart_at(&mut self, addresses: &[&str]) -> Result<()> {
+        let addresses = addresses.iter();
+        let addresses: String = addresses
+            .map(|a| format!("  - type: InternalIP\n    address: \"{a}\"\n"))
+            .collect();
         self.put(
             "node",
-            "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.244.1.0/24\n  \
-             podCIDRs: [10.244.1.0/24, \"fd44:1::/64\"]\nstatus:\n  addresses:\n  \
-             - type: InternalIP\n    address: 10.99.0.1\n",
+            &format!(
+                "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.244.1.0/24\n  \
+                 podCIDRs: [10.244.1.0/24, \"fd44:1::/64\"]\nstatus:\n  addresses:\n{addresses}"
+            ),
         )?;
         self.put(
             "configuration",
@@ -141,14 +151,27 @@ impl World {
              spec:\n  asn: 65010\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
              holdTimeSeconds: 240\n",
         )?;
+        let objects = self.run_dir.objects();
+        self.run_redstart(&["--objects", &objects.to_string_lossy()])
+    }
+
+    /// Starts the speaker with its objects from elsewhere.
+    pub(crate) fn run_redstart(&mut self, source: &[&str]) -> Result<()> {
         let program = self.binaries.path("redstart");
         let mut command = self.us.command(&program.to_string_lossy());
-        command.args(["run", "--node", NODE]);
-        command.arg("--objects").arg(self.run_dir.objects());
+        command.args(["run", "--node", NODE]).args(source);
         command.arg("--socket").arg(self.run_dir.socket(NODE));
         command.args(["--log-format", "text"]);
         command.env_remove("KUBECONFIG");
         self.spawn("redstart", &command)
+    }
+
+    /// What the speaker answers to a GET on its port for probes and metrics.
+    pub(crate) fn get(&self, path: &str) -> Result<String> {
+        let script = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/9179; printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+        );
+        self.us.output("bash", &["-c", &script])
     }
 
     fn spawn(&mut self, role: &str, command: &Command) -> Result<()> {
@@ -280,6 +303,11 @@ impl World {
         Ok(addr)
     }
 
+    /// A place for a file of the test's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.run_dir.path().join(name)
+    }
+
     /// The end of a log.
     pub(crate) fn log(&self, role: &str) -> String {
         let text = fs::read_to_string(self.processes.log(role)).unwrap_or_default();
@@ -356,6 +384,12 @@ impl World {
         command.arg("-f").arg("-c").arg(dir.join("bird.conf"));
         command.arg("-s").arg(dir.join("bird.ctl"));
         self.spawn("bird", &command)
+    }
+
+    /// Gives the running BIRD another configuration.
+    pub(crate) fn configure_bird(&self, config: &str) -> Result<()> {
+        fs::write(self.their_dir().join("bird.conf"), config)?;
+        wait::until("BIRD obeys", SOON, || self.birdc(&["configure"])).map(drop)
     }
 
     /// What BIRD answers.
