@@ -188,7 +188,7 @@ fn only_the_right_token_and_authority_get_in() {
 
         let other = ApiServer::start(Options::default()).unwrap();
         let mut deceived = server.kubeconfig();
-        deceived.ca_pem = other.ca_pem().to_owned();
+        deceived.ca_pem = other.ca_pem();
         let api: Api<Node> = Api::all(client_of(&deceived).await);
         let error = api.list(&ListParams::default()).await.unwrap_err();
         assert!(!matches!(error, Error::Api(_)), "{error:?}");
@@ -321,6 +321,7 @@ fn rules_act_as_often_as_they_say_and_an_outage_refuses_connections() {
         server.faults().add(Rule {
             verb: Some(Verb::List),
             plural: Some("nodes".to_owned()),
+            skip: 0,
             times: Some(1),
             action: Action::Status {
                 code: 429,

@@ -105,6 +105,7 @@ fn without_the_right_to_it_the_answer_says_how() {
         world.server.faults().add(Rule {
             verb: Some(Verb::Patch),
             plural: Some("nodes".to_owned()),
+            skip: 0,
             times: None,
             action: Action::Status {
                 code: 403,

@@ -25,7 +25,7 @@ use redstart_controller::{
 };
 use redstart_proto_tests::apiserver::{
     ApiServer, Options, Verb,
-    faults::{Action, Rule, StreamingLists, WatchEnd},
+    faults::{Action, Logged, Rule, StreamingLists, WatchEnd},
 };
 
 #[test]
@@ -66,6 +66,7 @@ fn gone_as_the_answer_to_a_watch_lists_again() {
             server.faults().add(Rule {
                 verb: Some(Verb::Watch),
                 plural: Some("nodes".to_owned()),
+                skip: 0,
                 times: Some(1),
                 action: Action::Status {
                     code: 410,
@@ -119,6 +120,7 @@ fn a_server_that_was_set_back_in_time_is_listed_again() {
             server.faults().add(Rule {
                 verb: Some(Verb::Watch),
                 plural: Some("nodes".to_owned()),
+                skip: 0,
                 times: Some(5),
                 action: Action::Status {
                     code: 504,
@@ -186,6 +188,7 @@ fn a_listing_that_breaks_off_takes_nothing_away() {
         server.faults().add(Rule {
             verb: Some(Verb::List),
             plural: Some("nodes".to_owned()),
+            skip: 0,
             times: Some(2),
             action: Action::Truncate,
         });
@@ -273,6 +276,7 @@ fn a_server_that_says_nothing_is_given_up_and_asked_again() {
     server.faults().add(Rule {
         verb: Some(Verb::Watch),
         plural: Some("nodes".to_owned()),
+        skip: 0,
         times: Some(1),
         action: never,
     });
@@ -343,6 +347,7 @@ fn a_busy_server_is_asked_again_until_it_answers() {
         server.faults().add(Rule {
             verb: Some(Verb::Watch),
             plural: None,
+            skip: 0,
             times: Some(5),
             action: Action::Status {
                 code,
@@ -353,6 +358,7 @@ fn a_busy_server_is_asked_again_until_it_answers() {
     server.faults().add(Rule {
         verb: Some(Verb::Watch),
         plural: None,
+        skip: 0,
         times: Some(5),
         action: Action::Delay { millis: 100 },
     });
@@ -366,4 +372,160 @@ fn a_busy_server_is_asked_again_until_it_answers() {
             .sum();
         assert_eq!(failures, 15);
     });
+}
+
+#[test]
+fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            // As priority and fairness does it: plain text, and the time in the header.
+            server.faults().add(Rule {
+                verb: Some(Verb::Watch),
+                plural: Some("nodes".to_owned()),
+                skip: 0,
+                times: Some(1),
+                action: Action::Status {
+                    code: 429,
+                    retry_after: Some(2),
+                },
+            });
+            server.faults().end_watches(Some("nodes"), WatchEnd::Close);
+            follower
+                .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
+                .await;
+            let refused = Instant::now();
+            assert_eq!(
+                follower.reason(Kind::Node),
+                Some(WatchReason::TooManyRequests)
+            );
+            server.remove(&nodes(), "", "b");
+            follower
+                .until_health(Kind::Node, |it| *it == Health::Synced)
+                .await;
+            // Without the header it would be 20 ms: `HASTE`.
+            assert!(refused.elapsed() > Duration::from_millis(1900));
+            follower.until_caught_up(server).await;
+            assert_eq!(
+                follower.story(Kind::Node),
+                ["listed a b c", "deleted b", "applied marker"]
+            );
+            assert_eq!(follower.status(Kind::Node).failures, 1);
+        },
+    );
+}
+
+/// A server that does not stream lists, and gives them by pages of two.
+fn in_pages(server: &ApiServer) {
+    let faults = server.faults();
+    faults.set_streaming_lists(StreamingLists::Refused);
+    faults.set_page_size(2);
+}
+
+/// The pages of Nodes that were asked for, first and later ones.
+fn pages(server: &ApiServer) -> (usize, usize) {
+    let asked = server.faults().requests();
+    let lists = asked
+        .iter()
+        .filter(|it| it.uri.starts_with("/api/v1/nodes?") && it.uri.contains("limit="));
+    let (later, first): (Vec<_>, Vec<_>) = lists.partition(|it| it.uri.contains("continue="));
+    (first.len(), later.len())
+}
+
+#[test]
+fn pages_that_take_long_are_waited_for_as_long_as_they_come() {
+    with_world(three_nodes(), in_pages, async |mut world| {
+        let World { server, follower } = &mut world;
+        server.put(node("d", "10.0.4.0/24")).unwrap();
+        server.put(node("e", "10.0.5.0/24")).unwrap();
+        server.put(node("f", "10.0.6.0/24")).unwrap();
+        follower.until(|index| names(index).len() == 6).await;
+        let told = follower.events.len();
+        // Each takes less than the patience with a listing, and all three take longer.
+        server.faults().add(Rule {
+            verb: Some(Verb::List),
+            plural: Some("nodes".to_owned()),
+            skip: 0,
+            times: Some(3),
+            action: Action::Delay { millis: 900 },
+        });
+        server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
+        server.remove(&nodes(), "", "b");
+        follower
+            .until(|index| names(index) == ["a", "c", "d", "e", "f"])
+            .await;
+        assert_eq!(pages(server), (1, 2), "for the five that are left");
+        // Nothing was taken away but what is gone, and there was one listing, the whole one.
+        let moved = follower.events[told..]
+            .iter()
+            .filter(|event| !matches!(event, SourceEvent::Health { .. }));
+        assert_eq!(moved.count(), 1);
+        assert_eq!(follower.status(Kind::Node).failures, 1, "the 410 alone");
+    });
+}
+
+#[test]
+fn a_continue_token_that_expires_between_two_pages_begins_the_listing_again() {
+    with_world(three_nodes(), in_pages, async |mut world| {
+        let World { server, follower } = &mut world;
+        // The second page takes so long that the history is forgotten meanwhile.
+        server.faults().add(Rule {
+            verb: Some(Verb::List),
+            plural: Some("nodes".to_owned()),
+            skip: 1,
+            times: Some(1),
+            action: Action::Delay { millis: 1500 },
+        });
+        server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
+        while pages(server) != (1, 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.put(node("d", "10.0.4.0/24")).unwrap();
+        server.remove(&nodes(), "", "a");
+        server.compact();
+        follower
+            .until(|index| names(index) == ["b", "c", "d"])
+            .await;
+        assert_eq!(follower.story(Kind::Node), ["listed a b c", "listed b c d"]);
+        let asked = server.faults().requests();
+        let expired = |it: &&Logged| it.uri.contains("continue=") && it.code == 410;
+        assert_eq!(asked.iter().filter(expired).count(), 1, "{asked:?}");
+    });
+}
+
+#[test]
+fn bookmarks_out_of_order_take_nothing_away_and_bring_nothing_back() {
+    with_world(
+        three_nodes(),
+        |_| {},
+        async |mut world| {
+            let World { server, follower } = &mut world;
+            server.put(node("c", "10.0.9.0/24")).unwrap();
+            server.remove(&nodes(), "", "b");
+            follower.until(|index| names(index) == ["a", "c"]).await;
+            // Older than what was told already; and then that watch ends, so that the next one begins
+            // there.
+            let faults = server.faults();
+            faults.end_watches_late(Some("nodes"), WatchEnd::Close, 1);
+            while watches_of_nodes(server) < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            follower.until_caught_up(server).await;
+            assert_eq!(names(&follower.index), ["a", "c", "marker"]);
+            assert_eq!(known(&follower.index).nodes["c"].pod_cidrs.len(), 1);
+            // What was told twice is what had happened, and nothing was listed again.
+            let story = follower.story(Kind::Node);
+            let told = [
+                "listed a b c",
+                "applied c",
+                "deleted b",
+                "deleted b",
+                "applied marker",
+            ];
+            assert_eq!(story, told);
+            assert_eq!(follower.status(Kind::Node).listings, 1);
+        },
+    );
 }

@@ -16,7 +16,7 @@ use redstart_controller::{
     source::{
         self, Batch, Source,
         dir::DirSource,
-        kube::{KubeSource, Tuning},
+        kube::{KubeSource, Tuning, WatchReason, WatchStatus},
     },
 };
 use redstart_proto_tests::apiserver::{ApiServer, Credential, Options, faults::WatchEnd};
@@ -178,5 +178,56 @@ fn a_rotated_token_is_picked_up_from_its_file() {
         fed.until(|it| it.nodes.contains_key("late")).await;
         let refused = server.faults().requests();
         assert!(refused.iter().any(|it| it.code == 401), "{refused:?}");
+    });
+}
+
+/// Takes a minute: the client reads the file of an authority again after 60 s.
+#[test]
+fn a_rotated_authority_is_picked_up_from_its_file() {
+    let (objects, elsewhere) = (examples(), tempfile::tempdir().unwrap());
+    let server = ApiServer::start(Options {
+        objects: Some(objects.path().to_owned()),
+        ..Options::default()
+    })
+    .unwrap();
+    let bundle = elsewhere.path().join("ca.crt");
+    fs::write(&bundle, server.ca_pem()).unwrap();
+    let mut kubeconfig = server.kubeconfig();
+    kubeconfig.ca_file = Some(bundle.clone());
+    let path = elsewhere.path().join("kubeconfig");
+    kubeconfig.write(&path).unwrap();
+    block_on(Duration::from_secs(120), async {
+        let source = KubeSource::new(Some(path)).tuned(Tuning {
+            backoff_max: Duration::from_secs(1),
+            ..Tuning::default()
+        });
+        let statuses = source.statuses();
+        let mut fed = Fed::by(source);
+        let before = fed.until(|_| true).await.clone();
+        // Every connection ends, and the next ones show a certificate of another authority.
+        server.faults().refuse_connections(true);
+        server.rotate_authority().unwrap();
+        server.faults().refuse_connections(false);
+        let untrusted = |status: &WatchStatus| {
+            let error = status.last_error.as_ref();
+            error.is_some_and(|(_, error)| error.reason == WatchReason::UntrustedCertificate)
+        };
+        let mut watched = statuses.clone();
+        watched
+            .wait_for(|all| all.values().any(untrusted))
+            .await
+            .unwrap();
+        // The bundle has both for a while, as when kubelet projects it.
+        let old = fs::read_to_string(&bundle).unwrap();
+        fs::write(&bundle, old + &server.ca_pem()).unwrap();
+        server
+            .put(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "late"}}))
+            .unwrap();
+        let after = fed.until(|it| it.nodes.contains_key("late")).await;
+        let mut expected = before.nodes.clone();
+        expected.insert("late".to_owned(), after.nodes["late"].clone());
+        assert_eq!(after.nodes, expected);
+        let listings: Vec<u64> = statuses.borrow().values().map(|it| it.listings).collect();
+        assert!(listings.iter().all(|times| *times == 1), "{listings:?}");
     });
 }

@@ -157,7 +157,7 @@ fn credentials_and_authorities_that_are_wrong_are_said_to_be() {
     let mut wrong_token = server.kubeconfig();
     wrong_token.credential = Credential::Token("guess".to_owned());
     let mut wrong_authority = server.kubeconfig();
-    other.ca_pem().clone_into(&mut wrong_authority.ca_pem);
+    wrong_authority.ca_pem = other.ca_pem();
     let mut nobody_there = other.kubeconfig();
     drop(other);
     nobody_there.credential = Credential::Anonymous;

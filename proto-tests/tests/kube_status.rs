@@ -265,6 +265,7 @@ fn an_api_server_that_refuses_is_asked_again_with_pauses_and_then_told_how_it_is
         world.server.faults().add(Rule {
             verb: Some(Verb::Patch),
             plural: Some("bgpnodestatuses".to_owned()),
+            skip: 0,
             times: Some(2),
             action: Action::Status {
                 code: 503,

@@ -82,6 +82,7 @@ fn the_same_cluster_comes_up_from_any_cluster() {
     server.faults().add(Rule {
         verb: Some(Verb::Patch),
         plural: Some("nodes".to_owned()),
+        skip: 0,
         times: Some(2),
         action: Action::Status {
             code: 422,

@@ -185,9 +185,27 @@ async fn from_file(path: &Path) -> Result<Config, ConnectError> {
         source: Box::new(source),
     };
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let authority = authority_file(&kubeconfig);
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .map_err(wrong)
+        .map_err(wrong)?;
+    config.root_cert_file = authority;
+    Ok(config)
+}
+
+/// The file with the authority of the cluster of the current context, which may be rotated. `kube`
+/// follows that of a pod's service account by itself, and reads any other one once.
+fn authority_file(kubeconfig: &Kubeconfig) -> Option<PathBuf> {
+    let current = kubeconfig.current_context.as_ref()?;
+    let contexts = &mut kubeconfig.contexts.iter();
+    let context = contexts.find(|it| it.name == *current)?.context.as_ref()?;
+    let clusters = &mut kubeconfig.clusters.iter();
+    let cluster = clusters.find(|it| it.name == context.cluster)?;
+    let cluster = cluster.cluster.as_ref()?;
+    if cluster.certificate_authority_data.is_some() {
+        return None;
+    }
+    cluster.certificate_authority.as_ref().map(PathBuf::from)
 }
 
 impl Source for KubeSource {

@@ -29,6 +29,9 @@ pub struct Rule {
     /// Only this resource, by plural.
     #[serde(default)]
     pub plural: Option<String>,
+    /// So many are let through first.
+    #[serde(default)]
+    pub skip: u32,
     /// Only this often; for ever where absent.
     #[serde(default)]
     pub times: Option<u32>,
@@ -90,8 +93,8 @@ pub struct WatchOrder {
     pub plural: Option<String>,
     /// What to do; `None` only before the first order.
     pub end: Option<WatchEnd>,
-    /// Send a bookmark right now instead.
-    pub bookmark: bool,
+    /// Send a bookmark first, so many revisions behind the latest.
+    pub bookmark: Option<u64>,
 }
 
 /// One request as it was answered.
@@ -109,6 +112,7 @@ pub struct Logged {
 struct State {
     rules: Vec<Rule>,
     streaming_lists: StreamingLists,
+    page_size: Option<usize>,
     token: String,
     tokens_made: u32,
     log: VecDeque<Logged>,
@@ -130,6 +134,7 @@ impl Faults {
             state: Mutex::new(State {
                 rules: Vec::new(),
                 streaming_lists: StreamingLists::Served,
+                page_size: None,
                 token,
                 tokens_made: 0,
                 log: VecDeque::new(),
@@ -148,11 +153,12 @@ impl Faults {
         self.state().rules.push(rule);
     }
 
-    /// Forgets all rules, serves streaming lists, accepts connections.
+    /// Forgets all rules, serves streaming lists and pages of any size, accepts connections.
     pub fn clear(&self) {
         let mut state = self.state();
         state.rules.clear();
         state.streaming_lists = StreamingLists::Served;
+        state.page_size = None;
         drop(state);
         self.refusing.send_replace(false);
     }
@@ -166,6 +172,15 @@ impl Faults {
         self.state().streaming_lists
     }
 
+    /// No page of a list has more objects than this, whatever a client asks for.
+    pub fn set_page_size(&self, objects: usize) {
+        self.state().page_size = Some(objects);
+    }
+
+    pub(super) fn page_size(&self) -> Option<usize> {
+        self.state().page_size
+    }
+
     /// The action for a request, counting down rules that act a number of times.
     pub(super) fn action(&self, verb: Verb, plural: &str) -> Option<Action> {
         let mut state = self.state();
@@ -174,6 +189,10 @@ impl Faults {
                 && rule.verb.is_none_or(|it| it == verb)
                 && rule.plural.as_deref().is_none_or(|it| it == plural)
         })?;
+        if rule.skip > 0 {
+            rule.skip -= 1;
+            return None;
+        }
         if let Some(times) = &mut rule.times {
             *times -= 1;
         }
@@ -182,15 +201,21 @@ impl Faults {
 
     /// Ends the watches that run now, of one resource or all.
     pub fn end_watches(&self, plural: Option<&str>, end: WatchEnd) {
-        self.order(plural, Some(end), false);
+        self.order(plural, Some(end), None);
+    }
+
+    /// The same after a bookmark that is out of order: so many revisions older than what the watch was
+    /// told already.
+    pub fn end_watches_late(&self, plural: Option<&str>, end: WatchEnd, behind: u64) {
+        self.order(plural, Some(end), Some(behind));
     }
 
     /// Sends a bookmark on every watch that takes them.
     pub fn send_bookmarks(&self) {
-        self.order(None, None, true);
+        self.order(None, None, Some(0));
     }
 
-    fn order(&self, plural: Option<&str>, end: Option<WatchEnd>, bookmark: bool) {
+    fn order(&self, plural: Option<&str>, end: Option<WatchEnd>, bookmark: Option<u64>) {
         self.orders.send_modify(|order| {
             order.number += 1;
             order.plural = plural.map(str::to_owned);

@@ -12,6 +12,8 @@ pub struct Kubeconfig {
     pub server: String,
     /// The authority that the client shall trust.
     pub ca_pem: String,
+    /// A file that has it instead, read again when it may have changed.
+    pub ca_file: Option<std::path::PathBuf>,
     /// How the client says who it is.
     pub credential: Credential,
 }
@@ -36,15 +38,20 @@ impl Kubeconfig {
             Credential::TokenFile(path) => json!({"tokenFile": path}),
             Credential::Anonymous => json!({}),
         };
+        let mut cluster = json!({"server": self.server});
+        match &self.ca_file {
+            Some(path) => cluster["certificate-authority"] = json!(path),
+            None => {
+                let authority = ByteString(self.ca_pem.clone().into_bytes());
+                cluster["certificate-authority-data"] = json!(authority);
+            }
+        }
         let document = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "test",
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "clusters": [{"name": "test", "cluster": {
-                "server": self.server,
-                "certificate-authority-data": ByteString(self.ca_pem.clone().into_bytes()),
-            }}],
+            "clusters": [{"name": "test", "cluster": cluster}],
             "users": [{"name": "test", "user": user}],
         });
         format!("{document:#}\n")

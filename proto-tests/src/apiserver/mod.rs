@@ -47,7 +47,6 @@ use std::{
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
@@ -59,7 +58,7 @@ pub use status::Refusal;
 use self::{
     seed::Directory,
     store::{SharedStore, Write},
-    tls::Identity,
+    tls::CurrentIdentity,
 };
 
 /// How to start a server.
@@ -167,7 +166,7 @@ impl Api {
 pub struct ApiServer {
     api: Arc<Api>,
     address: SocketAddr,
-    ca_pem: String,
+    identity: CurrentIdentity,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -192,7 +191,7 @@ impl ApiServer {
         if !address.ip().is_unspecified() && !loopback.contains(&address.ip()) {
             addresses.push(address.ip());
         }
-        let identity = Identity::generate(&addresses, &options.names)?;
+        let identity = CurrentIdentity::generate(addresses, options.names)?;
         let api = Arc::new(Api {
             store: SharedStore::default(),
             faults: Faults::new(options.token),
@@ -213,13 +212,13 @@ impl ApiServer {
             .build()?;
         let serve = {
             let (api, stop) = (Arc::clone(&api), stop.clone());
-            let tls = TlsAcceptor::from(identity.server);
+            let identity = identity.clone();
             let followed = directory.filter(|_| options.follow_objects);
             move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = stop.cancelled() => {}
-                        result = serve::run(listener, tls, Arc::clone(&api)) => {
+                        result = serve::run(listener, identity, Arc::clone(&api)) => {
                             if let Err(error) = result {
                                 eprintln!("apiserver: {error}");
                             }
@@ -232,7 +231,7 @@ impl ApiServer {
         Ok(Self {
             api,
             address,
-            ca_pem: identity.ca_pem,
+            identity,
             stop,
             thread: Some(
                 thread::Builder::new()
@@ -250,8 +249,16 @@ impl ApiServer {
 
     /// The certificate authority that clients must trust.
     #[must_use]
-    pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+    pub fn ca_pem(&self) -> String {
+        self.identity.get().ca_pem
+    }
+
+    /// Shows a certificate of another authority from now on, to new connections.
+    ///
+    /// # Errors
+    /// None that starting had not.
+    pub fn rotate_authority(&self) -> anyhow::Result<()> {
+        self.identity.replace()
     }
 
     /// The knobs.
@@ -265,7 +272,8 @@ impl ApiServer {
     pub fn kubeconfig(&self) -> Kubeconfig {
         Kubeconfig {
             server: format!("https://{}", self.address),
-            ca_pem: self.ca_pem.clone(),
+            ca_pem: self.ca_pem(),
+            ca_file: None,
             credential: Credential::Token(self.api.faults.token()),
         }
     }

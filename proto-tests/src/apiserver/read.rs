@@ -88,6 +88,8 @@ pub(super) fn list(
     let limit = limit
         .filter(|it| *it > 0)
         .map_or(usize::MAX, |it| usize::try_from(it).unwrap_or(usize::MAX));
+    let most = api.faults.page_size().filter(|_| wanted != Some(0));
+    let limit = limit.min(most.unwrap_or(usize::MAX));
 
     let objects: BTreeMap<Key, Arc<Value>> = store.list_at(&resource.gvr, revision);
     let mut rest = objects
@@ -288,8 +290,11 @@ impl Watch {
         if mine.is_some_and(|plural| *plural != self.resource.gvr.plural) {
             return;
         }
-        if order.bookmark && self.bookmarks {
-            self.pending.push_back(self.bookmark(None));
+        if let Some(behind) = order.bookmark
+            && self.bookmarks
+        {
+            let revision = self.position.saturating_sub(behind);
+            self.pending.push_back(self.bookmark_at(revision, None));
         }
         match order.end {
             Some(WatchEnd::Close) => self.ending = Ending::Close,
@@ -310,10 +315,14 @@ impl Watch {
     }
 
     fn bookmark(&self, annotations: Option<Value>) -> Event {
+        self.bookmark_at(self.position, annotations)
+    }
+
+    fn bookmark_at(&self, revision: u64, annotations: Option<Value>) -> Event {
         let mut object = json!({
             "kind": self.resource.kind,
             "apiVersion": self.resource.gvr.api_version(),
-            "metadata": {"resourceVersion": self.position.to_string(), "creationTimestamp": null},
+            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
         });
         if let Some(annotations) = annotations {
             object["metadata"]["annotations"] = annotations;

@@ -25,6 +25,7 @@ use super::{
     read::{self, Scope, Watch},
     request::{Query, Target, Verb},
     status::Refusal,
+    tls::CurrentIdentity,
     write::{self, Payload},
     {control, discovery},
 };
@@ -39,7 +40,7 @@ type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// connection.
 pub(super) async fn run(
     listener: std::net::TcpListener,
-    tls: TlsAcceptor,
+    identity: CurrentIdentity,
     api: Arc<Api>,
 ) -> io::Result<()> {
     let mut refusing = api.faults.refusing();
@@ -62,7 +63,7 @@ pub(super) async fn run(
             accepted = open.accept() => if let Ok((stream, _)) = accepted {
                 // Events are small and must not wait for each other's acknowledgement.
                 let _ = stream.set_nodelay(true);
-                let (tls, api) = (tls.clone(), Arc::clone(&api));
+                let (tls, api) = (TlsAcceptor::from(identity.get().server), Arc::clone(&api));
                 connections.spawn(async move {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     let service = service_fn(move |request| handle(Arc::clone(&api), request));

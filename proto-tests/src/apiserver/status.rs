@@ -1,7 +1,8 @@
 //! Refusals in the words of the Kubernetes API: the `Status` object.
 //!
-//! Clients decide on `code` and `reason`, so both are what a real server sends. The one exception
-//! is a path that no resource serves: real servers answer that with plain text, and so does this.
+//! Clients decide on `code` and `reason`, so both are what a real server sends. The exceptions are a
+//! path that no resource serves, and too many requests: real servers answer those with plain text, and
+//! so does this.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -98,14 +99,21 @@ impl Refusal {
         Self::new(422, "Invalid", message)
     }
 
-    /// Any status, as fault injection asks for it.
+    /// Any status, as fault injection asks for it. 429 is what priority and fairness sends: plain
+    /// text, and the time in the header alone.
     #[must_use]
     pub fn injected(code: u16, retry_after: Option<u32>) -> Self {
+        if code == 429 {
+            let text = "Too many requests, please try again later.\n";
+            return Self {
+                retry_after,
+                ..Self::new(code, "", text)
+            };
+        }
         let reason = match code {
             403 => "Forbidden",
             410 => "Expired",
             422 => "Invalid",
-            429 => "TooManyRequests",
             500 => "InternalError",
             503 => "ServiceUnavailable",
             504 => "Timeout",

@@ -1,6 +1,10 @@
-//! A certificate authority for each server, made at start and never stored.
+//! A certificate authority for each server, made at start and never stored. Another may take its place
+//! while the server runs.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -9,6 +13,7 @@ use rcgen::{
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 
 /// What a server shows, and what its clients must trust.
+#[derive(Clone)]
 pub(super) struct Identity {
     /// Certificate and key.
     pub server: Arc<ServerConfig>,
@@ -16,12 +21,50 @@ pub(super) struct Identity {
     pub ca_pem: String,
 }
 
+/// The identity that counts now, for new connections.
+#[derive(Clone)]
+pub(super) struct CurrentIdentity {
+    addresses: Vec<IpAddr>,
+    names: Vec<String>,
+    identity: Arc<Mutex<Identity>>,
+}
+
+impl CurrentIdentity {
+    /// The first one.
+    ///
+    /// # Errors
+    /// A name that is neither a DNS name nor an address.
+    pub(super) fn generate(addresses: Vec<IpAddr>, names: Vec<String>) -> anyhow::Result<Self> {
+        let first = Identity::generate(&addresses, &names)?;
+        Ok(Self {
+            addresses,
+            names,
+            identity: Arc::new(Mutex::new(first)),
+        })
+    }
+
+    /// Another one, from a new authority.
+    ///
+    /// # Errors
+    /// None that the first one had not.
+    pub(super) fn replace(&self) -> anyhow::Result<()> {
+        let fresh = Identity::generate(&self.addresses, &self.names)?;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    pub(super) fn get(&self) -> Identity {
+        let identity = self.identity.lock();
+        identity.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Identity {
     /// For a server that is reached under these names and addresses.
     ///
     /// # Errors
     /// A name that is neither a DNS name nor an address.
-    pub(super) fn generate(addresses: &[IpAddr], names: &[String]) -> anyhow::Result<Self> {
+    fn generate(addresses: &[IpAddr], names: &[String]) -> anyhow::Result<Self> {
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.distinguished_name = name("redstart test CA");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

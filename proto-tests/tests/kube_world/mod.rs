@@ -222,6 +222,7 @@ pub fn refuse_nodes(code: u16) -> Rule {
     Rule {
         verb: None,
         plural: Some("nodes".to_owned()),
+        skip: 0,
         times: None,
         action: Action::Status {
             code,

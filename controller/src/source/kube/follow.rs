@@ -9,15 +9,19 @@
 //!   restored from a backup);
 //! - tries again at once when another kind's watch has recovered, so that objects of different kinds
 //!   that changed during an outage arrive together;
-//! - sees when a watch has been accepted, which the watcher does not tell before the next change.
+//! - sees when a watch has been accepted, which the watcher does not tell before the next change;
+//! - waits as long as a busy server asks for in its `Retry-After` header, which `kube` does not pass on.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use futures_util::StreamExt;
-use http::{Request, Response};
+use http::{Request, Response, header::RETRY_AFTER};
 use kube::{
     Client,
     client::Body,
@@ -42,6 +46,8 @@ use crate::{
 
 /// The answer to a resource version that the server has not reached ("Too large resource version").
 const TOO_LARGE: u16 = 504;
+/// The longest that a server may make us wait.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How often in a row a server may say so, because it is behind, before everything is listed again.
 const RESUMES: u32 = 5;
 
@@ -269,8 +275,8 @@ pub(super) async fn follow<K: Watched>(
 ) {
     let plural = K::plural(&());
     let mut backoff = Backoff::new(tuning.backoff_min, tuning.backoff_max);
-    let opened = Arc::new(Notify::new());
-    let api = api_of::<K>(announcing(client, Arc::clone(&opened)));
+    let answers = Arc::new(Answers::default());
+    let api = api_of::<K>(heeding(client, Arc::clone(&answers)));
     loop {
         let mut events = Box::pin(watcher(api.clone(), follower.config()));
         let mut listed_by = Some(Instant::now() + tuning.listing_patience);
@@ -279,7 +285,7 @@ pub(super) async fn follow<K: Watched>(
             let mut wish = tuning.backoff_min;
             let next = tokio::select! {
                 biased;
-                () = opened.notified() => {
+                () = answers.opened.notified() => {
                     follower.opened(&mut batch);
                     Next::Continue
                 }
@@ -294,7 +300,7 @@ pub(super) async fn follow<K: Watched>(
                         Next::Continue
                     }
                     Some(Some(Err(error))) => {
-                        wish = retry_after(&error);
+                        wish = retry_after(&error).max(answers.retry_after()).min(RETRY_AFTER_MAX);
                         follower.failure(&plural, &error, &mut batch)
                     }
                     // The watcher's stream does not end; if it did, a new one is the answer.
@@ -328,18 +334,42 @@ async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
     }
 }
 
-/// A client that rings a bell whenever the server accepts a watch.
-fn announcing(client: Client, opened: Arc<Notify>) -> Client {
+/// What the server's answers say beyond what the watcher passes on.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Rung whenever it accepts a watch.
+    opened: Notify,
+    /// Seconds after which its last refusal wants to be asked again.
+    retry_after: AtomicU64,
+}
+
+impl Answers {
+    fn note(&self, is_watch: bool, response: &Response<Body>) {
+        let header = response.headers().get(RETRY_AFTER);
+        let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+        self.retry_after
+            .store(seconds.unwrap_or(0), Ordering::Relaxed);
+        if is_watch && response.status().is_success() {
+            self.opened.notify_one();
+        }
+    }
+
+    /// How long to wait for what was refused last.
+    fn retry_after(&self) -> Duration {
+        Duration::from_secs(self.retry_after.load(Ordering::Relaxed))
+    }
+}
+
+/// A client whose answers are noted.
+fn heeding(client: Client, answers: Arc<Answers>) -> Client {
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (client, opened) = (client.clone(), Arc::clone(&opened));
+        let (client, answers) = (client.clone(), Arc::clone(&answers));
         async move {
             let query = request.uri().query().unwrap_or_default();
-            let watch = query.split('&').any(|part| part == "watch=true");
+            let is_watch = query.split('&').any(|part| part == "watch=true");
             let response: Response<Body> = client.send(request).await?;
-            if watch && response.status().is_success() {
-                opened.notify_one();
-            }
+            answers.note(is_watch, &response);
             Ok::<_, kube::Error>(response)
         }
     });
