@@ -90,6 +90,14 @@ pub fn violations(kind: Kind, object: &Value) -> Vec<Violation> {
     found
 }
 
+/// The violations of a schema by a value.
+#[cfg(test)]
+pub(super) fn against(schema: &Value, value: &Value) -> Vec<Violation> {
+    let mut found = Vec::new();
+    walk(schema, value, "", &mut found);
+    found
+}
+
 fn unknown(field: String, place: &str) -> Violation {
     let message = format!("{place} has no such field");
     Violation {
