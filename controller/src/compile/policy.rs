@@ -20,7 +20,7 @@ use super::{Bfd, Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, confi
 use crate::{
     api::{BFDProfileSpec, BfdSpec, CONFIGURATION_NAME, LabelSelector, PoliciesSpec},
     diagnostic::Diagnostic,
-    index::{Kind, Neighbours, PolicyRule, unknown},
+    index::{Kind, Neighbours, PolicyRule, not_there},
     object::ObjectRef,
 };
 
@@ -157,7 +157,7 @@ impl<'a> Chains<'a> {
         let mut rules = Vec::new();
         for (object, field, policy) in lists.names(way) {
             let Some(found) = self.scope.objects.policies.get(policy) else {
-                diagnostics.push(missing(object, field, Kind::BgpPolicy, policy));
+                diagnostics.push(not_there(object.clone(), field, Kind::BgpPolicy, policy));
                 rules.push(nothing_passes(&format!("{policy} (missing)")));
                 continue;
             };
@@ -254,15 +254,6 @@ fn nothing_passes(why: &str) -> Rule {
     }
 }
 
-fn missing(object: &ObjectRef, field: String, kind: Kind, name: &str) -> Diagnostic {
-    let consequence = match kind {
-        Kind::BfdProfile => "there is no BFD until there is",
-        _ => "no route passes there until there is",
-    };
-    let message = format!("there is no {kind} {name:?}; {consequence}");
-    Diagnostic::error(object.clone(), field, unknown(kind), message)
-}
-
 fn bfd(scope: &Scope<'_>, peer: &Peer, diagnostics: &mut Vec<Diagnostic>) -> Option<Bfd> {
     let (object, field, wanted): (_, _, Option<&BfdSpec>) = match &peer.role {
         PeerRole::Mesh { .. } => {
@@ -280,7 +271,7 @@ fn bfd(scope: &Scope<'_>, peer: &Peer, diagnostics: &mut Vec<Diagnostic>) -> Opt
     };
     let Some(profile) = scope.objects.bfd_profiles.get(name) else {
         let field = field.to_owned();
-        diagnostics.push(missing(&object, field, Kind::BfdProfile, name));
+        diagnostics.push(not_there(object, field, Kind::BfdProfile, name));
         return None;
     };
     Some(Bfd::from(&profile.spec))

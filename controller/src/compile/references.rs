@@ -4,13 +4,13 @@ use super::{configuration_ref, object_ref, originations, password};
 use crate::{
     api::CONFIGURATION_NAME,
     diagnostic::Diagnostic,
-    index::{Kind, Objects},
+    index::{self, Kind, Objects},
 };
 
 /// What objects name and what is not there, or cannot be used.
 #[must_use]
 pub fn missing_references(objects: &Objects) -> Vec<Diagnostic> {
-    let mut missing = Vec::new();
+    let mut missing = index::missing(objects);
     // A password that is missing is noted where it is looked for; here it is not used.
     if let Some(configuration) = objects.configurations.get(CONFIGURATION_NAME) {
         let (object, field) = (configuration_ref(), "spec.mesh.passwordSecretRef");

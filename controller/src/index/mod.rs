@@ -44,7 +44,7 @@ pub use node::{DrainSigns, Node};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use policy::{Neighbours, Policy, PolicyRule};
-pub(crate) use references::unknown;
+pub(crate) use references::{missing, not_there};
 pub use secret::Secret;
 pub use service::{Service, ServiceKey};
 pub use standing::Standing;

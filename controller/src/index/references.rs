@@ -4,7 +4,7 @@
 //! it says be left out in part: routes would pass that were meant to be stopped. So such a version
 //! waits, and the one before stays in force (ADR 11); and a policy that somebody in force names
 //! stays when it is deleted, until nobody names it any more. What has no version before is put in
-//! force all the same, and `compile` lets nothing pass there.
+//! force all the same, and `compile` lets nothing pass there ([`missing`] says so).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,7 @@ use super::{Changes, Kind, Object, ObjectKey, Objects, Peer};
 use crate::{
     api::{BGPConfigurationSpec, BfdSpec, PoliciesSpec},
     diagnostic::{Diagnostic, Reason},
+    object::ObjectRef,
 };
 
 /// A name of another object, and the field that it stands in.
@@ -20,6 +21,17 @@ struct Reference {
     field: String,
     kind: Kind,
     name: String,
+}
+
+impl Reference {
+    /// Whether there is such an object, be it that others alone keep it in force.
+    fn is_known(&self, objects: &Objects) -> bool {
+        match self.kind {
+            Kind::BgpPolicy => objects.policies.contains_key(&self.name),
+            Kind::BfdProfile => objects.bfd_profiles.contains_key(&self.name),
+            _ => true,
+        }
+    }
 }
 
 fn policies(field: &str, spec: &PoliciesSpec, all: &mut Vec<Reference>) {
@@ -105,12 +117,7 @@ impl References {
 
     /// Whether the named object is there; one that is gone and still in force is not.
     fn is_there(&self, objects: &Objects, reference: &Reference) -> bool {
-        let known = match reference.kind {
-            Kind::BgpPolicy => objects.policies.contains_key(&reference.name),
-            Kind::BfdProfile => objects.bfd_profiles.contains_key(&reference.name),
-            _ => true,
-        };
-        known
+        reference.is_known(objects)
             && !self
                 .gone
                 .contains(&(reference.kind, reference.name.clone()))
@@ -174,16 +181,7 @@ impl References {
             let consequence = "the object stays in force as it was before";
             problems.extend(missing.iter().map(|r| problem(key, r, consequence)));
         }
-        let in_force = objects.peers.values().map(|peer| {
-            let key = ObjectKey::cluster(Kind::BgpPeer, peer.meta.name.as_str());
-            (key, of_peer(peer))
-        });
-        let configurations = objects.configurations.values().map(|configuration| {
-            let name = configuration.meta.name.as_str();
-            let key = ObjectKey::cluster(Kind::BgpConfiguration, name);
-            (key, of_configuration(&configuration.spec))
-        });
-        for (key, mut references) in in_force.chain(configurations) {
+        for (key, mut references) in in_force(objects) {
             references.retain(|r| self.gone.contains(&(r.kind, r.name.clone())));
             let consequence = "its last version stays in force as long as it is named";
             problems.extend(references.iter().map(|r| problem(&key, r, consequence)));
@@ -198,8 +196,46 @@ fn problem(key: &ObjectKey, reference: &Reference, consequence: &str) -> Diagnos
     Diagnostic::error(key.object_ref(), field, unknown(*kind), message)
 }
 
+/// What objects in force name and what was never there, whichever node looks.
+pub(crate) fn missing(objects: &Objects) -> Vec<Diagnostic> {
+    let mut missing = Vec::new();
+    for (key, mut references) in in_force(objects) {
+        references.retain(|reference| !reference.is_known(objects));
+        let object = key.object_ref();
+        missing.extend(references.into_iter().map(|r| {
+            let Reference { field, kind, name } = r;
+            not_there(object.clone(), field, kind, &name)
+        }));
+    }
+    missing
+}
+
+/// An object in force names something that was never there.
+pub(crate) fn not_there(object: ObjectRef, field: String, kind: Kind, name: &str) -> Diagnostic {
+    let consequence = match kind {
+        Kind::BfdProfile => "there is no BFD until there is",
+        _ => "no route passes there until there is",
+    };
+    let message = format!("there is no {kind} {name:?}; {consequence}");
+    Diagnostic::error(object, field, unknown(kind), message)
+}
+
+/// The objects in force that may name others, and what they name.
+fn in_force(objects: &Objects) -> impl Iterator<Item = (ObjectKey, Vec<Reference>)> {
+    let peers = objects.peers.values().map(|peer| {
+        let key = ObjectKey::cluster(Kind::BgpPeer, peer.meta.name.as_str());
+        (key, of_peer(peer))
+    });
+    let configurations = objects.configurations.values().map(|configuration| {
+        let name = configuration.meta.name.as_str();
+        let key = ObjectKey::cluster(Kind::BgpConfiguration, name);
+        (key, of_configuration(&configuration.spec))
+    });
+    peers.chain(configurations)
+}
+
 /// The reason for which a name of `kind` is refused.
-pub(crate) const fn unknown(kind: Kind) -> Reason {
+const fn unknown(kind: Kind) -> Reason {
     match kind {
         Kind::BfdProfile => Reason::UnknownBfdProfile,
         _ => Reason::UnknownPolicy,
@@ -216,10 +252,7 @@ pub(super) const fn concerns(kind: Kind) -> bool {
 
 /// Everything that objects in force name.
 fn named(objects: &Objects) -> BTreeSet<(Kind, String)> {
-    let peers = objects.peers.values().flat_map(of_peer);
-    let configurations = objects.configurations.values();
-    let configurations = configurations.flat_map(|c| of_configuration(&c.spec));
-    let all = peers.chain(configurations);
+    let all = in_force(objects).flat_map(|(_, references)| references);
     all.map(|reference| (reference.kind, reference.name))
         .collect()
 }

@@ -105,6 +105,52 @@ fn a_secret_and_a_peer_that_are_missing_are_named() {
     assert!(message.contains("tor9"), "{message}");
 }
 
+/// A policy that was never there, one that a new version waits for, and one that is gone and still
+/// named: the reference is not resolved, whatever is in force meanwhile.
+#[test]
+fn a_policy_that_is_missing_is_named_by_who_waits_for_it_too() {
+    let names_policy = |name: &str| peer(&json!({"policies": {"import": [name]}}));
+    let policy = object(
+        Kind::BgpPolicy,
+        "p",
+        &json!({"rules": [{"action": "Accept"}]}),
+        &[],
+    );
+    let resolved = |index: &Index| {
+        let all = verdicts(index);
+        let of_peer = all
+            .iter()
+            .find(|(object, _)| object.name == "tor")
+            .unwrap()
+            .1;
+        let (kind, holds, reason, message) = claims(of_peer)[1];
+        assert_eq!(kind, "ResolvedRefs");
+        (holds, reason.to_owned(), message.to_owned())
+    };
+    let unknown = "UnknownPolicy".to_owned();
+
+    let (holds, reason, message) = resolved(&index(&[node(), names_policy("q")]));
+    assert_eq!((holds, &reason), (false, &unknown));
+    assert!(message.contains("no route passes"), "{message}");
+
+    let mut index = index(&[node(), policy.clone(), names_policy("p")]);
+    assert!(resolved(&index).0);
+    let (kind, waits) = names_policy("q");
+    index.apply(SourceEvent::Applied(take_in(kind, waits)));
+    let (holds, reason, message) = resolved(&index);
+    assert_eq!((holds, &reason), (false, &unknown));
+    assert!(message.contains("as it was before"), "{message}");
+
+    let (kind, back) = names_policy("p");
+    index.apply(SourceEvent::Applied(take_in(kind, back)));
+    assert!(resolved(&index).0);
+    let gone = crate::index::ObjectKey::cluster(Kind::BgpPolicy, "p");
+    index.apply(SourceEvent::Deleted(gone));
+    let (holds, reason, message) = resolved(&index);
+    assert_eq!((holds, &reason), (false, &unknown));
+    assert!(message.contains("its last version"), "{message}");
+}
+
 #[test]
 fn a_selector_that_selects_nothing_is_told() {
     let nowhere = json!({"nodeSelector": {"matchLabels": {"rack": "9"}}});
