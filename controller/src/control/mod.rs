@@ -30,6 +30,28 @@ pub struct Services {
     pub table: Arc<ServiceTable>,
     /// Those that are held as they were.
     pub held: BTreeMap<Prefix, Held>,
+    /// How far the node is drained, if it is.
+    pub drain: Option<DrainStep>,
+}
+
+/// How far a node is relieved of traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainStep {
+    /// Its routes are marked with GRACEFUL_SHUTDOWN.
+    Marked,
+    /// Its routes are withdrawn.
+    Withdrawn,
+}
+
+impl DrainStep {
+    /// The stable identifier.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Marked => "draining",
+            Self::Withdrawn => "drained",
+        }
+    }
 }
 
 /// Why an address of a Service is not as the objects ask for.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redstart_bgp::types::Prefix;
 
-use super::{Held, Services, views};
+use super::{DrainStep, Held, Services, views};
 use crate::compile::{ServiceRoute, Verdict};
 
 /// One row per address, by Service.
@@ -44,11 +44,20 @@ fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Servi
             Held::WithdrawDelay => "advertised",
         };
     }
+    let is_told = state == "advertised" || state == "aggregated";
+    let drain = services.drain.filter(|_| is_told);
+    reason = drain.map(|step| step.as_str().to_owned()).or(reason);
+    let is_withdrawn = drain == Some(DrainStep::Withdrawn);
+    if is_withdrawn {
+        state = "withheld";
+        prefixes.clear();
+    }
     let sources: Vec<_> = choices
         .into_iter()
         .filter_map(|choice| table.sources.get(*choice))
         .collect();
-    let peers: BTreeSet<_> = sources.iter().flat_map(|(_, peers)| peers).collect();
+    let told = sources.iter().filter(|_| !is_withdrawn);
+    let peers: BTreeSet<_> = told.flat_map(|(_, peers)| peers).collect();
     views::Service {
         service: service.to_owned(),
         kind: route.kind.as_str().to_owned(),
@@ -58,5 +67,60 @@ fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Servi
         prefixes: prefixes.iter().map(ToString::to_string).collect(),
         sources: sources.iter().map(|(s, _)| s.to_string()).collect(),
         peers: peers.into_iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use super::*;
+    use crate::{
+        api::ServiceAddress,
+        compile::{PeerName, ServiceTable},
+        index::ServiceKey,
+        object::ObjectRef,
+    };
+
+    #[test]
+    fn a_drain_shows_in_what_it_makes_of_an_address() {
+        let source = ObjectRef {
+            kind: "BGPAdvertisement".to_owned(),
+            name: "public".to_owned(),
+        };
+        let route = ServiceRoute {
+            address: [203, 0, 113, 1].into(),
+            kind: ServiceAddress::LoadBalancerIP,
+            verdict: Verdict::Advertised {
+                host: vec![0],
+                aggregates: Vec::new(),
+            },
+        };
+        let key = ServiceKey {
+            namespace: "apps".to_owned(),
+            name: "web".to_owned(),
+        };
+        let table = ServiceTable {
+            sources: [(source, vec![PeerName("tor".to_owned())])].into(),
+            services: BTreeMap::from([(key, Arc::from([route]))]),
+        };
+        let mut services = Services {
+            table: Arc::new(table),
+            ..Services::default()
+        };
+        let shown = |services: &Services| {
+            let row = rows(services).remove(0);
+            (row.state, row.reason, row.prefixes, row.peers)
+        };
+        let told = || (vec!["203.0.113.1/32".to_owned()], vec!["tor".to_owned()]);
+        let is = |state: &str, reason: Option<&str>, (prefixes, peers)| {
+            (state.to_owned(), reason.map(str::to_owned), prefixes, peers)
+        };
+        assert_eq!(shown(&services), is("advertised", None, told()));
+        services.drain = Some(DrainStep::Marked);
+        assert_eq!(shown(&services), is("advertised", Some("draining"), told()));
+        services.drain = Some(DrainStep::Withdrawn);
+        let nobody = (Vec::new(), Vec::new());
+        assert_eq!(shown(&services), is("withheld", Some("drained"), nobody));
     }
 }

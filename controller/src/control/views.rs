@@ -427,7 +427,7 @@ pub struct Service {
     /// `advertised`, `aggregated` (a prefix that it lies in is advertised in its place), `waiting` (it
     /// will be advertised) or `withheld`.
     pub state: String,
-    /// Why it is withheld, waits, or is advertised still.
+    /// Why it is withheld, waits, is advertised still, or for how long only (`draining`).
     pub reason: Option<String>,
     /// The prefixes that are advertised for it.
     pub prefixes: Vec<String>,

@@ -6,7 +6,10 @@
 use redstart_bgp::time::Instant;
 use tracing::info;
 
-use crate::compile::{DesiredState, Drain, drain};
+use crate::{
+    compile::{DesiredState, Drain, drain},
+    control::DrainStep,
+};
 
 /// Where the node stands.
 #[derive(Debug, Default)]
@@ -62,6 +65,15 @@ impl Draining {
                 drain::soften(desired);
                 drain::withdraw(desired);
             }
+        }
+    }
+
+    /// How far it is.
+    pub(super) const fn step(&self) -> Option<DrainStep> {
+        match self {
+            Self::Not => None,
+            Self::Softened(_) => Some(DrainStep::Marked),
+            Self::Withdrawn => Some(DrainStep::Withdrawn),
         }
     }
 

@@ -57,6 +57,7 @@ pub(super) fn answer(core: &Core, query: Query) {
             _ = reply.send(Services {
                 table: Arc::clone(&core.configured.services),
                 held: core.held(),
+                drain: core.draining.step(),
             });
         }
         Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
