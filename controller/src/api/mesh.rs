@@ -37,7 +37,8 @@ pub struct MeshSpec {
     /// change routes; a node still speaks for nothing but its own pod CIDRs.
     #[serde(default)]
     pub policies: PoliciesSpec,
-    /// Bidirectional Forwarding Detection between the nodes. Absent: none.
+    /// Bidirectional Forwarding Detection between the nodes. Absent: none. It goes over several hops
+    /// (UDP port 4784), as the sessions of the mesh do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
 }

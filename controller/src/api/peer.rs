@@ -157,7 +157,10 @@ pub struct BGPPeerSpec {
     /// Rules for the routes of this router, asked after those of the BGPConfiguration.
     #[serde(default)]
     pub policies: PoliciesSpec,
-    /// Bidirectional Forwarding Detection: finds a dead router within a second. Absent: none.
+    /// Bidirectional Forwarding Detection: finds a dead router within a second. Absent: none. It goes one
+    /// hop (UDP port 3784, TTL 255) where the session does: with an `interface`, with `ttlSecurity: 1`,
+    /// and with an external router without `ebgpMultihop`. Else it goes several (UDP port 4784), as with
+    /// an internal router. The router has to do the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<BfdSpec>,
     /// Route reflection.
