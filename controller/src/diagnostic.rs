@@ -139,6 +139,8 @@ pub enum Reason {
     RouterNotFound,
     /// On the interface of a neighbour several routers were found.
     SeveralRouters,
+    /// The kernel has no default route that leads to a gateway, and a neighbour is to be that gateway.
+    NoDefaultGateway,
     /// The kernel has no TCP Authentication Option, and a neighbour has keys of it.
     TcpAoUnsupported,
     /// The kernel does not take the key that a neighbour or a listen range must have.
@@ -204,6 +206,7 @@ impl Reason {
             Self::DuplicatePeerName => "duplicate-peer-name",
             Self::RouterNotFound => "router-not-found",
             Self::SeveralRouters => "several-routers",
+            Self::NoDefaultGateway => "no-default-gateway",
             Self::TcpAoUnsupported => "tcp-ao-unsupported",
             Self::KeyRefused => "key-refused",
             Self::InterfaceMissing => "interface-missing",

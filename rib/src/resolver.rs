@@ -21,7 +21,7 @@ use std::{
 };
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
-use redstart_bgp::types::NextHop;
+use redstart_bgp::types::{Family, NextHop};
 use smallvec::SmallVec;
 
 use self::table::{Candidate, Table};
@@ -114,6 +114,27 @@ impl KernelView {
     #[must_use]
     pub fn is_own(&self, addr: IpAddr) -> bool {
         self.addresses.iter().any(|a| a.addr == addr)
+    }
+
+    /// Where the default route of a family leads that is not made by BGP: the gateways, on links that
+    /// work, of the route of the lowest metric that has any.
+    #[must_use]
+    pub fn default_gateways(&self, family: Family) -> SmallVec<[Gateway; 2]> {
+        let is_some = |gateways: &SmallVec<[Gateway; 2]>| !gateways.is_empty();
+        let found = match family {
+            Family::Ipv4Unicast => self.v4.defaults().map(|c| self.gateways(c)).find(is_some),
+            Family::Ipv6Unicast => self.v6.defaults().map(|c| self.gateways(c)).find(is_some),
+        };
+        found.unwrap_or_default()
+    }
+
+    /// The gateways of a route, on links that work.
+    fn gateways(&self, route: &Candidate) -> SmallVec<[Gateway; 2]> {
+        let RouteAction::Forward(set) = &route.action else {
+            return SmallVec::new();
+        };
+        let usable = |leg: &Gateway| leg.via.is_some() && self.is_usable(leg.ifindex);
+        set.as_slice().iter().copied().filter(usable).collect()
     }
 
     /// Takes note of something that happened in the kernel.

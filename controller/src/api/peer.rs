@@ -49,7 +49,7 @@ use super::{
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.address), has(self.listenRange), has(self.interface)].filter(said, said).size() == 1").message("exactly one of address, listenRange and interface must be set"))]
+#[x_kube(validation = Rule::new("[has(self.address), has(self.listenRange), has(self.interface), has(self.defaultGateway)].filter(said, said).size() == 1").message("exactly one of address, listenRange, interface and defaultGateway must be set"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || has(self.address)").message("sourceAddress needs an address"))]
 #[x_kube(validation = Rule::new("!(has(self.passwordSecretRef) && has(self.tcpAO) && self.tcpAO.size() > 0)").message("passwordSecretRef and tcpAO exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.listenRange) && has(self.tcpAO) && self.tcpAO.size() > 0)").message("a listen range cannot have tcpAO keys"))]
@@ -61,8 +61,8 @@ pub struct BGPPeerSpec {
     /// Which nodes peer with it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// The router's IP address. Exactly one of `address`, `listenRange` and `interface` says where the
-    /// router is.
+    /// The router's IP address. Exactly one of `address`, `listenRange`, `interface` and
+    /// `defaultGateway` says where the router is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 45))]
     #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
@@ -78,6 +78,12 @@ pub struct BGPPeerSpec {
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("!self.matches('[/: ]') && !(self in ['.', '..', 'lo'])").message("not the name of a network interface"))]
     pub interface: Option<String>,
+    /// Instead of an address: the gateway of each node's default route of this family, as its kernel has
+    /// it. When the route changes, the session goes to the new gateway. One object is then enough for
+    /// all racks; for sessions in both families it takes two. Of several gateways of one route it is
+    /// the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_gateway: Option<AddressFamily>,
     /// Bind sessions to this network interface, for a router whose address is on several links or in
     /// a VRF. Absent: the kernel's routes say where the router is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

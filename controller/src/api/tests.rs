@@ -183,6 +183,12 @@ fn cel_of_a_peers_place() {
     refused::<P>("tor", &two, "exactly one of");
     let two = with(range.clone(), "/interface", json!("eth1"));
     refused::<P>("tor", &two, "exactly one of");
+    let gateway = json!({ "defaultGateway": "IPv6", "asn": "External" });
+    cel::<P>("tor", &gateway).unwrap();
+    let two = with(gateway.clone(), "/address", json!("192.0.2.1"));
+    refused::<P>("tor", &two, "exactly one of");
+    let source = with(gateway, "/sourceAddress", json!("192.0.2.1"));
+    refused::<P>("tor", &source, "needs an address");
     let source = with(range.clone(), "/sourceAddress", json!("192.0.2.1"));
     refused::<P>("tor", &source, "needs an address");
     let cidr = with(range.clone(), "/listenRange/cidr", json!("192.0.2.0"));

@@ -13,7 +13,7 @@ use std::{
 };
 
 use redstart_bgp::types::{
-    Asn, Community, ExtendedCommunity, FamilySet, LargeCommunity, Prefix, Role, RouterId,
+    Asn, Community, ExtendedCommunity, Family, FamilySet, LargeCommunity, Prefix, Role, RouterId,
 };
 use redstart_rib::{Owners, PeerPolicies, PeerRules, fib::NexthopStyle};
 
@@ -230,6 +230,14 @@ pub enum Remote {
         /// The TCP port there.
         port: u16,
     },
+    /// Wherever the kernel's default route of this family leads. Nobody has a session with it before
+    /// that is known.
+    DefaultGateway {
+        /// The family of the route, and of the session.
+        family: Family,
+        /// The TCP port there.
+        port: u16,
+    },
 }
 
 impl Remote {
@@ -238,7 +246,7 @@ impl Remote {
     pub const fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Address(address) => Some(*address),
-            Self::Range { .. } | Self::Interface { .. } => None,
+            Self::Range { .. } | Self::Interface { .. } | Self::DefaultGateway { .. } => None,
         }
     }
 
@@ -249,6 +257,7 @@ impl Remote {
             Self::Address(address) => address.is_ipv4(),
             Self::Range { prefix, .. } => matches!(prefix, Prefix::V4(_)),
             Self::Interface { .. } => false,
+            Self::DefaultGateway { family, .. } => matches!(family, Family::Ipv4Unicast),
         }
     }
 }
@@ -259,6 +268,7 @@ impl fmt::Display for Remote {
             Self::Address(address) => fmt::Display::fmt(address, f),
             Self::Range { prefix, .. } => fmt::Display::fmt(prefix, f),
             Self::Interface { name, .. } => f.write_str(name),
+            Self::DefaultGateway { family, .. } => write!(f, "{family} default gateway"),
         }
     }
 }

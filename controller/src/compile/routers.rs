@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use redstart_bgp::types::{FamilySet, Prefix};
+use redstart_bgp::types::{Family, FamilySet, Prefix};
 use redstart_rib::PeerPolicies;
 
 use super::{
@@ -66,6 +66,7 @@ enum Place {
     Address(IpAddr),
     Range(Prefix),
     Interface(String),
+    DefaultGateway(Family),
 }
 
 impl Place {
@@ -75,6 +76,9 @@ impl Place {
             Self::Address(address) => ("spec.address", format!("address {address}")),
             Self::Range(prefix) => ("spec.listenRange.cidr", format!("range {prefix}")),
             Self::Interface(name) => ("spec.interface", format!("interface {name}")),
+            Self::DefaultGateway(family) => {
+                ("spec.defaultGateway", format!("{family} default gateway"))
+            }
         }
     }
 }
@@ -84,6 +88,7 @@ fn place(remote: &Remote) -> Place {
         Remote::Address(address) => Place::Address(address.ip()),
         Remote::Range { prefix, .. } => Place::Range(*prefix),
         Remote::Interface { name, .. } => Place::Interface(name.clone()),
+        Remote::DefaultGateway { family, .. } => Place::DefaultGateway(*family),
     }
 }
 
@@ -200,7 +205,9 @@ fn router_families(
     let own = match router.remote {
         // The next hop is the link-local address, for IPv4 too (RFC 8950).
         Remote::Interface { .. } => FamilySet::ALL,
-        Remote::Address(_) | Remote::Range { .. } => families(scope.own),
+        Remote::Address(_) | Remote::Range { .. } | Remote::DefaultGateway { .. } => {
+            families(scope.own)
+        }
     };
     let wanted = router.families.unwrap_or(own);
     let usable = wanted.intersection(own);

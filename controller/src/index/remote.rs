@@ -1,5 +1,5 @@
-//! Where the router of a `BGPPeer` is, parsed: exactly one of an address, a range of addresses and an
-//! interface.
+//! Where the router of a `BGPPeer` is, parsed: exactly one of an address, a range of addresses, an
+//! interface and the default gateway.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,7 +7,7 @@ use redstart_bgp::types::Prefix;
 
 use super::{
     observed::Findings,
-    values::{range, usable_unicast},
+    values::{self, range, usable_unicast},
 };
 use crate::{
     api::{BGPPeerSpec, ListenRangeSpec},
@@ -19,23 +19,28 @@ use crate::{
 const INTERFACE_NAME: usize = 15;
 
 pub(super) fn parse(spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Remote> {
-    match (&spec.address, &spec.listen_range, &spec.interface) {
-        (Some(text), None, None) => {
+    let gateway = spec.default_gateway;
+    match (&spec.address, &spec.listen_range, &spec.interface, gateway) {
+        (Some(text), None, None, None) => {
             let address = address("spec.address", text, findings)?;
             Some(Remote::Address(SocketAddr::new(address, spec.port)))
         }
-        (None, Some(wanted), None) => listen_range(wanted, findings),
-        (None, None, Some(name)) => Some(Remote::Interface {
+        (None, Some(wanted), None, None) => listen_range(wanted, findings),
+        (None, None, Some(name), None) => Some(Remote::Interface {
             name: interface("spec.interface", name, findings)?,
             port: spec.port,
         }),
-        (None, None, None) => {
-            let message = "one of address, listenRange and interface must be there";
+        (None, None, None, Some(family)) => Some(Remote::DefaultGateway {
+            family: values::family(family),
+            port: spec.port,
+        }),
+        (None, None, None, None) => {
+            let message = "one of address, listenRange, interface and defaultGateway must be there";
             findings.error("spec.address", Reason::MissingField, message);
             None
         }
         _ => {
-            let message = "address, listenRange and interface exclude each other";
+            let message = "address, listenRange, interface and defaultGateway exclude each other";
             findings.error("spec", Reason::Conflict, message);
             None
         }
@@ -77,7 +82,7 @@ pub(super) fn check_source(remote: &Remote, source: IpAddr, findings: &mut Findi
             findings.error(field, Reason::NoCommonFamily, message);
         }
         Remote::Address(_) => {}
-        Remote::Range { .. } | Remote::Interface { .. } => {
+        Remote::Range { .. } | Remote::Interface { .. } | Remote::DefaultGateway { .. } => {
             let message = "sourceAddress needs an address";
             findings.error(field, Reason::Conflict, message);
         }

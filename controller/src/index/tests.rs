@@ -221,6 +221,9 @@ fn a_router_is_at_an_address_in_a_range_or_behind_an_interface() {
     let (interface, _) = remote(json!({ "asn": 1, "interface": "eth1" }));
     let name = "eth1".to_owned();
     assert_eq!(interface, Remote::Interface { name, port: 179 });
+    let (gateway, _) = remote(json!({ "asn": 1, "defaultGateway": "IPv6", "port": 1179 }));
+    let (family, port) = (Family::Ipv6Unicast, 1179);
+    assert_eq!(gateway, Remote::DefaultGateway { family, port });
 }
 
 #[test]

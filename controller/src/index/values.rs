@@ -81,14 +81,16 @@ pub(super) fn graceful_restart(restart: &GracefulRestartSpec, findings: &mut Fin
 
 /// The families, if any are named.
 pub(super) fn families(families: &[AddressFamily]) -> Option<FamilySet> {
-    let set: FamilySet = families
-        .iter()
-        .map(|f| match f {
-            AddressFamily::IPv4 => Family::Ipv4Unicast,
-            AddressFamily::IPv6 => Family::Ipv6Unicast,
-        })
-        .collect();
+    let set: FamilySet = families.iter().copied().map(family).collect();
     (!set.is_empty()).then_some(set)
+}
+
+/// The family that is named.
+pub(super) const fn family(family: AddressFamily) -> Family {
+    match family {
+        AddressFamily::IPv4 => Family::Ipv4Unicast,
+        AddressFamily::IPv6 => Family::Ipv6Unicast,
+    }
 }
 
 /// A number within its bounds.

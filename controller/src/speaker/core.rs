@@ -22,6 +22,7 @@ use super::{
     abilities::Abilities,
     bfd::Watch,
     drain::Draining,
+    gateways::Gateways,
     hold_down::HoldDown,
     kernel::Kernel,
     listeners::Listeners,
@@ -71,6 +72,8 @@ pub(super) struct Core {
     pub(super) neighbours: Neighbours,
     pub(super) listeners: Listeners,
     pub(super) unnumbered: Unnumbered,
+    /// The neighbours that are default gateways.
+    pub(super) gateways: Gateways,
     pub(super) bfd: Watch,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
@@ -116,6 +119,7 @@ impl Core {
             neighbours: Neighbours::new(clock, to_core, seed),
             listeners: Listeners::new(owner),
             unnumbered: Unnumbered::new(clock, seed),
+            gateways: Gateways::default(),
             bfd: Watch::new(clock, seed),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
@@ -256,6 +260,7 @@ impl Core {
         self.kernel.import(desired.kernel_tables.keys().copied());
         self.kernel.configure(now, &desired.kernel, &mut self.rib);
         self.unnumbered.apply(now, &desired, &mut self.neighbours);
+        self.gateways.apply(now, &desired, &mut self.neighbours);
         let lacking = self.abilities.lacking(&desired);
         log_difference(&self.lacking, &lacking);
         self.lacking = lacking;
@@ -310,13 +315,15 @@ impl Core {
         }
     }
 
-    /// A router at the other end of an interface is a neighbour once it is found.
+    /// A router at the other end of an interface, or of the default route, is a neighbour once it is
+    /// found.
     fn find_routers(&mut self, now: Instant) {
         if !self.kernel.is_known() {
             return;
         }
         let links = self.kernel.view();
-        if self.unnumbered.follow(now, links, &mut self.neighbours) {
+        let found = self.unnumbered.follow(now, links, &mut self.neighbours);
+        if self.gateways.follow(links, &mut self.neighbours) | found {
             self.apply(now);
         }
     }

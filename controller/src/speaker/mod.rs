@@ -23,6 +23,7 @@
 //! | `ranges` | listen ranges, and what a member of one is |
 //! | `abilities` | what the kernel may not have |
 //! | `unnumbered` | the routers at the other ends of interfaces |
+//! | `gateways` | the routers that default routes lead to |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
 //! | `views` | answers to the control socket |
@@ -35,6 +36,7 @@ mod bfd;
 mod cleanup;
 mod core;
 mod drain;
+mod gateways;
 mod hold_down;
 mod kernel;
 mod listeners;

@@ -92,7 +92,7 @@ impl Neighbours {
                 remote,
                 spec: Cow::Borrowed(spec),
             }),
-            Remote::Interface { .. } => {
+            Remote::Interface { .. } | Remote::DefaultGateway { .. } => {
                 let remote = *self.found.get(name)?;
                 let spec = compile::Peer {
                     remote: Remote::Address(remote),
@@ -225,7 +225,11 @@ impl Neighbours {
     ) {
         self.ranges.apply(desired);
         let is_unfound = |(name, peer): &(&PeerName, &compile::Peer)| {
-            matches!(peer.remote, Remote::Interface { .. }) && !self.found.contains_key(*name)
+            let is_searched = matches!(
+                peer.remote,
+                Remote::Interface { .. } | Remote::DefaultGateway { .. }
+            );
+            is_searched && !self.found.contains_key(*name)
         };
         self.unfound = desired.peers.iter().filter(is_unfound).count();
         let Some(node) = &desired.node else {

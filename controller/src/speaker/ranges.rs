@@ -150,6 +150,6 @@ fn is_nearest(desired: &DesiredState, range: Prefix, addr: IpAddr) -> bool {
     desired.peers.values().all(|other| match &other.remote {
         Remote::Address(other) => other.ip() != addr,
         Remote::Range { prefix, .. } => !prefix.contains(addr) || prefix.len() <= range.len(),
-        Remote::Interface { .. } => true,
+        Remote::Interface { .. } | Remote::DefaultGateway { .. } => true,
     })
 }

@@ -98,7 +98,7 @@ impl Unnumbered {
                 name: interface,
                 port,
             } => Some((name.clone(), (spec.clone(), interface.clone(), *port))),
-            Remote::Address(_) | Remote::Range { .. } => None,
+            Remote::Address(_) | Remote::Range { .. } | Remote::DefaultGateway { .. } => None,
         };
         let wanted: BTreeMap<_, _> = desired.peers.iter().filter_map(wanted).collect();
         self.searches.retain(|name, search| {

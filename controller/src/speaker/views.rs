@@ -193,13 +193,14 @@ impl Core {
             .chain(&self.lacking)
             .chain(self.unnumbered.problems())
             .chain(self.listeners.problems())
+            .chain(self.gateways.problems())
     }
 
     fn protocols(&self) -> Vec<views::Protocol> {
         let links = self.kernel.links();
         let neighbours = self.neighbours.iter();
         let found = neighbours.map(|(name, n)| self.protocol(name, n, &links));
-        let unfound = self.unnumbered.unfound();
+        let unfound = self.unnumbered.unfound().chain(self.gateways.unfound());
         let unfound = unfound.map(|(name, unfound)| self.unfound(name, &unfound));
         let mut list: Vec<_> = found.chain(unfound).collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
@@ -217,7 +218,10 @@ impl Core {
             state: State::Idle.to_string(),
             since: self.wall(unfound.since),
             remote: None,
-            interface: Some(spec.remote.to_string()),
+            interface: match &spec.remote {
+                compile::Remote::Interface { name, .. } => Some(name.clone()),
+                _ => None,
+            },
             range: None,
             local: None,
             remote_as: remote_as(spec),

@@ -57,6 +57,14 @@ impl<P: prefix_trie::Prefix> Table<P> {
         Some((prefix.prefix_len(), list.first()?))
     }
 
+    /// The default routes, the one that the kernel would use first.
+    pub(super) fn defaults(&self) -> impl Iterator<Item = &Candidate> {
+        // Before every longer prefix.
+        let first = self.0.iter().next();
+        let default = first.filter(|(prefix, _)| prefix.prefix_len() == 0);
+        default.into_iter().flat_map(|(_, list)| list)
+    }
+
     /// Drops the routes that leave by this link alone.
     pub(super) fn flush_link(&mut self, ifindex: u32) {
         for list in self.0.values_mut() {

@@ -304,3 +304,48 @@ fn a_route_that_only_names_an_object_leads_where_the_object_does() {
     view.on_event(&KernelEvent::NexthopGone(NexthopId(2)));
     assert!(view.resolve(next_hop, None).is_err());
 }
+||||||| parent of 4d710a9 (The default gateway as a neighbour)
+
+#[test]
+fn the_default_gateways_are_those_that_the_kernel_would_use() {
+    let mut view = view_with(ResolverConfig::default());
+    let found = |view: &KernelView, family: Family| -> Vec<String> {
+        let gateways = view.default_gateways(family);
+        let via = gateways.iter().filter_map(|gateway| gateway.via);
+        via.map(|via| via.to_string()).collect()
+    };
+    let (v4, v6) = (Family::Ipv4Unicast, Family::Ipv6Unicast);
+    view.on_event(&KernelEvent::RouteGone(route(
+        "0.0.0.0/0",
+        4,
+        0,
+        via("10.0.2.254", 2),
+    )));
+    for metric in [0, 100, 200, 1024] {
+        for (prefix, protocol) in [("0.0.0.0/0", 4), ("0.0.0.0/0", 16), ("::/0", 4)] {
+            let gone = route(prefix, protocol, metric, device(2));
+            view.on_event(&KernelEvent::RouteGone(gone));
+        }
+    }
+    let none: [&str; 0] = [];
+    assert_eq!(found(&view, v4), none);
+    // One that BGP made does not count, nor does one without a gateway.
+    let ours = route("0.0.0.0/0", FibConfig::PROTOCOL_BGP, 20, via("10.0.3.9", 3));
+    view.on_event(&KernelEvent::Route(ours));
+    view.on_event(&KernelEvent::Route(route("0.0.0.0/0", 4, 50, device(2))));
+    assert_eq!(found(&view, v4), none);
+    let far = route("0.0.0.0/0", 4, 200, via("10.0.3.254", 3));
+    view.on_event(&KernelEvent::Route(far));
+    assert_eq!(found(&view, v4), ["10.0.3.254"]);
+    let near = route("0.0.0.0/0", 4, 100, via("10.0.2.254", 2));
+    view.on_event(&KernelEvent::Route(near));
+    assert_eq!(found(&view, v4), ["10.0.2.254"]);
+    assert_eq!(found(&view, v6), none);
+    let router = route("::/0", 9, 1024, via("fe80::1", 2));
+    view.on_event(&KernelEvent::Route(router));
+    assert_eq!(found(&view, v6), ["fe80::1"]);
+    // Without carrier the next best one is used.
+    view.on_event(&KernelEvent::Link(link(2, true, false)));
+    assert_eq!(found(&view, v4), ["10.0.3.254"]);
+    assert_eq!(found(&view, v6), none);
+}
