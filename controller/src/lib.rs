@@ -10,6 +10,7 @@ pub mod health;
 pub mod index;
 pub mod metrics;
 pub mod object;
+pub mod rbac;
 pub mod source;
 pub mod speaker;
 pub mod status;

@@ -13,8 +13,8 @@ mod kube_world;
 use std::time::{Duration, Instant};
 
 use kube_world::{
-    Follower, HASTE, LIMIT, World, block_on, known, names, node, nodes, refuse_nodes, three_nodes,
-    watches_of_nodes, with_world,
+    Follower, HASTE, LIMIT, World, block_on, known, names, node, nodes, one_secret, refuse_nodes,
+    three_nodes, watches_of_nodes, with_world,
 };
 use redstart_controller::{
     index::Kind,
@@ -306,6 +306,9 @@ fn a_server_that_says_nothing_is_given_up_and_asked_again() {
 #[test]
 fn when_one_kind_reaches_the_server_again_the_others_do_not_wait() {
     let server = ApiServer::start(Options::default()).unwrap();
+    for object in one_secret() {
+        server.put(object).unwrap();
+    }
     block_on(async {
         let mut follower = Follower::start_tuned(
             &server.kubeconfig(),

@@ -58,27 +58,32 @@ fn live_changes_arrive_one_by_one() {
 
 #[test]
 fn secrets_of_other_namespaces_are_none_of_our_business() {
-    let secret = |namespace: &str| {
+    let secret = |namespace: &str, name: &str| {
         json!({
             "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": format!("in-{namespace}"), "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace},
             "stringData": {"password": "x"},
         })
     };
-    let objects = vec![secret("redstart-system"), secret("default")];
+    // `with_world` has one that is named: `mesh`. Another of that name, and one that nobody names.
+    let objects = vec![
+        secret("default", "mesh"),
+        secret("redstart-system", "other"),
+    ];
     with_world(
         objects,
         |_| {},
         async |world| {
             let secrets = &known(&world.follower.index).secrets;
             assert_eq!(secrets.len(), 1);
-            assert_eq!(secrets["in-redstart-system"].data["password"], b"x");
+            assert_eq!(secrets["mesh"].data["password"], b"swordfish");
             let asked = world.server.faults().requests();
-            assert!(
-                asked
-                    .iter()
-                    .all(|it| !it.uri.starts_with("/api/v1/secrets"))
-            );
+            let mut asked = asked.iter().filter(|it| it.uri.contains("/secrets"));
+            assert!(asked.all(|it| {
+                it.uri
+                    .starts_with("/api/v1/namespaces/redstart-system/secrets?")
+                    && it.uri.contains("fieldSelector=metadata.name%3Dmesh")
+            }));
         },
     );
 }

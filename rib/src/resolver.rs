@@ -16,6 +16,7 @@ mod table;
 mod tests;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
 };
@@ -130,7 +131,7 @@ impl KernelView {
 
     /// The gateways of a route, on links that work.
     fn gateways(&self, route: &Candidate) -> SmallVec<[Gateway; 2]> {
-        let RouteAction::Forward(set) = &route.action else {
+        let Some(set) = self.next_hops(route) else {
             return SmallVec::new();
         };
         let usable = |leg: &Gateway| leg.via.is_some() && self.is_usable(leg.ifindex);
@@ -270,13 +271,17 @@ impl KernelView {
         })
     }
 
-    fn through(&self, addr: IpAddr, route: &Candidate) -> Result<Resolved, Unresolved> {
+    /// Where a route leads, if it leads anywhere: what it says itself, or the object that it names.
+    fn next_hops<'a>(&self, route: &'a Candidate) -> Option<Cow<'a, NexthopSet>> {
         let RouteAction::Forward(set) = &route.action else {
-            return Err(Unresolved::Unreachable);
+            return None;
         };
         let named = route.nexthop.filter(|_| set.is_empty());
-        let named = named.map(|id| self.named(id));
-        let set = named.as_ref().unwrap_or(set);
+        Some(named.map_or(Cow::Borrowed(set), |id| Cow::Owned(self.named(id))))
+    }
+
+    fn through(&self, addr: IpAddr, route: &Candidate) -> Result<Resolved, Unresolved> {
+        let set = self.next_hops(route).ok_or(Unresolved::Unreachable)?;
         let leg = |gateway: &Gateway| Gateway {
             via: Some(gateway.via.unwrap_or(addr)),
             ..*gateway

@@ -1,14 +1,16 @@
 //! The daemon.
 
 use std::{
+    fs,
     io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redstart_controller::{
-    api,
+    api, rbac,
     speaker::{self, Cleanup, LogFormat, Options},
 };
 use tracing_subscriber::EnvFilter;
@@ -29,6 +31,13 @@ enum Command {
     Cleanup(Cleanup),
     /// Print the custom resource definitions.
     Crds,
+    /// Print a Role that lets speakers read the Secrets that objects name, and no others, for the place
+    /// of the Role in manifests/base.
+    Role {
+        /// Files with the objects, such as what `kubectl get bgpconfigurations,bgppeers -o yaml` prints.
+        /// Standard input without any.
+        files: Vec<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -36,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run(options),
         Command::Cleanup(options) => cleanup(&options),
         Command::Crds => crds(),
+        Command::Role { files } => role(&files),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,6 +83,24 @@ fn cleanup(options: &Cleanup) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     runtime.block_on(speaker::cleanup(options, &mut io::stdout()))
+}
+
+fn role(files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut manifests = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(file).with_context(|| name.clone())?;
+        manifests.push((name, text));
+    }
+    if files.is_empty() {
+        let text = io::read_to_string(io::stdin()).context("standard input")?;
+        manifests.push(("standard input".to_owned(), text));
+    }
+    let manifests = manifests
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    let yaml = rbac::role_yaml(manifests)?;
+    Ok(io::stdout().lock().write_all(yaml.as_bytes())?)
 }
 
 fn run(options: Options) -> anyhow::Result<()> {

@@ -84,6 +84,12 @@ impl Kind {
         matches!(self, Self::Secret | Self::Service | Self::EndpointSlice)
     }
 
+    /// Whether its objects may name Secrets.
+    #[must_use]
+    pub const fn names_secrets(self) -> bool {
+        matches!(self, Self::BgpConfiguration | Self::BgpPeer)
+    }
+
     /// The one namespace whose objects are read, for kinds that are not read everywhere.
     #[must_use]
     pub const fn only_namespace(self) -> Option<&'static str> {

@@ -83,6 +83,22 @@ pub enum Object {
     BfdProfile(BfdProfile),
 }
 
+impl Object {
+    /// The names of the Secrets that it wants to read.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let (password, keys) = match self {
+            Self::Peer(peer) => (peer.password.as_ref(), &peer.tcp_ao[..]),
+            Self::Configuration(configuration) => (
+                configuration.spec.mesh.password_secret_ref.as_ref(),
+                &[][..],
+            ),
+            _ => (None, &[][..]),
+        };
+        let keys = keys.iter().map(|key| &key.secret_ref);
+        password.into_iter().chain(keys).map(|it| it.name.as_str())
+    }
+}
+
 /// What every object has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {

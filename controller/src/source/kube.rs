@@ -21,9 +21,8 @@
 //! not know it, gets list and watch: for the first listing whatever its cache has, because all nodes
 //! of a cluster may start at once; after 410 Gone the newest, so as never to go back in time.
 //!
-//! Secrets: all of [`NAMESPACE`](crate::api::NAMESPACE) are watched, rather than those that objects
-//! name. It is Redstart's own namespace, one watch needs no second round trip when a `BGPPeer` names
-//! another Secret, and the Role stays `get, list, watch` on one namespace.
+//! Secrets: those of [`NAMESPACE`](crate::api::NAMESPACE) that objects name, each with a watch of its
+//! own (`secrets`), so that a Role may allow these and no others.
 //!
 //! Services and EndpointSlices are asked for with the labels that kube-proxy asks with
 //! ([`Kind::left_alone`]): the endpoints of headless Services, which may be most of a cluster's, do
@@ -35,6 +34,7 @@ mod backoff;
 mod diagnose;
 mod follow;
 mod project;
+mod secrets;
 mod seen;
 mod skip;
 mod status;
@@ -66,6 +66,7 @@ pub use self::{
 };
 use self::{
     follow::{Follower, follow},
+    secrets::Watching,
     seen::Watched,
 };
 use super::{Batch, Source};
@@ -218,15 +219,22 @@ impl Source for KubeSource {
     ) -> Result<(), ConnectError> {
         let client = connect_with(self.kubeconfig.as_deref(), self.tuning.read_timeout).await?;
         let mut tasks = JoinSet::new();
+        let (objects, passing) = mpsc::channel(1);
         let task = Task {
             client,
             tuning: self.tuning,
             statuses: self.statuses,
-            batches,
+            batches: objects,
             recovered: Arc::new(Notify::new()),
         };
+        let watching = Watching {
+            client: task.client.clone(),
+            tuning: task.tuning,
+            statuses: task.statuses.clone(),
+            recovered: Arc::clone(&task.recovered),
+        };
+        tasks.spawn(secrets::relay(watching, passing, batches));
         task.spawn::<core::Node>(&mut tasks);
-        task.spawn::<core::Secret>(&mut tasks);
         task.spawn::<core::Service>(&mut tasks);
         task.spawn::<EndpointSlice>(&mut tasks);
         task.spawn::<BGPConfiguration>(&mut tasks);

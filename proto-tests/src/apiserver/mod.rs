@@ -10,9 +10,9 @@
 //! - create, update with optimistic locking, merge patch, server-side apply with field owners and
 //!   conflicts, `/status`, dry run;
 //! - CRDs: creating one serves its kind, deleting it answers 404;
-//! - TLS by an authority of its own, a bearer token, 401 without it.
+//! - TLS by an authority of its own, a bearer token, 401 without it; RBAC where it is told the rules.
 //!
-//! What it does not: validation, admission, RBAC, finalizers, garbage collection, OpenAPI.
+//! What it does not: validation, admission, finalizers, garbage collection, OpenAPI.
 //!
 //! [`Faults`] makes it misbehave, from the test or over HTTP below `/_test/` ([`control`]).
 //!
@@ -26,6 +26,7 @@ mod discovery;
 pub mod faults;
 mod kubeconfig;
 mod patch;
+mod rbac;
 mod read;
 mod request;
 mod resource;
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
 pub use kubeconfig::{Credential, Kubeconfig};
+pub use rbac::{Grant, grants};
 pub use request::Verb;
 pub use resource::{Gvr, Key, plain_crd};
 pub use status::Refusal;
@@ -72,6 +74,8 @@ pub struct Options {
     pub token: String,
     /// How often an idle watch gets a bookmark; a real server's is about a minute.
     pub bookmark_interval: Duration,
+    /// What the account may do; everything where absent.
+    pub grants: Option<Vec<Grant>>,
     /// Whether our own CRDs are there from the start.
     pub redstart_crds: bool,
     /// A directory of manifests for the first content.
@@ -87,6 +91,7 @@ impl Default for Options {
             names: Vec::new(),
             token: "test-token".to_owned(),
             bookmark_interval: Duration::from_secs(1),
+            grants: None,
             redstart_crds: true,
             objects: None,
             follow_objects: false,
@@ -100,6 +105,7 @@ pub struct Api {
     store: SharedStore,
     faults: Faults,
     bookmark_interval: Duration,
+    grants: Option<Vec<Grant>>,
 }
 
 impl Api {
@@ -183,19 +189,12 @@ impl ApiServer {
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let loopback = [
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            Ipv6Addr::LOCALHOST.into(),
-        ];
-        let mut addresses = loopback.to_vec();
-        if !address.ip().is_unspecified() && !loopback.contains(&address.ip()) {
-            addresses.push(address.ip());
-        }
-        let identity = CurrentIdentity::generate(addresses, options.names)?;
+        let identity = CurrentIdentity::generate(reached_at(address), options.names)?;
         let api = Arc::new(Api {
             store: SharedStore::default(),
             faults: Faults::new(options.token),
             bookmark_interval: options.bookmark_interval,
+            grants: options.grants,
         });
         if options.redstart_crds {
             for crd in redstart_crds() {
@@ -335,6 +334,16 @@ impl Drop for ApiServer {
             let _ = thread.join();
         }
     }
+}
+
+/// The addresses that a server which listens at `address` is reached at.
+fn reached_at(address: SocketAddr) -> Vec<IpAddr> {
+    let loopback = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    let other = Some(address.ip()).filter(|ip| !ip.is_unspecified() && !loopback.contains(ip));
+    loopback.into_iter().chain(other).collect()
 }
 
 async fn follow(directory: Option<Directory>, api: &Api) {

@@ -42,6 +42,11 @@ impl Refusal {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
+    /// 403.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(403, "Forbidden", message)
+    }
+
     /// 404 for an object.
     #[must_use]
     pub fn not_found(resource: &str, name: &str) -> Self {

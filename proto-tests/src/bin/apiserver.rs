@@ -42,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         names: args.names,
         token: args.token,
         bookmark_interval: Duration::from_millis(args.bookmark_millis),
+        grants: None,
         redstart_crds: !args.without_crds,
         objects: args.objects,
         follow_objects: args.follow,

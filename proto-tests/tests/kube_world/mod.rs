@@ -151,7 +151,7 @@ pub fn with_world<F: Future<Output = ()>>(
     body: impl FnOnce(World) -> F,
 ) {
     let server = ApiServer::start(Options::default()).unwrap();
-    for object in objects {
+    for object in objects.into_iter().chain(one_secret()) {
         server.put(object).unwrap();
     }
     prepare(&server);
@@ -196,6 +196,22 @@ pub fn peer(name: &str, address: &str) -> Value {
         "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPPeer",
         "metadata": {"name": name}, "spec": {"address": address, "asn": 64999},
     })
+}
+
+/// A Secret, and the configuration that names it: only what is named is watched.
+pub fn one_secret() -> [Value; 2] {
+    [
+        json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "mesh", "namespace": "redstart-system"},
+            "stringData": {"password": "swordfish"},
+        }),
+        json!({
+            "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPConfiguration",
+            "metadata": {"name": "default"},
+            "spec": {"mesh": {"passwordSecretRef": {"name": "mesh"}}},
+        }),
+    ]
 }
 
 pub fn nodes() -> Gvr {

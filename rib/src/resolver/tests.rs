@@ -304,7 +304,6 @@ fn a_route_that_only_names_an_object_leads_where_the_object_does() {
     view.on_event(&KernelEvent::NexthopGone(NexthopId(2)));
     assert!(view.resolve(next_hop, None).is_err());
 }
-||||||| parent of 4d710a9 (The default gateway as a neighbour)
 
 #[test]
 fn the_default_gateways_are_those_that_the_kernel_would_use() {

@@ -73,6 +73,8 @@ pub(super) struct Follower {
     /// The listing so far, while one is under way.
     listing: Option<Vec<Observed>>,
     failed_resumes: u32,
+    /// The one object that is followed; all of the kind without it.
+    only: Option<String>,
     /// Rung by the watch of any kind when it recovers.
     recovered: Arc<Notify>,
 }
@@ -90,8 +92,15 @@ impl Follower {
             health: Health::Starting,
             listing: None,
             failed_resumes: 0,
+            only: None,
             recovered,
         }
+    }
+
+    /// Of one object alone.
+    pub(super) fn only(self, name: String) -> Self {
+        let only = Some(name);
+        Self { only, ..self }
     }
 
     /// How to list and watch now.
@@ -101,6 +110,9 @@ impl Follower {
         let without: Vec<String> = left_alone.map(|label| format!("!{label}")).collect();
         if !without.is_empty() {
             config = config.labels(&without.join(","));
+        }
+        if let Some(name) = &self.only {
+            config = config.fields(&format!("metadata.name={name}"));
         }
         match self.status.mode {
             ListMode::StreamingList => watcher::Config {
