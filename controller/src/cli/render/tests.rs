@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::*;
-use crate::control::views::{KernelRoute, KernelTotals, MessageCounts, Notice, RouteCounts};
+use crate::control::views::{
+    BfdSession, Kernel, KernelRoute, KernelState, KernelTotals, MessageCounts, Notice, Path,
+    Protocol, Rejected, Route, RouteCounts,
+};
 
 fn style() -> Style {
     Style {

@@ -1,0 +1,203 @@
+//! Neighbours, as `redc show protocols` and `show bfd sessions` show them.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use redstart_bgp::{
+    bfd::{self, Hops, SessionKey},
+    session::{PeerStatus, State},
+    time::Instant,
+    wire::{Capability, Notification},
+};
+
+use super::{Links, link_name, texts};
+use crate::{
+    compile::{self, PeerName},
+    control::views,
+    speaker::{
+        core::Core,
+        neighbour::Neighbour,
+        translate::{families, role},
+        unnumbered::Unfound,
+    },
+};
+
+impl Core {
+    pub(super) fn protocols(&self) -> Vec<views::Protocol> {
+        let links = self.kernel.links();
+        let neighbours = self.neighbours.iter();
+        let found = neighbours.map(|(name, n)| self.protocol(name, n, &links));
+        let unfound = self.unnumbered.unfound().chain(self.gateways.unfound());
+        let unfound = unfound.map(|(name, unfound)| self.unfound(name, &unfound));
+        let mut list: Vec<_> = found.chain(unfound).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    /// A neighbour whose address is not known.
+    fn unfound(&self, name: &PeerName, unfound: &Unfound<'_>) -> views::Protocol {
+        let spec = unfound.spec;
+        views::Protocol {
+            name: name.to_string(),
+            role: role(&spec.role).to_owned(),
+            object: spec.source.to_string(),
+            client: spec.rules.client,
+            state: State::Idle.to_string(),
+            since: self.wall(unfound.since),
+            remote: None,
+            interface: match &spec.remote {
+                compile::Remote::Interface { name, .. } => Some(name.clone()),
+                _ => None,
+            },
+            range: None,
+            local: None,
+            remote_as: remote_as(spec),
+            local_as: spec.local_as.0,
+            remote_router_id: None,
+            last_error: unfound.why.clone(),
+            last_received: None,
+            last_sent: None,
+            families: families(spec.families),
+            local_capabilities: Vec::new(),
+            remote_capabilities: Vec::new(),
+            hold_time: None,
+            hold_remaining: None,
+            keepalive: None,
+            connect_remaining: None,
+            messages: views::MessageCounts::default(),
+            established_count: 0,
+            routes: views::RouteCounts::default(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    fn protocol(&self, name: &PeerName, n: &Neighbour, links: &Links) -> views::Protocol {
+        let status = n.handle.status();
+        let errors = &status.errors;
+        let negotiated = n.negotiated();
+        let counts = self.rib.peer_counts(n.id).unwrap_or_default();
+        let age = self.clock.now() - status.at;
+        let left =
+            |timer: Option<Duration>| timer.map(|left| left.saturating_sub(age).as_secs_f64());
+        views::Protocol {
+            name: name.to_string(),
+            role: role(&n.spec.role).to_owned(),
+            client: n.spec.rules.client,
+            object: n.spec.source.to_string(),
+            state: status.state.to_string(),
+            since: self.wall(status.state_since),
+            remote: Some(n.remote),
+            interface: interface(n, links),
+            range: n.membership.as_ref().and_then(|m| self.range(&m.range)),
+            local: negotiated.map(|s| s.local_addr),
+            remote_as: negotiated.map(|s| s.remote_as.0).or(remote_as(&n.spec)),
+            local_as: n.spec.local_as.0,
+            remote_router_id: negotiated.map(|s| s.remote_router_id.to_string()),
+            last_error: errors.down.as_ref().map(|(_, why)| why.to_string()),
+            last_received: self.notice(errors.received.as_ref()),
+            last_sent: self.notice(errors.sent.as_ref()),
+            families: families(negotiated.map_or(n.spec.families, |s| s.families)),
+            local_capabilities: capabilities(negotiated.map(|s| s.local_capabilities.as_slice())),
+            remote_capabilities: capabilities(negotiated.map(|s| s.remote_capabilities.as_slice())),
+            hold_time: negotiated.map(|s| s.hold_time.as_secs()),
+            hold_remaining: left(status.timers.hold),
+            keepalive: negotiated.map(|s| s.keepalive.as_secs()),
+            connect_remaining: left(status.timers.connect_retry.or(status.timers.idle_hold)),
+            messages: message_counts(&status),
+            established_count: status.established_count,
+            routes: views::RouteCounts {
+                imported: counts.accepted() as u64,
+                exported: counts.exported as u64,
+                preferred: counts.best as u64,
+                stale: counts.stale as u64,
+            },
+            refused: counts
+                .refused
+                .iter()
+                .filter(|(_, n)| *n > 0)
+                .map(|(why, n)| (why.to_string(), n as u64))
+                .collect(),
+        }
+    }
+
+    pub(super) fn range(&self, name: &PeerName) -> Option<views::ListenRange> {
+        let range = self.neighbours.ranges.get(name)?;
+        Some(views::ListenRange {
+            name: name.to_string(),
+            prefix: range.prefix.to_string(),
+            neighbours: self.neighbours.members(name) as u64,
+            limit: range.limit as u64,
+        })
+    }
+
+    fn notice(&self, last: Option<&(Instant, Notification)>) -> Option<views::Notice> {
+        last.map(|(at, notification)| views::Notice {
+            at: self.wall(*at),
+            text: notification.to_string(),
+        })
+    }
+
+    pub(super) fn bfd_sessions(&self) -> Vec<views::BfdSession> {
+        let (view, links) = (self.bfd.view(), self.kernel.links());
+        let watched = self.bfd.watched();
+        let sessions =
+            watched.filter_map(|(name, key)| Some((name, key, view.sessions.get(&key)?)));
+        let one = |(name, key, status): (&PeerName, SessionKey, &bfd::Status)| views::BfdSession {
+            peer: name.to_string(),
+            remote: key.remote,
+            interface: key.interface.map(|index| link_name(&links, index)),
+            hops: match key.hops {
+                Hops::Single => "single".to_owned(),
+                Hops::Multi => "multi".to_owned(),
+            },
+            state: status.state.to_string(),
+            remote_state: status.remote_state.to_string(),
+            since: self.wall(status.since),
+            last_down: status.last_down.map(|(reason, _)| reason.id().to_owned()),
+            diagnostic: status.diagnostic.to_string(),
+            remote_diagnostic: status.remote_diagnostic.to_string(),
+            transmit_interval_ms: milliseconds(status.transmit_interval),
+            detection_time_ms: status.detection_time.map(milliseconds),
+            failures: status.failures,
+            sent: status.sent,
+            received: status.received,
+            local_discriminator: status.local_discriminator,
+            remote_discriminator: status.remote_discriminator,
+            control_plane_independent: status.remote_control_plane_independent,
+        };
+        sessions.map(one).collect()
+    }
+}
+
+/// The link of a neighbour that is reached by its link-local address.
+fn interface(n: &Neighbour, links: &Links) -> Option<String> {
+    match n.remote {
+        SocketAddr::V6(remote) if remote.scope_id() != 0 => links.get(&remote.scope_id()).cloned(),
+        _ => None,
+    }
+}
+
+/// The AS that a neighbour must have, if it is said.
+fn remote_as(spec: &compile::Peer) -> Option<u32> {
+    match spec.remote_as {
+        compile::RemoteAs::Number(asn) => Some(asn.0),
+        compile::RemoteAs::Internal => Some(spec.local_as.0),
+        compile::RemoteAs::External => None,
+    }
+}
+
+fn capabilities(list: Option<&[Capability]>) -> Vec<String> {
+    texts(list.unwrap_or_default())
+}
+
+fn message_counts(status: &PeerStatus) -> views::MessageCounts {
+    views::MessageCounts {
+        updates_in: status.received.update,
+        updates_out: status.sent.update,
+        total_in: status.received.total(),
+        total_out: status.sent.total(),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

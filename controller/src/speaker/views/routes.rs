@@ -1,0 +1,174 @@
+//! Routes and their paths, and what the kernel holds of them.
+
+use std::net::Ipv4Addr;
+
+use redstart_bgp::types::{Aigp, NextHop, Prefix};
+use redstart_rib::{
+    export::Withheld,
+    fib::{InstallState, RouteKind},
+    nexthop::Gateway,
+    rib::{PathSource, PathView, RouteView, SourceKind},
+};
+
+use super::{Links, texts};
+use crate::{control::views, speaker::core::Core};
+
+impl Core {
+    pub(super) fn route(&self, route: &RouteView, links: &Links) -> views::Route {
+        let learned = route.paths.iter().any(|p| p.kind != SourceKind::Local);
+        let state = self.kernel.planner().status(route.prefix);
+        let wanted = learned || state != InstallState::NotDesired;
+        let exported = self
+            .neighbours
+            .iter()
+            .filter(|(_, n)| self.rib.told(n.id, route.prefix).is_some())
+            .map(|(name, _)| name.to_string());
+        views::Route {
+            prefix: route.prefix.to_string(),
+            paths: route.paths.iter().map(|p| self.path(p, links)).collect(),
+            kernel: wanted.then(|| kernel_state(&state)),
+            exported: exported.collect(),
+            rejected: self.rejected(route.prefix),
+        }
+    }
+
+    /// The neighbours whose policies reject a route, with the rule.
+    fn rejected(&self, prefix: Prefix) -> Vec<views::Rejected> {
+        let asked = self.neighbours.iter();
+        let asked = asked.filter(|(_, n)| !n.spec.policies.export.is_empty());
+        let rejected = asked.filter_map(|(name, n)| {
+            let verdict = self.rib.explain_export(n.id, prefix);
+            let by_policy = verdict.decision == Err(Withheld::Policy);
+            let rule = verdict.rules.first().filter(|_| by_policy)?;
+            Some(views::Rejected {
+                to: name.to_string(),
+                rule: rule.to_string(),
+            })
+        });
+        rejected.collect()
+    }
+
+    fn path(&self, path: &PathView, links: &Links) -> views::Path {
+        let (from, object) = match &path.source {
+            PathSource::Peer(id) => {
+                let name = self.neighbours.name(*id).map(ToString::to_string);
+                (name.unwrap_or_else(|| id.to_string()), None)
+            }
+            PathSource::Local(source) => ("local".to_owned(), Some(source.to_string())),
+        };
+        let (reached, unresolved) = match &path.next_hop {
+            None => (Vec::new(), None),
+            Some(Ok(resolved)) => (gateways(&resolved.gateways, links), None),
+            Some(Err(why)) => (Vec::new(), Some(why.to_string())),
+        };
+        let attrs = &path.attrs;
+        views::Path {
+            from,
+            kind: match path.kind {
+                SourceKind::Ebgp => "ebgp",
+                SourceKind::Ibgp => "ibgp",
+                SourceKind::Local => "local",
+            }
+            .to_owned(),
+            best: path.best,
+            multipath: path.multipath,
+            not_best: path.not_best.as_ref().map(ToString::to_string),
+            rules: texts(&path.rules),
+            stale: path.stale,
+            long_lived_stale: path.long_lived_stale,
+            next_hop: attrs.next_hop.map(NextHop::addr),
+            gateways: reached,
+            unresolved,
+            origin: attrs.origin.to_string(),
+            as_path: attrs.as_path.to_string(),
+            local_pref: attrs.local_pref,
+            med: attrs.med,
+            aigp: attrs.aigp.as_ref().and_then(Aigp::metric),
+            communities: texts(&attrs.communities),
+            extended_communities: texts(&attrs.extended_communities),
+            large_communities: texts(&attrs.large_communities),
+            originator_id: attrs.originator_id.map(|id| id.to_string()),
+            cluster_list: attrs
+                .cluster_list
+                .iter()
+                .map(|id| Ipv4Addr::from_bits(*id).to_string())
+                .collect(),
+            object,
+        }
+    }
+
+    pub(super) fn kernel_totals(&self) -> views::KernelTotals {
+        let mut totals = views::KernelTotals {
+            error: self.kernel.error(),
+            ..Default::default()
+        };
+        for (_, state) in self.kernel.planner().iter() {
+            match state {
+                InstallState::Installed => totals.installed += 1,
+                InstallState::Pending => totals.pending += 1,
+                InstallState::Parked(_) => totals.parked += 1,
+                InstallState::Stale => totals.stale += 1,
+                InstallState::NotDesired => {}
+            }
+        }
+        totals
+    }
+
+    pub(super) fn kernel_view(&self) -> views::Kernel {
+        let planner = self.kernel.planner();
+        let config = planner.config();
+        let links = self.kernel.links();
+        let mut routes: Vec<(Prefix, InstallState)> = planner
+            .iter()
+            .filter(|(_, s)| *s != InstallState::NotDesired)
+            .collect();
+        routes.sort_by_key(|(prefix, _)| *prefix);
+        let route = |(prefix, state): (Prefix, InstallState)| {
+            let desired = planner.desired(prefix);
+            let blackhole = desired.is_some_and(|r| r.kind == RouteKind::Blackhole);
+            views::KernelRoute {
+                prefix: prefix.to_string(),
+                kind: if blackhole { "blackhole" } else { "unicast" }.to_owned(),
+                gateways: gateways(desired.map_or(&[], |r| r.gateways()), &links),
+                state: kernel_state(&state),
+            }
+        };
+        views::Kernel {
+            table: config.table,
+            metric: config.metric.get(),
+            protocol: config.protocol,
+            totals: self.kernel_totals(),
+            routes: routes.into_iter().map(route).collect(),
+        }
+    }
+}
+
+/// `via 10.0.0.1 on eth0`, as BIRD says it.
+fn gateways(list: &[Gateway], links: &Links) -> Vec<String> {
+    let gateway = |g: &Gateway| {
+        let link = links
+            .get(&g.ifindex)
+            .cloned()
+            .unwrap_or_else(|| format!("if{}", g.ifindex));
+        match g.via {
+            Some(via) => format!("via {via} on {link}"),
+            None => format!("dev {link}"),
+        }
+    };
+    list.iter().map(gateway).collect()
+}
+
+fn kernel_state(state: &InstallState) -> views::KernelState {
+    let (name, reason) = match state {
+        InstallState::Installed => ("installed", None),
+        InstallState::Pending => ("pending", None),
+        InstallState::Parked(reason) => ("parked", Some(reason)),
+        InstallState::Stale => ("stale", None),
+        InstallState::NotDesired => ("not-desired", None),
+    };
+    views::KernelState {
+        state: name.to_owned(),
+        reason: reason.map(|r| r.id().to_owned()),
+        detail: reason.map(ToString::to_string),
+    }
+}
