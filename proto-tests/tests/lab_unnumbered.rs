@@ -161,6 +161,37 @@ fn bird_with_radv_and_our_link_local_address() {
     assert!(shown.contains(&us), "{shown}");
 }
 
+#[test]
+fn a_global_address_that_comes_later_is_told_and_resets_nothing() {
+    let mut world = World::new("un-late", 1).unwrap();
+    let us = world.link_local(&world.us, "up1").unwrap();
+    world.put_peer("tor", "up1", "").unwrap();
+    let config = bird(&us).replace("ttl security on; password \"swordfish\";", "");
+    world.start_bird(&config).unwrap();
+    world.start_redstart().unwrap();
+    world.is("tor", "Established").unwrap();
+    let told = |next_hops: &str| {
+        for prefix in ["10.244.1.0/24", "fd44:1::/64"] {
+            world
+                .bird_knows(prefix, &format!("BGP.next_hop: {next_hops}\n"))
+                .unwrap();
+        }
+    };
+    // BIRD shows a global address that is not there as `::`.
+    told(&format!(":: {us}"));
+    world
+        .us
+        .ip(&["addr add fd10::1/64 dev up1".to_owned()])
+        .unwrap();
+    told(&format!("fd10::1 {us}"));
+    world
+        .us
+        .ip(&["addr del fd10::1/64 dev up1".to_owned()])
+        .unwrap();
+    told(&format!(":: {us}"));
+    assert_eq!(world.protocol("tor").unwrap().established_count, 1);
+}
+
 /// Two interfaces on the other end of the cable, `lan` and `other`, behind a bridge; a BIRD says on both
 /// that it is a router.
 fn start_two_routers(world: &mut World) {

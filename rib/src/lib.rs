@@ -50,7 +50,7 @@ pub use redstart_bgp::session::{OutBatch, PeerId};
 pub use limit::{LimitState, PrefixLimit};
 pub use origination::{Advertise, OriginSource, Origination, PeerSelector};
 pub use owners::{Owner, Owners};
-pub use peers::{NextHopSelf, PeerDown, PeerInfo, SessionKind};
+pub use peers::{NextHopSelf, OurEnd, PeerDown, PeerInfo, SessionKind};
 pub use policy::{ExportPolicy, ImportPolicy, NextHopRule, PeerPolicies, PeerRules};
 pub use rib::{Rib, RibConfig};
 pub use tracking::NextHopState;

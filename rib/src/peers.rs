@@ -53,7 +53,19 @@ impl NextHopSelf {
     }
 }
 
-/// What the RIB must know of an established session. Fixed while it is up, but for the policies.
+/// Our end of a session, as far as it may become another while the session is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OurEnd {
+    /// The AS that we are in.
+    pub own_as: Asn,
+    /// Our own next hops.
+    pub next_hop_self: NextHopSelf,
+    /// The subnet that we share with a directly connected peer, where it is known.
+    pub subnet: Option<Prefix>,
+}
+
+/// What the RIB must know of an established session. Fixed while it is up, but for the policies and
+/// [our end](OurEnd).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
     /// Its name, for policies.
@@ -103,6 +115,15 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// Our end of the session.
+    pub(crate) const fn our_end(&self) -> OurEnd {
+        OurEnd {
+            own_as: self.own_as,
+            next_hop_self: self.next_hop_self,
+            subnet: self.subnet,
+        }
+    }
+
     /// The AS that the peer knows us by, if that stands before whatever it sends.
     pub(crate) fn local_as_received(&self) -> Option<Asn> {
         let other = self.kind == SessionKind::Ebgp && self.own_as != self.local_as;
@@ -413,6 +434,16 @@ impl Peers {
             peer.info.rules = rules;
         }
         self.count_audience();
+    }
+
+    /// Replaces our end of a peer's session; what it was.
+    pub(crate) fn set_our_end(&mut self, index: PeerIndex, end: OurEnd) -> Option<OurEnd> {
+        let info = &mut self.get_mut(index)?.info;
+        let was = info.our_end();
+        info.own_as = end.own_as;
+        info.next_hop_self = end.next_hop_self;
+        info.subnet = end.subnet;
+        Some(was)
     }
 
     /// Counters of a peer; `None` for routes of our own.

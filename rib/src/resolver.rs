@@ -66,6 +66,7 @@ pub struct KernelView {
     v6: Table<Ipv6Network>,
     nexthops: BTreeMap<NexthopId, NexthopSpec>,
     generation: u64,
+    link_generation: u64,
 }
 
 impl KernelView {
@@ -80,6 +81,7 @@ impl KernelView {
             v6: Table::default(),
             nexthops: BTreeMap::new(),
             generation: 0,
+            link_generation: 0,
         }
     }
 
@@ -93,6 +95,12 @@ impl KernelView {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Grows whenever a link or an address of this node may have changed.
+    #[must_use]
+    pub const fn link_generation(&self) -> u64 {
+        self.link_generation
     }
 
     /// The links, by index.
@@ -155,7 +163,9 @@ impl KernelView {
             KernelEvent::NexthopGone(id) => self.nexthops.remove(id).is_some(),
             KernelEvent::Overrun => false,
         };
+        let of_links = !matches!(event, KernelEvent::Route(_) | KernelEvent::RouteGone(_));
         self.generation += u64::from(changed);
+        self.link_generation += u64::from(changed && of_links);
     }
 
     fn replace(&mut self, dump: &Dump) -> bool {

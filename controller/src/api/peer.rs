@@ -146,8 +146,9 @@ pub struct BGPPeerSpec {
     /// Timers, where they differ from the BGPConfiguration.
     #[serde(default)]
     pub timers: TimersSpec,
-    /// Address families to exchange routes of. Absent or empty: those that the node has an address
-    /// of.
+    /// Address families to exchange routes of. Absent or empty: both. Where the node has no address
+    /// of a family, the router is told none of its routes until there is one; that resets nothing. A
+    /// change of this list resets the session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2))]
     pub families: Vec<AddressFamily>,

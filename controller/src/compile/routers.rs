@@ -135,7 +135,7 @@ fn peer(
     object: ObjectRef,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Peer> {
-    let families = router_families(scope, router, &object, diagnostics)?;
+    let families = router_families(scope, router, &object, diagnostics);
     let password = password::resolve(
         scope.objects,
         router.password.as_ref(),
@@ -195,34 +195,37 @@ fn peer(
     })
 }
 
-/// The families that were asked for, as far as the node can be the next hop of their routes.
+/// The families of the session. They do not depend on the addresses that the node has: those come and
+/// go without a session coming up anew for it. Where a family was asked for that the node cannot be the
+/// next hop of, that is said.
 fn router_families(
     scope: &Scope<'_>,
     router: &index::Peer,
     object: &ObjectRef,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<FamilySet> {
-    let own = match router.remote {
-        // The next hop is the link-local address, for IPv4 too (RFC 8950).
-        Remote::Interface { .. } => FamilySet::ALL,
-        Remote::Address(_) | Remote::Range { .. } | Remote::DefaultGateway { .. } => {
-            families(scope.own)
-        }
+) -> FamilySet {
+    let Some(wanted) = router.families else {
+        return FamilySet::ALL;
     };
-    let wanted = router.families.unwrap_or(own);
-    let usable = wanted.intersection(own);
+    let mut own = families(scope.own);
+    match router.remote {
+        // The next hop is the link-local address, for IPv4 too (RFC 8950).
+        Remote::Interface { .. } => own = FamilySet::ALL,
+        // It is the node's end of the session.
+        _ if router.remote.is_ipv4() => own.insert(Family::Ipv4Unicast),
+        _ => own.insert(Family::Ipv6Unicast),
+    }
     for family in wanted.iter().filter(|f| !own.contains(*f)) {
         let message = format!(
-            "Node/{} has no {family} address and exchanges no {family} routes",
+            "Node/{} has no {family} address: until it has one, the router is told no {family} routes",
             scope.own.meta.name
         );
-        let field = "spec.families";
-        diagnostics.push(Diagnostic::error(
+        diagnostics.push(Diagnostic::warning(
             object.clone(),
-            field,
+            "spec.families",
             Reason::NoAddress,
             message,
         ));
     }
-    (!usable.is_empty()).then_some(usable)
+    wanted
 }

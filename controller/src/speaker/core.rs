@@ -89,8 +89,8 @@ pub(super) struct Core {
     /// node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
-    /// The generations of the kernel's links and addresses, and of the tables of others, when routes
-    /// were last originated.
+    /// The generations of the kernel's links and addresses, and of the tables of others, when sessions
+    /// and originations last followed them.
     kernel_seen: (u64, u64),
     from_peers: mpsc::Receiver<FromPeer>,
     newcomers: mpsc::Receiver<FromListener>,
@@ -338,6 +338,8 @@ impl Core {
         self.rib.set_owners(desired.owners.clone());
         self.neighbours
             .apply(now, &desired, restarted, &mut self.rib);
+        self.neighbours
+            .follow_our_ends(self.kernel.view(), &mut self.rib);
         self.introduce(now);
         // The routes of our own are complete: every kind of object was listed.
         self.rib.release_end_of_rib();
@@ -371,16 +373,19 @@ impl Core {
         translate::add_interfaces(&mut originations, &desired.interfaces, view, &ids);
         let imported = self.kernel.imported();
         translate::add_kernel_tables(&mut originations, &desired.kernel_tables, imported, &ids);
-        self.kernel_seen = (view.generation(), imported.generation());
         self.rib.set_originations(originations);
     }
 
-    /// Addresses of network interfaces come and go, and so do routes in the tables of others; what of
-    /// them is advertised follows.
+    /// Addresses of network interfaces come and go, and so do routes in the tables of others. Our ends
+    /// of the sessions follow, and so does what of them is advertised.
     fn follow_kernel(&mut self) {
-        let (links, tables) = self.kernel_seen;
-        let links_moved = self.kernel.view().generation() != links;
-        let tables_moved = self.kernel.imported().generation() != tables;
+        let links = self.kernel.view();
+        let seen = (links.link_generation(), self.kernel.imported().generation());
+        let before = std::mem::replace(&mut self.kernel_seen, seen);
+        let (links_moved, tables_moved) = (seen.0 != before.0, seen.1 != before.1);
+        if links_moved {
+            self.neighbours.follow_our_ends(links, &mut self.rib);
+        }
         let started = self.restart.started().is_some();
         if let Some(desired) = self.in_force.clone()
             && started

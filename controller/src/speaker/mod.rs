@@ -12,6 +12,7 @@
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
 //! | `neighbours` | the neighbours' tasks: which there are |
 //! | `neighbour` | one of them: what its events mean for the tables |
+//! | `our_end` | our addresses of a session, which may change while it is up |
 //! | `bfd` | which neighbours are watched by BFD, and what a failure means |
 //! | `kernel` | the planner, and the batches that are out at the kernel |
 //! | `marks` | under which marks routes of ours may be in the kernel |
@@ -47,6 +48,7 @@ mod neighbours;
 mod objects;
 mod options;
 mod origin;
+mod our_end;
 mod ranges;
 mod restart;
 mod retention;

@@ -1,10 +1,6 @@
 //! One neighbour: what the events of its session mean for the tables.
 
-use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use redstart_bgp::{
     net::{PeerHandle, Transport},
@@ -13,18 +9,16 @@ use redstart_bgp::{
     types::{Family, FamilySet, NlriSet},
     wire::Update,
 };
-use redstart_rib::{
-    LimitState, PeerDown, Rib, fib::LinkAddress, import::Refusal, resolver::KernelView,
-};
+use redstart_rib::{LimitState, PeerDown, Rib, import::Refusal, resolver::KernelView};
 use tracing::{debug, info, warn};
 
 use super::{
     bfd::PathFailure,
     malformed::MalformedLog,
+    our_end::{OnLink, our_end},
     ranges::{self, Membership},
     retention::{Due, Retention, forwarding_preserved, restart_time},
-    translate::{self, OnLink, Restarted},
-    unnumbered,
+    translate::{self, Restarted},
 };
 use crate::compile::{self, NodeIdentity, PeerName, PeerRole};
 
@@ -76,6 +70,7 @@ struct OverLimit {
 /// An established session.
 struct Session {
     negotiated: Arc<Negotiated>,
+    link: OnLink,
     /// The families whose initial table has not been received.
     awaited: FamilySet,
     /// When to wait no longer, for a neighbour that does not say End-of-RIB.
@@ -83,12 +78,13 @@ struct Session {
 }
 
 impl Session {
-    fn new(now: Instant, negotiated: Arc<Negotiated>) -> Self {
+    fn new(now: Instant, negotiated: Arc<Negotiated>, link: OnLink) -> Self {
         let silent = negotiated.graceful_restart.is_none();
         Self {
             awaited: negotiated.families,
             silent_until: silent.then_some(now + SILENT_INITIAL_TABLE),
             negotiated,
+            link,
         }
     }
 }
@@ -132,9 +128,8 @@ impl Neighbour {
     }
 
     /// Whether going on as `new` would be another neighbour.
-    pub(super) fn is_another(&self, new: &compile::Peer, node: &NodeIdentity) -> bool {
-        let next_hops = |n: &NodeIdentity| (n.ipv4, n.ipv6);
-        translate::is_another(&self.spec, new) || next_hops(&self.node) != next_hops(node)
+    pub(super) fn is_another(&self, new: &compile::Peer) -> bool {
+        translate::is_another(&self.spec, new)
     }
 
     /// Hands over what changed.
@@ -173,6 +168,19 @@ impl Neighbour {
             for family in Family::ALL {
                 self.check_limit(now, name, family, rib);
             }
+        }
+    }
+
+    /// Takes over what became of our end of the session, on the links and in the node's object
+    /// ([`super::our_end`]).
+    pub(super) fn follow_our_end(&mut self, name: &PeerName, links: &KernelView, rib: &mut Rib) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        session.link = OnLink::of(&session.negotiated, links, session.link);
+        let end = our_end(&self.node, &session.negotiated, session.link);
+        if rib.update_our_end(self.id, end) {
+            info!(peer = %name, "our addresses changed: the session stays, its routes follow");
         }
     }
 
@@ -340,7 +348,7 @@ impl Neighbour {
         );
         self.logged = None;
         self.foreign_named = false;
-        let link = on_link(&negotiated, links);
+        let link = OnLink::of(&negotiated, links, OnLink::default());
         let info = translate::peer_info(&self.spec, &self.node, &negotiated, link);
         if let Err(error) = rib.peer_up(self.id, info) {
             warn!(peer = %name, reason = "too-many-peers", "session refused: {error}");
@@ -356,7 +364,7 @@ impl Neighbour {
         // The restart time was for coming back. "To put an upper bound on the amount of time a router
         // retains the stale routes" is another matter (RFC 4724 section 4.2).
         self.retention.extend(now + STALE_PATHS);
-        self.session = Some(Session::new(now, negotiated));
+        self.session = Some(Session::new(now, negotiated, link));
     }
 
     fn down(
@@ -443,68 +451,5 @@ impl Neighbour {
     /// The session's parameters, while there is one.
     pub(super) fn negotiated(&self) -> Option<&Negotiated> {
         self.session.as_ref().map(|s| &*s.negotiated)
-    }
-}
-
-/// Where on our links a session is.
-fn on_link(negotiated: &Negotiated, links: &KernelView) -> OnLink {
-    let (local, remote) = (negotiated.local_addr.ip(), negotiated.remote_addr.ip());
-    let interface = link_of(negotiated.remote_addr);
-    let of_link = |a: &&LinkAddress| Some(a.ifindex) == interface;
-    let global = |a: &LinkAddress| match a.addr {
-        IpAddr::V6(addr) if !addr.is_unicast_link_local() => Some(addr),
-        _ => None,
-    };
-    let ours = links.addresses().find(|address| address.addr == local);
-    OnLink {
-        interface,
-        global: links.addresses().filter(of_link).find_map(global),
-        link_local: ours.and_then(|ours| shared_link_local(ours, remote, links)),
-        subnet: ours.map(|ours| ours.subnet),
-    }
-}
-
-/// Our link-local address where our end of the session and the neighbour's are on one IPv6 subnet.
-fn shared_link_local(ours: &LinkAddress, remote: IpAddr, links: &KernelView) -> Option<Ipv6Addr> {
-    if ours.addr.is_ipv4() || !ours.subnet.contains(remote) {
-        return None;
-    }
-    unnumbered::link_local(links, ours.ifindex)
-}
-
-/// The link that a link-local neighbour is on.
-pub(super) fn link_of(remote: SocketAddr) -> Option<u32> {
-    match remote {
-        SocketAddr::V6(addr) if addr.scope_id() != 0 => Some(addr.scope_id()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use redstart_bgp::types::Prefix;
-    use redstart_rib::{fib::KernelEvent, resolver::ResolverConfig};
-
-    use super::*;
-
-    #[test]
-    fn a_link_local_address_goes_along_where_both_ends_are_on_one_subnet() {
-        let mut links = KernelView::new(ResolverConfig::default());
-        for (ifindex, addr, len) in [(2, "fe80::2", 64), (3, "fd00::1", 64), (3, "fe80::3", 64)] {
-            let addr = addr.parse().unwrap();
-            links.on_event(&KernelEvent::Address(LinkAddress {
-                ifindex,
-                addr,
-                subnet: Prefix::new(addr, len).unwrap(),
-            }));
-        }
-        let shared = |local: &str, remote: &str| {
-            let local: IpAddr = local.parse().unwrap();
-            let ours = links.addresses().find(|address| address.addr == local)?;
-            shared_link_local(ours, remote.parse().unwrap(), &links)
-        };
-        assert_eq!(shared("fd00::1", "fd00::2"), "fe80::3".parse().ok());
-        assert_eq!(shared("fd00::1", "fd01::2"), None, "behind a router");
-        assert_eq!(shared("10.0.0.1", "10.0.0.2"), None);
     }
 }

@@ -23,7 +23,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     bfd::PathFailure,
-    neighbour::{Neighbour, link_of, transport},
+    neighbour::{Neighbour, transport},
+    our_end::link_of,
     ranges::{self, Membership, Ranges},
     transition::Standing,
     translate::{self, Restarted},
@@ -179,6 +180,14 @@ impl Neighbours {
         }
     }
 
+    /// Addresses of this node changed, in its object or on its links: sessions stay, and their routes
+    /// follow.
+    pub(super) fn follow_our_ends(&mut self, links: &KernelView, rib: &mut Rib) {
+        for (name, neighbour) in &mut self.by_name {
+            neighbour.follow_our_end(name, links, rib);
+        }
+    }
+
     /// Whether the link to a neighbour can be used.
     pub(super) fn follow_link(&mut self, name: &PeerName, up: bool) {
         if let Some(neighbour) = self.by_name.get_mut(name) {
@@ -242,11 +251,7 @@ impl Neighbours {
         let gone: Vec<PeerName> = self
             .by_name
             .iter()
-            .filter(|(name, old)| {
-                placed
-                    .get(name)
-                    .is_none_or(|new| old.is_another(&new.spec, node))
-            })
+            .filter(|(name, old)| placed.get(name).is_none_or(|new| old.is_another(&new.spec)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in gone {

@@ -5,6 +5,7 @@ mod cleanup;
 mod imported;
 mod limits;
 mod long_lived;
+mod our_end;
 mod ranges;
 
 use std::{

@@ -1,23 +1,19 @@
 //! From the words of the desired state to those of the engine and of the RIB. Pure.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-};
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use redstart_bgp::{
     net::{AoAlgorithm, AoKey},
     session::{GracefulRestartConfig, LongLivedConfig, Negotiated, PeerConfig, PeerId, RemoteAs},
-    types::{Family, FamilySet, NextHop, Prefix, Role},
+    types::{Family, FamilySet, Prefix, Role},
     wire::Capability,
 };
 use redstart_rib::{
-    Advertise, ExportPolicy, ImportPolicy, NextHopSelf, OriginSource, Origination, PeerInfo,
-    PeerSelector, SessionKind, fib::FibConfig, imported::Imported, policy::RouteSource,
-    resolver::KernelView,
+    Advertise, ExportPolicy, ImportPolicy, OriginSource, Origination, PeerInfo, PeerSelector,
+    SessionKind, fib::FibConfig, imported::Imported, policy::RouteSource, resolver::KernelView,
 };
 
+use super::our_end::{OnLink, our_end};
 use crate::{
     compile::{self, Import, NodeIdentity, PeerName, PeerRole},
     index::usable_unicast,
@@ -31,19 +27,6 @@ pub(super) struct Restarted {
     pub(super) restarting: bool,
     /// The F bits: routes of the process before are still in the kernel.
     pub(super) forwarding: FamilySet,
-}
-
-/// Where on the links of this node a session is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct OnLink {
-    /// The link of a link-local neighbour.
-    pub(super) interface: Option<u32>,
-    /// A global address of ours there.
-    pub(super) global: Option<Ipv6Addr>,
-    /// Our link-local address on the subnet that both ends of a session over global addresses share.
-    pub(super) link_local: Option<Ipv6Addr>,
-    /// The subnet that our end of the session is in.
-    pub(super) subnet: Option<Prefix>,
 }
 
 /// The engine's configuration of a neighbour.
@@ -112,10 +95,8 @@ pub(super) fn peer_info(
     negotiated: &Negotiated,
     link: OnLink,
 ) -> PeerInfo {
-    let extended_next_hop = negotiated
-        .codec
-        .extended_next_hop
-        .contains(Family::Ipv4Unicast);
+    let extended_next_hop = negotiated.codec.extended_next_hop;
+    let end = our_end(node, negotiated, link);
     let long_lived = |family: &Family| knows_long_lived(negotiated, *family);
     PeerInfo {
         name: peer.policy_name().into(),
@@ -129,19 +110,19 @@ pub(super) fn peer_info(
             SessionKind::Ibgp
         },
         local_as: negotiated.local_as,
-        own_as: node.asn,
+        own_as: end.own_as,
         remote_as: negotiated.remote_as,
         router_id: negotiated.remote_router_id,
         remote_addr: negotiated.remote_addr.ip(),
         local_router_id: negotiated.local_router_id,
-        next_hop_self: next_hop_self(node, negotiated.local_addr.ip(), link, extended_next_hop),
+        next_hop_self: end.next_hop_self,
         families: negotiated.families,
         add_path_send: negotiated.add_path_send,
         long_lived: negotiated.families.iter().filter(long_lived).collect(),
-        extended_next_hop,
+        extended_next_hop: extended_next_hop.contains(Family::Ipv4Unicast),
         role: negotiated.role,
         interface: link.interface,
-        subnet: link.subnet,
+        subnet: end.subnet,
         // A route server does not put its AS into the path (RFC 7947 section 2.2.2.1).
         enforce_first_as: negotiated.role != Some(Role::RouteServerClient),
         import: import(&peer.import),
@@ -171,41 +152,6 @@ pub(super) fn export(peer: &compile::Peer) -> ExportPolicy {
     ExportPolicy {
         transit: peer.transit,
     }
-}
-
-/// Our end of the session for its own family; the node's address for the other one, unless IPv4 routes
-/// may have an IPv6 next hop: RFC 8950 section 5 wants the session's.
-///
-/// On a subnet that both ends share there are two addresses, the global one and the link-local one (RFC
-/// 2545 section 3); on an unnumbered link without a global one, that is the link-local one twice.
-fn next_hop_self(node: &NodeIdentity, local: IpAddr, link: OnLink, extended: bool) -> NextHopSelf {
-    let mut next_hops = NextHopSelf {
-        v4: node.ipv4.map(NextHop::V4),
-        v6: node.ipv6.map(NextHop::V6),
-    };
-    match local {
-        IpAddr::V4(addr) => next_hops.v4 = Some(NextHop::V4(addr)),
-        IpAddr::V6(addr) => {
-            let own = if addr.is_unicast_link_local() {
-                NextHop::V6LinkLocal {
-                    global: link.global.unwrap_or(addr),
-                    link_local: addr,
-                }
-            } else if let Some(link_local) = link.link_local {
-                NextHop::V6LinkLocal {
-                    global: addr,
-                    link_local,
-                }
-            } else {
-                NextHop::V6(addr)
-            };
-            next_hops.v6 = Some(own);
-            if extended {
-                next_hops.v4 = Some(own);
-            }
-        }
-    }
-    next_hops
 }
 
 /// What to take from a neighbour.

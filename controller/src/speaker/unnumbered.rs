@@ -341,7 +341,7 @@ impl Search {
 }
 
 /// Our link-local address on a link.
-pub(super) fn link_local(links: &KernelView, ifindex: u32) -> Option<Ipv6Addr> {
+fn link_local(links: &KernelView, ifindex: u32) -> Option<Ipv6Addr> {
     let mut addresses = links.addresses().filter(|a| a.ifindex == ifindex);
     addresses.find_map(|a| match a.addr {
         std::net::IpAddr::V6(addr) if addr.is_unicast_link_local() => Some(addr),

@@ -99,6 +99,17 @@ impl World {
             .with_context(|| format!("cannot write {name}"))
     }
 
+    /// A `BGPPeer` for an address.
+    pub(crate) fn put_router(&self, name: &str, address: &str, more: &str) -> Result<()> {
+        self.put(
+            name,
+            &format!(
+                "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: {name}\n\
+                 spec:\n  address: \"{address}\"\n  asn: External\n{more}"
+            ),
+        )
+    }
+
     /// A `BGPPeer` for an interface.
     pub(crate) fn put_peer(&self, name: &str, interface: &str, more: &str) -> Result<()> {
         self.put(
@@ -127,6 +138,19 @@ impl World {
         )
     }
 
+    /// Writes the Node, with these addresses.
+    pub(crate) fn put_node(&self, addresses: &[&str]) -> Result<()> {
+        let address = |a: &&str| format!("  - type: InternalIP\n    address: \"{a}\"\n");
+        let addresses: String = addresses.iter().map(address).collect();
+        self.put(
+            "node",
+            &format!(
+                "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.244.1.0/24\n  \
+                 podCIDRs: [10.244.1.0/24, \"fd44:1::/64\"]\nstatus:\n  addresses:\n{addresses}"
+            ),
+        )
+    }
+
     /// Starts the speaker, with the Node's one address on no link.
     pub(crate) fn start_redstart(&mut self) -> Result<()> {
         self.start_redstart_at(&["10.99.0.1"])
@@ -134,17 +158,7 @@ impl World {
 
     /// Starts the speaker of a Node with these addresses.
     pub(crate) fn start_redstart_at(&mut self, addresses: &[&str]) -> Result<()> {
-        let addresses = addresses.iter();
-        let addresses: String = addresses
-            .map(|a| format!("  - type: InternalIP\n    address: \"{a}\"\n"))
-            .collect();
-        self.put(
-            "node",
-            &format!(
-                "apiVersion: v1\nkind: Node\nmetadata:\n  name: n1\nspec:\n  podCIDR: 10.244.1.0/24\n  \
-                 podCIDRs: [10.244.1.0/24, \"fd44:1::/64\"]\nstatus:\n  addresses:\n{addresses}"
-            ),
-        )?;
+        self.put_node(addresses)?;
         self.put(
             "configuration",
             "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
@@ -390,6 +404,20 @@ impl World {
     pub(crate) fn configure_bird(&self, config: &str) -> Result<()> {
         fs::write(self.their_dir().join("bird.conf"), config)?;
         wait::until("BIRD obeys", SOON, || self.birdc(&["configure"])).map(drop)
+    }
+
+    /// Waits until what BIRD says of a route has this in it.
+    pub(crate) fn bird_knows(&self, prefix: &str, says: &str) -> Result<()> {
+        wait::until(&format!("BIRD has {prefix} with {says:?}"), SOON, || {
+            let text = self.birdc(&["show", "route", "all", prefix])?;
+            if text.contains(says) {
+                Ok(())
+            } else {
+                bail!("{text}")
+            }
+        })
+        .map(drop)
+        .with_context(|| self.log("redstart"))
     }
 
     /// What BIRD answers.

@@ -47,7 +47,7 @@ use crate::{
     origination::Origination,
     owners::{self, Owners},
     paths::Path,
-    peers::{PeerDown, PeerInfo, Peers, TooManyPeers},
+    peers::{OurEnd, PeerDown, PeerInfo, Peers, TooManyPeers},
     policy::{Difference, ExportPolicy, ImportPolicy, PeerPolicies, PeerRules},
     table::Table,
 };
@@ -284,6 +284,35 @@ impl Rib {
         if was.client != rules.client {
             self.review_reflection();
         }
+    }
+
+    /// Our end of a session that is up became another: its addresses, their subnet, or the AS that we
+    /// are in. The peer is told again what looks different now, and nothing else. Whether there was a
+    /// difference.
+    pub fn update_our_end(&mut self, peer: PeerId, end: OurEnd) -> bool {
+        let Some(index) = self.up(peer) else {
+            return false;
+        };
+        let was = self.shared.peers.set_our_end(index, end);
+        let Some(was) = was.filter(|was| *was != end) else {
+            return false;
+        };
+        let another_as = was.own_as != end.own_as;
+        let another_subnet = was.subnet != end.subnet;
+        for family in Family::ALL {
+            let next_hop = |end: OurEnd| end.next_hop_self.for_family(family);
+            both_tables!(self, family, table => {
+                // A route with our own address as next hop is refused, and one from beyond the subnet.
+                ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
+                if another_as {
+                    pull::mark_learned(table, &mut self.shared, index);
+                }
+                if another_as || another_subnet || next_hop(was) != next_hop(end) {
+                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
+                }
+            });
+        }
+        true
     }
 
     /// Who is a client changed: what internal peers are told of each other may be another thing.

@@ -9,6 +9,7 @@ mod history;
 mod lifecycle;
 mod model;
 mod naive;
+mod our_end;
 mod owners;
 mod policies;
 mod reflection;

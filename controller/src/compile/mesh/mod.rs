@@ -1,7 +1,8 @@
 //! The sessions with other nodes.
 //!
 //! `topology` says which pairs of nodes have one. It runs over IPv4 where both ends have an IPv4
-//! address, else over IPv6, and carries the families that both ends have an address of. Both ends come
+//! address, else over IPv6, and carries both families, whatever addresses the nodes have: an address that
+//! appears later finds the session ready for its routes. Both ends come
 //! to the same answer on their own. A node speaks only for itself: from it come its own pod CIDRs,
 //! and, where it reflects, those of others as far as they lead to these others.
 
@@ -12,16 +13,13 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use redstart_bgp::types::{Asn, RouterId};
+use redstart_bgp::types::{Asn, FamilySet, RouterId};
 use redstart_rib::{PeerPolicies, PeerRules};
 
 use self::topology::{Need, Topology};
 use super::{
     AddPath, Import, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl,
-    Until, configuration_ref,
-    identity::{families, identity},
-    node_ref, password,
-    pod_cidrs::by_seniority,
+    Until, configuration_ref, identity::identity, node_ref, password, pod_cidrs::by_seniority,
     session::SessionParameters,
 };
 use crate::{
@@ -194,7 +192,7 @@ fn peer(
         local: Some(local),
         remote_as: RemoteAs::Number(asn),
         local_as: scope.identity.asn,
-        families: families(scope.own).intersection(families(node)),
+        families: FamilySet::ALL,
         passive: false,
         hold_time: session.hold_time,
         connect_retry: session.connect_retry,

@@ -1,6 +1,9 @@
 //! Sessions with `BGPPeer`s, and passwords.
 
+use redstart_bgp::types::FamilySet;
+
 use super::*;
+use crate::diagnostic::Severity;
 
 #[test]
 fn a_router_refuses_nothing_but_the_cluster_and_the_default_route() {
@@ -146,7 +149,7 @@ fn a_peer_must_not_have_the_name_of_a_mesh_session() {
 }
 
 #[test]
-fn a_family_without_an_address_is_named() {
+fn a_family_that_the_node_has_no_address_of_is_offered_and_named() {
     let nodes = node("a", "192.0.2.1", "10.0.1.0/24", "");
     let (desired, diagnostic) = one(
         &format!("{nodes}{}", tor("tor", "families: [IPv4, IPv6]")),
@@ -158,12 +161,27 @@ fn a_family_without_an_address_is_named() {
         "spec.families",
         Reason::NoAddress,
     );
-    assert_eq!(
-        format!("{:?}", peer(&desired, "tor").families),
-        "{Ipv4Unicast}"
-    );
+    assert_eq!(diagnostic.severity, Severity::Warning);
+    assert_eq!(peer(&desired, "tor").families, FamilySet::ALL);
     let (desired, _) = one(&format!("{nodes}{}", tor("tor", "families: [IPv6]")), "a");
-    assert_eq!(names(&desired), [""; 0]);
+    let families = format!("{:?}", peer(&desired, "tor").families);
+    assert_eq!(families, "{Ipv6Unicast}");
+    // Over IPv6 there is an IPv6 address, whatever the Node says.
+    let over_ipv6 = "{ address: \"2001:db8::254\", asn: External, families: [IPv6] }";
+    clean(&(nodes + &object("BGPPeer", "tor", over_ipv6)), "a");
+}
+
+#[test]
+fn an_address_that_appears_changes_no_session() {
+    let mesh = node("b", "192.0.2.2", "10.0.2.0/24", "");
+    let single = node("a", "192.0.2.1", "10.0.1.0/24", "") + &mesh + &tor("tor", "");
+    let more = "address: \"192.0.2.1\" }, { type: InternalIP, address: \"2001:db8::1\" }";
+    let dual = single.replace("address: \"192.0.2.1\" }", more);
+    let (before, after) = (clean(&single, "a"), clean(&dual, "a"));
+    assert_ne!(before.node, after.node);
+    assert_eq!(before.peers, after.peers);
+    let all = before.peers.values();
+    assert!(all.map(|p| p.families).all(|f| f == FamilySet::ALL));
 }
 
 #[test]
@@ -287,11 +305,7 @@ fn a_router_at_the_other_end_of_an_interface_exchanges_both_families() {
     for address in ["192.0.2.9", "2001:db8::9"] {
         let yaml = node("alone", address, "10.0.9.0/24", "") + &object("BGPPeer", "tor", interface);
         let desired = clean(&yaml, "alone");
-        assert_eq!(
-            peer(&desired, "tor").families,
-            redstart_bgp::types::FamilySet::ALL,
-            "{address}"
-        );
+        assert_eq!(peer(&desired, "tor").families, FamilySet::ALL, "{address}");
         let ipv6 = desired.listen.iter().any(std::net::SocketAddr::is_ipv6);
         assert!(ipv6, "{address}: {:?}", desired.listen);
     }
