@@ -53,11 +53,14 @@ pub enum Refusal {
     RemoteNextHop,
     /// A rule of a policy rejected it.
     Policy,
+    /// The peer sent more paths to the prefix than are held of one peer (RFC 7911). Such a path is not
+    /// held: it counts among those received no more than one that never came.
+    TooManyPaths,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AsLoop,
         Self::OriginatorLoop,
         Self::ClusterLoop,
@@ -74,6 +77,7 @@ impl Refusal {
         Self::RouteLeak,
         Self::RemoteNextHop,
         Self::Policy,
+        Self::TooManyPaths,
     ];
 
     /// The safe default that refuses here, if it is one that a policy can set aside.
@@ -106,6 +110,7 @@ impl fmt::Display for Refusal {
             Self::RouteLeak => "route-leak",
             Self::RemoteNextHop => "remote-next-hop",
             Self::Policy => "policy",
+            Self::TooManyPaths => "too-many-paths",
         })
     }
 }

@@ -4,6 +4,11 @@
 //! allocation. Sixteen octets either way, checked by a test: this is the line that a million routes
 //! multiply.
 //!
+//! A path is found by walking through the list, and each change puts the list in order again. That is
+//! cheap while lists are short, so one peer may have no more than [`PATHS_OF_A_PEER`] paths in one:
+//! who sends ever new path identifiers (RFC 7911) for one prefix costs what is too much of them, and
+//! nobody else's time.
+//!
 //! Invariant after each decision: usable paths come first, in the order of the decision process; the
 //! first is marked best, and it and those that share the traffic with it are marked multipath.
 
@@ -13,6 +18,9 @@ use crate::{
     ids::{AttrId, PeerIndex},
     import::Refusal,
 };
+
+/// Most paths of one peer to one prefix. RFC 7911 has no bound; nobody is known to send as many.
+pub(crate) const PATHS_OF_A_PEER: usize = 256;
 
 /// What one peer says about one prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +168,12 @@ impl Paths {
             .find(|path| path.is(peer, path_id))
     }
 
+    /// Whether the list holds as many paths of the peer as it may.
+    pub(crate) fn is_full(&self, peer: PeerIndex) -> bool {
+        let of_peer = self.as_slice().iter().filter(|path| path.peer == peer);
+        of_peer.count() >= PATHS_OF_A_PEER
+    }
+
     /// Adds a path whose peer and path identifier are not in the list.
     pub(crate) fn push(&mut self, path: Path) {
         *self = match core::mem::take(self) {
@@ -203,6 +217,20 @@ mod tests {
     fn sixteen_octets() {
         assert_eq!(size_of::<Path>(), 16);
         assert_eq!(size_of::<Paths>(), 16);
+    }
+
+    #[test]
+    fn a_peer_fills_its_own_share_alone() {
+        let mut paths = Paths::default();
+        let [one, other] = [1, 2].map(|peer| PeerIndex::new(peer).unwrap());
+        for path_id in 0..PATHS_OF_A_PEER {
+            assert!(!paths.is_full(one), "{path_id}");
+            let path_id = u32::try_from(path_id).unwrap();
+            paths.push(Path::new(AttrId::new(0), one, path_id, 0));
+        }
+        assert!(paths.is_full(one) && !paths.is_full(other));
+        paths.remove(one, 7).unwrap();
+        assert!(!paths.is_full(one));
     }
 
     #[test]

@@ -57,6 +57,16 @@ use super::{
 #[x_kube(validation = Rule::new("!(has(self.ebgpMultihop) && has(self.ttlSecurity))").message("ebgpMultihop and ttlSecurity exclude each other"))]
 #[x_kube(validation = Rule::new("!(has(self.strictRole) && self.strictRole) || has(self.role)").message("strictRole says nothing without a role"))]
 #[x_kube(validation = Rule::new("!has(self.sourceAddress) || !has(self.address) || !isIP(self.sourceAddress) || !isIP(self.address) || ip(self.sourceAddress).family() == ip(self.address).family()").message("sourceAddress and address must be of the same family"))]
+#[x_kube(validation = Rule::new("has(self.localASN) || !has(self.localASNOptions) || (self.localASNOptions.noPrepend && self.localASNOptions.replaceAS)").message("localASNOptions say nothing without a localASN"))]
+#[x_kube(validation = Rule::new("!has(self.addPath) || !has(self.addPath.maxPaths) || self.addPath.send").message("addPath.maxPaths says nothing where addPath.send is off"))]
+#[x_kube(validation = Rule::new("!has(self.maxPrefixes) || !has(self.maxPrefixes.restartSeconds) || self.maxPrefixes.ipv4 > 0 || self.maxPrefixes.ipv6 > 0").message("maxPrefixes.restartSeconds says nothing without a limit"))]
+#[x_kube(validation = Rule::new("!(has(self.extendedNextHop) && self.extendedNextHop) || !has(self.families) || self.families.size() == 0 || 'IPv4' in self.families").message("extendedNextHop is about IPv4 routes, and families has no IPv4"))]
+#[x_kube(validation = Rule::new("!has(self.listenRange) || !has(self.port) || self.port == 179").message("port says nothing beside listenRange: nodes never dial such routers"))]
+#[x_kube(validation = Rule::new("!has(self.interface) || !has(self.ebgpMultihop)").message("the router at the other end of an interface is one hop away: ebgpMultihop and interface exclude each other"))]
+#[x_kube(validation = Rule::new("self.asn != 'External' || !has(self.routeReflector) || !self.routeReflector.client").message("only an internal router can be a client"))]
+#[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.role)").message("a role says nothing to an internal router"))]
+#[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.export) || !(self.export.removePrivateAS || self.export.routeServerClient)").message("removePrivateAS and routeServerClient say nothing to an internal router"))]
+#[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.localASNOptions) || (self.localASNOptions.noPrepend && self.localASNOptions.replaceAS)").message("localASNOptions say nothing to an internal router"))]
 pub struct BGPPeerSpec {
     /// Which nodes peer with it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,7 +204,8 @@ pub struct BGPPeerSpec {
 }
 
 impl BGPPeerSpec {
-    fn default_port() -> u16 {
+    /// The port of BGP.
+    pub(crate) fn default_port() -> u16 {
         179
     }
 }

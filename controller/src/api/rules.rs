@@ -77,18 +77,17 @@ impl Default for LocalAsnOptions {
     }
 }
 
-/// How many routes a router may send, refused ones included.
+/// How many routes a router may send, refused ones included. The limits protect the node's memory and
+/// its kernel's tables from a router that leaks the Internet's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MaxPrefixesSpec {
-    /// Most IPv4 routes. With more the session ends. Absent: no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub ipv4: Option<u32>,
-    /// Most IPv6 routes. With more the session ends. Absent: no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub ipv6: Option<u32>,
+    /// Most IPv4 routes. With more the session ends. 0: no limit.
+    #[schemars(range(max = 4_294_967_295_u64))]
+    pub ipv4: u32,
+    /// Most IPv6 routes. With more the session ends. 0: no limit.
+    #[schemars(range(max = 4_294_967_295_u64))]
+    pub ipv6: u32,
     /// From which share of a limit on the log has a warning, in per cent. 100: none.
     #[schemars(range(min = 1, max = 100))]
     pub warning_percent: u8,
@@ -99,11 +98,16 @@ pub struct MaxPrefixesSpec {
     pub restart_seconds: Option<u32>,
 }
 
+impl MaxPrefixesSpec {
+    /// Many times what a data centre's fabric has, and a fraction of the Internet's table.
+    const DEFAULT: u32 = 100_000;
+}
+
 impl Default for MaxPrefixesSpec {
     fn default() -> Self {
         Self {
-            ipv4: None,
-            ipv6: None,
+            ipv4: Self::DEFAULT,
+            ipv6: Self::DEFAULT,
             warning_percent: 75,
             restart_seconds: None,
         }
@@ -114,7 +118,8 @@ impl Default for MaxPrefixesSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AddPathSpec {
-    /// Whether to take several paths from the router.
+    /// Whether to take several paths from the router: up to 256 for one prefix, more are ignored and
+    /// counted as `too-many-paths`.
     pub receive: bool,
     /// Whether to send several paths to the router.
     pub send: bool,

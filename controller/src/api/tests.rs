@@ -149,6 +149,57 @@ fn cel_of_peer() {
 }
 
 #[test]
+fn cel_of_what_would_say_nothing() {
+    type P = BGPPeer;
+    let defaulted = |asn: Value| {
+        json!({
+            "address": "192.0.2.1", "asn": asn, "port": 179,
+            "localASNOptions": { "noPrepend": true, "replaceAS": true },
+            "addPath": { "receive": false, "send": false },
+            "maxPrefixes": { "ipv4": 100_000, "ipv6": 100_000, "warningPercent": 75 },
+            "routeReflector": { "client": false },
+            "export": { "removePrivateAS": false, "routeServerClient": false },
+        })
+    };
+    let number = || defaulted(json!(65000));
+    let (internal, external) = (defaulted(json!("Internal")), defaulted(json!("External")));
+    let placed = |place: &str, value: Value| {
+        let mut spec = with(number(), &format!("/{place}"), value);
+        spec.as_object_mut().unwrap().remove("address");
+        spec
+    };
+    let range = placed("listenRange", json!({ "cidr": "192.0.2.0/24", "limit": 9 }));
+    let interface = placed("interface", json!("eth1"));
+    let ipv6 = with(number(), "/families", json!(["IPv6"]));
+    let unlimited = with(number(), "/maxPrefixes", json!({ "ipv4": 0, "ipv6": 0 }));
+    #[rustfmt::skip]
+    let cases = [
+        (number(), "/localASNOptions/noPrepend", json!(false), "without a localASN"),
+        (number(), "/localASNOptions/replaceAS", json!(false), "without a localASN"),
+        (number(), "/addPath/maxPaths", json!(4), "addPath.send is off"),
+        (unlimited, "/maxPrefixes/restartSeconds", json!(9), "without a limit"),
+        (ipv6, "/extendedNextHop", json!(true), "families has no IPv4"),
+        (range, "/port", json!(1179), "nodes never dial"),
+        (interface, "/ebgpMultihop", json!(2), "one hop away"),
+        (external, "/routeReflector/client", json!(true), "only an internal router"),
+        (internal.clone(), "/role", json!("Peer"), "a role says nothing"),
+        (internal.clone(), "/export/removePrivateAS", json!(true), "to an internal router"),
+        (internal.clone(), "/export/routeServerClient", json!(true), "to an internal router"),
+        (with(internal, "/localASN", json!(64999)), "/localASNOptions/noPrepend", json!(false), "to an internal router"),
+    ];
+    for (spec, pointer, value, message) in cases {
+        cel::<P>("tor", &spec).unwrap();
+        refused::<P>("tor", &with(spec, pointer, value), message);
+    }
+    let local = with(number(), "/localASN", json!(64999));
+    cel::<P>(
+        "tor",
+        &with(local, "/localASNOptions/noPrepend", json!(false)),
+    )
+    .unwrap();
+}
+
+#[test]
 fn cel_of_the_keys_of_a_peer() {
     type P = BGPPeer;
     let peer = json!({ "address": "192.0.2.1", "asn": 65000 });

@@ -156,6 +156,7 @@ fn peer(
         RemoteAs::Internal => true,
         RemoteAs::External => false,
     };
+    check_kind(router, internal, &object, diagnostics);
     let default_ttl = Ttl::Hops(if internal { u8::MAX } else { 1 });
     Some(Peer {
         source: object,
@@ -193,6 +194,40 @@ fn peer(
         policies: PeerPolicies::default(),
         bfd: None,
     })
+}
+
+/// Where an AS number says that the router is internal, or that it is not, which is for the node to
+/// know, fields may say nothing.
+fn check_kind(
+    router: &index::Peer,
+    internal: bool,
+    object: &ObjectRef,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let rules = &router.rules;
+    let unheard = if internal {
+        [
+            ("spec.role", router.role.is_some()),
+            ("spec.export.removePrivateAS", rules.remove_private_as),
+            (
+                "spec.export.routeServerClient",
+                rules.route_server_client && router.role.is_none(),
+            ),
+        ]
+        .to_vec()
+    } else {
+        [("spec.routeReflector.client", rules.client)].to_vec()
+    };
+    let kind = if internal { "internal" } else { "external" };
+    for (field, _) in unheard.into_iter().filter(|(_, unheard)| *unheard) {
+        let message = format!("the router's AS makes it an {kind} one, to which this says nothing");
+        diagnostics.push(Diagnostic::warning(
+            object.clone(),
+            field,
+            Reason::Conflict,
+            message,
+        ));
+    }
 }
 
 /// The families of the session. They do not depend on the addresses that the node has: those come and

@@ -28,6 +28,7 @@ mod rules;
 mod secret;
 mod service;
 mod standing;
+mod unheard;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

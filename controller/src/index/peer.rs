@@ -8,7 +8,7 @@ use redstart_rib::PeerRules;
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     observed::Findings,
-    policy, remote, rules,
+    policy, remote, rules, unheard,
     values::{families, graceful_restart, range, secret_ref, selector, timers, usable_asn},
 };
 use crate::{
@@ -91,6 +91,7 @@ fn parse(meta: Meta, spec: &BGPPeerSpec, findings: &mut Findings) -> Option<Peer
     graceful_restart(&spec.graceful_restart, findings);
     timers("spec.timers", &spec.timers, findings);
     policy::policies("spec.policies", &spec.policies, findings);
+    unheard::check(spec, findings);
     let password = spec.password_secret_ref.as_ref();
     secret_ref("spec.passwordSecretRef", password, findings);
     let remote = remote::parse(spec, findings);

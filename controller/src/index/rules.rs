@@ -65,15 +65,9 @@ fn limits(spec: &MaxPrefixesSpec, findings: &mut Findings) -> [Option<PrefixLimi
         1..=100,
         findings,
     );
-    for (field, limit) in [("ipv4", spec.ipv4), ("ipv6", spec.ipv6)] {
-        if let Some(limit) = limit {
-            let field = format!("spec.maxPrefixes.{field}");
-            range(&field, &limit, 1..=u32::MAX, findings);
-        }
-    }
-    [spec.ipv4, spec.ipv6].map(|limit| {
-        Some(PrefixLimit {
-            max: limit?,
+    [spec.ipv4, spec.ipv6].map(|max| {
+        (max > 0).then_some(PrefixLimit {
+            max,
             warn_percent: percent,
         })
     })

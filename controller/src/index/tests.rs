@@ -280,9 +280,9 @@ fn what_is_special_about_a_peer_is_parsed() {
                 "transit": true, "nextHop": "Self", "removePrivateAS": true,
                 "routeServerClient": true,
             },
-            "routeReflector": { "client": true, "clusterID": "10.0.0.9" },
+            "routeReflector": { "clusterID": "10.0.0.9" },
             "localASN": 64999, "localASNOptions": { "noPrepend": false },
-            "maxPrefixes": { "ipv4": 1000, "restartSeconds": 60 },
+            "maxPrefixes": { "ipv4": 1000, "ipv6": 0, "restartSeconds": 60 },
             "addPath": { "receive": true, "send": true, "maxPaths": 4 },
             "role": "Customer", "strictRole": true, "aigp": true,
             "gracefulRestart": { "longLivedStaleSeconds": 86400 },
@@ -305,7 +305,7 @@ fn what_is_special_about_a_peer_is_parsed() {
         graceful_shutdown: false,
         aigp: Some(true),
         route_server_client: true,
-        client: true,
+        client: false,
         cluster_id: Some(0x0a00_0009),
         next_hop: NextHopRule::Own,
         remove_private_as: true,
@@ -318,6 +318,69 @@ fn what_is_special_about_a_peer_is_parsed() {
     assert_eq!(peer.limit_restart.map(|after| after.as_secs()), Some(60));
     assert!(peer.transit && peer.add_path.receive && peer.add_path.send);
     assert_eq!((peer.role, peer.strict_role), (Some(Role::Customer), true));
+}
+
+#[test]
+fn a_router_that_says_nothing_of_limits_has_some() {
+    let limits = |limits: serde_json::Value| {
+        let spec = json!({ "address": "192.0.2.1", "asn": 64601, "maxPrefixes": limits });
+        match peer("tor", &spec).object {
+            Some(Object::Peer(peer)) => peer.rules.limits.map(|limit| limit.map(|l| l.max)),
+            _ => panic!("no Peer"),
+        }
+    };
+    assert_eq!(limits(json!({})), [Some(100_000); 2]);
+    assert_eq!(limits(json!({ "ipv6": 7 })), [Some(100_000), Some(7)]);
+    assert_eq!(limits(json!({ "ipv4": 0, "ipv6": 0 })), [None; 2]);
+}
+
+#[test]
+fn fields_that_would_say_nothing_are_refused() {
+    let address = || json!({ "address": "192.0.2.1", "asn": 64601 });
+    let internal = || json!({ "address": "192.0.2.1", "asn": "Internal" });
+    let range = json!({ "listenRange": { "cidr": "192.0.2.0/24" }, "asn": 64601 });
+    let interface = json!({ "interface": "eth1", "asn": "External" });
+    let client = json!({ "address": "192.0.2.1", "asn": "External" });
+    let options = json!({ "noPrepend": false });
+    #[rustfmt::skip]
+    let cases = [
+        (address(), "localASNOptions", options.clone(), "localASNOptions"),
+        (address(), "localASNOptions", json!({ "replaceAS": false }), "localASNOptions"),
+        (address(), "addPath", json!({ "receive": true, "maxPaths": 4 }), "addPath.maxPaths"),
+        (address(), "maxPrefixes", json!({ "ipv4": 0, "ipv6": 0, "restartSeconds": 9 }), "maxPrefixes.restartSeconds"),
+        (range, "port", json!(1179), "port"),
+        (interface, "ebgpMultihop", json!(2), "ebgpMultihop"),
+        (client, "routeReflector", json!({ "client": true }), "routeReflector.client"),
+        (internal(), "role", json!("Customer"), "role"),
+        (internal(), "export", json!({ "removePrivateAS": true }), "export.removePrivateAS"),
+        (internal(), "export", json!({ "routeServerClient": true }), "export.routeServerClient"),
+        (internal(), "localASNOptions", options, "localASNOptions"),
+    ];
+    for (mut spec, field, value, at) in cases {
+        assert_eq!(problems(&peer("tor", &spec)), [], "{spec}");
+        if field == "localASNOptions" && spec["asn"] == "Internal" {
+            spec["localASN"] = 64999.into();
+        }
+        spec[field] = value;
+        refused(&peer("tor", &spec), &format!("spec.{at}"), Reason::Conflict);
+    }
+    let mut next_hops = address();
+    next_hops["families"] = json!(["IPv6"]);
+    next_hops["extendedNextHop"] = true.into();
+    refused(
+        &peer("tor", &next_hops),
+        "spec.extendedNextHop",
+        Reason::Conflict,
+    );
+    // With something to say they are as good as any.
+    let mut all = address();
+    all["localASN"] = 64999.into();
+    all["localASNOptions"] = json!({ "noPrepend": false });
+    all["addPath"] = json!({ "send": true, "maxPaths": 4 });
+    all["maxPrefixes"] = json!({ "ipv6": 0, "restartSeconds": 9 });
+    all["families"] = json!(["IPv4"]);
+    all["extendedNextHop"] = true.into();
+    assert_eq!(problems(&peer("tor", &all)), []);
 }
 
 #[test]
@@ -357,10 +420,9 @@ fn a_peer_that_means_nothing_is_refused() {
         ("gracefulRestart", json!({ "longLivedStaleSeconds": 16_777_216 }), ".longLivedStaleSeconds", Reason::InvalidValue),
         ("import", json!({ "allowOwnAS": 11 }), ".allowOwnAS", Reason::InvalidValue),
         ("routeReflector", json!({ "clusterID": "7" }), ".clusterID", Reason::InvalidAddress),
-        ("maxPrefixes", json!({ "ipv6": 0 }), ".ipv6", Reason::InvalidValue),
         ("maxPrefixes", json!({ "warningPercent": 101 }), ".warningPercent", Reason::InvalidValue),
         ("maxPrefixes", json!({ "restartSeconds": 0 }), ".restartSeconds", Reason::InvalidValue),
-        ("addPath", json!({ "maxPaths": 0 }), ".maxPaths", Reason::InvalidValue),
+        ("addPath", json!({ "send": true, "maxPaths": 0 }), ".maxPaths", Reason::InvalidValue),
         ("timers", json!({ "sendHoldSeconds": 2 }), ".sendHoldSeconds", Reason::InvalidValue),
         ("strictRole", json!(true), "", Reason::Conflict),
         ("passwordSecretRef", json!({ "name": "" }), "", Reason::InvalidValue),

@@ -57,6 +57,10 @@ pub(super) struct Neighbour {
     foreign_named: bool,
     /// Attributes that were malformed and dealt with by RFC 7606.
     pub(super) faults: u64,
+    /// Paths beyond what is held of one neighbour for one prefix.
+    pub(super) paths_beyond: u64,
+    /// That there are such was said of this session.
+    beyond_named: bool,
     /// When malformed messages were logged.
     malformed: MalformedLog,
 }
@@ -123,6 +127,8 @@ impl Neighbour {
             logged: None,
             foreign_named: false,
             faults: 0,
+            paths_beyond: 0,
+            beyond_named: false,
             malformed: MalformedLog::default(),
         }
     }
@@ -348,6 +354,7 @@ impl Neighbour {
         );
         self.logged = None;
         self.foreign_named = false;
+        self.beyond_named = false;
         let link = OnLink::of(&negotiated, links, OnLink::default());
         let info = translate::peer_info(&self.spec, &self.node, &negotiated, link);
         if let Err(error) = rib.peer_up(self.id, info) {
@@ -403,6 +410,9 @@ impl Neighbour {
             for (reason, routes) in outcome.refused.iter() {
                 debug!(peer = %name, routes, %reason, "routes refused");
                 self.name_foreign_routes(name, reason, &reach.nlri);
+                if reason == Refusal::TooManyPaths {
+                    self.count_paths_beyond(name, routes, &reach.nlri);
+                }
             }
             let family = reach.nlri.family();
             if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
@@ -415,6 +425,15 @@ impl Neighbour {
             if let Some(session) = &mut self.session {
                 session.awaited.remove(family);
             }
+        }
+    }
+
+    /// Who sends ever more paths to one prefix is named: once for each session.
+    fn count_paths_beyond(&mut self, name: &PeerName, routes: usize, nlri: &NlriSet) {
+        self.paths_beyond += routes as u64;
+        if !std::mem::replace(&mut self.beyond_named, true) {
+            let last = nlri.iter().last().map(|nlri| nlri.prefix.to_string());
+            warn!(peer = %name, prefix = last.unwrap_or_default(), reason = %Refusal::TooManyPaths, "more paths to one prefix than are held of a neighbour: the others are ignored");
         }
     }
 

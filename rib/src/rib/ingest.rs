@@ -57,13 +57,13 @@ pub(crate) fn announce<P: PrefixKey>(
             Some(_) => (received, refused),
             None => admission.judge(shared, nlri.prefix.into(), received),
         };
-        match refused {
+        let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
+        path.refused = refused;
+        let held = upsert(table, shared, nlri.prefix, path);
+        match refused.or((!held).then_some(Refusal::TooManyPaths)) {
             Some(reason) => outcome.refused.add(reason),
             None => outcome.accepted += 1,
         }
-        let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
-        path.refused = refused;
-        upsert(table, shared, nlri.prefix, path);
     }
     admission.finish(shared);
     shared.attrs.release(received);
@@ -73,13 +73,14 @@ pub(crate) fn announce<P: PrefixKey>(
     outcome
 }
 
-/// Puts a path in, in place of the peer's earlier one. Takes a reference to its attributes.
+/// Puts a path in, in place of the peer's earlier one, and takes a reference to its attributes. `false`:
+/// the peer has as many paths to the prefix as it may, and this one is not held.
 pub(crate) fn upsert<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     prefix: P,
     path: Path,
-) {
+) -> bool {
     let id = table.find_or_insert(prefix);
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
@@ -95,12 +96,15 @@ pub(crate) fn upsert<P: PrefixKey>(
                 if last_resort {
                     redecide(table, shared, id, &before);
                 }
-                return;
+                return true;
             }
             replaced = Some(old.attr);
             *old = path;
         }
         None => {
+            if entry.paths.is_full(path.peer) {
+                return false;
+            }
             count_add(shared, P::FAMILY, &path);
             entry.paths.push(path);
         }
@@ -112,6 +116,7 @@ pub(crate) fn upsert<P: PrefixKey>(
     if let Some(attr) = replaced {
         shared.attrs.release(attr);
     }
+    true
 }
 
 fn wait_if_pending<P: PrefixKey>(

@@ -11,10 +11,11 @@ mod topology;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
-use redstart_bgp::types::{Asn, FamilySet, RouterId};
-use redstart_rib::{PeerPolicies, PeerRules};
+use redstart_bgp::types::{Asn, Family, FamilySet, RouterId};
+use redstart_rib::{PeerPolicies, PeerRules, PrefixLimit};
 
 use self::topology::{Need, Topology};
 use super::{
@@ -27,6 +28,12 @@ use crate::{
     diagnostic::{Diagnostic, Reason},
     index::Node,
 };
+
+/// How many routes any node may send.
+const LEAST_LIMIT: u32 = 1024;
+
+/// When a session that ended for more is tried again. Nobody changes a limit of the mesh by hand.
+const LIMIT_RESTART: Duration = Duration::from_secs(60);
 
 /// The name of the session with a node.
 pub(super) fn peer_name(node: &str) -> PeerName {
@@ -104,13 +111,32 @@ impl Sessions {
 /// A reflector has every other node as its client, but for its fellow reflectors (RFC 4456 section 6:
 /// those are non-clients, fully meshed).
 fn rules(scope: &Scope<'_>, topology: &Topology<'_>, node: &Node) -> PeerRules {
+    let limits = Family::ALL.map(|family| Some(limit(scope, family)));
     if !topology.is_reflector(&scope.own.meta.name) {
-        return PeerRules::default();
+        return PeerRules {
+            limits,
+            ..PeerRules::default()
+        };
     }
     PeerRules {
         client: !topology.is_reflector(&node.meta.name),
         cluster_id: topology::cluster_id(scope.own, scope),
+        limits,
         ..PeerRules::default()
+    }
+}
+
+/// How many routes a node may send: twice what all pod CIDRs of the cluster are, for a reflector tells
+/// them all, and other speakers may know of Nodes before this one does. Rounded up to a power of two, so
+/// that it does not change with every Node.
+fn limit(scope: &Scope<'_>, family: Family) -> PrefixLimit {
+    let known = scope.pod_cidrs.all().iter();
+    let known = known.filter(|prefix| prefix.family() == family).count();
+    let twice = u32::try_from(known).unwrap_or(u32::MAX).saturating_mul(2);
+    let rounded = twice.checked_next_power_of_two().unwrap_or(u32::MAX);
+    PrefixLimit {
+        max: rounded.max(LEAST_LIMIT),
+        warn_percent: 75,
     }
 }
 
@@ -208,7 +234,7 @@ fn peer(
         import: Import::Owner(node.meta.name.clone()),
         rules: PeerRules::default(),
         transit: false,
-        limit_restart: None,
+        limit_restart: Some(LIMIT_RESTART),
         add_path: AddPath::default(),
         bgp_role: None,
         strict_role: false,

@@ -43,7 +43,8 @@ fn nodes_peer_with_reflectors_and_these_with_everybody() {
     assert_eq!(names(&client), ["mesh-r", "mesh-s"]);
     assert_eq!(spare(&client), ["mesh-b"]);
     assert_eq!(client.spare.values().next().unwrap().until, Until::Replaced);
-    assert_eq!(*rules(&client, "mesh-r"), PeerRules::default());
+    let plain = rules(&client, "mesh-r");
+    assert_eq!((plain.client, plain.cluster_id), (false, None));
 
     let reflector = clean(&yaml, "r");
     assert_eq!(names(&reflector), ["mesh-a", "mesh-b", "mesh-s"]);
@@ -181,4 +182,22 @@ fn a_router_may_not_have_the_address_of_a_node_that_is_no_neighbour() {
         Reason::DuplicatePeerAddress,
     );
     assert_eq!(names(&desired), ["mesh-r", "mesh-s"]);
+}
+
+#[test]
+fn a_node_may_send_a_multiple_of_what_the_cluster_has() {
+    let limits = |pod_cidrs: usize| {
+        let cidrs: Vec<String> = (0..pod_cidrs)
+            .map(|i| format!("10.{}.{}.0/24", i / 256, i % 256))
+            .collect();
+        let yaml = node("a", "192.0.2.1", &cidrs.join(", "), "") + &node("b", "192.0.2.2", "", "");
+        let desired = clean(&yaml, "b");
+        let mesh = peer(&desired, "mesh-a");
+        assert!(mesh.limit_restart.is_some(), "it is tried again");
+        mesh.rules.limits.map(|limit| limit.unwrap().max)
+    };
+    assert_eq!(limits(1), [1024, 1024]);
+    assert_eq!(limits(512), [1024, 1024]);
+    assert_eq!(limits(513), [2048, 1024], "each family by itself");
+    assert_eq!(limits(700), limits(900), "not with every Node");
 }

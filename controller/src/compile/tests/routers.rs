@@ -317,3 +317,45 @@ fn a_router_at_the_other_end_of_an_interface_exchanges_both_families() {
     assert!(offered(""));
     assert!(!offered(", extendedNextHop: false"));
 }
+
+#[test]
+fn what_says_nothing_to_a_router_of_this_as_is_named() {
+    let configuration = object("BGPConfiguration", "default", "{ asn: 64512 }");
+    let say = |asn: u32, more: &str| {
+        let spec = format!("{{ address: 192.0.2.254, asn: {asn}, {more} }}");
+        NODES.to_owned() + &configuration + &object("BGPPeer", "tor", &spec)
+    };
+    for (internal, external, more, field) in [
+        (false, true, "role: Customer", "spec.role"),
+        (
+            false,
+            true,
+            "export: { removePrivateAS: true }",
+            "spec.export.removePrivateAS",
+        ),
+        (
+            false,
+            true,
+            "export: { routeServerClient: true }",
+            "spec.export.routeServerClient",
+        ),
+        (
+            true,
+            false,
+            "routeReflector: { client: true }",
+            "spec.routeReflector.client",
+        ),
+    ] {
+        for (asn, heard) in [(64512, internal), (64601, external)] {
+            let yaml = say(asn, more);
+            if heard {
+                clean(&yaml, "a");
+            } else {
+                let (desired, diagnostic) = one(&yaml, "a");
+                says(&diagnostic, "BGPPeer/tor", field, Reason::Conflict);
+                assert_eq!(diagnostic.severity, Severity::Warning);
+                assert!(desired.peers.contains_key(&PeerName("tor".to_owned())));
+            }
+        }
+    }
+}

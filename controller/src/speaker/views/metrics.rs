@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::UNIX_EPOCH};
 use jiff::Timestamp;
 use redstart_bgp::{bfd, session::State};
 
+use super::protocols;
 use crate::{
     compile::PeerName,
     index::Kind,
@@ -68,11 +69,11 @@ impl Core {
             }
         }
         let counts = self.rib.peer_counts(n.id).unwrap_or_default();
-        for (why, count) in counts.refused.iter().filter(|(_, count)| *count > 0) {
+        for (why, count) in protocols::refused(&counts.refused, n) {
             *page
                 .refused
                 .entry((role.clone(), why.to_string()))
-                .or_default() += count as u64;
+                .or_default() += count;
         }
         if role == "router" {
             page.routers.push(metrics::Router {

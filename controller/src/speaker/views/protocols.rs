@@ -9,6 +9,8 @@ use redstart_bgp::{
     wire::{Capability, Notification},
 };
 
+use redstart_rib::import::{Refusal, RefusalCounts};
+
 use super::{Links, link_name, texts};
 use crate::{
     compile::{self, PeerName},
@@ -110,11 +112,8 @@ impl Core {
                 preferred: counts.best as u64,
                 stale: counts.stale as u64,
             },
-            refused: counts
-                .refused
-                .iter()
-                .filter(|(_, n)| *n > 0)
-                .map(|(why, n)| (why.to_string(), n as u64))
+            refused: refused(&counts.refused, n)
+                .map(|(why, n)| (why.to_string(), n))
                 .collect(),
         }
     }
@@ -200,4 +199,11 @@ fn message_counts(status: &PeerStatus) -> views::MessageCounts {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What was refused and why: routes that are held with the reason, and paths that are not held at all.
+pub(super) fn refused(held: &RefusalCounts, n: &Neighbour) -> impl Iterator<Item = (Refusal, u64)> {
+    let held = held.iter().map(|(why, count)| (why, count as u64));
+    let beyond = (n.paths_beyond > 0).then_some((Refusal::TooManyPaths, n.paths_beyond));
+    held.chain(beyond)
 }

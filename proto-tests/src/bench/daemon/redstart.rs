@@ -48,7 +48,8 @@ fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
         text.push_str(&format!(
             "---\napiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata: {{ name: p{index} }}\n\
              spec:\n  address: {}\n  asn: {}\n  passive: true\n  families: [IPv4]\n  \
-             import: {{ acceptASSets: true, defaultRoute: true }}\n",
+             import: {{ acceptASSets: true, defaultRoute: true }}\n  \
+             maxPrefixes: {{ ipv4: 0 }}\n",
             identity.address, identity.asn
         ));
         if row.reflects() {

@@ -1,6 +1,7 @@
 //! Several paths for one prefix (RFC 7911).
 
 use super::*;
+use crate::{import::Refusal, paths::PATHS_OF_A_PEER};
 
 const ROUTE: &str = "203.0.113.0/24";
 
@@ -183,4 +184,50 @@ fn an_unknown_identifier_takes_nothing_back() {
     rib.withdraw(PeerId(2), &numbered(ROUTE, 10));
     assert_eq!(rib.peer_counts(PeerId(1)).unwrap().received, 1);
     assert_eq!(pull(&mut rib), (BTreeMap::new(), BTreeSet::new()));
+}
+
+#[test]
+fn a_flood_of_path_identifiers_is_bounded_for_each_prefix_and_peer() {
+    const SENT: u32 = 2_000;
+    let held = PATHS_OF_A_PEER;
+    let mut rib = rib(&[
+        (1, info(SessionKind::Ebgp, 1)),
+        (2, info(SessionKind::Ebgp, 2)),
+    ]);
+    let flood = |prefix: &str| {
+        let Prefix::V4(prefix) = p(prefix) else {
+            panic!("not IPv4");
+        };
+        let path = |id| Nlri {
+            prefix,
+            path_id: PathId(id),
+        };
+        NlriSet::V4((1..=SENT).map(path).collect())
+    };
+    let flooded = flood("198.51.100.0/24");
+    let paths = Arc::new(attrs(&[65001], 1));
+    let outcome = rib.announce(PeerId(1), &paths, &flooded);
+    assert_eq!(outcome.accepted, held);
+    let beyond = usize::try_from(SENT).unwrap() - held;
+    assert_eq!(outcome.refused.get(Refusal::TooManyPaths), beyond);
+    // What is not held does not count against the peer, and the next prefix and peer have room.
+    assert_eq!(rib.peer_counts(PeerId(1)).unwrap().received, held);
+    let other = rib.announce(PeerId(1), &paths, &flood("203.0.113.0/24"));
+    assert_eq!(other.accepted, held);
+    let second = rib.learn(2, "198.51.100.0/24", attrs(&[65002], 2));
+    assert_eq!(second.accepted, 1);
+
+    // The same again is a repetition of those that are held; and one that goes makes room.
+    let again = rib.announce(PeerId(1), &paths, &flooded);
+    assert_eq!(again.accepted, held);
+    let NlriSet::V4(list) = &flooded else {
+        panic!("not IPv4");
+    };
+    let [first, last] = [list.first(), list.last()].map(|path| NlriSet::V4(vec![*path.unwrap()]));
+    assert_eq!(rib.announce(PeerId(1), &paths, &last).accepted, 0);
+    rib.withdraw(PeerId(1), &last);
+    rib.withdraw(PeerId(1), &first);
+    assert_eq!(rib.announce(PeerId(1), &paths, &last).accepted, 1);
+    rib.withdraw(PeerId(1), &flooded);
+    assert_eq!(rib.lookup(p("198.51.100.0/24")).unwrap().paths.len(), 1);
 }
