@@ -472,3 +472,6 @@ impl Neighbour {
         self.session.as_ref().map(|s| &*s.negotiated)
     }
 }
+
+#[cfg(test)]
+mod tests;

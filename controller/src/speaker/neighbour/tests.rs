@@ -1,0 +1,137 @@
+//! What becomes of a neighbour's routes when BFD says that the path to it is gone.
+
+use std::net::Ipv4Addr;
+
+use redstart_bgp::{
+    bfd,
+    net::{Clock, spawn_peer},
+    session::Disconnect,
+    types::{AsPath, Asn, Ipv4Prefix, NextHop, Nlri, PathAttributes, RouterId},
+    wire::GracefulRestart,
+};
+use redstart_rib::{RibConfig, resolver::ResolverConfig};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::speaker::tests::{negotiated, passive_router};
+
+/// A router that said one IPv4 route and can restart, and a table that has it.
+struct World {
+    name: PeerName,
+    neighbour: Neighbour,
+    rib: Rib,
+}
+
+impl World {
+    fn new() -> Self {
+        let remote = SocketAddr::from(([192, 0, 2, 1], 179));
+        let node = NodeIdentity {
+            name: "n1".to_owned(),
+            asn: Asn(64512),
+            router_id: RouterId(Ipv4Addr::new(192, 0, 2, 254)),
+            ipv4: Some(Ipv4Addr::new(192, 0, 2, 254)),
+            ipv6: None,
+        };
+        let spec = passive_router(remote);
+        let session = translate::session(&spec, &node, Restarted::default());
+        let (to_core, _) = mpsc::channel(8);
+        let id = PeerId(1);
+        // It is passive and nobody listens for it: no session but the one that is told below.
+        let transport = transport(remote, &spec);
+        let handle = spawn_peer(id, session, transport, 1, Clock::new(), to_core);
+        let mut world = Self {
+            name: PeerName("tor".to_owned()),
+            neighbour: Neighbour::new(id, (remote, &spec), &node, handle),
+            rib: Rib::new(RibConfig::default(), 7),
+        };
+        let established = Negotiated {
+            graceful_restart: Some(GracefulRestart {
+                restart_time: 120,
+                ..GracefulRestart::default()
+            }),
+            ..negotiated([192, 0, 2, 1])
+        };
+        world.event(Event::Established(Arc::new(established)));
+        let attrs = PathAttributes {
+            as_path: AsPath::sequence([Asn(65001)]),
+            next_hop: Some(NextHop::V4(Ipv4Addr::new(192, 0, 2, 1))),
+            ..PathAttributes::default()
+        };
+        let prefix = Ipv4Prefix::new(Ipv4Addr::new(198, 51, 100, 0), 24).unwrap();
+        let routes = NlriSet::V4(vec![Nlri::plain(prefix)]);
+        world.rib.announce(id, &Arc::new(attrs), &routes);
+        assert_eq!(world.routes(), (1, 0));
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        let links = KernelView::new(ResolverConfig::default());
+        let now = Instant::ZERO;
+        let Self {
+            name,
+            neighbour,
+            rib,
+        } = self;
+        neighbour.on_event(now, name, event, &links, rib);
+    }
+
+    /// The session is lost in a way that may be a restart: its routes are kept.
+    fn restarts(&mut self) {
+        self.event(Event::Down {
+            reason: DownReason::ConnectionLost(Disconnect::Closed),
+            retained: FamilySet::ALL,
+        });
+        assert_eq!(self.routes(), (1, 1), "kept");
+        assert!(self.neighbour.retention.poll_timeout().is_some());
+    }
+
+    fn path_fails(&mut self, control_plane_independent: bool) {
+        let failure = PathFailure {
+            reason: bfd::DownReason::DetectionTimeExpired,
+            control_plane_independent,
+        };
+        let (name, rib) = (&self.name, &mut self.rib);
+        self.neighbour.path_failed(name, failure, rib);
+    }
+
+    /// Routes of the neighbour, and those of them that are stale.
+    fn routes(&self) -> (usize, usize) {
+        let counts = self.rib.peer_counts(self.neighbour.id).unwrap_or_default();
+        (counts.received, counts.stale)
+    }
+}
+
+#[tokio::test]
+async fn bfd_that_shares_the_fate_of_a_restarting_neighbour_says_nothing_of_its_kept_routes() {
+    let mut world = World::new();
+    world.restarts();
+    world.path_fails(false);
+    assert_eq!(world.routes(), (1, 1), "most likely it is the same restart");
+    assert!(world.neighbour.retention.poll_timeout().is_some());
+}
+
+#[tokio::test]
+async fn bfd_that_goes_on_without_the_control_plane_ends_a_graceful_restart() {
+    let mut world = World::new();
+    world.restarts();
+    world.path_fails(true);
+    assert_eq!(world.routes(), (0, 0), "its forwarding failed");
+    assert_eq!(world.neighbour.retention.poll_timeout(), None);
+}
+
+#[tokio::test]
+async fn a_path_that_fails_under_a_session_takes_the_routes_along_whoever_watched() {
+    for control_plane_independent in [false, true] {
+        let mut world = World::new();
+        world.path_fails(control_plane_independent);
+        assert_eq!(world.routes(), (0, 0));
+        assert!(!world.neighbour.has_session());
+        // The session's own task says so later; there is nothing left to keep then.
+        world.event(Event::Down {
+            reason: DownReason::ConnectionLost(Disconnect::Closed),
+            retained: FamilySet::ALL,
+        });
+        assert_eq!(world.routes(), (0, 0));
+        assert_eq!(world.neighbour.retention.poll_timeout(), None);
+    }
+}
