@@ -9,7 +9,7 @@
 mod cable_world;
 
 use cable_world::{SOON, World};
-use redstart_proto_tests::lab::wait;
+use redstart_proto_tests::lab::{kernel::RouteMonitor, process::Signal, wait};
 
 /// FRR's side of two unnumbered links: no address, no AS number.
 const FRR: &str = "hostname them\nlog stdout\n\
@@ -190,6 +190,85 @@ fn a_global_address_that_comes_later_is_told_and_resets_nothing() {
         .unwrap();
     told(&format!(":: {us}"));
     assert_eq!(world.protocol("tor").unwrap().established_count, 1);
+}
+
+/// Our speaker goes and comes back while a router is reached by link-local addresses alone: it has to be
+/// found again, and no route of either kernel changes. That the monitors hear is shown by
+/// [`RouteMonitor::start`], and by the route that goes at the end.
+fn restarted(world: &mut World, signal: Signal) {
+    let routes = ["10.20.0.0/24", "fd20::/64"];
+    let theirs = ["10.244.1.0/24", "fd44:1::/64"];
+    let there = |world: &World| {
+        for (prefix, other) in routes.into_iter().zip(theirs) {
+            world.routed(&world.us, prefix, &["dev up1"], &[]).unwrap();
+            world
+                .routed(&world.them, other, &["dev down1"], &[])
+                .unwrap();
+        }
+    };
+    world.is("tor", "Established").unwrap();
+    there(world);
+    world.ping_both_ways().unwrap();
+    let monitors = [&world.us, &world.them].map(|netns| RouteMonitor::start(netns).unwrap());
+    world.end("redstart", signal).unwrap();
+    world.ping_both_ways().unwrap();
+    world.start_redstart().unwrap();
+    let back = world.is("tor", "Established").unwrap();
+    assert_eq!(back.established_count, 1, "a new process");
+    // Nothing is stale any more: what was adopted is confirmed.
+    wait::until("every route is confirmed", SOON, || {
+        let kernel = world.status()?.kernel;
+        match (kernel.installed >= 2, kernel.stale, kernel.pending) {
+            (true, 0, 0) => Ok(()),
+            _ => anyhow::bail!("{kernel:?}"),
+        }
+    })
+    .unwrap();
+    there(world);
+    world.ping_both_ways().unwrap();
+    for monitor in &monitors {
+        assert_eq!(monitor.changes(), [""; 0]);
+    }
+    // The control: a session that ends for good takes its routes along, and that is heard.
+    world.put("tor", "").unwrap();
+    wait::until("the monitors hear of it", SOON, || {
+        for (monitor, route) in monitors.iter().zip([routes[0], theirs[0]]) {
+            let changes = monitor.changes();
+            let gone = |line: &String| line.starts_with("Deleted") && line.contains(route);
+            if !changes.iter().any(gone) {
+                anyhow::bail!("{changes:?}");
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_restart_beside_an_unnumbered_frr_changes_no_route() {
+    let mut world = World::new("un-gr-frr", 1).unwrap();
+    world.put_peer("tor", "up1", "").unwrap();
+    let one = FRR.replace(
+        " neighbor down2 interface remote-as external\n neighbor down2 timers connect 1\n",
+        "",
+    );
+    let one = one.replace("  neighbor down2 activate\n", "");
+    assert!(!one.contains("down2"), "{one}");
+    world.start_frr(&one).unwrap();
+    world.start_redstart().unwrap();
+    restarted(&mut world, Signal::Terminate);
+}
+
+#[test]
+fn a_crash_beside_an_unnumbered_bird_changes_no_route() {
+    let mut world = World::new("un-gr-bird", 1).unwrap();
+    let us = world.link_local(&world.us, "up1").unwrap();
+    world.put_peer("tor", "up1", "").unwrap();
+    let config = bird(&us).replace("ttl security on; password \"swordfish\";", "");
+    let config = config.replace("hold time 9;", "hold time 240; graceful restart on;");
+    world.start_bird(&config).unwrap();
+    world.start_redstart().unwrap();
+    restarted(&mut world, Signal::Kill);
 }
 
 /// Two interfaces on the other end of the cable, `lan` and `other`, behind a bridge; a BIRD says on both

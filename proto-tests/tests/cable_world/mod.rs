@@ -382,10 +382,15 @@ impl World {
 
     /// Ends a program like a crash would.
     pub(crate) fn kill(&mut self, role: &str) -> Result<()> {
-        let mut running = self.running.iter_mut();
-        let process = running.find(|process| process.record.role == role);
-        let process = process.with_context(|| format!("no {role} runs"))?;
-        process.stop(Signal::Kill, SOON)
+        self.end(role, Signal::Kill)
+    }
+
+    /// Ends a program.
+    pub(crate) fn end(&mut self, role: &str, signal: Signal) -> Result<()> {
+        let mut running = self.running.iter();
+        let at = running.position(|process| process.record.role == role);
+        let at = at.with_context(|| format!("no {role} runs"))?;
+        self.running.remove(at).stop(signal, SOON)
     }
 
     /// Starts BIRD with this configuration.
