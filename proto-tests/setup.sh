@@ -44,6 +44,7 @@ missing_packages() {
     have gobgpd && have gobgp || echo gobgpd
     have exabgp || echo exabgp
     have bgpctl || echo openbgpd
+    have prometheus-bird-exporter || echo prometheus-bird-exporter
 }
 
 install_packages() {
@@ -53,7 +54,7 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
     # Debian starts a routing daemon as soon as it is installed. The labs start their own.
-    for service in bird frr gobgpd exabgp openbgpd; do
+    for service in bird frr gobgpd exabgp openbgpd prometheus-bird-exporter; do
         case " $* " in
         *" $service"*)
             if [ -d /run/systemd/system ]; then

@@ -1,6 +1,7 @@
 //! The Redstart daemon: from Kubernetes objects to sessions, routes and the kernel.
 
 pub mod api;
+pub mod bird;
 pub mod cache;
 pub mod cli;
 pub mod compile;

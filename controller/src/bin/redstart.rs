@@ -10,10 +10,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redstart_controller::{
-    api, rbac,
+    api, bird, rbac,
     speaker::{self, Cleanup, LogFormat, Options},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// BGP route distribution for on-prem Kubernetes.
 #[derive(Parser)]
@@ -124,14 +126,16 @@ fn start_logging(options: &Options) -> anyhow::Result<()> {
         LogFormat::Text => false,
         LogFormat::Auto => !terminal,
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(terminal)
-        .with_writer(std::io::stderr);
-    if json {
-        subscriber.json().flatten_event(true).init();
+    let lines = fmt::layer().with_ansi(terminal).with_writer(io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).boxed()
     } else {
-        subscriber.init();
-    }
+        lines.boxed()
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(bird::Echo)
+        .init();
     Ok(())
 }

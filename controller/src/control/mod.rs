@@ -8,7 +8,9 @@
 //! answer; the table goes out in pages, so that neither side ever holds more than one page of it
 //! and the core is never busy with one reader for long.
 
+pub mod condition;
 mod drains;
+pub(crate) mod select;
 mod server;
 mod services;
 pub mod views;
@@ -74,6 +76,81 @@ impl Held {
     }
 }
 
+/// What an operator can have done to a neighbour's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// End the session and stay down (Cease, Administrative Shutdown), until enabled again or
+    /// until the speaker is started anew: the objects are what lasts.
+    Disable,
+    /// The opposite.
+    Enable,
+    /// End the session (Cease, Administrative Reset) and dial again.
+    Restart,
+    /// Both of what follows.
+    Reload,
+    /// Ask the neighbour for its routes again (RFC 2918).
+    ReloadIn,
+    /// Tell the neighbour every route again.
+    ReloadOut,
+}
+
+/// What became of an [`Operation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operated {
+    /// It is on its way.
+    Done,
+    /// It was so already.
+    Already,
+    /// There is no session, or the neighbour cannot send its routes again.
+    NotPossible,
+}
+
+/// Which neighbours are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerPattern {
+    /// All of them.
+    All,
+    /// The one of this name.
+    Name(String),
+    /// Those whose names match: `*` is any text, `?` any character.
+    Like(String),
+}
+
+impl PeerPattern {
+    /// Whether a neighbour of this name is meant.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Name(wanted) => wanted == name,
+            Self::Like(pattern) => matches_pattern(pattern.as_bytes(), name.as_bytes()),
+        }
+    }
+}
+
+/// Each `*` takes as little as it can; when what follows does not fit, the last one takes one more.
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut last_star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                last_star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match &mut last_star {
+                Some((star, taken)) => {
+                    *taken += 1;
+                    (p, t) = (*star + 1, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
 /// Where the control socket is unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/redstart/redstart.sock";
 
@@ -84,6 +161,14 @@ pub enum Query {
     Status(oneshot::Sender<views::Status>),
     /// `show protocols`
     Protocols(oneshot::Sender<Vec<views::Protocol>>),
+    /// How much the tables hold. Costs nothing that grows with them.
+    Tables(oneshot::Sender<Vec<views::Table>>),
+    /// Has something done to the sessions of neighbours.
+    Operate(
+        Operation,
+        PeerPattern,
+        oneshot::Sender<Vec<(String, Operated)>>,
+    ),
     /// Every prefix in the table, in order: what to ask for with [`Query::Routes`].
     Prefixes(oneshot::Sender<Vec<Prefix>>),
     /// These destinations; those that are gone by now are left out.

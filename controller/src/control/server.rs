@@ -27,13 +27,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{DrainError, Drains, Query, views};
+use super::{
+    DrainError, Drains, PeerPattern, Query,
+    condition::Condition,
+    select::{Busy, Net, Paths, Routes, Selection, Told},
+    views,
+};
 
 /// How long the core may take before the reader is told that it is busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Destinations per page of `show route`.
-const PAGE: usize = 512;
 
 /// The control socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +169,7 @@ enum Refusal {
     Busy,
     NoSuchPath,
     NoSuchPeer(String),
-    BadPrefix(String),
+    NotUnderstood(String),
     NotDrained(DrainError),
 }
 
@@ -186,7 +188,7 @@ impl IntoResponse for Refusal {
                 "this daemon does not know that request".to_owned(),
             ),
             Self::NoSuchPeer(name) => (StatusCode::NOT_FOUND, format!("there is no peer {name:?}")),
-            Self::BadPrefix(why) => (StatusCode::BAD_REQUEST, why),
+            Self::NotUnderstood(why) => (StatusCode::BAD_REQUEST, why),
             Self::NotDrained(why) => (StatusCode::CONFLICT, why.to_string()),
         };
         (code, Json(views::Error { error })).into_response()
@@ -264,29 +266,54 @@ async fn protocols(
     Ok(Json(list))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct RoutesQuery {
     r#for: Option<IpAddr>,
     prefix: Option<String>,
+    r#in: Option<String>,
+    protocol: Option<String>,
+    export: Option<String>,
+    noexport: Option<String>,
+    r#where: Option<String>,
+    /// `accepted`, `primary`, `filtered`; every path without it.
+    paths: Option<Paths>,
+}
+
+impl RoutesQuery {
+    fn selection(self) -> Result<Selection, Refusal> {
+        let prefix = |text: String| {
+            let parsed = text.parse::<Prefix>();
+            parsed.map_err(|e| Refusal::NotUnderstood(e.to_string()))
+        };
+        let net = match (self.r#for, self.prefix, self.r#in) {
+            (Some(addr), _, _) => Net::For(addr),
+            (None, Some(text), _) => Net::Exact(prefix(text)?),
+            (None, None, Some(text)) => Net::In(prefix(text)?),
+            (None, None, None) => Net::All,
+        };
+        let condition = self.r#where.map(|text| Condition::parse(&text)).transpose();
+        Ok(Selection {
+            family: None,
+            net,
+            from: self.protocol.map(PeerPattern::Like),
+            told: self
+                .export
+                .map(Told::Export)
+                .or(self.noexport.map(Told::NoExport)),
+            paths: self.paths.unwrap_or(Paths::All),
+            condition: condition.map_err(|e| Refusal::NotUnderstood(e.to_string()))?,
+        })
+    }
 }
 
 async fn routes(
     State(core): Core,
     UrlQuery(query): UrlQuery<RoutesQuery>,
 ) -> Result<Response, Refusal> {
-    let prefixes = match (query.r#for, query.prefix) {
-        (Some(addr), _) => {
-            let route = ask(&core, |reply| Query::RouteFor(addr, reply)).await;
-            let route = route.ok_or(Refusal::Busy)?;
-            return Ok(ndjson(Body::from(json_lines(route.as_slice()))));
-        }
-        (None, Some(prefix)) => {
-            let parsed = prefix.parse::<Prefix>();
-            vec![parsed.map_err(|e| Refusal::BadPrefix(e.to_string()))?]
-        }
-        (None, None) => ask(&core, Query::Prefixes).await.ok_or(Refusal::Busy)?,
-    };
-    Ok(ndjson(Body::from_stream(pages(core, prefixes))))
+    let found = Routes::select(core, query.selection()?).await;
+    let found = found.map_err(|Busy| Refusal::Busy)?;
+    Ok(ndjson(Body::from_stream(pages(found))))
 }
 
 fn ndjson(body: Body) -> Response {
@@ -294,23 +321,11 @@ fn ndjson(body: Body) -> Response {
 }
 
 /// One page after the other, each asked for when the reader has taken the one before.
-fn pages(
-    core: mpsc::Sender<Query>,
-    prefixes: Vec<Prefix>,
-) -> impl stream::Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold((core, prefixes, 0), |(core, prefixes, start)| async move {
-        let end = prefixes.len().min(start + PAGE);
-        if start == end {
-            return Ok(None);
-        }
-        let page = prefixes[start..end].to_vec();
-        let routes = ask(&core, |reply| Query::Routes(page, reply))
-            .await
-            .ok_or_else(|| io::Error::other("the speaker is busy"))?;
-        Ok(Some((
-            Bytes::from(json_lines(&routes)),
-            (core, prefixes, end),
-        )))
+fn pages(found: Routes) -> impl stream::Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(found, |mut found| async move {
+        let page = found.page().await;
+        let page = page.map_err(|Busy| io::Error::other("the speaker is busy"))?;
+        Ok(page.map(|routes| (Bytes::from(json_lines(&routes)), found)))
     })
 }
 

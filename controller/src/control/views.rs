@@ -10,6 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use redstart_bgp::types::Family;
 use serde::{Deserialize, Serialize};
 
 /// Version of the JSON that the control socket speaks.
@@ -98,6 +99,9 @@ pub struct PeerTotals {
 pub struct KernelTotals {
     /// Routes that are in the kernel as wanted.
     pub installed: u64,
+    /// Those of them that are of IPv6.
+    #[serde(default)]
+    pub installed_ipv6: u64,
     /// On their way.
     pub pending: u64,
     /// Refused or kept back; `show kernel` says why.
@@ -249,6 +253,44 @@ pub struct Protocol {
     pub routes: RouteCounts,
     /// Routes that were refused, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// The same for each family of the session.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+    /// Seconds until the next KEEPALIVE.
+    #[serde(default)]
+    pub keepalive_remaining: Option<f64>,
+    /// An operator disabled it.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// Routes of one family of a session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Routes.
+    pub routes: RouteCounts,
+    /// Routes that were refused.
+    pub refused: u64,
+    /// The most that it may send, if there is a limit.
+    pub limit: Option<u64>,
+    /// Our own next hop towards the neighbour.
+    pub next_hop: Option<IpAddr>,
+}
+
+/// How much of a family the routing table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The family.
+    pub family: Family,
+    /// Destinations.
+    pub prefixes: u64,
+    /// Paths to them, but for those that were refused.
+    pub paths: u64,
+    /// Routes of our own.
+    pub originated: u64,
 }
 
 /// A NOTIFICATION, and when it was.
@@ -329,6 +371,9 @@ pub struct Path {
     /// The rules of policies that matched it, or the one that rejected it: `POLICY rule NUMBER (NAME)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
+    /// When it last changed, to the second.
+    #[serde(default)]
+    pub since: Timestamp,
     /// Kept over a graceful restart.
     pub stale: bool,
     /// Kept beyond the restart time, as a last resort (RFC 9494).

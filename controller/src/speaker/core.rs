@@ -149,7 +149,10 @@ impl Core {
                     let configured = inputs.configuration.borrow_and_update().clone();
                     self.configure(configured);
                 }
-                Some(query) = inputs.asked.recv() => views::answer(&self, query),
+                Some(query) = inputs.asked.recv() => match query {
+                    Query::Operate(what, whom, reply) => _ = reply.send(self.operate(what, &whom)),
+                    query => views::answer(&self, query),
+                },
                 _ = self.from_peers.recv_many(&mut burst, BURST) => {
                     let now = self.clock.now();
                     self.rib.set_time(now);

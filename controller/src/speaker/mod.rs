@@ -23,6 +23,7 @@
 //! | `listeners` | the addresses to listen on |
 //! | `ranges` | listen ranges, and what a member of one is |
 //! | `abilities` | what the kernel may not have |
+//! | `operate` | what an operator has done to sessions by hand |
 //! | `unnumbered` | the routers at the other ends of interfaces |
 //! | `gateways` | the routers that default routes lead to |
 //! | `restart` | what to make of routes that an earlier process left |
@@ -46,6 +47,7 @@ mod marks;
 mod neighbour;
 mod neighbours;
 mod objects;
+mod operate;
 mod options;
 mod origin;
 mod our_end;
@@ -77,6 +79,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
+    bird,
     control::{self, Drains},
     health,
     source::{
@@ -114,6 +117,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         stop.clone(),
     );
     tokio::spawn(doors);
+    if !options.no_bird_socket
+        && let Some(door) = bird::Door::open(options.bird_socket.as_deref(), &options.socket)
+    {
+        tokio::spawn(door.serve(queries.clone(), options.bird_access, stop.clone()));
+    }
     tokio::spawn(health::serve(scrapes, queries.clone(), stop.clone()));
 
     let (configured, configuration) = watch::channel(objects::Configured::default());

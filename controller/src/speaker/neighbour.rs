@@ -47,6 +47,8 @@ pub(super) struct Neighbour {
     over_limit: Option<OverLimit>,
     /// The link to it is down, and its session ended for that.
     link_down: bool,
+    /// An operator disabled it.
+    pub(super) disabled: bool,
     /// Families in which it came close to that.
     near_limit: FamilySet,
     /// Whether its task has told of a connection's end: before that there is one to come.
@@ -122,6 +124,7 @@ impl Neighbour {
             retention: Retention::default(),
             over_limit: None,
             link_down: false,
+            disabled: false,
             near_limit: FamilySet::EMPTY,
             heard_of: false,
             logged: None,
@@ -206,9 +209,9 @@ impl Neighbour {
 
     /// Starts again after too many routes.
     fn resume(&mut self, name: &PeerName) {
-        if self.over_limit.take().is_some() && !self.link_down {
+        if self.over_limit.take().is_some() {
             info!(peer = %name, reason = "maximum-prefixes", "starting again");
-            self.handle.start();
+            self.start_unless_held();
         }
     }
 
@@ -219,10 +222,25 @@ impl Neighbour {
             return;
         }
         self.link_down = !up;
-        match (up, &self.over_limit) {
-            (false, _) => self.handle.stop(StopReason::InterfaceDown),
-            (true, None) => self.handle.start(),
-            (true, Some(_)) => {}
+        if up {
+            self.start_unless_held();
+        } else {
+            self.handle.stop(StopReason::InterfaceDown);
+        }
+    }
+
+    /// Takes back what an operator, or too many routes, keep it down for. `false`: there was nothing.
+    pub(super) fn enable(&mut self) -> bool {
+        let too_many = self.over_limit.take().is_some();
+        let held = core::mem::take(&mut self.disabled) || too_many;
+        self.start_unless_held();
+        held
+    }
+
+    /// Starts again after a stop, unless there is another reason to stay down.
+    pub(super) fn start_unless_held(&self) {
+        if !self.link_down && !self.disabled && self.over_limit.is_none() {
+            self.handle.start();
         }
     }
 

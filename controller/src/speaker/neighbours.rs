@@ -210,6 +210,10 @@ impl Neighbours {
         self.by_name.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&PeerName, &mut Neighbour)> {
+        self.by_name.iter_mut()
+    }
+
     pub(super) fn name(&self, id: PeerId) -> Option<&PeerName> {
         self.names.get(&id)
     }

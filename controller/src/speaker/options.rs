@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use crate::{cache::DEFAULT_DIRECTORY, control::DEFAULT_SOCKET};
+use crate::{bird::Access, cache::DEFAULT_DIRECTORY, control::DEFAULT_SOCKET};
 
 /// Options of `redstart run`.
 #[derive(Clone, Debug, Args)]
@@ -31,6 +31,26 @@ pub struct Options {
     /// The control socket, for redc.
     #[arg(long, value_name = "PATH", env = "REDSTART_SOCKET", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
+    /// The socket for BIRD's clients (birdc, prometheus-bird-exporter). Without this: bird.ctl beside the
+    /// control socket.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "REDSTART_BIRD_SOCKET",
+        conflicts_with = "no_bird_socket"
+    )]
+    pub bird_socket: Option<PathBuf>,
+    /// What BIRD's clients may do.
+    #[arg(
+        long,
+        value_enum,
+        env = "REDSTART_BIRD_ACCESS",
+        default_value = "read-only"
+    )]
+    pub bird_access: Access,
+    /// Serve no socket for BIRD's clients.
+    #[arg(long)]
+    pub no_bird_socket: bool,
     /// Where to serve /metrics, /healthz and /readyz.
     #[arg(long, value_name = "ADDR", default_value = "[::]:9179")]
     pub metrics_listen: SocketAddr,

@@ -51,6 +51,9 @@ pub(super) fn answer(core: &Core, query: Query) {
                 drain: core.draining.step(),
             });
         }
+        Query::Tables(reply) => _ = reply.send(core.tables()),
+        // The core does that itself: it changes something.
+        Query::Operate(_, _, reply) => drop(reply),
         Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),

@@ -75,6 +75,11 @@ impl RunDir {
         self.path.join(format!("{node}.sock"))
     }
 
+    /// The socket of a node's speaker for BIRD's clients.
+    pub fn bird_socket(&self, node: &str) -> PathBuf {
+        self.path.join(format!("{node}.ctl"))
+    }
+
     /// The leases of the CNI plugin `host-local` on a node.
     pub fn leases(&self, node: &str) -> PathBuf {
         self.path.join(format!("cni-{node}"))

@@ -116,6 +116,10 @@ pub(super) fn start(lab: &Lab, start: &SpeakerStart) -> Result<Process> {
     command
         .arg("--socket")
         .arg(lab.run_dir().socket(&node.name));
+    command
+        .arg("--bird-socket")
+        .arg(lab.run_dir().bird_socket(&node.name));
+    command.args(["--bird-access", "operate"]);
     // Whoever runs the lab may have a cluster of their own; it is not the lab's.
     command.env_remove("KUBECONFIG");
     lab.processes().spawn(&role(&node.name), &command)

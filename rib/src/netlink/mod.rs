@@ -17,6 +17,7 @@
 mod decode;
 mod dump;
 mod encode;
+pub mod interfaces;
 mod message;
 mod monitor;
 mod nexthop;

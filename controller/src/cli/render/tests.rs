@@ -62,6 +62,9 @@ fn protocol(name: &str, state: &str, last_error: Option<&str>) -> Protocol {
             stale: 0,
         },
         refused: BTreeMap::from([("not-its-pod-cidr".to_owned(), 1)]),
+        channels: vec![],
+        keepalive_remaining: Some(3.25),
+        disabled: false,
     }
 }
 
@@ -108,6 +111,7 @@ fn path(from: &str, best: bool) -> Path {
         multipath: false,
         not_best: (!best).then(|| "as-path-length".into()),
         rules: vec![],
+        since: at(0),
         stale: false,
         long_lived_stale: false,
         next_hop: Some("10.10.0.1".parse().unwrap()),

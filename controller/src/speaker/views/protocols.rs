@@ -6,10 +6,14 @@ use redstart_bgp::{
     bfd::{self, Hops, SessionKey},
     session::{PeerStatus, State},
     time::Instant,
+    types::NextHop,
     wire::{Capability, Notification},
 };
 
-use redstart_rib::import::{Refusal, RefusalCounts};
+use redstart_rib::{
+    import::{Refusal, RefusalCounts},
+    peers::Counts,
+};
 
 use super::{Links, link_name, texts};
 use crate::{
@@ -69,6 +73,9 @@ impl Core {
             established_count: 0,
             routes: views::RouteCounts::default(),
             refused: BTreeMap::new(),
+            channels: Vec::new(),
+            keepalive_remaining: None,
+            disabled: false,
         }
     }
 
@@ -106,16 +113,33 @@ impl Core {
             connect_remaining: left(status.timers.connect_retry.or(status.timers.idle_hold)),
             messages: message_counts(&status),
             established_count: status.established_count,
-            routes: views::RouteCounts {
-                imported: counts.accepted() as u64,
-                exported: counts.exported as u64,
-                preferred: counts.best as u64,
-                stale: counts.stale as u64,
-            },
+            routes: route_counts(&counts),
             refused: refused(&counts.refused, n)
                 .map(|(why, n)| (why.to_string(), n))
                 .collect(),
+            channels: self.channels(n),
+            keepalive_remaining: left(status.timers.keepalive),
+            disabled: n.disabled,
         }
+    }
+
+    /// The families of a session, or those that are configured while there is none.
+    fn channels(&self, n: &Neighbour) -> Vec<views::Channel> {
+        let families = n.negotiated().map_or(n.spec.families, |s| s.families);
+        let own = self.rib.peer_info(n.id).map(|info| info.next_hop_self);
+        let channel = |family| {
+            let counts = self.rib.family_counts(n.id, family).unwrap_or_default();
+            let next_hop = own.and_then(|own| own.for_family(family));
+            let limit = n.spec.rules.limit(family);
+            views::Channel {
+                family: family.to_string(),
+                routes: route_counts(&counts),
+                refused: counts.refused.total() as u64,
+                limit: limit.map(|limit| u64::from(limit.max)),
+                next_hop: next_hop.map(NextHop::addr),
+            }
+        };
+        families.iter().map(channel).collect()
     }
 
     pub(super) fn range(&self, name: &PeerName) -> Option<views::ListenRange> {
@@ -181,6 +205,15 @@ fn remote_as(spec: &compile::Peer) -> Option<u32> {
         compile::RemoteAs::Number(asn) => Some(asn.0),
         compile::RemoteAs::Internal => Some(spec.local_as.0),
         compile::RemoteAs::External => None,
+    }
+}
+
+fn route_counts(counts: &Counts) -> views::RouteCounts {
+    views::RouteCounts {
+        imported: counts.accepted() as u64,
+        exported: counts.exported as u64,
+        preferred: counts.best as u64,
+        stale: counts.stale as u64,
     }
 }
 

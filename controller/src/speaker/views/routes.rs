@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use redstart_bgp::types::{Aigp, NextHop, Prefix};
+use redstart_bgp::types::{Aigp, Family, NextHop, Prefix};
 use redstart_rib::{
     export::Withheld,
     fib::{InstallState, RouteKind},
@@ -74,6 +74,7 @@ impl Core {
             multipath: path.multipath,
             not_best: path.not_best.as_ref().map(ToString::to_string),
             rules: texts(&path.rules),
+            since: self.wall(path.since),
             stale: path.stale,
             long_lived_stale: path.long_lived_stale,
             next_hop: attrs.next_hop.map(NextHop::addr),
@@ -97,14 +98,37 @@ impl Core {
         }
     }
 
+    pub(super) fn tables(&self) -> Vec<views::Table> {
+        let in_force = self.in_force.as_deref();
+        let table = |family| {
+            let neighbours = self.neighbours.iter();
+            let counts = neighbours.filter_map(|(_, n)| self.rib.family_counts(n.id, family));
+            let learned: usize = counts.map(|c| c.accepted()).sum();
+            let own = in_force.map_or(0, |desired| {
+                let own = desired.originations.keys();
+                own.filter(|prefix| prefix.family() == family).count()
+            });
+            views::Table {
+                family,
+                prefixes: self.rib.prefixes(family) as u64,
+                paths: (learned + own) as u64,
+                originated: own as u64,
+            }
+        };
+        Family::ALL.map(table).to_vec()
+    }
+
     pub(super) fn kernel_totals(&self) -> views::KernelTotals {
         let mut totals = views::KernelTotals {
             error: self.kernel.error(),
             ..Default::default()
         };
-        for (_, state) in self.kernel.planner().iter() {
+        for (prefix, state) in self.kernel.planner().iter() {
             match state {
-                InstallState::Installed => totals.installed += 1,
+                InstallState::Installed => {
+                    totals.installed += 1;
+                    totals.installed_ipv6 += u64::from(prefix.family() == Family::Ipv6Unicast);
+                }
                 InstallState::Pending => totals.pending += 1,
                 InstallState::Parked(_) => totals.parked += 1,
                 InstallState::Stale => totals.stale += 1,
