@@ -151,8 +151,8 @@ pub struct PeerRules {
     pub local_as_received: bool,
     /// Whether an external peer sees the AS that we are in too, behind the one that it knows us by.
     pub own_as_sent: bool,
-    /// Most paths for a prefix to send where several may be (RFC 7911).
-    pub max_paths_sent: u8,
+    /// Most paths for a prefix to send where several may be (RFC 7911). `None`: all.
+    pub max_paths_sent: Option<u8>,
     /// How many routes it may send, by [`family_index`].
     pub limits: [Option<PrefixLimit>; 2],
 }
@@ -174,7 +174,7 @@ impl Default for PeerRules {
             remove_private_as: false,
             local_as_received: false,
             own_as_sent: false,
-            max_paths_sent: u8::MAX,
+            max_paths_sent: None,
             limits: [None; 2],
         }
     }

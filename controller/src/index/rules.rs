@@ -43,7 +43,7 @@ pub(super) fn parse(spec: &BGPPeerSpec, findings: &mut Findings) -> PeerRules {
         remove_private_as: spec.export.remove_private_as,
         local_as_received: !spec.local_asn_options.no_prepend,
         own_as_sent: !spec.local_asn_options.replace_as,
-        max_paths_sent: spec.add_path.max_paths.unwrap_or(u8::MAX),
+        max_paths_sent: spec.add_path.max_paths,
         limits: limits(&spec.max_prefixes, findings),
     }
 }

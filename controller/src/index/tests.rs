@@ -311,7 +311,7 @@ fn what_is_special_about_a_peer_is_parsed() {
         remove_private_as: true,
         local_as_received: true,
         own_as_sent: false,
-        max_paths_sent: 4,
+        max_paths_sent: Some(4),
         limits: [Some(limit), None],
     };
     assert_eq!(peer.rules, rules);

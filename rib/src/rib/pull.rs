@@ -110,8 +110,10 @@ impl<P: PrefixKey> Collector<P> {
         originations: &Originations,
         to: PeerIndex,
     ) -> SmallVec<[((PeerIndex, u32), AttrId); 2]> {
-        let rules = shared.peers.get(to).map(|peer| peer.info.rules);
-        let most = rules.map_or(0, |rules| usize::from(rules.max_paths_sent));
+        let most = shared.peers.get(to).map_or(0, |peer| {
+            let most = peer.info.rules.max_paths_sent;
+            most.map_or(usize::MAX, usize::from)
+        });
         let paths = entry.paths.as_slice().iter();
         paths
             .take_while(|path| path.is_usable())

@@ -108,7 +108,7 @@ fn the_number_of_paths_may_be_bounded() {
     learn(&mut rib, 1, 2, &[65001, 5]);
     learn(&mut rib, 2, 1, &[65002, 5, 6]);
     let rules = PeerRules {
-        max_paths_sent: 2,
+        max_paths_sent: Some(2),
         ..PeerRules::default()
     };
     rib.update_rules(PeerId(3), rules);
@@ -119,6 +119,15 @@ fn the_number_of_paths_may_be_bounded() {
     rib.update_rules(PeerId(3), PeerRules::default());
     let (more, gone) = pull(&mut rib);
     assert_eq!((more.len(), gone.len()), (1, 0));
+}
+
+#[test]
+fn without_a_bound_all_paths_are_told() {
+    let mut rib = world();
+    for path_id in 1..=300 {
+        learn(&mut rib, 1, path_id, &[65001, path_id]);
+    }
+    assert_eq!(pull(&mut rib).0.len(), 300);
 }
 
 #[test]
