@@ -133,6 +133,12 @@ const fn row_from(from: Sender, row: Descriptor) -> Descriptor {
     Descriptor { from, ..row }
 }
 
+/// The type codes of [`TABLE`].
+#[cfg(test)]
+pub(super) fn known_codes() -> impl Iterator<Item = u8> {
+    TABLE.iter().map(|row| row.code)
+}
+
 /// Every attribute that is read; the rest are unknown.
 static TABLE: [Descriptor; 17] = {
     use Class::{OptionalNonTransitive, OptionalTransitive, WellKnown};

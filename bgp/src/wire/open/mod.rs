@@ -219,4 +219,4 @@ fn refused(subcode: OpenSubcode) -> Notification {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

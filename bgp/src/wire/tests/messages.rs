@@ -15,18 +15,53 @@ use crate::types::{
     RouterId, SegmentType, UnknownAttribute,
 };
 
-fn assert_vector(codec: &Codec, octets: &[u8], value: &Message) {
-    assert_eq!(codec.decode(octets).as_ref(), Ok(value));
-    let mut out = BytesMut::new();
-    assert_eq!(codec.encode(value, &mut out), 1);
-    assert_eq!(out[..], octets[..], "{value:?}");
+/// A message as it is on the wire of one kind of session, and the value that it is.
+pub(super) struct Vector {
+    pub(super) codec: Codec,
+    pub(super) octets: Vec<u8>,
+    pub(super) value: Message,
+}
+
+impl Vector {
+    fn check(&self) {
+        let Self {
+            codec,
+            octets,
+            value,
+        } = self;
+        assert_eq!(codec.decode(octets).as_ref(), Ok(value));
+        let mut out = BytesMut::new();
+        assert_eq!(codec.encode(value, &mut out), 1);
+        assert_eq!(out[..], octets[..], "{value:?}");
+    }
+}
+
+/// Everything here that has an answer both ways; `vectors` knows whether something is missing.
+pub(super) fn all() -> Vec<Vector> {
+    [
+        small(),
+        from_outside(),
+        vec![from_inside()],
+        path_forms(),
+        next_hop_forms(),
+        route_forms(),
+        withdrawal_forms(),
+        as4_forms(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[test]
 fn small_messages() {
+    small().iter().for_each(Vector::check);
+}
+
+fn small() -> Vec<Vector> {
     let shutdown = Notification::cease_with_message(CeaseSubcode::AdministrativeShutdown, "bye");
     let refresh = |afi, kind| Message::RouteRefresh(RouteRefresh { afi, safi: 1, kind });
-    for (kind, body, value) in [
+    let rows = [
         (4, "", Message::Keepalive),
         (3, "0602 03 627965", Message::Notification(shutdown)),
         (
@@ -38,9 +73,13 @@ fn small_messages() {
         (5, "0002 01 01", refresh(2, RefreshKind::Begin)),
         (5, "0002 02 01", refresh(2, RefreshKind::End)),
         (5, "4004 09 01", refresh(0x4004, RefreshKind::Unknown(9))),
-    ] {
-        assert_vector(&Codec::default(), &message(kind, &hex(body)), &value);
-    }
+    ];
+    let vectors = rows.into_iter().map(|(kind, body, value)| Vector {
+        codec: Codec::default(),
+        octets: message(kind, &hex(body)),
+        value,
+    });
+    vectors.collect()
 }
 
 /// RFC 4271 section 6.1, RFC 8654 section 4, RFC 7313 section 5: (header and body, extended
@@ -146,6 +185,10 @@ const MANDATORY: &str = "40010100 400206 0201 0000fde9 400304 c0000201";
 
 #[test]
 fn attributes_from_outside() {
+    from_outside().iter().for_each(Vector::check);
+}
+
+fn from_outside() -> Vec<Vector> {
     type Edit = fn(&mut PathAttributes);
     let rows: [(&str, Edit); 10] = [
         ("", |_| {}),
@@ -192,16 +235,25 @@ fn attributes_from_outside() {
         }),
     ];
     let routes = nlri::<Ipv4Prefix>(&["10.1.2.0/24"]);
-    for (more, edit) in rows {
+    let vectors = rows.into_iter().map(|(more, edit)| {
         let mut attrs = attributes();
         edit(&mut attrs);
-        let octets = update(&[], &hex(&format!("{MANDATORY} {more}")), &[24, 10, 1, 2]);
-        assert_vector(&plain(true), &octets, &announces(attrs, routes.clone()));
-    }
+        let list = hex(&format!("{MANDATORY} {more}"));
+        Vector {
+            codec: plain(true),
+            octets: update(&[], &list, &[24, 10, 1, 2]),
+            value: announces(attrs, routes.clone()),
+        }
+    });
+    vectors.collect()
 }
 
 #[test]
 fn attributes_from_inside() {
+    from_inside().check();
+}
+
+fn from_inside() -> Vector {
     let attrs = PathAttributes {
         origin: Origin::Incomplete,
         as_path: AsPath::EMPTY,
@@ -212,9 +264,12 @@ fn attributes_from_inside() {
     };
     let list = "40010102 400200 400304c0000201 400504 000000c8 800904 c0000207 \
         800a08 0000000100000002";
-    let octets = update(&[], &hex(list), &[24, 10, 1, 2]);
     let routes = nlri::<Ipv4Prefix>(&["10.1.2.0/24"]);
-    assert_vector(&plain(false), &octets, &announces(attrs, routes));
+    Vector {
+        codec: plain(false),
+        octets: update(&[], &hex(list), &[24, 10, 1, 2]),
+        value: announces(attrs, routes),
+    }
 }
 
 #[test]
@@ -230,29 +285,89 @@ fn an_internal_peer_is_always_told_a_local_pref() {
 
 #[test]
 fn paths() {
+    path_forms().iter().for_each(Vector::check);
+}
+
+/// Every ORIGIN, and every kind of segment but those of a confederation: we are in none.
+fn path_forms() -> Vec<Vector> {
     let segment = |kind, asns: &[u32]| AsPathSegment {
         kind,
         asns: asns.iter().copied().map(Asn).collect(),
     };
-    let list = "40010100 400210 0201 0000fde9 0102 00000001 ffffffff 400304c0000201";
+    let sequence = segment(SegmentType::Sequence, &[65001]);
+    let rows = [
+        (
+            Origin::Igp,
+            "40010100 400210 0201 0000fde9 0102 00000001 ffffffff",
+            vec![sequence.clone(), segment(SegmentType::Set, &[1, u32::MAX])],
+        ),
+        (
+            Origin::Egp,
+            "40010101 400206 0201 0000fde9",
+            vec![sequence.clone()],
+        ),
+        (
+            Origin::Incomplete,
+            "40010102 40020c 0201 0000fde9 0201 00000007",
+            vec![sequence, segment(SegmentType::Sequence, &[7])],
+        ),
+    ];
+    let routes = nlri::<Ipv4Prefix>(&["10.1.2.0/24"]);
+    let vectors = rows.into_iter().map(|(origin, list, segments)| Vector {
+        codec: plain(true),
+        octets: update(
+            &[],
+            &hex(&format!("{list} 400304c0000201")),
+            &[24, 10, 1, 2],
+        ),
+        value: announces(
+            PathAttributes {
+                origin,
+                as_path: AsPath {
+                    segments: segments.into(),
+                },
+                ..attributes()
+            },
+            routes.clone(),
+        ),
+    });
+    vectors.collect()
+}
+
+/// Towards a speaker of two-octet numbers: AS4_PATH and AS4_AGGREGATOR.
+fn as4_forms() -> Vec<Vector> {
     let attrs = PathAttributes {
-        as_path: AsPath {
-            segments: [
-                segment(SegmentType::Sequence, &[65001]),
-                segment(SegmentType::Set, &[1, u32::MAX]),
-            ]
-            .into_iter()
-            .collect(),
-        },
+        as_path: AsPath::sequence([Asn(65001), Asn(70_000)]),
+        aggregator: Some(Aggregator {
+            asn: Asn(70_000),
+            addr: [192, 0, 2, 9].into(),
+        }),
         ..attributes()
     };
-    let octets = update(&[], &hex(list), &[24, 10, 1, 2]);
-    let routes = nlri::<Ipv4Prefix>(&["10.1.2.0/24"]);
-    assert_vector(&plain(true), &octets, &announces(attrs, routes));
+    let list = "40010100 400206 0202 fde9 5ba0 400304 c0000201 c00706 5ba0 c0000209 \
+        c0110a 0202 0000fde9 00011170 c01208 00011170 c0000209";
+    vec![Vector {
+        codec: Codec {
+            four_octet_as: false,
+            ..plain(true)
+        },
+        octets: update(&[], &hex(list), &[24, 10, 1, 2]),
+        value: announces(attrs, nlri::<Ipv4Prefix>(&["10.1.2.0/24"])),
+    }]
+}
+
+#[test]
+fn as4_attributes() {
+    as4_forms().iter().for_each(Vector::check);
 }
 
 #[test]
 fn next_hops() {
+    next_hop_forms().iter().for_each(Vector::check);
+}
+
+/// Each next hop that each family can have in MP_REACH_NLRI (RFC 2545, RFC 8950).
+fn next_hop_forms() -> Vec<Vector> {
     let global = "2001:db8::1".parse().unwrap();
     let link_local = "fe80::1".parse().unwrap();
     let six = nlri::<Ipv6Prefix>(&["2001:db8::/32", "::/0"]);
@@ -265,7 +380,7 @@ fn next_hops() {
         "20010db8000000000000000000000001",
         "fe800000000000000000000000000001",
     );
-    for (mp, next_hop, routes) in [
+    let rows = [
         (
             format!("800e1b 000201 10 {g} 00 2020010db8 00"),
             NextHop::V6(global),
@@ -289,32 +404,39 @@ fn next_hops() {
             NextHop::V6(global),
             &four,
         ),
-    ] {
+        (
+            format!("800e29 000101 20 {g} {l} 00 180a0102"),
+            NextHop::V6LinkLocal { global, link_local },
+            &four,
+        ),
+    ];
+    let vectors = rows.into_iter().map(|(mp, next_hop, routes)| {
         let list = hex(&format!("{mp} 40010100 4002060201 0000fde9"));
         let attrs = PathAttributes {
             next_hop: Some(next_hop),
             ..attributes()
         };
-        assert_vector(
-            &codec,
-            &update(&[], &list, &[]),
-            &announces(attrs, routes.clone()),
-        );
-    }
+        Vector {
+            codec,
+            octets: update(&[], &list, &[]),
+            value: announces(attrs, routes.clone()),
+        }
+    });
+    vectors.collect()
 }
 
 #[test]
 fn prefixes_and_path_identifiers() {
-    let routes = nlri::<Ipv4Prefix>(&["0.0.0.0/0", "128.0.0.0/1", "10.1.2.3/32"]);
-    let octets = update(&[], &hex(MANDATORY), &hex("00 0180 200a010203"));
-    assert_vector(&plain(true), &octets, &announces(attributes(), routes));
+    route_forms().iter().for_each(Vector::check);
 
     // Bits after the prefix are irrelevant.
     let octets = update(&[], &hex(MANDATORY), &hex("01ff 170a0103"));
     let got = decode_update(&plain(true), &octets);
     let masked = nlri::<Ipv4Prefix>(&["128.0.0.0/1", "10.1.2.0/23"]);
     assert_eq!(got.reach[0].nlri, masked);
+}
 
+fn route_forms() -> Vec<Vector> {
     let add_path = Codec {
         add_path_receive: FamilySet::ALL,
         add_path_send: FamilySet::ALL,
@@ -326,28 +448,48 @@ fn prefixes_and_path_identifiers() {
         path_id: PathId(id),
     };
     let two = NlriSet::V4(vec![item(1), item(u32::MAX)]);
-    let octets = update(
-        &[],
-        &hex(MANDATORY),
-        &hex("00000001180a0102 ffffffff180a0102"),
-    );
-    assert_vector(&add_path, &octets, &announces(attributes(), two.clone()));
-    let withdrawal = Message::Update(Update {
-        unreach: vec![two],
-        ..Update::default()
+    let numbered = hex("00000001180a0102 ffffffff180a0102");
+    let plainly = nlri::<Ipv4Prefix>(&["0.0.0.0/0", "128.0.0.0/1", "10.1.2.3/32"]);
+    let rows = [
+        (
+            plain(true),
+            update(&[], &hex(MANDATORY), &hex("00 0180 200a010203")),
+            announces(attributes(), plainly),
+        ),
+        (
+            add_path,
+            update(&[], &hex(MANDATORY), &numbered),
+            announces(attributes(), two.clone()),
+        ),
+        (add_path, update(&numbered, &[], &[]), withdraws(two)),
+    ];
+    let vectors = rows.into_iter().map(|(codec, octets, value)| Vector {
+        codec,
+        octets,
+        value,
     });
-    let octets = update(&hex("00000001180a0102 ffffffff180a0102"), &[], &[]);
-    assert_vector(&add_path, &octets, &withdrawal);
+    vectors.collect()
+}
+
+fn withdraws(nlri: NlriSet) -> Message {
+    Message::Update(Update {
+        unreach: vec![nlri],
+        ..Update::default()
+    })
 }
 
 #[test]
 fn withdrawals_and_ends_of_rib() {
-    let withdraws = |nlri| {
-        Message::Update(Update {
-            unreach: vec![nlri],
-            ..Update::default()
-        })
-    };
+    withdrawal_forms().iter().for_each(Vector::check);
+    // IPv4 may end in the form of the other families.
+    let octets = update(&[], &hex("800f03 000101"), &[]);
+    assert_eq!(
+        decode_update(&plain(true), &octets).end_of_rib,
+        Some(Family::Ipv4Unicast)
+    );
+}
+
+fn withdrawal_forms() -> Vec<Vector> {
     let end = |family| {
         Message::Update(Update {
             end_of_rib: Some(family),
@@ -356,21 +498,20 @@ fn withdrawals_and_ends_of_rib() {
     };
     let four = nlri::<Ipv4Prefix>(&["10.1.2.0/24"]);
     let six = nlri::<Ipv6Prefix>(&["2001:db8::/32"]);
-    for (withdrawn, attributes, value) in [
+    let rows = [
         ("180a0102", "", withdraws(four)),
         ("", "800f08 000201 2020010db8", withdraws(six)),
         ("", "", end(Family::Ipv4Unicast)),
         ("", "800f03 000201", end(Family::Ipv6Unicast)),
-    ] {
-        let octets = update(&hex(withdrawn), &hex(attributes), &[]);
-        assert_vector(&plain(true), &octets, &value);
-    }
-    // IPv4 may end in the form of the other families.
-    let octets = update(&[], &hex("800f03 000101"), &[]);
-    assert_eq!(
-        decode_update(&plain(true), &octets).end_of_rib,
-        Some(Family::Ipv4Unicast)
-    );
+    ];
+    let vectors = rows
+        .into_iter()
+        .map(|(withdrawn, attributes, value)| Vector {
+            codec: plain(true),
+            octets: update(&hex(withdrawn), &hex(attributes), &[]),
+            value,
+        });
+    vectors.collect()
 }
 
 /// Not an End-of-RIB, although nothing is announced.

@@ -7,6 +7,7 @@ mod messages;
 mod packing;
 mod robustness;
 mod round_trip;
+mod vectors;
 
 use super::{Codec, Framer, Message, Update};
 use crate::types::{Family, FamilySet, Nlri, NlriSet, Prefix, PrefixKey};
