@@ -48,8 +48,9 @@ one of `proto-tests/src/malformed`; this page is generated from it
 (`REDSTART_UPDATE=1 cargo test -p redstart-proto-tests --test malformed_codec`).
 
 *Expected* is what the RFC named beside it asks of the speaker as a whole; `malformed_live` checks it
-on live sessions, beside a bystander that must notice nothing. *Codec* is what the codec alone makes
-of the octets, as `malformed_codec` has just seen it; it knows no state and no configuration, so an
-unexpected or unwanted message is well-formed to it.
+on live sessions, every case on one of its own, beside a bystander: another peer that is told all their
+routes, must see of each what is expected, and must be told nothing that is malformed. *Codec* is what
+the codec alone makes of the octets, as `malformed_codec` has just seen it; it knows no state and no
+configuration, so an unexpected or unwanted message is well-formed to it.
 
 ";

@@ -5,7 +5,7 @@
 //! The expectation is the RFC's, never what we happen to do. Two tests run the whole table:
 //! `malformed_codec` through framer and codec, `malformed_live` against a running speaker, where the
 //! session either ends with exactly the right NOTIFICATION or goes on with exactly the right routes,
-//! and a bystander's session notices nothing. `docs/MALFORMED.md` is generated from it.
+//! and another peer, which is told those routes, sees exactly that and nothing else. `docs/MALFORMED.md` is generated from it.
 //!
 //! Every UPDATE of the table is about one route: [`ROUTE_V4`] or [`ROUTE_V6`]. A live session
 //! announces that route properly first, with MED [`GOOD_MED`], which no case carries: so it shows

@@ -3,12 +3,13 @@
 //! The speaker runs as its users run it, in a namespace of its own, with a `BGPPeer` for every case.
 //! Each scripted peer has its own address, announces the route properly, waits until everybody is
 //! there, sends its message, and then a sentinel: a session that survives must have read that too. A
-//! bystander with routes of its own, one of them to the very prefix of the cases, must hear nothing
-//! of it all.
+//! bystander with routes of its own, one of them to the very prefix of the cases, is told all paths of
+//! all cases and must see in them what the table says, and nothing else of it all.
 //!
-//! What became of the routes is asked of the speaker (`redc -o json`), of the bystander's routes the
-//! kernel; learned routes are not exported, so no peer could tell.
+//! What became of the routes is asked of the speaker (`redc -o json`) as well, and of the bystander's
+//! routes the kernel.
 
+mod bystander;
 mod peer;
 mod run;
 
@@ -40,6 +41,8 @@ const RUN: &str = "/run/redstart-lab/rs-malformed";
 const SPEAKER: [u8; 4] = super::OUR_ID;
 /// The bystander's name and address.
 const BYSTANDER: (&str, [u8; 4]) = ("bystander", [10, 99, 0, 2]);
+/// Its AS.
+const BYSTANDER_AS: u16 = 64_700;
 
 /// The address of the peer with this number.
 fn address(index: usize) -> Result<[u8; 4]> {
@@ -218,7 +221,8 @@ fn write_objects(cases: &[Case]) -> Result<()> {
         )
     };
     let (name, at) = BYSTANDER;
-    let mut all = peer(name, at, build::peer_as(super::EBGP));
+    let mut all = peer(name, at, BYSTANDER_AS.into());
+    all.push_str("  addPath:\n    send: true\n  export:\n    transit: true\n");
     for (index, case) in cases.iter().enumerate() {
         all.push_str("---\n");
         all.push_str(&peer(

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
 use redstart_bgp::{
     types::{Family, FamilySet},
     wire::{Capability, Codec, Framer, Message, Open},
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     framer: Framer,
     codec: Codec,
+    /// The last message.
+    octets: Bytes,
 }
 
 /// What arrived.
@@ -56,6 +59,7 @@ impl Connection {
             stream,
             framer: Framer::new(),
             codec: Codec::default(),
+            octets: Bytes::new(),
         })
     }
 
@@ -73,6 +77,7 @@ impl Connection {
             match self.framer.next() {
                 Ok(Some(octets)) => {
                     let decoded = self.codec.decode(&octets);
+                    self.octets = octets;
                     return match decoded {
                         Ok(message) => Ok(Arrived::Message(message)),
                         Err(error) => bail!("the speaker's message is wrong: {error}"),
@@ -87,6 +92,17 @@ impl Connection {
                 Ok(count) => self.framer.push(buffer.get(..count).unwrap_or_default()),
             }
         }
+    }
+
+    /// The octets of the message that [`Connection::next`] returned last.
+    pub(super) fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// How what follows looks.
+    pub(super) fn read_as(&mut self, codec: Codec) {
+        self.framer.set_extended(codec.extended_messages);
+        self.codec = codec;
     }
 
     async fn expect(&mut self, what: &str) -> Result<Message> {
@@ -106,21 +122,21 @@ impl Connection {
         }
     }
 
-    /// Comes to Established as the peer of `session`. `false`: the speaker does not offer it.
-    pub(super) async fn establish(&mut self, session: Session, id: [u8; 4]) -> Result<bool> {
+    /// Comes to Established as the peer of `session`. A speaker that does not offer what the case needs
+    /// is an error: then the case would show nothing.
+    pub(super) async fn establish(&mut self, session: Session, id: [u8; 4]) -> Result<()> {
         self.send(&build::open(session, id)).await?;
         let theirs = self.read_open().await?;
         if !offers(&theirs, session) {
-            return Ok(false);
+            bail!("a session of this kind is not offered");
         }
         self.confirm().await?;
         // Path identifiers go one way: towards the speaker.
-        self.codec = Codec {
+        self.read_as(Codec {
             add_path_receive: FamilySet::EMPTY,
             ..session.codec()
-        };
-        self.framer.set_extended(session.extended_messages);
-        Ok(true)
+        });
+        Ok(())
     }
 
     /// KEEPALIVE both ways.
@@ -146,15 +162,15 @@ fn offers(theirs: &Open, session: Session) -> bool {
         && (!session.add_path || has(|c| matches!(c, Capability::AddPath(_))))
 }
 
-/// The proper announcements of both families, each with its End-of-RIB.
-pub(super) fn good_routes(session: Session) -> Vec<u8> {
+/// The proper announcements of both families with a `tag`, each with its End-of-RIB.
+pub(super) fn good_routes(session: Session, tag: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     if session.families.contains(Family::Ipv4Unicast) {
-        out.extend(classic(session, ROUTE_V4).good().message());
+        out.extend(classic(session, ROUTE_V4).good().append(tag).message());
         out.extend(nothing(session).message());
     }
     if session.families.contains(Family::Ipv6Unicast) {
-        out.extend(by_mp_reach(session, ROUTE_V6).good().message());
+        out.extend(by_mp_reach(session, ROUTE_V6).good().append(tag).message());
         let end = attr(0x80, 15, &mp_unreach(2, 1, &[]));
         out.extend(nothing(session).append(&end).message());
     }

@@ -1,29 +1,35 @@
 //! All cases against the speaker, and the verdict on each.
 
-use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
 use redstart_bgp::{types::Family, wire::Message};
 use redstart_controller::control::views;
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinHandle, time::interval};
 
 use super::{
-    super::{Case, EBGP, Expected, GOOD_MED, ROUTE_V4, Stage, route, table},
-    BYSTANDER, address, node,
-    peer::{Arrived, Connection, classic, good_routes, sentinel},
+    super::{Case, Expected, GOOD_MED, Stage, route, table},
+    BYSTANDER, address,
+    bystander::{self, announces},
+    node,
+    peer::{Arrived, Connection, good_routes, sentinel},
     socket,
 };
 use crate::lab::{netns::stdout_of, requirements::Binaries, wait};
 
 /// How long the speaker may take to come to a verdict.
 const BOUND: Duration = Duration::from_secs(20);
-/// 10.50.0.0/24: the bystander's own route.
-const BYSTANDERS_ROUTE: &[u8] = &[24, 10, 50, 0];
 
 /// Where the run stands; the peers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+pub(super) enum Phase {
     Gather,
     Send,
     Finish,
@@ -32,8 +38,6 @@ enum Phase {
 /// What a scripted peer saw after its case.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// The speaker does not offer a session of this kind.
-    not_offered: bool,
     /// Code and subcode.
     notification: Option<(u8, u8)>,
     /// The connection ended before the run did.
@@ -47,8 +51,8 @@ struct Seen {
 pub struct Report {
     /// Cases that ran.
     pub ran: usize,
-    /// Cases for which the speaker offers no session.
-    pub not_offered: Vec<String>,
+    /// The UPDATEs that the bystander was sent.
+    pub passed_on: Vec<Bytes>,
     /// What was not as the table says.
     pub wrong: Vec<String>,
 }
@@ -65,8 +69,9 @@ pub fn run(binaries: &Binaries) -> Result<Report> {
 async fn run_all(binaries: &Binaries) -> Result<Report> {
     let cases: Arc<[Case]> = table().into();
     let (phase, follow) = watch::channel(Phase::Gather);
-    let bystander = tokio::spawn(stand_by(follow.clone()));
-    let ready = Arc::new(std::sync::Mutex::new(0_usize));
+    let heard = bystander::Shared::default();
+    let bystander = tokio::spawn(bystander::stand_by(Arc::clone(&heard), follow.clone()));
+    let ready = Arc::new(Mutex::new(0_usize));
     let peers: Vec<JoinHandle<Seen>> = (0..cases.len())
         .map(|index| {
             let (cases, follow, ready) = (Arc::clone(&cases), follow.clone(), Arc::clone(&ready));
@@ -83,6 +88,39 @@ async fn run_all(binaries: &Binaries) -> Result<Report> {
             })
         })
         .collect();
+    gather(binaries, &cases, &ready, &heard).await?;
+    let kernel_before = kernel_routes()?;
+    phase.send_replace(Phase::Send);
+    let settled = wait_until("cases are settled", || settled(binaries, &cases, &peers)).await;
+    let told = wait_until("the bystander knows what became of the cases", || {
+        ask_bystander(&heard, |heard| heard.knows_the_outcome(&cases))
+    })
+    .await;
+    let tables = Tables::read(binaries)?;
+    let mut report = Report::default();
+    if let Ok(mut heard) = heard.lock() {
+        report.passed_on = std::mem::take(&mut heard.updates);
+    }
+    phase.send_replace(Phase::Finish);
+    for (case, peer) in cases.iter().zip(peers) {
+        let seen = peer.await.context("a scripted peer panicked")?;
+        report.judge(case, &seen, &tables);
+    }
+    for error in [settled.err(), told.err()].into_iter().flatten() {
+        report.wrong.push(format!("{error:#}"));
+    }
+    let stood = bystander.await.context("the bystander panicked")?;
+    report.judge_bystander(stood, &tables, &kernel_before)?;
+    Ok(report)
+}
+
+/// Waits until every peer is there, and its good routes are with the speaker and with the bystander.
+async fn gather(
+    binaries: &Binaries,
+    cases: &[Case],
+    ready: &Mutex<usize>,
+    heard: &bystander::Shared,
+) -> Result<()> {
     wait_until("peers are established", || {
         let count = ready.lock().map_or(0, |count| *count);
         if count == cases.len() {
@@ -93,25 +131,20 @@ async fn run_all(binaries: &Binaries) -> Result<Report> {
     })
     .await?;
     wait_until("good routes are in the table", || {
-        good_routes_are_there(binaries, &cases)
+        good_routes_are_there(binaries, cases)
     })
     .await?;
-    let kernel_before = kernel_routes()?;
-    phase.send_replace(Phase::Send);
-    let settled = wait_until("cases are settled", || settled(binaries, &cases, &peers)).await;
-    let tables = Tables::read(binaries)?;
-    phase.send_replace(Phase::Finish);
-    let mut report = Report::default();
-    for (case, peer) in cases.iter().zip(peers) {
-        let seen = peer.await.context("a scripted peer panicked")?;
-        report.judge(case, &seen, &tables);
-    }
-    if let Err(error) = settled {
-        report.wrong.push(format!("{error:#}"));
-    }
-    let troubled = bystander.await.context("the bystander panicked")?;
-    report.judge_bystander(troubled, &tables, &kernel_before)?;
-    Ok(report)
+    wait_until("the bystander has the good routes", || {
+        ask_bystander(heard, |heard| heard.knows_the_good_routes(cases))
+    })
+    .await
+}
+
+fn ask_bystander(
+    heard: &bystander::Shared,
+    question: impl FnOnce(&bystander::Heard) -> Result<()>,
+) -> Result<()> {
+    question(&*heard.lock().ok().context("the bystander panicked")?)
 }
 
 /// Plays the peer of one case.
@@ -119,15 +152,16 @@ async fn play(
     index: usize,
     case: &Case,
     mut follow: watch::Receiver<Phase>,
-    ready: &std::sync::Mutex<usize>,
+    ready: &Mutex<usize>,
     seen: &mut Seen,
 ) -> Result<()> {
     let local = address(index)?;
     let connected = async {
         let mut connection = Connection::open(local).await?;
         if case.stage == Stage::Established {
-            seen.not_offered = !connection.establish(case.session, local).await?;
-            connection.send(&good_routes(case.session)).await?;
+            connection.establish(case.session, local).await?;
+            let tag = bystander::tag(index)?;
+            connection.send(&good_routes(case.session, &tag)).await?;
         }
         anyhow::Ok(connection)
     }
@@ -136,9 +170,6 @@ async fn play(
         *count += 1;
     }
     let mut connection = connected?;
-    if seen.not_offered {
-        return Ok(());
-    }
     keep_up(
         &mut connection,
         &mut follow,
@@ -189,37 +220,9 @@ async fn keep_up(
     }
 }
 
-async fn reach(follow: &mut watch::Receiver<Phase>, until: Phase) -> Result<()> {
+pub(super) async fn reach(follow: &mut watch::Receiver<Phase>, until: Phase) -> Result<()> {
     let reached = follow.wait_for(|phase| *phase >= until).await;
     reached.map(drop).context("the run ended early")
-}
-
-/// The bystander: what it hears after the beginning that it should not.
-async fn stand_by(mut follow: watch::Receiver<Phase>) -> Result<Vec<String>> {
-    let mut connection = Connection::open(BYSTANDER.1).await?;
-    connection.establish(EBGP, BYSTANDER.1).await?;
-    connection.send(&classic(EBGP, ROUTE_V4).message()).await?;
-    connection
-        .send(&classic(EBGP, BYSTANDERS_ROUTE).message())
-        .await?;
-    let mut seen = Seen::default();
-    keep_up(&mut connection, &mut follow, Phase::Send, &mut seen, true).await?;
-    let mut heard = Vec::new();
-    let mut tick = interval(Duration::from_millis(800));
-    loop {
-        tokio::select! {
-            reached = reach(&mut follow, Phase::Finish) => return reached.map(|()| heard),
-            arrived = connection.next() => match arrived? {
-                Arrived::Message(Message::Keepalive) => {}
-                Arrived::Message(other) => heard.push(format!("{other:?}")),
-                Arrived::Closed => {
-                    heard.push("its session ended".to_owned());
-                    return Ok(heard);
-                }
-            },
-            _ = tick.tick() => connection.keepalive().await?,
-        }
-    }
 }
 
 /// Asks `probe` until it succeeds, without blocking the scripted peers.
@@ -281,10 +284,6 @@ impl Tables {
     }
 }
 
-fn announces(case: &Case, family: Family) -> bool {
-    case.stage == Stage::Established && case.session.families.contains(family)
-}
-
 /// Every established peer that the speaker could have a session with has its routes in the table.
 fn good_routes_are_there(binaries: &Binaries, cases: &[Case]) -> Result<()> {
     let tables = Tables::read(binaries)?;
@@ -339,10 +338,6 @@ fn settled(binaries: &Binaries, cases: &[Case], peers: &[JoinHandle<Seen>]) -> R
 
 impl Report {
     fn judge(&mut self, case: &Case, seen: &Seen, tables: &Tables) {
-        if seen.not_offered {
-            self.not_offered.push(case.name.clone());
-            return;
-        }
         self.ran += 1;
         if let Err(complaint) = verdict(case, seen, tables) {
             let expected = case.expected;
@@ -355,14 +350,13 @@ impl Report {
 
     fn judge_bystander(
         &mut self,
-        heard: Result<Vec<String>>,
+        stood: Result<()>,
         tables: &Tables,
         kernel_before: &str,
     ) -> Result<()> {
         let mut complain = |what: String| self.wrong.push(format!("bystander: {what}"));
-        match heard {
-            Ok(heard) => heard.into_iter().for_each(&mut complain),
-            Err(error) => complain(format!("{error:#}")),
+        if let Err(error) = stood {
+            complain(format!("{error:#}"));
         }
         match tables.protocols.get(BYSTANDER.0) {
             Some(peer) if peer.state == "Established" && peer.established_count == 1 => {}
