@@ -4,16 +4,36 @@
 //! The fuzz targets call these functions with inputs that the fuzzer makes up; `tests/fuzz_corpus.rs`
 //! calls them with the inputs that were worth keeping.
 
+#[path = "../../tests/oracles/asked.rs"]
+#[allow(
+    dead_code,
+    reason = "of its facts just those of routes are compared here"
+)]
+mod asked;
+mod attributes;
+#[path = "../../tests/oracles/bgpkit.rs"]
+mod bgpkit;
+#[path = "../../tests/oracles/dispositions.rs"]
+#[allow(dead_code, reason = "the exceptions are counted elsewhere")]
+mod dispositions;
+#[path = "../../tests/oracles/facts.rs"]
+#[allow(dead_code, reason = "the sessions are made here")]
+mod facts;
+#[path = "../../tests/oracles/rustbgpd.rs"]
+mod rustbgpd;
+
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
+pub use attributes::COMPARED;
 use bgpkit_parser::{
     models::{AsnLength, AttributeValue, BgpMessage, NetworkPrefix},
     parser::bgp::parse_bgp_message,
 };
 use bytes::{Bytes, BytesMut};
+use facts::{Context, Facts, fqdn, hex, segment};
 use redstart_bgp::{
     types::{Family, FamilySet, NlriSet},
-    wire::{Codec, Framer, Message, Update},
+    wire::{Codec, Framer, Message, MessageType, Update},
 };
 use rustbgpd_wire::{Ipv4NlriEntry, Message as Theirs, decode_message};
 
@@ -139,13 +159,16 @@ fn round_trip_update(codec: &Codec, mut update: Update) {
     }
 }
 
-/// Of an UPDATE that both we and another codec find nothing wrong with, both read the same routes.
-pub fn differential(input: &[u8]) {
+/// Of an UPDATE that both we and another codec find nothing wrong with, both read the same routes and
+/// attributes. Returns the kinds of attributes that were compared, by codec.
+pub fn differential(input: &[u8]) -> BTreeSet<String> {
+    let mut compared = BTreeSet::new();
     let Some((&choice, octets)) = input.split_first() else {
-        return;
+        return compared;
     };
     // Without path identifiers, with both families, messages of ordinary length.
     let codec = codec(choice & 3);
+    let context = Context { codec };
     for message in messages(&codec, octets) {
         let Ok(Message::Update(ours)) = codec.decode(&message) else {
             continue;
@@ -153,6 +176,28 @@ pub fn differential(input: &[u8]) {
         if ours.faults.is_empty() {
             compare_with_rustbgpd(&codec, &message, &ours);
             compare_with_bgpkit(&codec, &message, &ours);
+            compared.extend(attributes::compare(&context, &message, &ours));
+        }
+    }
+    compared
+}
+
+/// Of an UPDATE, broken or not, another codec that knows RFC 7606 makes what we make of it, or a named
+/// exception says why not. Not for the fuzzer: it finds no end of ways to break several rules at once,
+/// and each would want a name.
+pub fn dispositions(input: &[u8]) {
+    let Some((&choice, octets)) = input.split_first() else {
+        return;
+    };
+    let codec = codec(choice & 3);
+    for message in messages(&codec, octets) {
+        if message.get(18) != Some(&MessageType::Update.code()) {
+            continue;
+        }
+        if let dispositions::Comparison::Unexplained(difference) =
+            dispositions::compare(Context { codec }, &message)
+        {
+            panic!("{difference}\n{}", hex(&message));
         }
     }
 }
@@ -206,13 +251,17 @@ fn compare_with_bgpkit(codec: &Codec, message: &Bytes, ours: &Update) {
             _ => {}
         }
     }
-    // What is announced in the same message counts as not withdrawn (RFC 4271 section 4.3).
-    withdrawn.retain(|prefix| !announced.contains(prefix));
     assert_eq!(
         prefixes(ours.reach.iter().map(|reach| &reach.nlri)),
         announced
     );
-    assert_eq!(prefixes(ours.unreach.iter()), withdrawn);
+    // What is announced in the same message counts as not withdrawn (RFC 4271 section 4.3): we keep
+    // both, to be taken in that order.
+    let mut ours = prefixes(ours.unreach.iter());
+    for list in [&mut ours, &mut withdrawn] {
+        list.retain(|prefix| !announced.contains(prefix));
+    }
+    assert_eq!(ours, withdrawn);
 }
 
 fn prefixes<'a>(sets: impl Iterator<Item = &'a NlriSet>) -> BTreeSet<String> {
