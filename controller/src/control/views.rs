@@ -396,6 +396,9 @@ pub struct Path {
     /// The metric in AIGP (RFC 7311).
     #[serde(default)]
     pub aigp: Option<u64>,
+    /// Only to Customer: the AS that has said so (RFC 9234).
+    #[serde(default)]
+    pub otc: Option<u32>,
     /// COMMUNITIES.
     pub communities: Vec<String>,
     /// EXTENDED COMMUNITIES.

@@ -9,7 +9,7 @@ use super::{
     limits,
     ours::Ours,
     programs::Programs,
-    session::{Session, our_prefix, their_address, their_prefix},
+    session::{Extra, Session, our_prefix, their_address, their_prefix},
     site::Site,
     subject::{Heard, Implementation, Subject},
     third,
@@ -38,6 +38,7 @@ pub struct Bench {
     /// Which other side.
     pub kind: Implementation,
     third: Option<Process>,
+    router: Option<Process>,
     binaries: Binaries,
     /// What came out.
     pub rows: Vec<(Feature, Outcome)>,
@@ -60,6 +61,7 @@ impl Bench {
             kind,
             rows: Vec::new(),
             third: None,
+            router: None,
             binaries: binaries.clone(),
             site,
         })
@@ -79,19 +81,39 @@ impl Bench {
         self.rows.push((feature, outcome));
     }
 
-    /// Starts both sides, and a third one if there is to be; the one that dials comes last, so that its first attempt finds the other.
+    /// Starts both sides, and a third one if there is to be; the one that dials comes last, so that
+    /// its first attempt finds the other.
     pub fn start(&mut self, session: &Session) -> Result<()> {
-        if session.third.is_some() {
+        self.start_each(session, session)
+    }
+
+    /// The same, with each side told something else.
+    pub fn start_each(&mut self, ours: &Session, theirs: &Session) -> Result<()> {
+        if let Some(third) = ours.third {
             self.site.add_third()?;
-            self.third = Some(third::start(&self.site, &self.binaries, session)?);
+            self.third = Some(third::start(&self.site, &self.binaries, third, ours)?);
         }
-        self.ours.configure(session)?;
+        if ours.extra == Some(Extra::Unnumbered) {
+            self.site.take_addresses()?;
+        }
+        self.ours.configure(ours)?;
         self.ours.start(&self.site)?;
-        self.theirs.configure(session)?;
+        if ours.extra == Some(Extra::Unnumbered) && !self.kind.advertises_itself() {
+            self.router = Some(self.site.advertise_router()?);
+            self.site.known_there(&ours.our_address())?;
+        }
+        self.theirs.configure(theirs)?;
         self.theirs
+            .side()
             .daemon()?
             .exited()?
             .map_or(Ok(()), |status| bail!("it ended: {status}"))
+    }
+
+    /// Ends their daemon like a crash would, and starts one for another session.
+    pub fn replace_theirs(&mut self, session: &Session) -> Result<()> {
+        self.theirs.kill()?;
+        self.theirs.configure(session)
     }
 
     /// Waits until both sides show the session.
@@ -180,6 +202,65 @@ impl Bench {
         self.theirs.announce(family)?;
         self.heard(family)?;
         self.installed(family)
+    }
+
+    /// Waits until Redstart shows no session, and maybe, in a listen range, no neighbour either.
+    pub fn gone(&self) -> Result<()> {
+        wait::until("the session is gone", UP, || {
+            match self.ours.established() {
+                Ok(_) => bail!("Established"),
+                Err(_) => Ok(()),
+            }
+        })
+        .map(drop)
+    }
+
+    /// Fails unless Redstart shows any of these as the reason why there is no session, and there is
+    /// none.
+    pub fn refused(&self, reasons: &[&str]) -> Result<()> {
+        wait::until("redc shows why there is no session", UP, || {
+            let protocol = self.ours.protocol()?;
+            let error = protocol.last_error.unwrap_or_default();
+            let received = protocol.last_received.map(|notice| notice.text);
+            let shown = format!("{error} {}", received.unwrap_or_default());
+            if !reasons.iter().any(|reason| shown.contains(reason)) {
+                bail!("redc shows {} {shown}", protocol.state);
+            }
+            Ok(())
+        })?;
+        self.stays_down()
+    }
+
+    /// Waits until the other side shows no session.
+    pub fn down_there(&self) -> Result<()> {
+        wait::until("they notice", UP, || match self.theirs.established() {
+            Err(_) => Ok(()),
+            Ok(()) => bail!("still Established"),
+        })
+        .map(drop)
+    }
+
+    /// Fails unless they say any of these, in small letters.
+    pub fn they_say(&self, words: &[&str]) -> Result<()> {
+        wait::until("they show why", SOON, || {
+            let says = self.theirs.says()?.to_lowercase();
+            let shown = words.iter().any(|words| says.contains(words));
+            if !shown {
+                bail!("nothing of {words:?}");
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// No session, for several of the dialling side's attempts.
+    pub fn stays_down(&self) -> Result<()> {
+        wait::holds("no session", Duration::from_secs(3), || {
+            match self.ours.established() {
+                Ok(_) => bail!("Established"),
+                Err(_) => Ok(()),
+            }
+        })
     }
 
     /// Lets the other side do nothing until `then` has been tried.

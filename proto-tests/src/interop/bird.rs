@@ -1,61 +1,39 @@
-//! BIRD 2: asked by `birdc`, its routes switched by enabling and disabling a static protocol.
+//! BIRD: asked by `birdc`, its routes switched by enabling and disabling a static protocol.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
 
 use super::{
-    programs::Programs,
     session::{
-        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_prefix,
+        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED,
+        THEIR_ROUTER_ID, THIRD_ADDRESS, Third, family_word,
     },
+    side::{TheirSide, mentions, number_after},
     site::Site,
-    subject::{Heard, Subject, running},
+    subject::{Heard, Subject},
 };
-use crate::lab::{
-    bird,
-    netns::{Netns, stdout_of},
-    process::{Process, Processes},
-    topology::Family,
-};
-
-const ROLE: &str = "bird";
+use crate::lab::{bird, netns::stdout_of, topology::Family};
 
 /// BIRD with one session, `redstart`.
 #[derive(Debug)]
 pub struct Bird {
-    programs: Programs,
-    netns: Netns,
-    dir: PathBuf,
-    processes: Processes,
-    process: Option<Process>,
+    side: TheirSide,
     config: String,
-    announced: Vec<Family>,
 }
 
 impl Bird {
     pub(super) fn at(site: &Site) -> Self {
         Self {
-            programs: site.programs.clone(),
-            netns: site.them.clone(),
-            dir: site.their_dir(),
-            processes: site.processes.clone(),
-            process: None,
+            side: TheirSide::at(site, "bird"),
             config: String::new(),
-            announced: Vec::new(),
         }
     }
 
     fn birdc(&self, words: &str) -> Result<String> {
-        let mut command = self.programs.outside("birdc");
-        command.arg("-s").arg(self.dir.join(bird::SOCKET));
+        let mut command = self.side.programs.outside("birdc");
+        command.arg("-s").arg(self.side.dir.join(bird::SOCKET));
         stdout_of(command.args(words.split(' ')))
-    }
-
-    fn log(&self) -> String {
-        let text = std::fs::read(self.processes.log(ROLE)).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
@@ -67,69 +45,117 @@ fn digit(family: Family) -> &'static str {
 }
 
 fn channel(session: &Session, family: Family) -> String {
-    let mut options = String::new();
-    if session.extra == Some(Extra::AddPath) {
-        options.push_str("    add paths tx;\n");
+    let mut text = format!("  {} {{\n", family_word(family));
+    let mut say = |line: &str| text.push_str(&format!("    {line}\n"));
+    match session.extra {
+        Some(Extra::AddPath) => say("add paths tx;"),
+        Some(Extra::AddPathFromUs) => say("add paths rx;"),
+        Some(Extra::LongOpen) => say("add paths on;"),
+        Some(Extra::ExtendedNextHop | Extra::Unnumbered) if family == Family::V4 => {
+            say("extended next hop on;");
+        }
+        Some(Extra::Limit(Side::Them)) => say("import limit 1 action disable;"),
+        _ => {}
     }
-    if session.extra == Some(Extra::AddPathFromUs) {
-        options.push_str("    add paths rx;\n");
+    if session.passes_on() {
+        say("aigp on;");
     }
-    if session.extra == Some(Extra::ExtendedNextHop) && family == Family::V4 {
-        options.push_str("    extended next hop on;\n");
-    }
-    let mut attributes = format!("      bgp_med = {THEIR_MED};\n");
+    say("import all;");
+    say("export filter {");
+    say("  if proto = \"third\" then accept;");
+    say("  if proto !~ \"own*\" then reject;");
+    say(&format!("  bgp_med = {THEIR_MED};"));
     for community in session.their_communities() {
         let (high, low) = community.split_once(':').unwrap_or_default();
-        attributes.push_str(&format!("      bgp_community.add(({high},{low}));\n"));
+        say(&format!("  bgp_community.add(({high},{low}));"));
     }
     if !session.four_octet_as {
-        attributes.push_str(&format!("      bgp_path.prepend({BEHIND_THEM});\n"));
+        say(&format!("  bgp_path.prepend({BEHIND_THEM});"));
     }
-    format!(
-        "  {} {{\n{options}    import all;\n    export filter {{\n      \
-         if proto = \"third\" then accept;\n      \
-         if proto !~ \"own*\" then reject;\n{attributes}      accept;\n    }};\n  }};\n",
-        family_word(family)
-    )
+    say("  accept;");
+    say("};");
+    text + "  };\n"
 }
 
-/// The third speaker's session, and a route that both announce.
+/// The third speaker's session; where BIRD reflects, a route that both announce too.
 fn third(session: &Session) -> String {
+    let (own, option) = match session.third {
+        Some(Third::TheirClient) => (
+            format!("protocol static own {{ ipv4; route {SHARED_PREFIX} blackhole; }}\n"),
+            "  rr client;\n",
+        ),
+        _ => (String::new(), ""),
+    };
     format!(
-        "protocol static own {{ ipv4; route {SHARED_PREFIX} blackhole; }}\n\
-         protocol bgp third {{\n  local {} as {};\n  neighbor {THIRD_ADDRESS} as {};\n  direct;\n  \
-         passive;\n  rr client;\n  ipv4 {{ import all; export none; }};\n}}\n",
+        "{own}protocol bgp third {{\n  local {} as {};\n  neighbor {THIRD_ADDRESS} as {};\n  \
+         direct;\n  passive;\n{option}  ipv4 {{ import all; export none; aigp on; }};\n}}\n",
         session.their_address(),
         session.their_as,
-        session.our_as
+        session.third_as()
     )
 }
 
-/// `initial`: the routes that are there from the start, as after a restart.
-fn config(session: &Session, initial: &[Family]) -> String {
+/// Channels and a host name that make the OPEN long.
+const LONG_OPEN: &str = "\
+  advertise hostname on;\n  long lived graceful restart on;\n  \
+  ipv4 multicast { table m4; add paths on; import none; export none; };\n  \
+  ipv6 multicast { table m6; add paths on; import none; export none; };\n  \
+  flow4 { table f4; add paths on; import none; export none; };\n  \
+  flow6 { table f6; add paths on; import none; export none; };\n  \
+  vpn4 mpls { table v4; add paths on; import none; export none; };\n  \
+  vpn6 mpls { table v6; add paths on; import none; export none; };\n";
+
+fn top(session: &Session) -> String {
     let mut text = format!(
-        "log stderr all;\nrouter id {THEIR_ROUTER_ID};\ndebug protocols {{ states, events, packets }};\n\
-         protocol device {{ scan time 10; }}\n"
+        "log stderr all;\nrouter id {THEIR_ROUTER_ID};\n\
+         debug protocols {{ states, events, packets }};\nprotocol device {{ scan time 10; }}\n"
     );
+    match session.extra {
+        Some(Extra::Bfd) => text.push_str(
+            "protocol bfd { interface \"*\" { interval 200 ms; idle tx interval 300 ms; }; }\n",
+        ),
+        Some(Extra::Unnumbered) => text.push_str(
+            "protocol radv { interface \"eth0\" { min ra interval 3; max ra interval 4; \
+             default lifetime 0; }; }\n",
+        ),
+        Some(Extra::LongOpen) => {
+            let name = "long-".repeat(12);
+            let _ = writeln!(
+                text,
+                "hostname \"{name}name\";\nipv4 table m4;\nipv6 table m6;\n\
+                 flow4 table f4;\nflow6 table f6;\nvpn4 table v4;\nvpn6 table v6;"
+            );
+        }
+        _ => {}
+    }
     for family in Family::ALL {
-        let disabled = if initial.contains(&family) {
-            ""
-        } else {
-            " disabled;"
-        };
-        text.push_str(&format!(
-            "protocol static own{} {{{disabled} {}; route {} blackhole; }}\n",
+        let routes: String = session
+            .their_prefixes(family)
+            .iter()
+            .map(|prefix| format!(" route {prefix} blackhole;"))
+            .collect();
+        let _ = writeln!(
+            text,
+            "protocol static own{} {{ disabled; {};{routes} }}",
             digit(family),
             family_word(family),
-            their_prefix(family)
-        ));
+        );
     }
+    text
+}
+
+fn config(session: &Session) -> String {
+    let mut text = top(session);
     let on = |yes| if yes { "on" } else { "off" };
+    let scope = match session.extra {
+        Some(Extra::Unnumbered) => "%eth0",
+        _ => "",
+    };
     text.push_str(&format!(
-        "protocol bgp redstart {{\n  local {} as {};\n  neighbor {} as {};\n  direct;\n  \
+        "protocol bgp redstart {{\n  local {} as {};\n  neighbor {}{scope} as {};\n  direct;\n  \
          connect delay time 1;\n  connect retry time 1;\n  error wait time 1, 2;\n  \
          hold time {hold};\n  keepalive time {};\n  passive {};\n  enable as4 {};\n  \
-         ttl security {};\n  graceful restart {};\n  graceful restart time 30;\n",
+         ttl security {};\n  graceful restart {};\n  graceful restart time {};\n",
         session.their_address(),
         session.their_as,
         session.our_address(),
@@ -139,24 +165,32 @@ fn config(session: &Session, initial: &[Family]) -> String {
         on(session.four_octet_as),
         on(session.ttl_security),
         on(session.graceful_restart),
+        session.restart_time,
         hold = session.hold_time,
     ));
     if let Some(password) = &session.their_password {
         text.push_str(&format!("  password \"{password}\";\n"));
     }
-    if session.they_reflect() {
+    if session.third == Some(Third::TheirClient) {
         text.push_str("  rr client;\n");
+    }
+    if let Some(role) = session.their_role() {
+        text.push_str(&format!("  local role {role};\n"));
     }
     match session.extra {
         Some(Extra::ExtendedMessages) => text.push_str("  enable extended messages on;\n"),
-        Some(Extra::Role) => text.push_str("  local role provider;\n"),
+        Some(Extra::LongLived) => text.push_str(&format!(
+            "  long lived graceful restart on;\n  long lived stale time {STALE_TIME};\n"
+        )),
+        Some(Extra::Bfd) => text.push_str("  bfd on;\n"),
+        Some(Extra::LongOpen) => text.push_str(LONG_OPEN),
         _ => {}
     }
     for family in &session.families {
         text.push_str(&channel(session, *family));
     }
     text.push_str("}\n");
-    if session.they_reflect() {
+    if session.third_is_theirs() {
         text.push_str(&third(session));
     }
     text
@@ -164,25 +198,24 @@ fn config(session: &Session, initial: &[Family]) -> String {
 
 impl Subject for Bird {
     fn configure(&mut self, session: &Session) -> Result<()> {
-        self.config = config(session, &[]);
-        self.announced.clear();
+        self.config = config(session);
+        self.side.take_over(session)?;
         self.start()
     }
 
     fn start(&mut self) -> Result<()> {
+        // The routes are there from the start, as after a restart.
         let mut config = self.config.clone();
-        for family in &self.announced {
+        for family in &self.side.announced {
             let name = format!("static own{} {{", digit(*family));
             config = config.replace(&format!("{name} disabled;"), &name);
         }
-        std::fs::create_dir_all(&self.dir)?;
-        let file = self.dir.join("bird.conf");
+        let file = self.side.dir.join("bird.conf");
         std::fs::write(&file, config)?;
-        let mut command = self.programs.inside(&self.netns, "bird");
+        let mut command = self.side.programs.inside(&self.side.netns, "bird");
         command.arg("-f").arg("-c").arg(&file);
-        command.arg("-s").arg(self.dir.join(bird::SOCKET));
-        self.process = Some(self.processes.spawn(ROLE, &command)?);
-        Ok(())
+        command.arg("-s").arg(self.side.dir.join(bird::SOCKET));
+        self.side.run(&command)
     }
 
     fn established(&self) -> Result<()> {
@@ -194,13 +227,13 @@ impl Subject for Bird {
     }
 
     fn announce(&mut self, family: Family) -> Result<()> {
-        self.announced.push(family);
+        self.side.announced.push(family);
         self.birdc(&format!("enable own{}", digit(family)))
             .map(drop)
     }
 
     fn withdraw(&mut self, family: Family) -> Result<()> {
-        self.announced.retain(|announced| *announced != family);
+        self.side.announced.retain(|announced| *announced != family);
         self.birdc(&format!("disable own{}", digit(family)))
             .map(drop)
     }
@@ -214,7 +247,7 @@ impl Subject for Bird {
     fn refresh(&mut self, family: Family) -> Result<()> {
         // All channels of the protocol at once; BIRD 2.0 cannot name one.
         let _ = family;
-        let words = if self.programs.in_a_root() {
+        let words = if self.side.programs.in_a_root() {
             "reload bgp in redstart"
         } else {
             "reload in redstart"
@@ -228,12 +261,12 @@ impl Subject for Bird {
     }
 
     fn says(&self) -> Result<String> {
-        Ok(self.log() + &self.birdc("show protocols all redstart")?)
+        Ok(self.side.log() + &self.birdc("show protocols all redstart")?)
     }
 
     fn end_of_rib(&self, _family: Family) -> Result<()> {
         // Its log does not say of which family: there must be one of each.
-        let log = self.log();
+        let log = self.side.log();
         let seen = log.lines().filter(|line| line.contains("Got END-OF-RIB"));
         match seen.count() {
             0 | 1 => bail!("not one of each family in its log"),
@@ -246,15 +279,24 @@ impl Subject for Bird {
         let answer = self.birdc(&format!(
             "show route where net = {prefix} && bgp_large_community.len = {many}"
         ))?;
-        super::subject::mentions(&answer, &[prefix])
+        mentions(&answer, &[prefix])
     }
 
     fn refresh_delimited(&self) -> Result<()> {
-        super::subject::mentions(&self.log(), &["Got BEGIN-OF-RR", "Got END-OF-RR"])
+        mentions(&self.side.log(), &["Got BEGIN-OF-RR", "Got END-OF-RR"])
     }
 
-    fn daemon(&mut self) -> Result<&mut Process> {
-        running(&mut self.process)
+    fn hold_time(&self) -> Result<u32> {
+        let text = self.birdc("show protocols all redstart")?;
+        let line = text.lines().find(|line| line.contains("Hold timer:"));
+        let (_, agreed) = line
+            .and_then(|line| line.split_once('/'))
+            .unwrap_or_default();
+        number_after(agreed, "")
+    }
+
+    fn side(&mut self) -> &mut TheirSide {
+        &mut self.side
     }
 }
 
@@ -291,10 +333,13 @@ fn read_attribute(heard: &mut Heard, name: &str, value: &str) {
     };
     match name {
         "as_path" | "path" => heard.as_path = value.to_owned(),
-        "next_hop" => heard.next_hop = words().next().unwrap_or_default(),
+        "next_hop" => heard.next_hop = words().find(|hop| hop != "::").unwrap_or_default(),
         "med" => heard.med = value.parse().ok(),
         "community" => heard.communities = numbers(),
         "large_community" => heard.large_communities = numbers(),
+        "ext_community" => heard.extended_communities = numbers(),
+        "aigp" => heard.aigp = value.parse().ok(),
+        "otc" => heard.otc = value.parse().ok(),
         "originator_id" => heard.originator_id = Some(value.to_owned()),
         "cluster_list" => heard.cluster_list = words().collect(),
         _ => {}
@@ -311,6 +356,7 @@ mod tests {
                     \tvia 10.99.0.1 on eth0\n\tType: BGP univ\n\tBGP.origin: IGP\n\tBGP.as_path: 65001\n\
                     \tBGP.next_hop: fd99::1 fe80::1\n\tBGP.med: 50\n\tBGP.community: (64999,100) (1,2)\n\
                     \tBGP.large_community: (64999, 1, 100)\n\
+                    \tBGP.ext_community: (rt, 65003, 77) (generic, 0x43000000, 0x1)\n\tBGP.otc: 65001\n\
                     \x20                    unicast [redstart 05:00] (100) [i]\n\
                     \tbgp_path: 65003\n\tbgp_originator_id: 10.99.0.3\n\tbgp_cluster_list: 10.99.0.1 10.99.0.9\n";
         let paths = parse_routes(text);
@@ -320,6 +366,11 @@ mod tests {
         assert_eq!(paths[0].med, Some(50));
         assert_eq!(paths[0].communities, ["64999:100", "1:2"]);
         assert_eq!(paths[0].large_communities, ["64999:1:100"]);
+        assert_eq!(
+            paths[0].extended_communities,
+            ["rt:65003:77", "generic:0x43000000:0x1"]
+        );
+        assert_eq!((paths[0].otc, paths[0].aigp), (Some(65001), None));
         assert_eq!(paths[1].as_path, "65003");
         assert_eq!(paths[1].originator_id.as_deref(), Some("10.99.0.3"));
         assert_eq!(paths[1].cluster_list, ["10.99.0.1", "10.99.0.9"]);

@@ -18,7 +18,7 @@ pub fn render(columns: &[Column]) -> String {
     out.push_str("\n|---|---|");
     out.push_str(&"---|".repeat(columns.len()));
     out.push('\n');
-    for feature in Feature::ALL {
+    for &feature in Feature::ALL {
         let _ = write!(out, "| {} | {} |", feature.what(), feature.rfc());
         for column in columns {
             let _ = write!(out, " {} |", cell(column.cells.get(&feature), &mut notes));
@@ -69,9 +69,7 @@ against what is in there, and writes those columns anew.
 |---|---|
 | yes | It held, seen from both sides where both show it. |
 | not yet | Redstart does not do it yet, or no scene shows it yet. |
-| n/a | The other side cannot, by its documentation; it is not tried. |
-
-OpenBGPD dials where there is a password: on Linux it gives none to the socket that it listens on.
+| n/a | The other side cannot; the note says what is missing there. It is not tried. |
 ";
 
 #[cfg(test)]

@@ -8,78 +8,67 @@ use std::{
     fmt::Write as _,
     fs::{self, OpenOptions},
     io::Write as _,
-    path::PathBuf,
+    net::Ipv4Addr,
 };
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
-    programs::Programs,
     session::{
         AS_TRANS, BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_prefix,
+        THIRD_ADDRESS, Third, family_word,
     },
+    side::{TheirSide, mentions},
     site::Site,
-    subject::{Heard, Subject, running},
+    subject::{Heard, Subject},
+    third,
 };
-use crate::lab::{
-    netns::Netns,
-    process::{Process, Processes},
-    topology::Family,
-};
-
-const ROLE: &str = "exabgp";
+use crate::lab::topology::Family;
 
 /// ExaBGP with one session.
 #[derive(Debug)]
 pub struct ExaBgp {
-    programs: Programs,
-    netns: Netns,
-    dir: PathBuf,
-    processes: Processes,
-    process: Option<Process>,
-    session: Option<Session>,
+    side: TheirSide,
 }
 
 impl ExaBgp {
     pub(super) fn at(site: &Site) -> Self {
         Self {
-            session: None,
-            programs: site.programs.clone(),
-            netns: site.them.clone(),
-            dir: site.their_dir(),
-            processes: site.processes.clone(),
-            process: None,
+            side: TheirSide::at(site, "exabgp"),
         }
     }
 
     fn tell(&self, line: &str) -> Result<()> {
         let mut file = OpenOptions::new()
             .append(true)
-            .open(self.dir.join("commands"))?;
+            .open(self.side.dir.join("commands"))?;
         writeln!(file, "{line}")?;
         Ok(())
     }
 
     fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
-        let session = self.session.as_ref().context("not configured yet")?;
+        let session = self.side.session()?;
         let as_path = if session.four_octet_as {
             String::new()
         } else {
             format!(" as-path [{} {BEHIND_THEM}]", session.their_as)
         };
-        self.tell(&format!(
-            "{verb} route {} next-hop {} med {THEIR_MED} community [{}]{as_path}",
-            their_prefix(family),
-            session.their_next_hop(family),
-            session.their_communities().join(" ")
-        ))
+        session
+            .their_prefixes(family)
+            .iter()
+            .try_for_each(|prefix| {
+                self.tell(&format!(
+                    "{verb} route {prefix} next-hop {} med {THEIR_MED} community [{}]{as_path}",
+                    session.their_next_hop(family),
+                    session.their_communities().join(" ")
+                ))
+            })
     }
 
     /// Every event since the daemon started. The last line may still be on its way.
     fn events(&self) -> Vec<Value> {
-        let text = fs::read(self.dir.join("events")).unwrap_or_default();
+        let text = fs::read(self.side.dir.join("events")).unwrap_or_default();
         String::from_utf8_lossy(&text)
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
@@ -157,8 +146,13 @@ fn config(session: &Session, dir: &std::path::Path) -> String {
     if session.extra == Some(Extra::ExtendedNextHop) {
         text.push_str("  }\n  nexthop {\n    ipv4 unicast ipv6;\n");
     }
+    text.push_str("  }\n  api {\n    processes [ told ];\n    neighbor-changes;\n");
+    // It stumbles over its own event of a negotiation with several paths.
+    if !matches!(session.extra, Some(Extra::AddPath | Extra::AddPathFromUs)) {
+        text.push_str("    negotiated;\n");
+    }
     text.push_str(
-        "  }\n  api {\n    processes [ told ];\n    neighbor-changes;\n    receive {\n      \
+        "    receive {\n      \
          parsed;\n      update;\n      notification;\n      refresh;\n    }\n  }\n}\n",
     );
     text
@@ -166,10 +160,11 @@ fn config(session: &Session, dir: &std::path::Path) -> String {
 
 impl Subject for ExaBgp {
     fn configure(&mut self, session: &Session) -> Result<()> {
-        fs::create_dir_all(&self.dir)?;
-        fs::write(self.dir.join("exabgp.conf"), config(session, &self.dir))?;
-        self.session = Some(session.clone());
-        // It keeps no routes of others; so both paths of what somebody would reflect are its own.
+        self.side.take_over(session)?;
+        let dir = &self.side.dir;
+        fs::write(dir.join("exabgp.conf"), config(session, dir))?;
+        // It keeps no routes of others; so both paths of what somebody would reflect are its own, and
+        // what it would pass on.
         let mut commands = String::new();
         if session.extra == Some(Extra::AddPath) {
             for (path, next_hop) in [(1, "10.99.0.2"), (2, THIRD_ADDRESS)] {
@@ -179,21 +174,26 @@ impl Subject for ExaBgp {
                 );
             }
         }
-        fs::write(self.dir.join("commands"), commands)?;
+        if session.third == Some(Third::BehindThem) {
+            for route in third::routes(&format!("{} ", session.their_as)) {
+                let _ = writeln!(commands, "announce {route}");
+            }
+        }
+        fs::write(dir.join("commands"), commands)?;
         // A shell gives its children in the background no standard input of their own.
         let script = format!(
             "exec 3<&0\ncat <&3 >{dir}/events &\n\
              exec tail --pid=$PPID -s 0.1 -n +1 -f {dir}/commands\n",
-            dir = self.dir.display()
+            dir = dir.display()
         );
-        fs::write(self.dir.join("told.sh"), script)?;
+        fs::write(dir.join("told.sh"), script)?;
         self.start()
     }
 
     fn start(&mut self) -> Result<()> {
-        fs::write(self.dir.join("events"), "")?;
-        let mut command = self.programs.inside(&self.netns, "exabgp");
-        command.arg(self.dir.join("exabgp.conf"));
+        fs::write(self.side.dir.join("events"), "")?;
+        let mut command = self.side.programs.inside(&self.side.netns, "exabgp");
+        command.arg(self.side.dir.join("exabgp.conf"));
         for (name, value) in [
             ("exabgp.daemon.user", "root"),
             ("exabgp.daemon.drop", "false"),
@@ -205,8 +205,7 @@ impl Subject for ExaBgp {
         ] {
             command.env(name, value);
         }
-        self.process = Some(self.processes.spawn(ROLE, &command)?);
-        Ok(())
+        self.side.run(&command)
     }
 
     fn established(&self) -> Result<()> {
@@ -267,12 +266,9 @@ impl Subject for ExaBgp {
     }
 
     fn says(&self) -> Result<String> {
-        let log = fs::read(self.processes.log(ROLE)).unwrap_or_default();
         // As it wrote them: not everything that it writes is JSON.
-        let events = fs::read(self.dir.join("events")).unwrap_or_default();
-        Ok([log, events]
-            .map(|text| String::from_utf8_lossy(&text).into_owned())
-            .concat())
+        let events = fs::read(self.side.dir.join("events")).unwrap_or_default();
+        Ok(self.side.log() + &String::from_utf8_lossy(&events))
     }
 
     fn end_of_rib(&self, family: Family) -> Result<()> {
@@ -290,11 +286,20 @@ impl Subject for ExaBgp {
     fn refresh_delimited(&self) -> Result<()> {
         // As it wrote them: these events are not JSON.
         let words = ["begin", "end"].map(|word| format!("\"subtype\": \"\"{word}\"\""));
-        super::subject::mentions(&self.says()?, &words.each_ref().map(String::as_str))
+        mentions(&self.says()?, &words.each_ref().map(String::as_str))
     }
 
-    fn daemon(&mut self) -> Result<&mut Process> {
-        running(&mut self.process)
+    fn hold_time(&self) -> Result<u32> {
+        let agreed = self.events().into_iter().rev().find_map(|event| {
+            let hold = event.pointer("/neighbor/negotiated/hold_time");
+            hold.or_else(|| event.pointer("/negotiated/hold_time"))?
+                .as_u64()
+        });
+        Ok(agreed.context("no event of a negotiation")?.try_into()?)
+    }
+
+    fn side(&mut self) -> &mut TheirSide {
+        &mut self.side
     }
 }
 
@@ -335,6 +340,17 @@ fn read(next_hop: &str, attributes: &Value) -> Heard {
             .and_then(|med| med.try_into().ok()),
         communities: joined("community"),
         large_communities: joined("large-community"),
+        extended_communities: list("extended-community")
+            .filter_map(|community| community.get("string").and_then(Value::as_str))
+            .map(extended)
+            .collect(),
+        aigp: attributes.get("aigp").and_then(aigp),
+        otc: attributes
+            .as_object()
+            .into_iter()
+            .flatten()
+            .find(|(name, _)| name.starts_with("attribute-0x23-"))
+            .and_then(|(_, value)| hexadecimal(value.as_str()?)?.try_into().ok()),
         originator_id: attributes
             .get("originator-id")
             .and_then(Value::as_str)
@@ -344,4 +360,27 @@ fn read(next_hop: &str, attributes: &Value) -> Heard {
             .map(str::to_owned)
             .collect(),
     }
+}
+
+/// `target:65003:77`, and `origin:65003:0.0.0.78`: the same number of 32 bits, as an address.
+fn extended(community: &str) -> String {
+    let community = community
+        .replace("target:", "rt:")
+        .replace("origin:", "ro:");
+    let Some((before, number)) = community.rsplit_once(':') else {
+        return community;
+    };
+    match number.parse::<Ipv4Addr>() {
+        Ok(number) => format!("{before}:{}", number.to_bits()),
+        Err(_) => community,
+    }
+}
+
+/// `0x000003E8`.
+fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+fn aigp(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| hexadecimal(value.as_str()?))
 }

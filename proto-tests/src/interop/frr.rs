@@ -1,23 +1,23 @@
 //! FRR: zebra and bgpd, asked and told by `vtysh`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
-    programs::Programs,
     session::{
-        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_prefix,
+        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED,
+        THEIR_ROUTER_ID, THIRD_ADDRESS, Third, family_word,
     },
+    side::{TheirSide, log_has, mentions},
     site::Site,
-    subject::{Heard, Subject, running},
+    subject::{Heard, Subject},
 };
 use crate::lab::{
     frr::DAEMON_DIR,
-    netns::{Netns, stdout_of},
-    process::{Process, Processes},
+    netns::stdout_of,
+    process::{Process, Signal},
     topology::Family,
     wait,
 };
@@ -28,32 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// FRR with one session.
 #[derive(Debug)]
 pub struct Frr {
-    programs: Programs,
-    netns: Netns,
-    dir: PathBuf,
-    processes: Processes,
+    /// Its daemon is bgpd.
+    side: TheirSide,
     zebra: Option<Process>,
-    bgpd: Option<Process>,
-    session: Option<Session>,
-    announced: Vec<Family>,
+    bfdd: Option<Process>,
 }
 
 impl Frr {
     pub(super) fn at(site: &Site) -> Self {
         Self {
-            programs: site.programs.clone(),
-            netns: site.them.clone(),
-            dir: site.their_dir(),
-            processes: site.processes.clone(),
+            side: TheirSide::at(site, "bgpd"),
             zebra: None,
-            bgpd: None,
-            session: None,
-            announced: Vec::new(),
+            bfdd: None,
         }
-    }
-
-    fn session(&self) -> Result<&Session> {
-        self.session.as_ref().context("not configured yet")
     }
 
     fn ask(&self, words: &str) -> Result<String> {
@@ -61,9 +48,9 @@ impl Frr {
     }
 
     fn vtysh(&self, daemon: &str, lines: &[String]) -> Result<String> {
-        let mut command = self.programs.outside("vtysh");
-        command.arg("--vty_socket").arg(&self.dir);
-        command.arg("--config_dir").arg(&self.dir);
+        let mut command = self.side.programs.outside("vtysh");
+        command.arg("--vty_socket").arg(&self.side.dir);
+        command.arg("--config_dir").arg(&self.side.dir);
         command.args(["-d", daemon]);
         for line in lines {
             command.args(["-c", line]);
@@ -73,18 +60,17 @@ impl Frr {
 
     /// Gives what is in the directory to the user that the daemons run as.
     fn own(&self) -> Result<()> {
-        let mut command = self.programs.outside("chown");
-        stdout_of(command.args(["-R", "frr:frr"]).arg(&self.dir)).map(drop)
+        let mut command = self.side.programs.outside("chown");
+        stdout_of(command.args(["-R", "frr:frr"]).arg(&self.side.dir)).map(drop)
     }
 
     fn neighbor(&self) -> Result<Value> {
-        let session = self.session()?;
-        let address = session.our_address().to_string();
+        let name = peer(self.side.session()?);
         let all: Value =
-            serde_json::from_str(&self.ask(&format!("show bgp neighbors {address} json"))?)?;
-        all.get(&address)
+            serde_json::from_str(&self.ask(&format!("show bgp neighbors {name} json"))?)?;
+        all.get(&name)
             .cloned()
-            .with_context(|| format!("vtysh shows no {address}"))
+            .with_context(|| format!("vtysh shows no {name}"))
     }
 
     fn tell(&self, lines: &[String]) -> Result<()> {
@@ -94,78 +80,103 @@ impl Frr {
     }
 
     fn network(&self, family: Family, no: &str) -> Result<()> {
-        self.tell(&[
-            format!("router bgp {}", self.session()?.their_as),
+        let session = self.side.session()?;
+        let mut lines = vec![
+            format!("router bgp {}", session.their_as),
             format!("address-family {} unicast", family_word(family)),
-            format!("{no}network {}", their_prefix(family)),
-        ])
+        ];
+        let prefixes = session.their_prefixes(family);
+        lines.extend(
+            prefixes
+                .iter()
+                .map(|prefix| format!("{no}network {prefix}")),
+        );
+        self.tell(&lines)
     }
 
-    fn spawn(&self, daemon: &str) -> Result<Process> {
-        let dir = &self.dir;
-        let mut command = self
+    fn command(&self, daemon: &str) -> std::process::Command {
+        let side = &self.side;
+        let dir = &side.dir;
+        let mut command = side
             .programs
-            .inside(&self.netns, &format!("{DAEMON_DIR}/{daemon}"));
+            .inside(&side.netns, &format!("{DAEMON_DIR}/{daemon}"));
         command.arg("-f").arg(dir.join(format!("{daemon}.conf")));
         command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
         command.arg("--vty_socket").arg(dir).arg("-P").arg("0");
         command.arg("-z").arg(dir.join(ZEBRA_SOCKET));
-        self.processes.spawn(daemon, &command)
+        command
     }
 
-    fn log(&self) -> String {
-        let text = fs::read(self.processes.log("bgpd")).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
+    /// Zebra, once, and bfdd where it is asked for.
+    fn start_others(&mut self, session: &Session) -> Result<()> {
+        if self.zebra.is_none() {
+            let zebra = self.command("zebra");
+            self.zebra = Some(self.side.processes.spawn("zebra", &zebra)?);
+        }
+        let socket = self.side.dir.join(ZEBRA_SOCKET);
+        wait::until("zebra's socket", PATIENCE, || {
+            socket.exists().then_some(()).context("not there")
+        })?;
+        if session.extra == Some(Extra::Bfd) {
+            let mut bfdd = self.command("bfdd");
+            if !self.side.programs.in_a_root() {
+                // Newer releases have no such socket.
+                let control = self.side.dir.join("bfdd.sock");
+                bfdd.arg(format!("--bfdctl={}", control.display()));
+            }
+            self.bfdd = Some(self.side.processes.spawn("bfdd", &bfdd)?);
+            wait::until("bfdd answers", PATIENCE, || {
+                self.vtysh("bfdd", &["show bfd peers".to_owned()])
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What the session to Redstart is called.
+fn peer(session: &Session) -> String {
+    match session.extra {
+        Some(Extra::Unnumbered) => "eth0".to_owned(),
+        _ => session.our_address().to_string(),
     }
 }
 
 fn config(session: &Session, announced: &[Family]) -> String {
-    let peer = session.our_address();
+    let peer = peer(session);
+    let remote = match session.extra {
+        Some(Extra::Unnumbered) => "interface remote-as external".to_owned(),
+        _ => format!("remote-as {}", session.our_as),
+    };
+    let hostname = match session.extra {
+        Some(Extra::LongOpen) => "them-and-nobody-else-in-all-the-whole-wide-world-but-them",
+        _ => "them",
+    };
     let mut text = format!(
-        "hostname them\nlog stdout\ndebug bgp neighbor-events\ndebug bgp updates\n\
+        "hostname {hostname}\nlog stdout\ndebug bgp neighbor-events\ndebug bgp updates\n\
          router bgp {}\n bgp router-id {THEIR_ROUTER_ID}\n no bgp ebgp-requires-policy\n \
          no bgp default ipv4-unicast\n no bgp network import-check\n bgp log-neighbor-changes\n \
-         timers bgp {} {}\n neighbor {peer} remote-as {}\n neighbor {peer} timers connect 1\n \
+         timers bgp {} {}\n neighbor {peer} {remote}\n neighbor {peer} timers connect 1\n \
          neighbor {peer} advertisement-interval 0\n",
         session.their_as,
         (session.hold_time / 3).max(1),
         session.hold_time,
-        session.our_as
     );
-    let mut neighbor = |words: &str| text.push_str(&format!(" neighbor {peer} {words}\n"));
-    if session.dial == Dial::Us {
-        neighbor("passive");
-    }
-    if let Some(password) = &session.their_password {
-        neighbor(&format!("password {password}"));
-    }
-    if session.ttl_security {
-        neighbor("ttl-security hops 1");
-    }
-    if !session.four_octet_as {
-        neighbor("dont-capability-negotiate");
-    }
-    if session.extra == Some(Extra::ExtendedNextHop) {
-        neighbor("capability extended-nexthop");
-    }
-    if session.extra == Some(Extra::Role) {
-        neighbor("local-role provider");
+    for words in options(session) {
+        text.push_str(&format!(" neighbor {peer} {words}\n"));
     }
     if !session.four_octet_as {
         // AS_TRANS is not the number that it is told to expect first.
         text.push_str(&format!(" no neighbor {peer} enforce-first-as\n"));
     }
-    if session.graceful_restart {
-        text.push_str(
-            " bgp graceful-restart\n bgp graceful-restart restart-time 30\n \
-             bgp graceful-restart preserve-fw-state\n",
-        );
-    }
-    if session.they_reflect() {
+    text.push_str(&graceful_restart(session));
+    if session.third_is_theirs() {
         text.push_str(&format!(
             " neighbor {THIRD_ADDRESS} remote-as {}\n neighbor {THIRD_ADDRESS} passive\n",
-            session.our_as
+            session.third_as()
         ));
+        if session.passes_on() {
+            text.push_str(&format!(" neighbor {THIRD_ADDRESS} aigp\n"));
+        }
     }
     for family in &session.families {
         text.push_str(&address_family(
@@ -174,33 +185,107 @@ fn config(session: &Session, announced: &[Family]) -> String {
             announced.contains(family),
         ));
     }
+    if session.extra == Some(Extra::LongOpen) {
+        for family in MORE_FAMILIES {
+            text.push_str(&format!(
+                " address-family {family}\n  neighbor {peer} activate\n  \
+                 neighbor {peer} addpath-tx-all-paths\n exit-address-family\n"
+            ));
+        }
+    }
     text.push_str("exit\n");
     text.push_str(&route_map(session));
     text
 }
 
+/// Families that make the OPEN long.
+const MORE_FAMILIES: [&str; 7] = [
+    "ipv4 multicast",
+    "ipv6 multicast",
+    "ipv4 flowspec",
+    "ipv6 flowspec",
+    "ipv4 vpn",
+    "ipv6 vpn",
+    "l2vpn evpn",
+];
+
+/// What it keeps over a restart, and for how long.
+fn graceful_restart(session: &Session) -> String {
+    let mut text = String::new();
+    if session.graceful_restart {
+        text.push_str(&format!(
+            " bgp graceful-restart\n bgp graceful-restart restart-time {}\n \
+             bgp graceful-restart preserve-fw-state\n",
+            session.restart_time
+        ));
+    }
+    match session.extra {
+        Some(Extra::LongLived | Extra::LongOpen) => text.push_str(&format!(
+            " bgp long-lived-graceful-restart stale-time {STALE_TIME}\n"
+        )),
+        Some(Extra::Notification) => text.push_str(" bgp graceful-restart notification\n"),
+        _ => {}
+    }
+    text
+}
+
+/// What is said of the neighbour.
+fn options(session: &Session) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut say = |words: &str| all.push(words.to_owned());
+    if session.dial == Dial::Us {
+        say("passive");
+    }
+    if let Some(password) = &session.their_password {
+        say(&format!("password {password}"));
+    }
+    if session.ttl_security {
+        say("ttl-security hops 1");
+    }
+    if !session.four_octet_as {
+        say("dont-capability-negotiate");
+    }
+    if let Some(role) = session.their_role() {
+        say(&format!("local-role {role}"));
+    }
+    if session.passes_on() {
+        say("aigp");
+    }
+    match session.extra {
+        Some(Extra::ExtendedNextHop) => say("capability extended-nexthop"),
+        Some(Extra::Bfd) => say("bfd"),
+        _ => {}
+    }
+    all
+}
+
 fn address_family(session: &Session, family: Family, announced: bool) -> String {
-    let peer = session.our_address();
+    let peer = peer(session);
     let mut text = format!(
         " address-family {} unicast\n  neighbor {peer} activate\n  \
          neighbor {peer} route-map out out\n",
         family_word(family)
     );
-    if session.they_reflect() {
-        text.push_str(&format!(
-            "  neighbor {peer} route-reflector-client\n  network {SHARED_PREFIX}\n  \
-             neighbor {THIRD_ADDRESS} activate\n  \
-             neighbor {THIRD_ADDRESS} route-reflector-client\n"
-        ));
+    let mut say = |words: &str| text.push_str(&format!("  {words}\n"));
+    if session.third_is_theirs() {
+        say(&format!("neighbor {THIRD_ADDRESS} activate"));
     }
-    if session.extra == Some(Extra::AddPath) {
-        text.push_str(&format!("  neighbor {peer} addpath-tx-all-paths\n"));
+    if session.third == Some(Third::TheirClient) {
+        say(&format!("neighbor {peer} route-reflector-client"));
+        say(&format!("neighbor {THIRD_ADDRESS} route-reflector-client"));
+        say(&format!("network {SHARED_PREFIX}"));
+    }
+    match session.extra {
+        Some(Extra::AddPath) => say(&format!("neighbor {peer} addpath-tx-all-paths")),
+        Some(Extra::Limit(Side::Them)) => say(&format!("neighbor {peer} maximum-prefix 1")),
+        _ => {}
     }
     if announced {
-        text.push_str(&format!("  network {}\n", their_prefix(family)));
+        for prefix in session.their_prefixes(family) {
+            say(&format!("network {prefix}"));
+        }
     }
-    text.push_str(" exit-address-family\n");
-    text
+    text + " exit-address-family\n"
 }
 
 /// What its own routes go out with. No line may be longer than vtysh reads.
@@ -225,28 +310,24 @@ fn route_map(session: &Session) -> String {
 
 impl Subject for Frr {
     fn configure(&mut self, session: &Session) -> Result<()> {
-        self.session = Some(session.clone());
-        self.announced.clear();
-        fs::create_dir_all(&self.dir)?;
-        fs::write(self.dir.join("zebra.conf"), "hostname them\nlog stdout\n")?;
-        fs::write(self.dir.join("vtysh.conf"), "")?;
-        self.own()?;
-        if self.zebra.is_none() {
-            self.zebra = Some(self.spawn("zebra")?);
+        self.side.take_over(session)?;
+        let dir = &self.side.dir;
+        for daemon in ["zebra", "bfdd"] {
+            let file = dir.join(format!("{daemon}.conf"));
+            fs::write(file, "hostname them\nlog stdout\n")?;
         }
-        let socket = self.dir.join(ZEBRA_SOCKET);
-        wait::until("zebra's socket", PATIENCE, || {
-            socket.exists().then_some(()).context("not there")
-        })?;
+        fs::write(dir.join("vtysh.conf"), "")?;
+        self.own()?;
+        self.start_others(session)?;
         self.start()
     }
 
     fn start(&mut self) -> Result<()> {
-        let config = config(self.session()?, &self.announced);
-        let file = self.dir.join("bgpd.conf");
-        fs::write(&file, config)?;
+        let config = config(self.side.session()?, &self.side.announced);
+        fs::write(self.side.dir.join("bgpd.conf"), config)?;
         self.own()?;
-        self.bgpd = Some(self.spawn("bgpd")?);
+        let bgpd = self.command("bgpd");
+        self.side.run(&bgpd)?;
         // Without the interfaces from zebra, bgpd treats what it learns as withdrawn.
         wait::until("bgpd knows zebra", PATIENCE, || {
             let clients = self.vtysh("zebra", &["show zebra client summary".to_owned()])?;
@@ -265,12 +346,12 @@ impl Subject for Frr {
     }
 
     fn announce(&mut self, family: Family) -> Result<()> {
-        self.announced.push(family);
+        self.side.announced.push(family);
         self.network(family, "")
     }
 
     fn withdraw(&mut self, family: Family) -> Result<()> {
-        self.announced.retain(|announced| *announced != family);
+        self.side.announced.retain(|announced| *announced != family);
         self.network(family, "no ")
     }
 
@@ -282,21 +363,21 @@ impl Subject for Frr {
     }
 
     fn refresh(&mut self, family: Family) -> Result<()> {
-        let peer = self.session()?.our_address();
+        let peer = peer(self.side.session()?);
         self.ask(&format!("clear bgp {} {peer} soft in", family_word(family)))
             .map(drop)
     }
 
     fn shut_down(&mut self, text: &str) -> Result<()> {
-        let session = self.session()?;
+        let session = self.side.session()?;
         self.tell(&[
             format!("router bgp {}", session.their_as),
-            format!("neighbor {} shutdown message {text}", session.our_address()),
+            format!("neighbor {} shutdown message {text}", peer(session)),
         ])
     }
 
     fn says(&self) -> Result<String> {
-        Ok(format!("{}{:#}", self.log(), self.neighbor()?))
+        Ok(format!("{}{:#}", self.side.log(), self.neighbor()?))
     }
 
     fn end_of_rib(&self, family: Family) -> Result<()> {
@@ -304,16 +385,30 @@ impl Subject for Frr {
             Family::V4 => "rcvd End-of-RIB for IPv4 Unicast",
             Family::V6 => "rcvd End-of-RIB for IPv6 Unicast",
         };
-        super::subject::log_has(&self.log(), &[words])
+        log_has(&self.side.log(), &[words])
     }
 
     fn refresh_delimited(&self) -> Result<()> {
-        let log = self.log();
-        super::subject::mentions(&log, &["route-refresh (BoRR)", "route-refresh (EoRR)"])
+        let log = self.side.log();
+        mentions(&log, &["route-refresh (BoRR)", "route-refresh (EoRR)"])
     }
 
-    fn daemon(&mut self) -> Result<&mut Process> {
-        running(&mut self.bgpd)
+    fn hold_time(&self) -> Result<u32> {
+        let neighbor = self.neighbor()?;
+        let milliseconds = neighbor
+            .get("bgpTimerHoldTimeMsecs")
+            .and_then(Value::as_u64);
+        let seconds = milliseconds.context("no hold time")? / 1000;
+        Ok(seconds.try_into()?)
+    }
+
+    fn side(&mut self) -> &mut TheirSide {
+        &mut self.side
+    }
+
+    fn signal_bfd(&mut self, signal: Signal) -> Result<()> {
+        let bfdd = self.bfdd.as_ref().context("bfdd does not run")?;
+        bfdd.record.signal(signal)
     }
 }
 
@@ -332,11 +427,15 @@ fn heard(path: &Value) -> Heard {
             .collect()
     };
     let hops = path.get("nexthops").and_then(Value::as_array);
-    let global = hops.into_iter().flatten().find(|hop| {
+    let is_global = |hop: &&Value| {
         let scope = hop.get("scope").and_then(Value::as_str);
         scope != Some("link-local")
-    });
-    let next_hop = global
+    };
+    let mut hops = hops.into_iter().flatten();
+    let next_hop = hops
+        .clone()
+        .find(is_global)
+        .or_else(|| hops.next())
         .and_then(|hop| hop.get("ip"))
         .and_then(Value::as_str)
         .unwrap_or_default();
@@ -349,6 +448,15 @@ fn heard(path: &Value) -> Heard {
             .and_then(|metric| metric.try_into().ok()),
         communities: list("community"),
         large_communities: list("largeCommunity"),
+        extended_communities: text(&["extendedCommunity", "string"])
+            .split_whitespace()
+            .map(|community| community.to_lowercase().replace("soo:", "ro:"))
+            .collect(),
+        aigp: path.get("aigpMetric").and_then(Value::as_u64),
+        otc: path
+            .get("otc")
+            .and_then(Value::as_u64)
+            .and_then(|asn| asn.try_into().ok()),
         originator_id: path
             .get("originatorId")
             .and_then(Value::as_str)

@@ -1,63 +1,40 @@
 //! GoBGP: asked and told by `gobgp`, in its namespace.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
-    programs::Programs,
     session::{
-        Dial, Extra, SHARED_PREFIX, Session, THEIR_COMMUNITY, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, family_word, their_prefix,
+        Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_COMMUNITY, THEIR_MED,
+        THEIR_ROUTER_ID, THIRD_ADDRESS, Third, family_word,
     },
+    side::{TheirSide, log_has},
     site::Site,
-    subject::{Heard, Subject, running},
+    subject::{Heard, Subject},
 };
-use crate::lab::{
-    netns::{Netns, stdout_of},
-    process::{Process, Processes},
-    topology::Family,
-    wait,
-};
+use crate::lab::{netns::stdout_of, topology::Family, wait};
 
-const ROLE: &str = "gobgpd";
 /// What the session is called in the answer of `gobgp neighbor`: `session_state` 6.
 const ESTABLISHED: u64 = 6;
 
 /// gobgpd with one session.
 #[derive(Debug)]
 pub struct GoBgp {
-    programs: Programs,
-    netns: Netns,
-    dir: PathBuf,
-    processes: Processes,
-    process: Option<Process>,
-    session: Option<Session>,
-    announced: Vec<Family>,
+    side: TheirSide,
 }
 
 impl GoBgp {
     pub(super) fn at(site: &Site) -> Self {
         Self {
-            programs: site.programs.clone(),
-            netns: site.them.clone(),
-            dir: site.their_dir(),
-            processes: site.processes.clone(),
-            process: None,
-            session: None,
-            announced: Vec::new(),
+            side: TheirSide::at(site, "gobgpd"),
         }
     }
 
     fn gobgp(&self, words: &str) -> Result<String> {
-        let mut command = self.programs.inside(&self.netns, "gobgp");
+        let mut command = self.side.programs.inside(&self.side.netns, "gobgp");
         stdout_of(command.args(words.split(' ')))
-    }
-
-    fn peer(&self) -> Result<String> {
-        let session = self.session.as_ref().context("not configured yet")?;
-        Ok(session.our_address().to_string())
     }
 
     fn neighbor(&self) -> Result<Value> {
@@ -65,35 +42,43 @@ impl GoBgp {
         serde_json::from_str(&text).with_context(|| format!("gobgp answered {text}"))
     }
 
+    fn peer(&self) -> Result<String> {
+        let peer = self.side.peer()?;
+        Ok(match self.side.session()?.extra {
+            Some(Extra::Unnumbered) => format!("{peer}%eth0"),
+            _ => peer,
+        })
+    }
+
     fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
-        let session = self.session.as_ref().context("not configured yet")?;
-        let (prefix, next_hop) = (their_prefix(family), session.their_next_hop(family));
-        let family = family_word(family);
-        self.gobgp(&format!(
-            "global rib {verb} {prefix} nexthop {next_hop} med {THEIR_MED} \
-             community {THEIR_COMMUNITY} -a {family}"
-        ))
-        .map(drop)
+        let session = self.side.session()?;
+        let next_hop = session.their_next_hop(family);
+        let word = family_word(family);
+        session
+            .their_prefixes(family)
+            .iter()
+            .try_for_each(|prefix| {
+                self.gobgp(&format!(
+                    "global rib {verb} {prefix} nexthop {next_hop} med {THEIR_MED} \
+                 community {THEIR_COMMUNITY} -a {word}"
+                ))
+                .map(drop)
+            })
     }
 
     fn run(&mut self, restarted: bool) -> Result<()> {
-        let mut command = self.programs.inside(&self.netns, "gobgpd");
-        command.arg("-f").arg(self.dir.join("gobgpd.toml"));
+        let mut command = self.side.programs.inside(&self.side.netns, "gobgpd");
+        command.arg("-f").arg(self.side.dir.join("gobgpd.toml"));
         command.args(["--log-plain", "-l", "debug", "--pprof-disable"]);
         command.args(["--api-hosts", "127.0.0.1:50051"]);
         if restarted {
             command.arg("-r");
         }
-        self.process = Some(self.processes.spawn(ROLE, &command)?);
+        self.side.run(&command)?;
         wait::until("gobgpd answers", std::time::Duration::from_secs(10), || {
             self.gobgp("global").map(drop)
         })?;
         Ok(())
-    }
-
-    fn log(&self) -> String {
-        let text = fs::read(self.processes.log(ROLE)).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
@@ -104,24 +89,32 @@ route-reflector-cluster-id = \"192.0.2.2\"
 ";
 
 fn config(session: &Session) -> String {
+    let unnumbered = session.extra == Some(Extra::Unnumbered);
+    let (listen, neighbor) = if unnumbered {
+        ("::".to_owned(), "neighbor-interface = \"eth0\"".to_owned())
+    } else {
+        let neighbor = format!("neighbor-address = \"{}\"", session.our_address());
+        (session.their_address().to_string(), neighbor)
+    };
     let mut text = format!(
         "[global.config]\nas = {}\nrouter-id = \"{THEIR_ROUTER_ID}\"\n\
-         local-address-list = [\"{}\"]\n[[neighbors]]\n[neighbors.config]\n\
-         neighbor-address = \"{}\"\npeer-as = {}\n",
-        session.their_as,
-        session.their_address(),
-        session.our_address(),
-        session.our_as
+         local-address-list = [\"{listen}\"]\n[[neighbors]]\n[neighbors.config]\n\
+         {neighbor}\npeer-as = {}\n",
+        session.their_as, session.our_as
     );
     if let Some(password) = &session.their_password {
         text.push_str(&format!("auth-password = \"{password}\"\n"));
     }
+    text.push_str("[neighbors.transport.config]\n");
+    if !unnumbered {
+        let local = session.their_address();
+        text.push_str(&format!("local-address = \"{local}\"\n"));
+    }
     text.push_str(&format!(
-        "[neighbors.transport.config]\nlocal-address = \"{}\"\npassive-mode = {}\n\
+        "passive-mode = {}\n\
          [neighbors.timers.config]\nconnect-retry = 1\nhold-time = {}\nkeepalive-interval = {}\n\
          idle-hold-time-after-reset = 1\n",
-        session.their_address(),
-        session.dial == Dial::Us,
+        session.dial == Dial::Us && !unnumbered,
         session.hold_time,
         (session.hold_time / 3).max(1)
     ));
@@ -129,50 +122,63 @@ fn config(session: &Session) -> String {
         text.push_str("[neighbors.ttl-security.config]\nenabled = true\nttl-min = 255\n");
     }
     if session.graceful_restart {
-        text.push_str(
-            "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 30\n\
-             deferral-time = 5\n",
-        );
+        text.push_str(&format!(
+            "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = {}\n\
+             deferral-time = 5\nlong-lived-enabled = {}\nnotification-enabled = {}\n",
+            session.restart_time,
+            session.extra == Some(Extra::LongLived),
+            session.extra == Some(Extra::Notification),
+        ));
     }
-    if session.they_reflect() {
+    if session.third == Some(Third::TheirClient) {
         text.push_str(CLIENT);
     }
     for family in &session.families {
-        text.push_str(&format!(
-            "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\n\
-             afi-safi-name = \"{}-unicast\"\n[neighbors.afi-safis.mp-graceful-restart.config]\n\
-             enabled = {}\n",
-            family_word(*family),
-            session.graceful_restart
-        ));
-        match session.extra {
-            Some(Extra::AddPath) => {
-                text.push_str("[neighbors.afi-safis.add-paths.config]\nsend-max = 4\n");
-            }
-            Some(Extra::AddPathFromUs) => {
-                text.push_str("[neighbors.afi-safis.add-paths.config]\nreceive = true\n");
-            }
-            _ => {}
-        }
+        text.push_str(&family_config(session, *family));
     }
-    if session.they_reflect() {
+    if session.third_is_theirs() {
         text.push_str(&format!(
             "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{THIRD_ADDRESS}\"\n\
-             peer-as = {}\n[neighbors.transport.config]\npassive-mode = true\n{CLIENT}",
-            session.our_as
+             peer-as = {}\n[neighbors.transport.config]\npassive-mode = true\n",
+            session.third_as()
         ));
+    }
+    if session.third == Some(Third::TheirClient) {
+        text.push_str(CLIENT);
+    }
+    text
+}
+
+fn family_config(session: &Session, family: Family) -> String {
+    let mut text = format!(
+        "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\n\
+         afi-safi-name = \"{}-unicast\"\n[neighbors.afi-safis.mp-graceful-restart.config]\n\
+         enabled = {}\n",
+        family_word(family),
+        session.graceful_restart
+    );
+    let mut say = |section: &str, line: &str| {
+        text.push_str(&format!("[neighbors.afi-safis.{section}.config]\n{line}\n"));
+    };
+    match session.extra {
+        Some(Extra::AddPath) => say("add-paths", "send-max = 4"),
+        Some(Extra::AddPathFromUs) => say("add-paths", "receive = true"),
+        Some(Extra::Limit(Side::Them)) => say("prefix-limit", "max-prefixes = 1"),
+        Some(Extra::LongLived) => say(
+            "long-lived-graceful-restart",
+            &format!("enabled = true\nrestart-time = {STALE_TIME}"),
+        ),
+        _ => {}
     }
     text
 }
 
 impl Subject for GoBgp {
     fn configure(&mut self, session: &Session) -> Result<()> {
-        fs::create_dir_all(&self.dir)?;
-        fs::write(self.dir.join("gobgpd.toml"), config(session))?;
-        self.session = Some(session.clone());
-        self.announced.clear();
+        self.side.take_over(session)?;
+        fs::write(self.side.dir.join("gobgpd.toml"), config(session))?;
         self.run(false)?;
-        if session.they_reflect() {
+        if session.third == Some(Third::TheirClient) {
             let next_hop = session.their_address();
             self.gobgp(&format!(
                 "global rib add {SHARED_PREFIX} nexthop {next_hop}"
@@ -183,7 +189,8 @@ impl Subject for GoBgp {
 
     fn start(&mut self) -> Result<()> {
         self.run(true)?;
-        self.announced
+        self.side
+            .announced
             .iter()
             .try_for_each(|family| self.tell_route("add", *family))
     }
@@ -198,12 +205,12 @@ impl Subject for GoBgp {
     }
 
     fn announce(&mut self, family: Family) -> Result<()> {
-        self.announced.push(family);
+        self.side.announced.push(family);
         self.tell_route("add", family)
     }
 
     fn withdraw(&mut self, family: Family) -> Result<()> {
-        self.announced.retain(|announced| *announced != family);
+        self.side.announced.retain(|announced| *announced != family);
         self.tell_route("del", family)
     }
 
@@ -239,26 +246,33 @@ impl Subject for GoBgp {
 
     fn shut_down(&mut self, text: &str) -> Result<()> {
         let peer = self.peer()?;
-        let mut command = self.programs.inside(&self.netns, "gobgp");
+        let mut command = self.side.programs.inside(&self.side.netns, "gobgp");
         command.args(["neighbor", &peer, "shutdown", "--reason", text]);
         stdout_of(&mut command).map(drop)
     }
 
     fn says(&self) -> Result<String> {
-        Ok(format!("{}{:#}", self.log(), self.neighbor()?))
+        Ok(format!("{}{:#}", self.side.log(), self.neighbor()?))
     }
 
     fn end_of_rib(&self, family: Family) -> Result<()> {
         let name = format!("{}-unicast", family_word(family));
-        super::subject::log_has(&self.log(), &["EOR", &name])
+        log_has(&self.side.log(), &["EOR", &name])
     }
 
     fn refresh_delimited(&self) -> Result<()> {
         bail!("it does not know them")
     }
 
-    fn daemon(&mut self) -> Result<&mut Process> {
-        running(&mut self.process)
+    fn hold_time(&self) -> Result<u32> {
+        let neighbor = self.neighbor()?;
+        let agreed = neighbor.pointer("/timers/state/negotiated_hold_time");
+        let seconds = agreed.and_then(Value::as_u64).context("no hold time")?;
+        Ok(seconds.try_into()?)
+    }
+
+    fn side(&mut self) -> &mut TheirSide {
+        &mut self.side
     }
 }
 
@@ -298,6 +312,15 @@ fn heard(attributes: &[Value]) -> Heard {
                 let ids = list("value").flatten().filter_map(Value::as_str);
                 heard.cluster_list = ids.map(str::to_owned).collect();
             }
+            16 => {
+                heard.extended_communities = list("value").flatten().map(extended).collect();
+            }
+            26 => {
+                let mut metrics = list("value").flatten().filter_map(|tlv| tlv.get("metric"));
+                heard.aigp = metrics.next_back().and_then(Value::as_u64);
+            }
+            // As it shows attributes that it does not know: its octets, in base64.
+            35 => heard.otc = attribute.get("value").and_then(Value::as_str).and_then(otc),
             32 => {
                 heard.large_communities = list("value")
                     .flatten()
@@ -316,4 +339,40 @@ fn heard(attributes: &[Value]) -> Heard {
         }
     }
     heard
+}
+
+/// A route target or a route origin of a two-octet AS.
+fn extended(community: &Value) -> String {
+    let number = |name| community.get(name).and_then(Value::as_u64);
+    let kind = match (number("type"), number("subtype")) {
+        (Some(0), Some(2)) => "rt",
+        (Some(0), Some(3)) => "ro",
+        _ => return community.to_string(),
+    };
+    let value = community.get("value").and_then(Value::as_str);
+    format!("{kind}:{}", value.unwrap_or_default())
+}
+
+/// The number in four octets in base64.
+fn otc(value: &str) -> Option<u32> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = value.trim_end_matches('=').chars();
+    let bits = digits.map(|digit| DIGITS.find(digit).and_then(|at| u64::try_from(at).ok()));
+    // Six digits are 36 bits, the last four of which mean nothing.
+    let number = bits
+        .collect::<Option<Vec<_>>>()?
+        .iter()
+        .fold(0, |all, six| (all << 6) | six);
+    u32::try_from(number >> 4).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_octets_in_base64() {
+        assert_eq!(otc("AAD96Q=="), Some(65001));
+        assert_eq!(otc("?"), None);
+    }
 }

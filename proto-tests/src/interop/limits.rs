@@ -33,12 +33,21 @@ const fn limit(feature: Feature, kind: Implementation, until: Until, why: &'stat
 }
 
 const OLD: &str = "not in this version";
-const NO_PASSING_ON: &str = "does not pass routes on";
+const NO_PASSING_ON: &str = "does not pass routes on (ExaBGP keeps no table)";
+const NO_TABLE: &str = "keeps no routes of others";
+const NO_ROLES: &str =
+    "knows no roles and no OTC: there is no option for it, and attribute 35 is an unknown one";
+const SHORT_OPEN: &str = "writes the length of its parameters into one octet";
+const NO_DSCP: &str = "marks nothing, and has no option for it";
+const AIGP_THROWN_AWAY: &str = "throws AIGP away, with `neighbor aigp` as without: \"received AIGP attribute, but eBGP peer \
+     do not support it\"";
+const NO_BFD: &str = "has no BFD: no daemon and no option for it";
+const NO_LLGR: &str = "never offers capability 71, and has no option for it";
 
 /// What is not on the other side.
 const NOT_THERE: &[Limit] = {
     use Feature as F;
-    use Implementation::{Bird, ExaBgp, GoBgp, OpenBgpd};
+    use Implementation::{Bird, ExaBgp, Frr, GoBgp, OpenBgpd};
     use Until::{Bookworm, Now};
     &[
         limit(
@@ -46,6 +55,14 @@ const NOT_THERE: &[Limit] = {
             GoBgp,
             Now,
             "sends no ROUTE-REFRESH of its own accord: a soft reset uses its own table",
+        ),
+        limit(F::EnhancedRefresh, GoBgp, Now, OLD),
+        limit(F::TheirEnhancedRefresh, GoBgp, Now, OLD),
+        limit(
+            F::Md5,
+            OpenBgpd,
+            Now,
+            "gives no password to the socket that it listens on (on Linux)",
         ),
         limit(
             F::TwoOctetAs,
@@ -77,13 +94,55 @@ const NOT_THERE: &[Limit] = {
             Now,
             "puts no AS but its own and its neighbour's in a path",
         ),
-        limit(F::WeRestart, ExaBgp, Now, "keeps no routes of others"),
+        limit(F::WeRestart, ExaBgp, Now, NO_TABLE),
         limit(
             F::TheyRestart,
             OpenBgpd,
             Now,
             "keeps no forwarding state over a restart",
         ),
+        limit(
+            F::OurNotification,
+            Bird,
+            Now,
+            "has no N bit: its Graceful Restart capability never sets it, and there is no option",
+        ),
+        limit(
+            F::TheirNotification,
+            Bird,
+            Now,
+            "has no N bit: its Graceful Restart capability never sets it, and there is no option",
+        ),
+        limit(
+            F::OurNotification,
+            ExaBgp,
+            Now,
+            "has no N bit: its Graceful Restart capability never sets it, and there is no option",
+        ),
+        limit(
+            F::TheirNotification,
+            ExaBgp,
+            Now,
+            "has no N bit: its Graceful Restart capability never sets it, and there is no option",
+        ),
+        limit(F::OurNotification, OpenBgpd, Bookworm, OLD),
+        limit(
+            F::OurNotification,
+            OpenBgpd,
+            Now,
+            "keeps no forwarding state over a restart",
+        ),
+        limit(F::TheirNotification, OpenBgpd, Bookworm, OLD),
+        limit(F::TheirLongLived, ExaBgp, Now, NO_LLGR),
+        limit(F::OurLongLived, ExaBgp, Now, NO_LLGR),
+        limit(F::TheirLongLived, OpenBgpd, Now, NO_LLGR),
+        limit(F::OurLongLived, OpenBgpd, Now, NO_LLGR),
+        limit(F::BfdOurs, GoBgp, Now, NO_BFD),
+        limit(F::BfdTheirs, GoBgp, Now, NO_BFD),
+        limit(F::BfdOurs, ExaBgp, Now, NO_BFD),
+        limit(F::BfdTheirs, ExaBgp, Now, NO_BFD),
+        limit(F::BfdOurs, OpenBgpd, Now, NO_BFD),
+        limit(F::BfdTheirs, OpenBgpd, Now, NO_BFD),
         limit(
             F::BothFamilies,
             OpenBgpd,
@@ -97,18 +156,96 @@ const NOT_THERE: &[Limit] = {
             "stumbles over the text, and calls the message malformed",
         ),
         limit(F::TheirCease, ExaBgp, Now, "its API takes no text"),
+        limit(F::TheirLimit, ExaBgp, Now, "counts no routes"),
         limit(F::RouteReflector, ExaBgp, Now, NO_PASSING_ON),
+        limit(F::TheirNoExport, ExaBgp, Now, NO_PASSING_ON),
         limit(F::ExtendedMessages, GoBgp, Now, OLD),
         limit(F::ExtendedMessages, OpenBgpd, Bookworm, OLD),
         limit(F::ExtendedNextHop, OpenBgpd, Bookworm, OLD),
-        limit(F::Roles, GoBgp, Now, OLD),
-        limit(F::Roles, ExaBgp, Now, OLD),
-        limit(F::EnhancedRefresh, GoBgp, Now, OLD),
+        limit(F::Roles, GoBgp, Now, NO_ROLES),
+        limit(F::RolesReversed, GoBgp, Now, NO_ROLES),
+        limit(F::RoleMismatch, GoBgp, Now, NO_ROLES),
+        limit(F::TheirOtc, GoBgp, Now, NO_ROLES),
+        limit(F::TheyRefuseLeak, GoBgp, Now, NO_ROLES),
+        limit(F::Roles, ExaBgp, Now, NO_ROLES),
+        limit(F::RolesReversed, ExaBgp, Now, NO_ROLES),
+        limit(F::RoleMismatch, ExaBgp, Now, NO_ROLES),
+        limit(F::TheirOtc, ExaBgp, Now, NO_ROLES),
+        limit(F::TheyRefuseLeak, ExaBgp, Now, NO_ROLES),
+        limit(F::LongOpen, GoBgp, Now, SHORT_OPEN),
+        limit(F::LongOpen, ExaBgp, Now, SHORT_OPEN),
+        limit(
+            F::LongOpen,
+            OpenBgpd,
+            Now,
+            "its OPEN cannot get that long: it has too few families, and no host name in it",
+        ),
+        limit(
+            F::NoFamily,
+            OpenBgpd,
+            Now,
+            "comes back without capabilities after the refusal, and so with IPv4 after all",
+        ),
+        limit(F::TheirDscp, GoBgp, Now, NO_DSCP),
+        limit(F::TheirDscp, ExaBgp, Now, NO_DSCP),
+        limit(
+            F::TheirThirdParty,
+            GoBgp,
+            Now,
+            "always gives its own address as next hop to external neighbours",
+        ),
+        limit(
+            F::TheirNoExport,
+            GoBgp,
+            Now,
+            "does not heed NO_EXPORT without a policy that does",
+        ),
+        limit(
+            F::TheirOtc,
+            OpenBgpd,
+            Bookworm,
+            "acts on its role only where both sides have said theirs",
+        ),
+        limit(
+            F::TheyRefuseLeak,
+            OpenBgpd,
+            Bookworm,
+            "acts on its role only where both sides have said theirs",
+        ),
+        limit(
+            F::OurAigp,
+            ExaBgp,
+            Now,
+            "its switch for AIGP on external sessions has no effect: it throws the attribute away",
+        ),
+        limit(F::Unnumbered, OpenBgpd, Bookworm, OLD),
+        limit(
+            F::Unnumbered,
+            ExaBgp,
+            Now,
+            "takes no address with an interface: \"fe80::1%eth0 is an invalid IP address\"",
+        ),
+        limit(F::OurAigp, Frr, Bookworm, OLD),
+        limit(F::TheirAigp, Frr, Bookworm, OLD),
+        limit(F::OurAigp, Frr, Now, AIGP_THROWN_AWAY),
+        limit(F::TheirAigp, Frr, Now, AIGP_THROWN_AWAY),
+        limit(
+            F::OurAigp,
+            OpenBgpd,
+            Now,
+            "has no AIGP: attribute 26 is one that it does not know, and drops",
+        ),
+        limit(
+            F::TheirAigp,
+            OpenBgpd,
+            Now,
+            "has no AIGP: attribute 26 is one that it does not know, and drops",
+        ),
     ]
 };
 
 /// What Redstart does not do yet.
-const NOT_YET: &[Feature] = &[];
+const NOT_YET: &[Feature] = &[Feature::OurRefresh, Feature::TheirEnhancedRefresh];
 
 /// The outcome that needs no trying. `newer`: not with Debian 12's release.
 pub fn known(feature: Feature, kind: Implementation, newer: bool) -> Option<Outcome> {

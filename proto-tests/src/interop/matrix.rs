@@ -52,7 +52,7 @@ pub fn run(binaries: &Binaries, programs: &Programs, only: Option<&str>) -> Matr
                     let mut matrix = lock(&matrix);
                     for (feature, outcome) in rows {
                         if let Outcome::Failed(why) = &outcome {
-                            println!("  FAIL {}: {why}", feature.what());
+                            println!("  FAIL {kind}: {}: {why}", feature.what());
                         }
                         matrix.insert((feature, kind), outcome);
                     }

@@ -23,9 +23,11 @@ pub mod ours;
 pub mod programs;
 pub mod scenes;
 pub mod session;
+pub mod side;
 pub mod site;
 pub mod subject;
 pub mod third;
+pub mod wire;
 
 use anyhow::{Result, bail};
 

@@ -1,90 +1,63 @@
 //! OpenBGPD: told and asked by `bgpctl`. Its portable version writes no kernel routes on Linux.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
-    programs::Programs,
     session::{
-        Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID, THIRD_ADDRESS,
-        their_prefix,
+        Dial, Extra, SHARED_PREFIX, Session, Side, THEIR_MED, THEIR_ROUTER_ID, THIRD_ADDRESS, Third,
     },
+    side::{TheirSide, log_has, mentions, number_after},
     site::Site,
-    subject::{Heard, Subject, running},
+    subject::{Heard, Subject},
 };
-use crate::lab::{
-    netns::{Netns, stdout_of},
-    process::{Process, Processes, Signal},
-    topology::Family,
-    wait,
-};
+use crate::lab::{netns::stdout_of, process::Signal, topology::Family, wait};
 
-const ROLE: &str = "openbgpd";
 /// Where its unprivileged processes chroot to; Debian's service makes it when it starts.
 const EMPTY: &str = "/run/openbgpd";
 
 /// OpenBGPD with one session to Redstart.
 #[derive(Debug)]
 pub struct OpenBgpd {
-    programs: Programs,
-    netns: Netns,
-    dir: PathBuf,
-    processes: Processes,
-    process: Option<Process>,
-    session: Option<Session>,
-    announced: Vec<Family>,
+    side: TheirSide,
 }
 
 impl OpenBgpd {
     pub(super) fn at(site: &Site) -> Self {
         Self {
-            programs: site.programs.clone(),
-            netns: site.them.clone(),
-            dir: site.their_dir(),
-            processes: site.processes.clone(),
-            process: None,
-            session: None,
-            announced: Vec::new(),
+            side: TheirSide::at(site, "openbgpd"),
         }
     }
 
-    fn session(&self) -> Result<&Session> {
-        self.session.as_ref().context("not configured yet")
+    fn bgpctl(&self, words: &[&str]) -> Result<String> {
+        // Interfaces have other numbers elsewhere, and it shows them by name.
+        let mut command = self.side.programs.inside(&self.side.netns, "bgpctl");
+        command.arg("-s").arg(self.side.dir.join("bgpd.sock"));
+        stdout_of(command.args(words))
     }
 
-    fn bgpctl(&self, words: &[&str]) -> Result<String> {
-        let mut command = self.programs.outside("bgpctl");
-        command.arg("-s").arg(self.dir.join("bgpd.sock"));
-        stdout_of(command.args(words))
+    fn peer(&self) -> Result<String> {
+        Ok(self.side.peer()? + scope(self.side.session()?))
     }
 
     fn ask(&self, words: &[&str]) -> Result<Value> {
         let text = self.bgpctl(&[&["-j"], words].concat())?;
         serde_json::from_str(&text).with_context(|| format!("bgpctl answered {text}"))
     }
-
-    fn peer(&self) -> Result<String> {
-        Ok(self.session()?.our_address().to_string())
-    }
-
-    fn log(&self) -> String {
-        let text = fs::read(self.processes.log(ROLE)).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
-    }
 }
 
 fn neighbor(session: &Session, address: &str, options: &str) -> String {
+    let scope = scope(session);
     let mut text = format!(
-        "neighbor {address} {{\n  remote-as {}\n  local-address {}\n  announce IPv4 none\n  \
+        "neighbor {address}{scope} {{\n  remote-as {}\n  local-address {}{scope}\n  announce IPv4 none\n  \
          announce IPv6 none\n{options}",
-        session.our_as,
+        if address == THIRD_ADDRESS {
+            session.third_as()
+        } else {
+            session.our_as
+        },
         session.their_address()
     );
     for family in &session.families {
@@ -94,11 +67,19 @@ fn neighbor(session: &Session, address: &str, options: &str) -> String {
         };
         text.push_str(&format!("  announce {name} unicast\n"));
     }
-    if session.they_reflect() {
+    if session.third == Some(Third::TheirClient) {
         text.push_str("  route-reflector\n");
     }
     text.push_str("}\n");
     text
+}
+
+/// What a link-local address must have after it.
+fn scope(session: &Session) -> &'static str {
+    match session.extra {
+        Some(Extra::Unnumbered) => "%eth0",
+        _ => "",
+    }
 }
 
 fn options(session: &Session, newer: bool) -> String {
@@ -119,14 +100,19 @@ fn options(session: &Session, newer: bool) -> String {
     if !session.graceful_restart {
         say("announce restart no");
     }
+    match session.their_role() {
+        Some(role) if newer => say(&format!("role {role}")),
+        Some(role) => say(&format!("announce policy {role}")),
+        None => {}
+    }
     match session.extra {
         Some(Extra::AddPath) => say("announce add-path send all"),
         Some(Extra::AddPathFromUs) => say("announce add-path recv yes"),
-        Some(Extra::Role) if newer => say("role provider"),
-        Some(Extra::Role) => say("announce policy provider"),
+        Some(Extra::Notification) => say("announce graceful notification yes"),
+        Some(Extra::Limit(Side::Them)) => say("max-prefix 1"),
         Some(Extra::ExtendedMessages) => say("announce extended message yes"),
-        Some(Extra::ExtendedNextHop) => say("announce extended nexthop yes"),
-        None => {}
+        Some(Extra::ExtendedNextHop | Extra::Unnumbered) => say("announce extended nexthop yes"),
+        _ => {}
     }
     text
 }
@@ -134,18 +120,19 @@ fn options(session: &Session, newer: bool) -> String {
 fn config(session: &Session, dir: &Path, newer: bool) -> String {
     let mut text = format!(
         "AS {}\nrouter-id {THEIR_ROUTER_ID}\nconnect-retry 1\nholdtime {}\nfib-update no\n\
-         socket \"{}\"\nlisten on {}\nlog updates\n",
+         socket \"{}\"\nlisten on {}{}\nlog updates\n",
         session.their_as,
         session.hold_time,
         dir.join("bgpd.sock").display(),
-        session.their_address()
+        session.their_address(),
+        scope(session)
     );
-    if session.they_reflect() {
+    if session.third == Some(Third::TheirClient) {
         text.push_str(&format!("network {SHARED_PREFIX}\n"));
     }
     let peer = session.our_address().to_string();
     text.push_str(&neighbor(session, &peer, &options(session, newer)));
-    if session.they_reflect() {
+    if session.third_is_theirs() {
         text.push_str(&neighbor(session, THIRD_ADDRESS, "  passive\n"));
     }
     text.push_str("allow from any\nallow to any\n");
@@ -154,26 +141,25 @@ fn config(session: &Session, dir: &Path, newer: bool) -> String {
 
 impl Subject for OpenBgpd {
     fn configure(&mut self, session: &Session) -> Result<()> {
-        self.session = Some(session.clone());
-        self.announced.clear();
-        fs::create_dir_all(&self.dir)?;
+        self.side.take_over(session)?;
         fs::create_dir_all(EMPTY)?;
-        let file = self.dir.join("bgpd.conf");
-        fs::write(&file, config(session, &self.dir, self.programs.in_a_root()))?;
+        let file = self.side.dir.join("bgpd.conf");
+        let newer = self.side.programs.in_a_root();
+        fs::write(&file, config(session, &self.side.dir, newer))?;
         // It reads no configuration that others could have written, or could read a password in.
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
         self.start()
     }
 
     fn start(&mut self) -> Result<()> {
-        let mut command = self.programs.inside(&self.netns, "bgpd");
+        let mut command = self.side.programs.inside(&self.side.netns, "bgpd");
         command.args(["-d", "-v", "-f"]);
-        command.arg(self.dir.join("bgpd.conf"));
-        self.process = Some(self.processes.spawn(ROLE, &command)?);
+        command.arg(self.side.dir.join("bgpd.conf"));
+        self.side.run(&command)?;
         wait::until("bgpd answers", Duration::from_secs(10), || {
             self.bgpctl(&["show", "summary"]).map(drop)
         })?;
-        let announced = std::mem::take(&mut self.announced);
+        let announced = std::mem::take(&mut self.side.announced);
         announced
             .into_iter()
             .try_for_each(|family| self.announce(family))
@@ -193,21 +179,27 @@ impl Subject for OpenBgpd {
     }
 
     fn announce(&mut self, family: Family) -> Result<()> {
-        self.announced.push(family);
-        let (prefix, med) = (their_prefix(family), THEIR_MED.to_string());
-        let next_hop = self.session()?.their_next_hop(family).to_string();
-        let mut words = vec!["network", "add", prefix, "med", &med, "nexthop", &next_hop];
-        let communities = self.session()?.their_communities();
-        for community in &communities {
-            words.extend(["community", community]);
+        self.side.announced.push(family);
+        let session = self.side.session()?;
+        let (next_hop, med) = (session.their_next_hop(family), THEIR_MED.to_string());
+        let next_hop = next_hop.to_string();
+        for prefix in session.their_prefixes(family) {
+            let mut words = vec!["network", "add", prefix, "med", &med, "nexthop", &next_hop];
+            let communities = session.their_communities();
+            for community in &communities {
+                words.extend(["community", community]);
+            }
+            self.bgpctl(&words)?;
         }
-        self.bgpctl(&words).map(drop)
+        Ok(())
     }
 
     fn withdraw(&mut self, family: Family) -> Result<()> {
-        self.announced.retain(|announced| *announced != family);
-        self.bgpctl(&["network", "delete", their_prefix(family)])
-            .map(drop)
+        self.side.announced.retain(|announced| *announced != family);
+        let prefixes = self.side.session()?.their_prefixes(family);
+        prefixes
+            .iter()
+            .try_for_each(|prefix| self.bgpctl(&["network", "delete", prefix]).map(drop))
     }
 
     fn all_heard(&self, family: Family, prefix: &str) -> Result<Vec<Heard>> {
@@ -232,7 +224,7 @@ impl Subject for OpenBgpd {
 
     fn says(&self) -> Result<String> {
         let neighbor = self.bgpctl(&["show", "neighbor", &self.peer()?])?;
-        Ok(self.log() + &neighbor)
+        Ok(self.side.log() + &neighbor)
     }
 
     fn end_of_rib(&self, family: Family) -> Result<()> {
@@ -240,7 +232,7 @@ impl Subject for OpenBgpd {
             Family::V4 => "IPv4 unicast",
             Family::V6 => "IPv6 unicast",
         };
-        super::subject::log_has(&self.log(), &["received", name, "EOR marker"])
+        log_has(&self.side.log(), &["received", name, "EOR marker"])
     }
 
     fn refresh_delimited(&self) -> Result<()> {
@@ -253,18 +245,31 @@ impl Subject for OpenBgpd {
         }
     }
 
-    fn daemon(&mut self) -> Result<&mut Process> {
-        running(&mut self.process)
+    fn refuses(&self, prefix: &str) -> Result<()> {
+        // It keeps what it refuses, and marks it.
+        let shown = self.bgpctl(&["show", "rib", "detail", "in", prefix])?;
+        mentions(&shown, &["otc leak"])
+    }
+
+    fn hold_time(&self) -> Result<u32> {
+        let shown = self.bgpctl(&["show", "neighbor", &self.peer()?])?;
+        number_after(&shown, "holdtime")
+    }
+
+    fn side(&mut self) -> &mut TheirSide {
+        &mut self.side
     }
 
     /// The sessions are in a child of the daemon: all its processes get the signal.
     fn signal(&mut self, signal: Signal) -> Result<()> {
-        self.daemon()?.record.signal_group(signal)
+        self.side.daemon()?.record.signal_group(signal)
     }
 
     fn kill(&mut self) -> Result<()> {
         self.signal(Signal::Kill)?;
-        self.daemon()?.stop(Signal::Kill, Duration::from_secs(5))
+        self.side
+            .daemon()?
+            .stop(Signal::Kill, Duration::from_secs(5))
     }
 }
 
@@ -280,14 +285,24 @@ fn heard(path: &Value) -> Heard {
     };
     // Attributes that are rarer: a list of objects, each with a member named after what it holds.
     let attributes = path.get("attributes").and_then(Value::as_array);
+    let has = |one: &Value, name, value| one.get(name).and_then(Value::as_str) == Some(value);
     let attribute = |name: &str| attributes?.iter().find_map(|one| one.get(name));
     let metric = path.get("metric").and_then(Value::as_u64);
     Heard {
         as_path: text("aspath"),
-        next_hop: text("exit_nexthop"),
+        next_hop: text("exit_nexthop").replace("%eth0", ""),
         med: metric.and_then(|metric| metric.try_into().ok()),
         communities: list("communities"),
         large_communities: list("large_communities"),
+        extended_communities: list("extended_communities")
+            .into_iter()
+            .map(|community: String| community.replace("rt ", "rt:").replace("soo ", "ro:"))
+            .collect(),
+        aigp: None,
+        otc: attributes
+            .and_then(|all| all.iter().find(|one| has(one, "type", "OTC"))?.get("as"))
+            .and_then(Value::as_u64)
+            .and_then(|asn| asn.try_into().ok()),
         originator_id: attribute("originator")
             .and_then(Value::as_str)
             .map(str::to_owned),

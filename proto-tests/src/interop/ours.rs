@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     session::{
-        Dial, Extra, MANY, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, SHARED_PREFIX, Session,
-        THIRD_ADDRESS, Third, our_address, our_prefix,
+        Dial, Extra, MANY, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, SHARED_PREFIX, STALE_TIME,
+        Session, Side, THIRD_ADDRESS, Third, our_address, our_prefix,
     },
     site::{NODE, Site},
 };
@@ -51,8 +51,18 @@ impl Ours {
             self.put("secret.yaml", &secret(password))?;
         }
         if session.third == Some(Third::OurClient) {
-            self.put("third.yaml", &third(session))?;
-            self.put("shared.yaml", &shared())?;
+            self.put(
+                "third.yaml",
+                &third(session, "  routeReflector:\n    client: true\n"),
+            )?;
+            self.put("shared.yaml", &more("shared", &[SHARED_PREFIX]))?;
+        }
+        if session.third == Some(Third::BehindUs) {
+            self.put("third.yaml", &third(session, "  aigp: true\n"))?;
+        }
+        if session.extra == Some(Extra::Limit(Side::Them)) {
+            let prefixes = ["203.0.113.0/25", "203.0.113.128/25"];
+            self.put("more.yaml", &more("more", &prefixes))?;
         }
         if session.extra == Some(Extra::ExtendedMessages) {
             for (name, manifest) in many_communities() {
@@ -75,6 +85,11 @@ impl Ours {
     pub fn delete(&self, name: &str) -> Result<()> {
         fs::remove_file(self.run_dir.objects().join(name))
             .with_context(|| format!("cannot delete {name}"))
+    }
+
+    /// Gives the other side's password another value.
+    pub fn change_password(&self, password: &str) -> Result<()> {
+        self.put("secret.yaml", &secret(password))
     }
 
     /// Stops advertising the pod CIDRs.
@@ -123,17 +138,24 @@ impl Ours {
         process.record.signal(signal)
     }
 
-    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+    /// What `redc` answers.
+    pub fn redc(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(self.binaries.path("redc"));
         command.arg("-s").arg(self.run_dir.socket(NODE));
-        let answer = stdout_of(command.args(["-o", "json"]).args(words))?;
+        stdout_of(command.args(words))
+    }
+
+    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let answer = self.redc(&[&["-o", "json"], words].concat())?;
         serde_json::from_str(&answer).with_context(|| format!("redc answered {answer}"))
     }
 
     /// The session with the other side, as `redc show protocols all` shows it.
     pub fn protocol(&self) -> Result<views::Protocol> {
         let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
-        let them = all.into_iter().find(|protocol| protocol.name == "them");
+        // From a listen range, it has its address in its name too.
+        let named = |protocol: &views::Protocol| protocol.name.starts_with("them");
+        let them = all.into_iter().find(named);
         them.context("redc does not show the neighbour")
     }
 
@@ -152,6 +174,32 @@ impl Ours {
         let routes: Vec<views::Route> = self.ask(&["show", "route", "all"])?;
         let found = routes.into_iter().find(|route| route.prefix == prefix);
         Ok(found.map(|route| route.paths).unwrap_or_default())
+    }
+
+    /// The path to a prefix that was refused.
+    pub fn refused(&self, prefix: &str) -> Result<views::Path> {
+        let routes: Vec<views::Route> = self.ask(&["show", "route", "filtered"])?;
+        let route = routes.into_iter().find(|route| route.prefix == prefix);
+        let paths = route.into_iter().flat_map(|route| route.paths);
+        let refused = paths.into_iter().find(views::Path::is_refused);
+        refused.with_context(|| format!("redc shows no refused {prefix}"))
+    }
+
+    /// Neighbours that a prefix was sent to.
+    pub fn exported(&self, prefix: &str) -> Result<Vec<String>> {
+        let routes: Vec<views::Route> = self.ask(&["show", "route", "all"])?;
+        let found = routes.into_iter().find(|route| route.prefix == prefix);
+        Ok(found.context("not there")?.exported)
+    }
+
+    /// Fails unless BFD is up with the other side, as either says.
+    pub fn bfd_up(&self) -> Result<()> {
+        let sessions: Vec<views::BfdSession> = self.ask(&["show", "bfd", "sessions"])?;
+        let session = sessions.first().context("redc shows no BFD session")?;
+        if (session.state.as_str(), session.remote_state.as_str()) != ("Up", "Up") {
+            bail!("redc shows {session:?}");
+        }
+        Ok(())
     }
 
     /// The only path to a prefix.
@@ -177,11 +225,16 @@ fn node() -> String {
 }
 
 fn configuration(session: &Session) -> String {
+    let long_lived = match session.extra {
+        Some(Extra::LongLived) => STALE_TIME,
+        _ => 0,
+    };
     format!(
         "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
          spec:\n  asn: {}\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
-         holdTimeSeconds: {}\n  gracefulRestart:\n    enabled: {}\n",
-        session.our_as, session.hold_time, session.graceful_restart
+         holdTimeSeconds: {}\n  gracefulRestart:\n    enabled: {}\n    restartTimeSeconds: {}\n    \
+         longLivedStaleSeconds: {long_lived}\n",
+        session.our_as, session.hold_time, session.graceful_restart, session.restart_time
     )
 }
 
@@ -211,47 +264,63 @@ fn peer(session: &Session) -> String {
         .collect();
     let mut text = format!(
         "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: them\nspec:\n  \
-         address: \"{}\"\n  asn: {}\n  families: [{}]\n  passive: {}\n",
-        session.their_address(),
+         asn: {}\n  families: [{}]\n",
         session.their_as,
         families.join(", "),
-        session.dial == Dial::Them
     );
-    if session.our_password.is_some() {
-        text.push_str("  passwordSecretRef:\n    name: them\n");
+    let mut say = |words: &str| text.push_str(&format!("  {words}\n"));
+    match session.extra {
+        Some(Extra::ListenRange) => say("listenRange: { cidr: 10.99.0.0/24 }"),
+        Some(Extra::Unnumbered) => say("interface: eth0"),
+        _ => say(&format!("address: \"{}\"", session.their_address())),
     }
-    if session.extra == Some(Extra::Role) {
-        text.push_str("  role: Customer\n");
+    if session.dial == Dial::Them && session.extra != Some(Extra::ListenRange) {
+        say("passive: true");
+    }
+    if session.our_password.is_some() {
+        say("passwordSecretRef: { name: them }");
+    }
+    if let Some(role) = session.our_role() {
+        say(&format!("role: {role}"));
     }
     if session.ttl_security {
-        text.push_str("  ttlSecurity: 1\n");
+        say("ttlSecurity: 1");
     }
     match session.extra {
-        Some(Extra::ExtendedNextHop) => text.push_str("  extendedNextHop: true\n"),
-        Some(Extra::AddPath) => text.push_str("  addPath:\n    receive: true\n"),
-        Some(Extra::AddPathFromUs) => text.push_str("  addPath:\n    send: true\n"),
+        Some(Extra::ExtendedNextHop) => say("extendedNextHop: true"),
+        Some(Extra::AddPath) => say("addPath: { receive: true }"),
+        Some(Extra::AddPathFromUs) => say("addPath: { send: true }"),
+        Some(Extra::Bfd) => say("bfd: {}"),
+        Some(Extra::Limit(Side::Us)) => say("maxPrefixes: { ipv4: 1 }"),
         _ => {}
     }
-    if session.third == Some(Third::OurClient) {
-        text.push_str("  routeReflector:\n    client: true\n");
+    match session.third {
+        Some(Third::OurClient) => say("routeReflector: { client: true }"),
+        Some(Third::BehindThem) => say("aigp: true"),
+        Some(Third::BehindUs) => {
+            say("aigp: true");
+            say("export: { transit: true, nextHop: ThirdParty }");
+        }
+        _ => {}
     }
     text
 }
 
-/// The third speaker, for which we reflect.
-fn third(session: &Session) -> String {
+/// The third speaker, a neighbour of ours.
+fn third(session: &Session, options: &str) -> String {
     format!(
         "apiVersion: redstart.dev/v1alpha1\nkind: BGPPeer\nmetadata:\n  name: third\nspec:\n  \
-         address: {THIRD_ADDRESS}\n  asn: {}\n  families: [IPv4]\n  passive: true\n  \
-         routeReflector:\n    client: true\n",
-        session.our_as
+         address: {THIRD_ADDRESS}\n  asn: {}\n  families: [IPv4]\n  passive: true\n{options}",
+        session.third_as()
     )
 }
 
-fn shared() -> String {
+/// More prefixes of our own.
+fn more(name: &str, prefixes: &[&str]) -> String {
     format!(
-        "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: shared\n\
-         spec:\n  staticPrefixes: [{SHARED_PREFIX}]\n"
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: {name}\n\
+         spec:\n  staticPrefixes: [{}]\n",
+        prefixes.join(", ")
     )
 }
 

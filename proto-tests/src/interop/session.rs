@@ -34,13 +34,15 @@ pub struct Session {
     pub ttl_security: bool,
     /// Whether the other side knows AS numbers of four octets.
     pub four_octet_as: bool,
-    /// Hold time that both offer, in seconds.
+    /// Hold time to offer, in seconds.
     pub hold_time: u32,
     /// RFC 4724, both sides.
     pub graceful_restart: bool,
-    /// Capabilities beyond these, as both sides are told.
+    /// How long the neighbour shall keep routes over a restart, in seconds.
+    pub restart_time: u32,
+    /// What this scene turns on beyond these.
     pub extra: Option<Extra>,
-    /// A third speaker in the same AS.
+    /// A third speaker.
     pub third: Option<Third>,
 }
 
@@ -53,20 +55,60 @@ pub enum Extra {
     AddPathFromUs,
     /// RFC 8654.
     ExtendedMessages,
-    /// RFC 9234: it is our provider, we are its customer.
-    Role,
+    /// RFC 9234: both sides have a role.
+    Roles(Roles),
     /// RFC 8950: IPv4 routes with IPv6 next hops.
     ExtendedNextHop,
+    /// RFC 9494, both sides: [`STALE_TIME`].
+    LongLived,
+    /// RFC 8538. Redstart always offers it with graceful restart.
+    Notification,
+    /// BFD, both sides.
+    Bfd,
+    /// One side takes one IPv4 route and no more; [`their_prefixes`](Session::their_prefixes) are more,
+    /// and so are ours.
+    Limit(Side),
+    /// RFC 9072: their OPEN is long.
+    LongOpen,
+    /// Redstart has a listen range in the place of their address.
+    ListenRange,
+    /// Neither side has an address but the link-local ones of their MAC addresses.
+    Unnumbered,
 }
 
-/// The third speaker: a Redstart too, which announces [`THIRD_PREFIX`] and [`SHARED_PREFIX`] to
-/// whoever reflects.
+/// The roles of the two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roles {
+    /// They are our provider.
+    ProviderThere,
+    /// They are our customer.
+    CustomerThere,
+    /// Both want to be the provider.
+    Clash,
+}
+
+/// One of the two sides of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Redstart.
+    Us,
+    /// The other one.
+    Them,
+}
+
+/// The third speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Third {
-    /// It has a session with the other side.
+    /// A Redstart in the same AS, which announces [`THIRD_PREFIX`] and [`SHARED_PREFIX`] to the other
+    /// side, which reflects.
     TheirClient,
-    /// It has a session with us.
+    /// The same, and we reflect.
     OurClient,
+    /// A neighbour in AS [`THIRD_AS`] of the other side, which passes its routes on to us: those of
+    /// [`third`](super::third). We have a role, provider, and they have none.
+    BehindThem,
+    /// The same neighbour is ours, and we pass on. They have a role, provider, and we have none.
+    BehindUs,
 }
 
 impl Session {
@@ -84,6 +126,7 @@ impl Session {
             four_octet_as: true,
             hold_time: 9,
             graceful_restart: true,
+            restart_time: 30,
             extra: None,
             third: None,
         }
@@ -101,27 +144,83 @@ impl Session {
         }
     }
 
+    /// One where routes of a third speaker are passed on.
+    pub fn passing_on(third: Third) -> Self {
+        Self {
+            families: vec![Family::V4],
+            graceful_restart: false,
+            third: Some(third),
+            ..Self::plain(Dial::Us)
+        }
+    }
+
     /// Redstart's address in the session.
     pub fn our_address(&self) -> IpAddr {
-        our_address(self.transport)
+        match self.extra {
+            Some(Extra::Unnumbered) => link_local(1),
+            _ => our_address(self.transport),
+        }
     }
 
     /// The other side's address in the session.
     pub fn their_address(&self) -> IpAddr {
-        their_address(self.transport)
+        match self.extra {
+            Some(Extra::Unnumbered) => link_local(2),
+            _ => their_address(self.transport),
+        }
     }
 
     /// The next hop of the other side's routes.
     pub fn their_next_hop(&self, family: Family) -> IpAddr {
         match self.extra {
-            Some(Extra::ExtendedNextHop) => self.their_address(),
+            Some(Extra::ExtendedNextHop | Extra::Unnumbered) => self.their_address(),
             _ => their_address(family),
         }
     }
 
-    /// Whether the other side reflects routes: we and the third speaker are its clients.
-    pub fn they_reflect(&self) -> bool {
-        self.third == Some(Third::TheirClient)
+    /// What the other side announces of a family.
+    pub fn their_prefixes(&self, family: Family) -> Vec<&'static str> {
+        let mut all = vec![their_prefix(family)];
+        if matches!(self.extra, Some(Extra::Limit(_))) && family == Family::V4 {
+            all.extend(MORE_PREFIXES);
+        }
+        all
+    }
+
+    /// The role that the other side takes, in the words of RFC 9234.
+    pub fn their_role(&self) -> Option<&'static str> {
+        match (self.extra, self.third) {
+            (Some(Extra::Roles(Roles::CustomerThere)), _) => Some("customer"),
+            (Some(Extra::Roles(_)), _) | (_, Some(Third::BehindUs)) => Some("provider"),
+            _ => None,
+        }
+    }
+
+    /// The role that we take, as `BGPPeer` has it.
+    pub fn our_role(&self) -> Option<&'static str> {
+        match (self.extra, self.third) {
+            (Some(Extra::Roles(Roles::ProviderThere)), _) => Some("Customer"),
+            (Some(Extra::Roles(_)), _) | (_, Some(Third::BehindThem)) => Some("Provider"),
+            _ => None,
+        }
+    }
+
+    /// The AS of the third speaker.
+    pub fn third_as(&self) -> u32 {
+        match self.third {
+            Some(Third::BehindThem | Third::BehindUs) => THIRD_AS,
+            _ => self.our_as,
+        }
+    }
+
+    /// Whether the third speaker is a neighbour of the other side.
+    pub fn third_is_theirs(&self) -> bool {
+        matches!(self.third, Some(Third::TheirClient | Third::BehindThem))
+    }
+
+    /// Whether routes of a third AS are passed on.
+    pub fn passes_on(&self) -> bool {
+        matches!(self.third, Some(Third::BehindThem | Third::BehindUs))
     }
 
     /// Communities of the other side's routes.
@@ -147,6 +246,11 @@ pub fn their_address(family: Family) -> IpAddr {
         Family::V4 => IpAddr::from([10, 99, 0, 2]),
         Family::V6 => IpAddr::from([0xfd99, 0, 0, 0, 0, 0, 0, 2]),
     }
+}
+
+/// Link-local addresses of the two ends, as their MAC addresses make them.
+fn link_local(end: u16) -> IpAddr {
+    IpAddr::from([0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, end])
 }
 
 /// The pod CIDRs of the node.
@@ -179,6 +283,12 @@ pub const THIRD_ADDRESS: &str = "10.99.0.3";
 pub const THIRD_PREFIX: &str = "198.51.103.0/24";
 /// What the third speaker and the one that reflects announce, both.
 pub const SHARED_PREFIX: &str = "203.0.113.0/24";
+/// More prefixes of the other side, where there is a limit.
+pub const MORE_PREFIXES: [&str; 2] = ["198.51.101.0/24", "198.51.102.0/24"];
+/// The AS of a third speaker that is in neither side's.
+pub const THIRD_AS: u32 = 65003;
+/// How long stale routes are kept as a last resort, in seconds.
+pub const STALE_TIME: u32 = 60;
 /// Standard communities (4 octets each), or a third of that large ones, that no message of 4096
 /// octets can carry.
 pub const MANY: u32 = 1100;

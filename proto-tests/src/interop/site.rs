@@ -5,16 +5,17 @@
 //! directory where labs have theirs, so that [`run_dir::tear_down`] and `lab down` know how to remove
 //! it, also after a crash.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{programs::Programs, session::THIRD_ADDRESS};
+use super::{bench::UP, programs::Programs, session::THIRD_ADDRESS, side::mentions};
 use crate::lab::{
     netns::{Netns, host_ip},
-    process::Processes,
+    process::{Process, Processes},
     run_dir::{self, RunDir},
     topology::Topology,
+    wait,
 };
 
 /// The Kubernetes node, where Redstart runs.
@@ -77,8 +78,10 @@ impl Site {
         for (netns, _) in ends {
             netns.sysctl(&SYSCTLS)?;
         }
+        // The MAC addresses make the link-local ones.
         self.us.ip(&[format!(
-            "link add eth0 type veth peer name eth0 netns {}",
+            "link add eth0 address 02:00:00:00:00:01 type veth \
+             peer name eth0 address 02:00:00:00:00:02 netns {}",
             self.them.name()
         )])?;
         for (netns, host) in ends {
@@ -115,6 +118,46 @@ impl Site {
             "link set eth0 up".to_owned(),
             format!("addr add {THIRD_ADDRESS}/24 dev eth0"),
         ])
+    }
+
+    /// Leaves the cable without addresses but the link-local ones: the others go to the loopback
+    /// interfaces.
+    pub fn take_addresses(&self) -> Result<()> {
+        for (netns, host) in [(&self.us, 1), (&self.them, 2)] {
+            netns.ip(&[
+                format!("addr del 10.99.0.{host}/24 dev eth0"),
+                format!("addr del fd99::{host}/64 dev eth0"),
+                format!("addr add 10.99.0.{host}/32 dev lo"),
+                format!("addr add fd99::{host}/128 dev lo"),
+            ])?;
+            netns.sysctl(&[("net/ipv6/conf/all/forwarding", "1")])?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the other side's kernel knows a neighbour, which it does by its Router
+    /// Advertisements.
+    pub fn known_there(&self, address: &IpAddr) -> Result<()> {
+        wait::until("they know our link-local address", UP, || {
+            let known = self
+                .them
+                .output("ip", &["-6", "neighbor", "show", "dev", "eth0"])?;
+            mentions(&known, &[&address.to_string()])
+        })
+        .map(drop)
+    }
+
+    /// Sends Router Advertisements for a daemon that leaves that to others: by BIRD, this machine's.
+    pub fn advertise_router(&self) -> Result<Process> {
+        let dir = self.run_dir.path().join("radv");
+        fs::create_dir_all(&dir)?;
+        let config = "router id 192.0.2.9;\nprotocol device {}\nprotocol radv { interface \"eth0\" \
+                      { min ra interval 3; max ra interval 4; default lifetime 0; }; }\n";
+        fs::write(dir.join("bird.conf"), config)?;
+        let mut command = self.them.command("bird");
+        command.args(["-f", "-c"]).arg(dir.join("bird.conf"));
+        command.arg("-s").arg(dir.join("bird.ctl"));
+        self.processes.spawn("radv", &command)
     }
 
     /// The directory of the other side's daemon.

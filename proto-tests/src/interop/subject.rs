@@ -6,12 +6,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     bird::Bird, exabgp::ExaBgp, frr::Frr, gobgp::GoBgp, openbgpd::OpenBgpd, session::Session,
-    site::Site,
+    side::TheirSide, site::Site,
 };
-use crate::lab::{
-    process::{Process, Signal},
-    topology::Family,
-};
+use crate::lab::{process::Signal, topology::Family};
 
 /// A foreign implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +57,11 @@ impl Implementation {
         }
     }
 
+    /// Whether it sends Router Advertisements itself, where that is how neighbours find each other.
+    pub fn advertises_itself(self) -> bool {
+        matches!(self, Self::Bird | Self::Frr)
+    }
+
     /// The program that must be there, and the Debian package that brings it.
     pub fn needs(self) -> (&'static str, &'static str) {
         match self {
@@ -97,6 +99,12 @@ pub struct Heard {
     pub communities: Vec<String>,
     /// `64999:1:100`.
     pub large_communities: Vec<String>,
+    /// `rt:65003:77`, `ro:65003:78`.
+    pub extended_communities: Vec<String>,
+    /// AIGP.
+    pub aigp: Option<u64>,
+    /// OTC.
+    pub otc: Option<u32>,
     /// ORIGINATOR_ID.
     pub originator_id: Option<String>,
     /// CLUSTER_LIST.
@@ -149,6 +157,14 @@ pub trait Subject: fmt::Debug {
     /// Whether it shows that BoRR and EoRR have arrived.
     fn refresh_delimited(&self) -> Result<()>;
 
+    /// Fails unless it has left a route of ours out, as one that leaked.
+    fn refuses(&self, prefix: &str) -> Result<()> {
+        match self.heard(Family::V4, prefix)? {
+            None => Ok(()),
+            Some(heard) => bail!("it has {heard:?}"),
+        }
+    }
+
     /// Whether it has that many large communities with our prefix.
     fn heard_large_communities(&self, family: Family, prefix: &str, many: usize) -> Result<()> {
         let heard = self.heard(family, prefix)?.context("not there")?;
@@ -158,40 +174,26 @@ pub trait Subject: fmt::Debug {
         }
     }
 
-    /// The process of the BGP daemon itself.
-    fn daemon(&mut self) -> Result<&mut Process>;
+    /// The hold time that was agreed on, in seconds.
+    fn hold_time(&self) -> Result<u32>;
+
+    /// Where it runs, and what it was told.
+    fn side(&mut self) -> &mut TheirSide;
 
     /// Sends the daemon a signal, without waiting.
     fn signal(&mut self, signal: Signal) -> Result<()> {
-        self.daemon()?.record.signal(signal)
+        self.side().daemon()?.record.signal(signal)
+    }
+
+    /// Sends a signal to whatever has its BFD sessions.
+    fn signal_bfd(&mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)
     }
 
     /// Ends the daemon like a crash would.
     fn kill(&mut self) -> Result<()> {
-        self.daemon()?.stop(Signal::Kill, Duration::from_secs(5))
+        self.side()
+            .daemon()?
+            .stop(Signal::Kill, Duration::from_secs(5))
     }
-}
-
-/// The running one of an optional process.
-pub(super) fn running(process: &mut Option<Process>) -> Result<&mut Process> {
-    process.as_mut().context("it does not run")
-}
-
-/// Fails unless a text has all these words.
-pub(super) fn mentions(text: &str, words: &[&str]) -> Result<()> {
-    match words.iter().find(|word| !text.contains(**word)) {
-        None => Ok(()),
-        Some(word) => bail!("it does not show {word:?}"),
-    }
-}
-
-/// Fails with the log's end unless the log has a line with all these words.
-pub(super) fn log_has(log: &str, words: &[&str]) -> Result<()> {
-    if log
-        .lines()
-        .any(|line| words.iter().all(|word| line.contains(word)))
-    {
-        return Ok(());
-    }
-    bail!("no line with {words:?} in its log");
 }

@@ -200,6 +200,9 @@ fn attributes<W: AsyncWrite + Unpin>(path: &Path, own: bool, reply: &mut Reply<W
     if let Some(aigp) = path.aigp {
         line("BGP.aigp", aigp.to_string());
     }
+    if let Some(otc) = path.otc {
+        line("BGP.otc", otc.to_string());
+    }
     let lists = [
         ("BGP.community", &path.communities, ","),
         ("BGP.ext_community", &path.extended_communities, ", "),

@@ -123,6 +123,9 @@ fn path_details(path: &Path) -> String {
     if let Some(aigp) = path.aigp {
         line("aigp", aigp.to_string());
     }
+    if let Some(otc) = path.otc {
+        line("otc", otc.to_string());
+    }
     for (label, list) in [
         ("community", &path.communities),
         ("ext_community", &path.extended_communities),

@@ -122,6 +122,7 @@ fn path(from: &str, best: bool) -> Path {
         local_pref: None,
         med: Some(5),
         aigp: None,
+        otc: Some(65009),
         communities: vec!["65001:7".into()],
         extended_communities: vec![],
         large_communities: vec![],

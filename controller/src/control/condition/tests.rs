@@ -22,6 +22,7 @@ fn path() -> Path {
         local_pref: Some(100),
         med: None,
         aigp: None,
+        otc: None,
         communities: vec!["65000:1".to_owned(), "65000:2".to_owned()],
         extended_communities: vec!["rt:65000:7".to_owned()],
         large_communities: vec!["1:2:3".to_owned()],

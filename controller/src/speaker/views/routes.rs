@@ -85,6 +85,7 @@ impl Core {
             local_pref: attrs.local_pref,
             med: attrs.med,
             aigp: attrs.aigp.as_ref().and_then(Aigp::metric),
+            otc: attrs.otc.map(|asn| asn.0),
             communities: texts(&attrs.communities),
             extended_communities: texts(&attrs.extended_communities),
             large_communities: texts(&attrs.large_communities),
