@@ -3,7 +3,12 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test says what went wrong by panicking"
+)]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a list of commands with what each must show is read from top to bottom"
 )]
 
 use std::{

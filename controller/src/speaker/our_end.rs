@@ -26,8 +26,6 @@ use crate::compile::NodeIdentity;
 pub(super) struct OnLink {
     /// The link of a link-local neighbour.
     pub(super) interface: Option<u32>,
-    /// A global address of ours there.
-    global: Option<Ipv6Addr>,
     /// Our link-local address on the subnet that both ends of a session over global addresses share.
     link_local: Option<Ipv6Addr>,
     /// The subnet that our end of the session is in.
@@ -39,13 +37,8 @@ impl OnLink {
     pub(super) fn of(negotiated: &Negotiated, links: &KernelView, before: Self) -> Self {
         let (local, remote) = (negotiated.local_addr.ip(), negotiated.remote_addr.ip());
         let interface = link_of(negotiated.remote_addr);
-        let global = interface.and_then(|link| {
-            let global = ipv6_addresses(links, link).filter(|a| !a.is_unicast_link_local());
-            kept_or_first(before.global, global)
-        });
         let here = Self {
             interface,
-            global,
             ..before
         };
         let Some(ours) = address(links, local, remote) else {
@@ -112,7 +105,9 @@ pub(super) fn our_end(node: &NodeIdentity, negotiated: &Negotiated, link: OnLink
 /// may have an IPv6 next hop: RFC 8950 section 5 wants the session's.
 ///
 /// On a subnet that both ends share there are two addresses, the global one and the link-local one (RFC
-/// 2545 section 3); on an unnumbered link without a global one, that is the link-local one twice.
+/// 2545 section 3). On an unnumbered link it is the link-local one alone, whatever other addresses there
+/// are: whether the neighbour shares their subnet is not known, and one that does not (BIRD, say) drops
+/// routes with such a next hop.
 fn next_hop_self(node: &NodeIdentity, local: IpAddr, link: OnLink, extended: bool) -> NextHopSelf {
     let mut next_hops = NextHopSelf {
         v4: node.ipv4.map(NextHop::V4),
@@ -123,7 +118,7 @@ fn next_hop_self(node: &NodeIdentity, local: IpAddr, link: OnLink, extended: boo
         IpAddr::V6(addr) => {
             let own = if addr.is_unicast_link_local() {
                 NextHop::V6LinkLocal {
-                    global: link.global.unwrap_or(addr),
+                    global: addr,
                     link_local: addr,
                 }
             } else if let Some(link_local) = link.link_local {

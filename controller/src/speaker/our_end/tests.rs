@@ -57,34 +57,16 @@ fn the_next_hop_is_our_end_of_the_session_and_the_nodes_address_for_the_other_fa
 #[test]
 fn on_an_unnumbered_session_the_next_hop_is_our_link_local_address() {
     let link_local: Ipv6Addr = "fe80::1".parse().unwrap();
-    let own = |global, extended| {
-        let link = OnLink {
-            global,
-            ..OnLink::default()
-        };
-        next_hop_self(&node(), link_local.into(), link, extended)
-    };
+    let own = |extended| next_hop_self(&node(), link_local.into(), OnLink::default(), extended);
     let alone = NextHop::V6LinkLocal {
         global: link_local,
         link_local,
     };
-    let both = NextHop::V6LinkLocal {
-        global: V6,
-        link_local,
-    };
-    let rows = [
-        (None, true, Some(alone), Some(alone)),
-        (Some(V6), true, Some(both), Some(both)),
-        // Without RFC 8950 there is the node's address, for whoever can do something with it.
-        (None, false, Some(NextHop::V4(V4)), Some(alone)),
-    ];
-    for (global, extended, v4, v6) in rows {
-        let next_hops = own(global, extended);
-        assert_eq!(
-            (next_hops.v4, next_hops.v6),
-            (v4, v6),
-            "{global:?}, {extended}"
-        );
+    // Without RFC 8950 there is the node's address, for whoever can do something with it.
+    for (extended, v4) in [(true, alone), (false, NextHop::V4(V4))] {
+        let next_hops = own(extended);
+        let expected = (Some(v4), Some(alone));
+        assert_eq!((next_hops.v4, next_hops.v6), expected, "{extended}");
     }
 }
 
@@ -165,24 +147,24 @@ fn a_subnet_is_the_one_that_the_neighbour_is_in_and_outlives_our_address() {
 
 #[test]
 fn the_address_in_use_stays_in_use_while_it_is_there() {
-    let session = between("[fe80::9%4]:179", "[fe80::2%4]:179");
-    let mut links = links(&[(3, "fd00::1/64"), (4, "fe80::9/64")]);
-    let global = |links: &KernelView, before| {
+    let session = between("[fd09::1]:179", "[fd09::2]:179");
+    let mut links = links(&[(3, "fe80::3/64"), (4, "fd09::1/64")]);
+    let beside = |links: &KernelView, before| {
         let link = OnLink::of(&session, links, before);
-        (link, link.global.map(|addr| addr.to_string()))
+        (link, link.link_local.map(|addr| addr.to_string()))
     };
-    let (link, none) = global(&links, OnLink::default());
-    assert_eq!((link.interface, none), (Some(4), None));
-    links.on_event(&KernelEvent::Address(on(4, "fd09::5/64")));
-    let (link, first) = global(&links, link);
-    assert_eq!(first.as_deref(), Some("fd09::5"));
+    let (link, none) = beside(&links, OnLink::default());
+    assert_eq!(none, None);
+    links.on_event(&KernelEvent::Address(on(4, "fe80::5/64")));
+    let (link, first) = beside(&links, link);
+    assert_eq!(first.as_deref(), Some("fe80::5"));
     // One that sorts before it comes later.
-    links.on_event(&KernelEvent::Address(on(4, "fd09::1/64")));
-    let (link, kept) = global(&links, link);
-    assert_eq!(kept.as_deref(), Some("fd09::5"));
-    links.on_event(&KernelEvent::AddressGone(on(4, "fd09::5/64")));
-    let (link, next) = global(&links, link);
-    assert_eq!(next.as_deref(), Some("fd09::1"));
-    links.on_event(&KernelEvent::AddressGone(on(4, "fd09::1/64")));
-    assert_eq!(global(&links, link).1, None);
+    links.on_event(&KernelEvent::Address(on(4, "fe80::1/64")));
+    let (link, kept) = beside(&links, link);
+    assert_eq!(kept.as_deref(), Some("fe80::5"));
+    links.on_event(&KernelEvent::AddressGone(on(4, "fe80::5/64")));
+    let (link, next) = beside(&links, link);
+    assert_eq!(next.as_deref(), Some("fe80::1"));
+    links.on_event(&KernelEvent::AddressGone(on(4, "fe80::1/64")));
+    assert_eq!(beside(&links, link).1, None);
 }

@@ -202,6 +202,7 @@ fn identifiers_are_stable() {
             "route-leak",
             "remote-next-hop",
             "policy",
+            "too-many-paths",
         ]
     );
     let steps: Vec<String> = crate::decision::Step::ALL
