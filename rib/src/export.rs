@@ -331,7 +331,7 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>, passed: Passed<'_>) -> Path
         add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
     }
     if let Some(local) = from.local_as_received() {
-        attrs.as_path = attrs.as_path.prepend(local, 1);
+        attrs.as_path.put_before(local, 1);
     }
     // RFC 4456 section 8: a reflector must put its CLUSTER_ID before the CLUSTER_LIST, which it makes
     // if there is none; and it makes no ORIGINATOR_ID where there is one.
@@ -478,9 +478,9 @@ fn towards_external(info: &PeerInfo, dress: &Dress, attrs: &mut PathAttributes) 
     }
     // RFC 4271 section 5.1.2 b: towards an external peer "the local system prepends its own AS number".
     if let Some(own) = info.own_as_sent() {
-        attrs.as_path = attrs.as_path.prepend(own, 1);
+        attrs.as_path.put_before(own, 1);
     }
-    attrs.as_path = attrs.as_path.prepend(info.local_as, 1 + dress.prepend);
+    attrs.as_path.put_before(info.local_as, 1 + dress.prepend);
     // RFC 4271 section 5.1.4: a MED that came from a neighbouring AS "MUST NOT be propagated to other
     // neighboring ASes".
     attrs.med = dress.med;

@@ -134,16 +134,22 @@ impl AsPath {
     #[must_use]
     pub fn prepend(&self, asn: Asn, times: usize) -> Self {
         let mut path = self.clone();
+        path.put_before(asn, times);
+        path
+    }
+
+    /// Puts `asn` `times` times before the path, as [`prepend`](Self::prepend) does with a copy.
+    pub fn put_before(&mut self, asn: Asn, times: usize) {
         if times == 0 {
-            return path;
+            return;
         }
-        match path.segments.first_mut() {
+        match self.segments.first_mut() {
             Some(s) if s.kind == SegmentType::Sequence => {
                 s.asns.insert_many(0, core::iter::repeat_n(asn, times));
             }
             _ => {
                 let asns = core::iter::repeat_n(asn, times).collect();
-                path.segments.insert(
+                self.segments.insert(
                     0,
                     AsPathSegment {
                         kind: SegmentType::Sequence,
@@ -152,7 +158,6 @@ impl AsPath {
                 );
             }
         }
-        path
     }
 }
 

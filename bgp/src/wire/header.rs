@@ -111,7 +111,8 @@ impl Header {
     /// Reads the header at the start of `bytes`; `None` if octets are missing and those that are
     /// there are right.
     pub(crate) fn read(bytes: &[u8], extended: bool) -> Result<Option<Self>, Notification> {
-        if bytes.iter().zip(&MARKER).any(|(got, want)| got != want) {
+        let marker = bytes.get(..MARKER.len()).unwrap_or(bytes);
+        if !MARKER.starts_with(marker) {
             return Err(error(HeaderSubcode::ConnectionNotSynchronized, &[]));
         }
         let Some(&[hi, lo]) = bytes.get(LENGTH_AT..LENGTH_AT + 2) else {

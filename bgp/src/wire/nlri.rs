@@ -25,8 +25,15 @@ pub(crate) trait WirePrefix: PrefixKey {
 
 impl WirePrefix for Ipv4Prefix {
     fn from_octets(len: u8, octets: &[u8]) -> Option<Self> {
-        let mut addr = [0; 4];
-        addr.get_mut(..octets.len())?.copy_from_slice(octets);
+        // Most are /24; a copy of a length known beforehand is a move.
+        let addr = match *octets {
+            [a, b, c] => [a, b, c, 0],
+            [a, b] => [a, b, 0, 0],
+            [a, b, c, d] => [a, b, c, d],
+            [a] => [a, 0, 0, 0],
+            [] => [0; 4],
+            _ => return None,
+        };
         Self::new(Ipv4Addr::from(addr), len)
     }
 

@@ -245,8 +245,19 @@ static TABLE: [Descriptor; 17] = {
     ]
 };
 
+/// The row of each code: the look-up of every attribute of every route.
+static ROWS: [Option<&Descriptor>; 256] = {
+    let mut rows = [None; 256];
+    let mut row = 0;
+    while row < TABLE.len() {
+        rows[TABLE[row].code as usize] = Some(&TABLE[row]);
+        row += 1;
+    }
+    rows
+};
+
 fn descriptor(code: u8) -> Option<&'static Descriptor> {
-    TABLE.iter().find(|row| row.code == code)
+    ROWS[usize::from(code)]
 }
 
 /// What one list of attributes held.

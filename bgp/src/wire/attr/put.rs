@@ -8,8 +8,8 @@ use bytes::{BufMut, BytesMut};
 use super::{code, flag};
 use crate::{
     types::{
-        AsPath, AsPathSegment, Asn, LargeCommunity, NextHop, PathAttributes, SegmentType,
-        UnknownAttribute,
+        Aggregator, AsPath, AsPathSegment, Asn, LargeCommunity, NextHop, PathAttributes,
+        SegmentType, UnknownAttribute,
     },
     wire::codec::Codec,
 };
@@ -21,21 +21,26 @@ const WELL_KNOWN: u8 = flag::TRANSITIVE;
 const TRANSITIVE: u8 = flag::OPTIONAL | flag::TRANSITIVE;
 const NON_TRANSITIVE: u8 = flag::OPTIONAL;
 
-/// Appends one attribute. The extended length is used only where it must be, and the four bits
-/// without a meaning "MUST be zero when sent" (RFC 4271 section 4.3).
+/// Appends one attribute.
 fn put(flags: u8, code: u8, value: &[u8], out: &mut BytesMut) {
+    put_header(flags, code, value.len(), out);
+    out.put_slice(value);
+}
+
+/// Appends an attribute up to its value, of which `len` octets must follow. The extended length is used
+/// only where it must be, and the four bits without a meaning "MUST be zero when sent" (RFC 4271 section
+/// 4.3).
+fn put_header(flags: u8, code: u8, len: usize, out: &mut BytesMut) {
     let flags = flags & (flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL);
-    match u8::try_from(value.len()) {
-        Ok(len) => {
-            out.put_slice(&[flags, code, len]);
-        }
+    out.reserve(4 + len);
+    match u8::try_from(len) {
+        Ok(len) => out.put_slice(&[flags, code, len]),
         Err(_) => {
             out.put_slice(&[flags | flag::EXTENDED_LENGTH, code]);
             // Longer values do not fit any message; the caller finds the whole too long.
-            out.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
+            out.put_u16(u16::try_from(len).unwrap_or(u16::MAX));
         }
     }
-    out.put_slice(value);
 }
 
 /// Appends everything but the MP attributes. `next_hop`: whether NEXT_HOP is among them.
@@ -46,12 +51,8 @@ pub(in super::super) fn put_attributes(
     out: &mut BytesMut,
 ) {
     put(WELL_KNOWN, code::ORIGIN, &[attrs.origin as u8], out);
-    put(
-        WELL_KNOWN,
-        code::AS_PATH,
-        &path_octets(&attrs.as_path, codec.four_octet_as),
-        out,
-    );
+    let four_octets = codec.four_octet_as;
+    put_path(WELL_KNOWN, code::AS_PATH, &attrs.as_path, four_octets, out);
     if let (Some(NextHop::V4(addr)), true) = (attrs.next_hop, next_hop) {
         put(WELL_KNOWN, code::NEXT_HOP, &addr.octets(), out);
     }
@@ -148,8 +149,10 @@ fn put_list<T, const N: usize>(
     out: &mut BytesMut,
 ) {
     if !list.is_empty() {
-        let value: Vec<u8> = list.iter().flat_map(octets).collect();
-        put(transitive(attrs, code), code, &value, out);
+        put_header(transitive(attrs, code), code, N * list.len(), out);
+        for item in list {
+            out.put_slice(&octets(item));
+        }
     }
 }
 
@@ -168,12 +171,11 @@ fn put_reflection(attrs: &PathAttributes, out: &mut BytesMut) {
         put(NON_TRANSITIVE, code::ORIGINATOR_ID, &id.0.octets(), out);
     }
     if !attrs.cluster_list.is_empty() {
-        let value: Vec<u8> = attrs
-            .cluster_list
-            .iter()
-            .flat_map(|id| id.to_be_bytes())
-            .collect();
-        put(NON_TRANSITIVE, code::CLUSTER_LIST, &value, out);
+        let len = 4 * attrs.cluster_list.len();
+        put_header(NON_TRANSITIVE, code::CLUSTER_LIST, len, out);
+        for id in &attrs.cluster_list {
+            out.put_u32(*id);
+        }
     }
 }
 
@@ -181,14 +183,21 @@ fn put_aggregator(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     let Some(aggregator) = attrs.aggregator else {
         return;
     };
-    let mut value = asn_octets(aggregator.asn, codec.four_octet_as);
-    value.extend_from_slice(&aggregator.addr.octets());
-    put(
-        transitive(attrs, code::AGGREGATOR),
-        code::AGGREGATOR,
-        &value,
-        out,
-    );
+    let flags = transitive(attrs, code::AGGREGATOR);
+    let four_octets = codec.four_octet_as;
+    put_aggregated(flags, code::AGGREGATOR, aggregator, four_octets, out);
+}
+
+fn put_aggregated(
+    flags: u8,
+    code: u8,
+    aggregator: Aggregator,
+    four_octets: bool,
+    out: &mut BytesMut,
+) {
+    put_header(flags, code, asn_len(four_octets) + 4, out);
+    put_asn(aggregator.asn, four_octets, out);
+    out.put_slice(&aggregator.addr.octets());
 }
 
 /// What a two-octet peer must carry for those behind it (RFC 6793 section 4.2.2).
@@ -203,38 +212,45 @@ fn put_as4(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
     path.segments
         .retain(|s| matches!(s.kind, SegmentType::Sequence | SegmentType::Set));
     if path.iter().any(wide) {
-        put(TRANSITIVE, code::AS4_PATH, &path_octets(&path, true), out);
+        put_path(TRANSITIVE, code::AS4_PATH, &path, true, out);
     }
     if let Some(aggregator) = attrs.aggregator.filter(|a| wide(a.asn)) {
-        let mut value = asn_octets(aggregator.asn, true);
-        value.extend_from_slice(&aggregator.addr.octets());
-        put(TRANSITIVE, code::AS4_AGGREGATOR, &value, out);
+        put_aggregated(TRANSITIVE, code::AS4_AGGREGATOR, aggregator, true, out);
     }
 }
 
-fn asn_octets(asn: Asn, four_octets: bool) -> Vec<u8> {
+/// Octets of an AS number.
+const fn asn_len(four_octets: bool) -> usize {
+    if four_octets { 4 } else { 2 }
+}
+
+fn put_asn(asn: Asn, four_octets: bool, out: &mut BytesMut) {
     if four_octets {
-        asn.0.to_be_bytes().to_vec()
+        out.put_u32(asn.0);
     } else {
-        asn.to_two_octet().to_be_bytes().to_vec()
+        out.put_u16(asn.to_two_octet());
     }
 }
 
-fn path_octets(path: &AsPath, four_octets: bool) -> Vec<u8> {
-    let mut octets = Vec::new();
+fn put_path(flags: u8, code: u8, path: &AsPath, four_octets: bool, out: &mut BytesMut) {
+    let segment_len = |segment: &AsPathSegment| {
+        let count = segment.asns.len();
+        2 * count.div_ceil(SEGMENT_MAX) + asn_len(four_octets) * count
+    };
+    let len = path.segments.iter().map(segment_len).sum();
+    put_header(flags, code, len, out);
     for segment in &path.segments {
-        put_segment(segment, four_octets, &mut octets);
+        put_segment(segment, four_octets, out);
     }
-    octets
 }
 
 /// A segment of more than 255 ASes becomes several.
-fn put_segment(segment: &AsPathSegment, four_octets: bool, out: &mut Vec<u8>) {
+fn put_segment(segment: &AsPathSegment, four_octets: bool, out: &mut BytesMut) {
     for part in segment.asns.chunks(SEGMENT_MAX) {
-        out.push(segment.kind as u8);
-        out.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        out.put_u8(segment.kind as u8);
+        out.put_u8(u8::try_from(part.len()).unwrap_or(u8::MAX));
         for asn in part {
-            out.extend_from_slice(&asn_octets(*asn, four_octets));
+            put_asn(*asn, four_octets, out);
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::types::{Family, NextHop, Nlri, NlriSet, PathAttributes};
 /// Octets of a message besides withdrawn routes, attributes and NLRI: the two lengths.
 const FIXED: usize = HEADER_LEN + 4;
 
+/// Octets that hold the attributes of most routes.
+const TYPICAL: usize = 256;
+
 /// NLRI of this many octets need the long form of an MP attribute's length, whatever else is in it.
 const MANY: usize = 255;
 
@@ -38,7 +41,7 @@ pub(crate) fn encode_reach(
         (Family::Ipv6Unicast, NextHop::V6(_) | NextHop::V6LinkLocal { .. }) => false,
         _ => return Err(EncodeError::NextHopFamily),
     };
-    let mut attributes = BytesMut::new();
+    let mut attributes = BytesMut::with_capacity(TYPICAL);
     attr::put_attributes(codec, attrs, classic, &mut attributes);
     let room = codec
         .max_update_len()
