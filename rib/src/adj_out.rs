@@ -17,13 +17,13 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::ids::{AttrId, DirtySet, PeerIndex, PrefixId};
+use crate::ids::{DirtySet, PeerIndex, PrefixId, ToldId};
 
 const PAGE: usize = 256;
 
 #[derive(Clone, Debug)]
 struct Page {
-    slots: [Option<AttrId>; PAGE],
+    slots: [Option<ToldId>; PAGE],
     used: u16,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct ToldPath {
     /// Under which identifier the peer knows it; never 0.
     pub(crate) path_id: u32,
     /// What it was told.
-    pub(crate) attr: AttrId,
+    pub(crate) attr: ToldId,
 }
 
 /// The paths that a peer was told for one prefix, the best one first.
@@ -61,7 +61,7 @@ impl AdjOut {
     }
 
     /// What the peer was last told of a prefix.
-    pub(crate) fn sent(&self, id: PrefixId) -> Option<AttrId> {
+    pub(crate) fn sent(&self, id: PrefixId) -> Option<ToldId> {
         if let Some(paths) = self.paths.get(&id) {
             return paths.first().map(|told| told.attr);
         }
@@ -70,7 +70,7 @@ impl AdjOut {
     }
 
     /// Notes what the peer is told now; gives back what it was told before.
-    pub(crate) fn set_sent(&mut self, id: PrefixId, attr: Option<AttrId>) -> Option<AttrId> {
+    pub(crate) fn set_sent(&mut self, id: PrefixId, attr: Option<ToldId>) -> Option<ToldId> {
         let (at, slot) = (id.index() / PAGE, id.index() % PAGE);
         if at >= self.pages.len() {
             // Nothing was told, nothing is: no page for that.
@@ -125,13 +125,13 @@ impl AdjOut {
     }
 
     /// Every route that the peer holds from us.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (PrefixId, AttrId)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PrefixId, ToldId)> + '_ {
         let paths = self.paths.iter();
         let paths = paths.flat_map(|(id, paths)| paths.iter().map(|told| (*id, told.attr)));
         self.in_pages().chain(paths)
     }
 
-    fn in_pages(&self) -> impl Iterator<Item = (PrefixId, AttrId)> + '_ {
+    fn in_pages(&self) -> impl Iterator<Item = (PrefixId, ToldId)> + '_ {
         self.pages.iter().enumerate().flat_map(|(at, page)| {
             let slots = page.as_ref().map_or([].as_slice(), |page| &page.slots);
             slots
@@ -154,12 +154,13 @@ impl AdjOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::AttrId;
 
     #[test]
     fn pages_come_and_go() {
         let mut out = AdjOut::default();
         let (near, far) = (PrefixId::new(1), PrefixId::new(100_000));
-        let attr = Some(AttrId::new(4));
+        let attr = Some(ToldId(AttrId::new(4)));
         assert_eq!(out.set_sent(far, None), None);
         assert!(out.pages.is_empty());
         assert_eq!(out.set_sent(far, attr), None);

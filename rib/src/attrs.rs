@@ -1,43 +1,44 @@
-//! The attribute interner: equal attribute sets are stored once and named by four octets.
+//! The attribute sets in use: what was received or originated, and what neighbours were told.
 //!
 //! A full table of a million routes has some 140 000 distinct sets, so most of what a route carries
-//! is shared. A set is counted: each path in the Adj-RIB-In and each route in an Adj-RIB-Out holds
-//! one reference, and at zero it is gone.
+//! is shared ([`Interner`]). Each path in the Adj-RIB-In holds one reference to its set, each route in
+//! an Adj-RIB-Out one to what was told.
 //!
-//! What the decision process compares is copied out next to the count ([`Hot`]), so that comparing
-//! two paths follows no pointer.
+//! What the decision process compares is kept unpacked beside the count ([`Hot`]), so that comparing
+//! two paths follows no pointer. Nobody decides by what was told: those sets have neither that nor a
+//! [`Scope`], and numbers of their own.
 //!
-//! A set that was *received* also tracks its next hop. Sets of our own and sets that were made for
-//! sending do not: nobody forwards by them. The two kinds are kept apart by [`Scope`].
+//! A set that was *received* also tracks its next hop. Sets of our own do not: nobody forwards by them.
 
-use core::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use core::num::NonZeroU32;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use redstart_bgp::types::{Aigp, Community, Origin, PathAttributes};
+use redstart_bgp::types::{Aigp, Community, NextHop, Origin, PathAttributes};
 
 use crate::{
-    ids::AttrId,
+    ids::{AttrId, ToldId},
+    interner::Interner,
     tracking::{self, NextHopId, NextHops},
 };
 
-/// What an attribute set is kept for; part of its identity.
+/// Where an attribute set comes from; part of its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
-    /// Made here: originated, or to be sent.
+    /// Originated here.
     Own,
     /// Received; the link where its next hop counts, if that is a link-local address.
-    Received(Option<u32>),
+    Received(Option<Link>),
     /// Made by an import policy from one that was received and that it keeps in use: another policy
     /// begins there again.
     Imported {
         /// What was received.
         received: AttrId,
         /// As for a received one.
-        link: Option<u32>,
+        link: Option<Link>,
     },
 }
+
+/// The kernel's index of a link, which is never 0.
+type Link = NonZeroU32;
 
 /// What the decision process reads of an attribute set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +47,6 @@ pub(crate) struct Hot {
     pub(crate) local_pref: u32,
     /// MULTI_EXIT_DISC, 0 where there is none (RFC 4271 section 9.1.2.2 c).
     pub(crate) med: u32,
-    /// The metric in AIGP (RFC 7311).
-    pub(crate) aigp: Option<u64>,
     /// The neighbouring AS; 0 where the path is empty or starts with a set.
     pub(crate) neighbor_as: u32,
     /// ORIGINATOR_ID; 0, which is not a valid identifier, where there is none.
@@ -58,6 +57,8 @@ pub(crate) struct Hot {
     pub(crate) cluster_len: u16,
     /// ORIGIN.
     pub(crate) origin: Origin,
+    /// Whether it has AIGP (RFC 7311), which is rare: see [`AttrStore::aigp`].
+    pub(crate) has_aigp: bool,
     /// Whether it carries LLGR_STALE (RFC 9494).
     pub(crate) long_lived_stale: bool,
     /// The next hop, for received routes.
@@ -70,135 +71,93 @@ impl Hot {
         Self {
             local_pref: attrs.effective_local_pref(),
             med: attrs.med.unwrap_or(0),
-            aigp: attrs.aigp.as_ref().and_then(Aigp::metric),
             neighbor_as: attrs.as_path.first_as().map_or(0, |asn| asn.0),
             originator_id: attrs.originator_id.map_or(0, |id| id.0.to_bits()),
             path_len: u16::try_from(attrs.as_path.hop_count()).unwrap_or(u16::MAX),
             cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
             origin: attrs.origin,
+            has_aigp: attrs.aigp.is_some(),
             long_lived_stale: attrs.has_community(Community::LLGR_STALE),
             next_hop,
         }
     }
 }
 
-#[derive(Debug)]
-struct Slot {
-    attrs: Arc<PathAttributes>,
-    scope: Scope,
-    refs: u32,
-    hot: Hot,
-}
-
 /// Every attribute set in use.
 #[derive(Debug)]
 pub(crate) struct AttrStore {
-    slots: Vec<Slot>,
-    free: Vec<AttrId>,
-    index: HashTable<AttrId>,
-    hasher: FixedState,
-    /// What a free slot holds, so that it keeps no dead set alive.
-    vacant: Arc<PathAttributes>,
+    sets: Interner<Scope, Hot>,
+    told: Interner<(), ()>,
     pub(crate) next_hops: NextHops,
 }
 
-fn hash(hasher: &FixedState, attrs: &PathAttributes, scope: Scope) -> u64 {
-    let mut state = hasher.build_hasher();
-    attrs.hash(&mut state);
-    scope.hash(&mut state);
-    state.finish()
+/// The link that a next hop belongs to, received over a session on `interface`.
+fn link(next_hop: Option<NextHop>, interface: Option<u32>) -> Option<Link> {
+    tracking::scope(next_hop?, interface).and_then(Link::new)
 }
 
 impl AttrStore {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
-            hasher: FixedState::with_seed(seed),
-            vacant: Arc::default(),
+            sets: Interner::new(seed),
+            told: Interner::new(seed),
             next_hops: NextHops::new(seed),
         }
     }
 
     /// How many sets are in use.
     pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        self.sets.len() + self.told.len()
     }
 
-    /// The id of this set, with one more reference that the caller must [`release`](Self::release).
-    pub(crate) fn intern(&mut self, attrs: &Arc<PathAttributes>, scope: Scope) -> AttrId {
-        let hash_of = hash(&self.hasher, attrs, scope);
-        let slots = &mut self.slots;
-        let same = |id: &AttrId| {
-            let slot = &slots[id.index()];
-            slot.scope == scope && (Arc::ptr_eq(&slot.attrs, attrs) || slot.attrs == *attrs)
-        };
-        if let Some(id) = self.index.find(hash_of, same).copied() {
-            slots[id.index()].refs += 1;
-            return id;
-        }
-        let next_hop = match (scope, attrs.next_hop) {
-            (Scope::Received(link) | Scope::Imported { link, .. }, Some(next_hop)) => {
-                Some(self.next_hops.acquire(next_hop, link))
-            }
-            _ => None,
-        };
-        if let Scope::Imported { received, .. } = scope {
-            slots[received.index()].refs += 1;
-        }
-        let slot = Slot {
-            attrs: Arc::clone(attrs),
-            scope,
-            refs: 1,
-            hot: Hot::of(attrs, next_hop),
-        };
-        let id = match self.free.pop() {
-            Some(id) => {
-                slots[id.index()] = slot;
-                id
-            }
-            None => {
-                slots.push(slot);
-                AttrId::new(slots.len() - 1)
-            }
-        };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index.insert_unique(hash_of, id, |id| {
-            let slot = &slots[id.index()];
-            hash(hasher, &slot.attrs, slot.scope)
+    fn intern(&mut self, attrs: &PathAttributes, scope: Scope) -> AttrId {
+        let (next_hops, mut is_new) = (&mut self.next_hops, false);
+        let id = self.sets.intern(attrs, scope, || {
+            is_new = true;
+            let next_hop = match (scope, attrs.next_hop) {
+                (Scope::Received(link) | Scope::Imported { link, .. }, Some(next_hop)) => {
+                    Some(next_hops.acquire(next_hop, link.map(Link::get)))
+                }
+                _ => None,
+            };
+            Hot::of(attrs, next_hop)
         });
+        if let (true, Scope::Imported { received, .. }) = (is_new, scope) {
+            self.sets.retain(received);
+        }
         id
     }
 
-    /// As [`intern`](Self::intern), for a set received over a session on `interface`.
+    /// The id of a set of our own, with one more reference that the caller must
+    /// [`release`](Self::release).
+    pub(crate) fn intern_own(&mut self, attrs: &PathAttributes) -> AttrId {
+        self.intern(attrs, Scope::Own)
+    }
+
+    /// As [`intern_own`](Self::intern_own), for a set received over a session on `interface`.
     pub(crate) fn intern_received(
         &mut self,
-        attrs: &Arc<PathAttributes>,
+        attrs: &PathAttributes,
         interface: Option<u32>,
     ) -> AttrId {
-        let link = attrs
-            .next_hop
-            .and_then(|next_hop| tracking::scope(next_hop, interface));
+        let link = link(attrs.next_hop, interface);
         self.intern(attrs, Scope::Received(link))
     }
 
-    /// As [`intern`](Self::intern), for what an import policy made of `received`.
+    /// As [`intern_own`](Self::intern_own), for what an import policy made of `received`.
     pub(crate) fn intern_imported(
         &mut self,
-        attrs: &Arc<PathAttributes>,
+        attrs: &PathAttributes,
         received: AttrId,
         interface: Option<u32>,
     ) -> AttrId {
-        let link = attrs
-            .next_hop
-            .and_then(|next_hop| tracking::scope(next_hop, interface));
+        let link = link(attrs.next_hop, interface);
         self.intern(attrs, Scope::Imported { received, link })
     }
 
     /// The set that was received, whatever an import policy made of it.
     pub(crate) fn received(&self, id: AttrId) -> AttrId {
-        match self.slots[id.index()].scope {
+        match self.sets.key(id) {
             Scope::Imported { received, .. } => received,
             Scope::Own | Scope::Received(_) => id,
         }
@@ -211,53 +170,69 @@ impl AttrStore {
 
     /// One more reference to a set that the caller knows to be in use.
     pub(crate) fn retain(&mut self, id: AttrId) -> AttrId {
-        self.slots[id.index()].refs += 1;
-        id
+        self.sets.retain(id)
     }
 
     /// One reference fewer; at zero the set and its hold on the next hop are gone.
     pub(crate) fn release(&mut self, id: AttrId) {
-        let slot = &mut self.slots[id.index()];
-        slot.refs -= 1;
-        if slot.refs > 0 {
+        let Some((scope, hot)) = self.sets.release(id) else {
             return;
-        }
-        let hash_of = hash(&self.hasher, &slot.attrs, slot.scope);
-        if let Ok(found) = self.index.find_entry(hash_of, |other| *other == id) {
-            found.remove();
-        }
-        if let Some(next_hop) = slot.hot.next_hop.take() {
+        };
+        if let Some(next_hop) = hot.next_hop.take() {
             self.next_hops.release(next_hop);
         }
-        slot.attrs = Arc::clone(&self.vacant);
-        let scope = core::mem::replace(&mut slot.scope, Scope::Own);
-        self.free.push(id);
         if let Scope::Imported { received, .. } = scope {
             self.release(received);
         }
     }
 
-    pub(crate) fn get(&self, id: AttrId) -> &Arc<PathAttributes> {
-        &self.slots[id.index()].attrs
+    pub(crate) fn get(&self, id: AttrId) -> PathAttributes {
+        self.sets.get(id)
     }
 
     pub(crate) fn hot(&self, id: AttrId) -> &Hot {
-        &self.slots[id.index()].hot
+        self.sets.value(id)
+    }
+
+    /// The metric in AIGP (RFC 7311).
+    pub(crate) fn aigp(&self, id: AttrId) -> Option<u64> {
+        self.get(id).aigp.as_ref().and_then(Aigp::metric)
+    }
+
+    /// What a neighbour is told, with one more reference that the caller must
+    /// [`release_told`](Self::release_told).
+    pub(crate) fn tell(&mut self, attrs: &PathAttributes) -> ToldId {
+        ToldId(self.told.intern(attrs, (), || ()))
+    }
+
+    /// One more reference to what is told already.
+    pub(crate) fn retain_told(&mut self, id: ToldId) -> ToldId {
+        ToldId(self.told.retain(id.0))
+    }
+
+    /// One reference fewer.
+    pub(crate) fn release_told(&mut self, id: ToldId) {
+        self.told.release(id.0);
+    }
+
+    /// What was told.
+    pub(crate) fn told(&self, id: ToldId) -> PathAttributes {
+        self.told.get(id.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use redstart_bgp::types::{AsPath, Asn, NextHop};
+    use redstart_bgp::types::{AsPath, Asn};
 
     use super::*;
 
-    fn attrs(asn: u32, next_hop: &str) -> Arc<PathAttributes> {
-        Arc::new(PathAttributes {
+    fn attrs(asn: u32, next_hop: &str) -> PathAttributes {
+        PathAttributes {
             as_path: AsPath::sequence([Asn(asn)]),
             next_hop: Some(NextHop::from(next_hop.parse::<std::net::IpAddr>().unwrap())),
             ..PathAttributes::default()
-        })
+        }
     }
 
     #[test]

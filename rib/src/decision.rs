@@ -143,8 +143,10 @@ pub struct Ranked {
 }
 
 /// The candidates, best first.
-pub type Ranking = SmallVec<[Ranked; 4]>;
+pub type Ranking = SmallVec<[Ranked; 8]>;
 
+// Inlined, so that a chain of known steps is a chain of comparisons and no table of jumps.
+#[inline(always)]
 fn compare_step(step: Step, a: &Candidate, b: &Candidate) -> Ordering {
     match step {
         Step::Local => b.local.cmp(&a.local),
@@ -167,12 +169,32 @@ fn compare_step(step: Step, a: &Candidate, b: &Candidate) -> Ordering {
 
 /// The steps before MED, as one comparison.
 fn compare_head(a: &Candidate, b: &Candidate) -> Ordering {
-    Step::ALL
-        .iter()
-        .take_while(|step| **step != Step::Med)
-        .map(|step| compare_step(*step, a, b))
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    let step = |step| move || compare_step(step, a, b);
+    compare_step(Step::Local, a, b)
+        .then_with(step(Step::LongLivedStale))
+        .then_with(step(Step::LocalPref))
+        .then_with(step(Step::Aigp))
+        .then_with(step(Step::AsPath))
+        .then_with(step(Step::Origin))
+}
+
+/// The steps after MED.
+fn compare_tail(a: &Candidate, b: &Candidate) -> Ordering {
+    let step = |step| move || compare_step(step, a, b);
+    compare_step(Step::Ebgp, a, b)
+        .then_with(step(Step::IgpMetric))
+        .then_with(step(Step::RouterId))
+        .then_with(step(Step::ClusterList))
+        .then_with(step(Step::PeerAddress))
+        .then_with(step(Step::PathId))
+}
+
+/// All steps, as one comparison: who is better.
+fn compare(candidates: &[Candidate], a: Ranked, b: Ranked) -> Ordering {
+    let (x, y) = (&candidates[a.index], &candidates[b.index]);
+    compare_head(x, y)
+        .then_with(|| a.med_removed.cmp(&b.med_removed))
+        .then_with(|| compare_tail(x, y))
 }
 
 /// The first step in which the two differ, and who is better. `None` for equal candidates.
@@ -224,9 +246,7 @@ pub fn rank(candidates: &[Candidate]) -> Ranking {
         return ranking;
     }
     remove_by_med(candidates, &mut ranking);
-    ranking.sort_by(|a, b| {
-        first_difference(candidates, *a, *b).map_or(Ordering::Equal, |(_, order)| order)
-    });
+    ranking.sort_by(|a, b| compare(candidates, *a, *b));
     ranking
 }
 

@@ -22,6 +22,10 @@ impl AttrId {
     }
 }
 
+/// An attribute set that some neighbour was told. `Option<ToldId>` is four octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ToldId(pub(crate) AttrId);
+
 /// A prefix of one family's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PrefixId(u32);
@@ -142,6 +146,7 @@ mod tests {
     #[test]
     fn ids_are_small() {
         assert_eq!(size_of::<Option<AttrId>>(), 4);
+        assert_eq!(size_of::<Option<ToldId>>(), 4);
         assert_eq!(AttrId::new(5).index(), 5);
         assert_eq!(PeerIndex::new(65_535), None);
     }

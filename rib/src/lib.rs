@@ -20,8 +20,8 @@
 //! | `netlink` | the kernel itself (feature `netlink`) |
 //!
 //! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
-//! with its first path inside, attribute sets are stored once (`attrs`), next hops once (`tracking`),
-//! and what a peer was told is four octets a route (`adj_out`).
+//! with its first path inside, attribute sets are stored once (`attrs`) and packed (`packed`), next hops
+//! once (`tracking`), and what a peer was told is four octets a route (`adj_out`).
 
 mod adj_out;
 mod attrs;
@@ -31,12 +31,15 @@ pub mod fib;
 mod ids;
 pub mod import;
 pub mod imported;
+mod interner;
 pub mod limit;
 #[cfg(feature = "netlink")]
 pub mod netlink;
 pub mod nexthop;
+mod octets;
 pub mod origination;
 pub mod owners;
+mod packed;
 mod paths;
 pub mod peers;
 pub mod policy;

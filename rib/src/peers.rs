@@ -293,6 +293,8 @@ pub(crate) struct Peers {
     index: HashMap<PeerId, PeerIndex, FixedState>,
     ready: Vec<PeerIndex>,
     audience: Audience,
+    /// By [`family_index`]: those of the audience that have a session with the family.
+    listeners: [Vec<PeerIndex>; 2],
 }
 
 /// Who may have to be told learned routes: with nobody, changes of the Loc-RIB cost nothing.
@@ -307,11 +309,6 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
-    /// Whether there is anybody.
-    pub(crate) const fn is_empty(self) -> bool {
-        !self.transit && !self.reflection
-    }
-
     /// Whether `peer` may belong to it.
     pub(crate) fn contains(self, peer: &Peer) -> bool {
         peer.info.takes_learned() || (self.reflection && peer.info.is_internal())
@@ -325,6 +322,7 @@ impl Peers {
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             ready: Vec::new(),
             audience: Audience::default(),
+            listeners: Default::default(),
         }
     }
 
@@ -382,6 +380,7 @@ impl Peers {
             return;
         };
         peer.up = false;
+        self.count_audience();
     }
 
     /// Whoever has a slot counts, with a session or not: what a client sent stays reflected while
@@ -392,6 +391,15 @@ impl Peers {
             self.audience.transit |= peer.info.takes_learned();
             self.audience.reflection |= peer.info.is_internal() && peer.info.rules.client;
             self.audience.add_path |= !peer.info.add_path_send.is_empty();
+        }
+        for family in Family::ALL {
+            let audience = self.audience;
+            let listens = |peer: &Peer| {
+                peer.up && peer.info.families.contains(family) && audience.contains(peer)
+            };
+            let slots = (0..self.slots.len()).filter_map(PeerIndex::new);
+            let listeners = slots.filter(|i| self.get(*i).is_some_and(listens));
+            self.listeners[family_index(family)] = listeners.collect();
         }
     }
 
@@ -468,6 +476,20 @@ impl Peers {
         for index in (0..self.slots.len()).filter_map(PeerIndex::new) {
             if self.get(index).is_some_and(&concerned) {
                 self.mark_one(index, family, id);
+            }
+        }
+    }
+
+    /// Marks a prefix for all who may have to be told learned routes: [`Audience::contains`] them.
+    pub(crate) fn mark_listeners(&mut self, family: Family, id: PrefixId) {
+        let family = family_index(family);
+        for index in &self.listeners[family] {
+            let Some(Some(peer)) = self.slots.get_mut(index.index()) else {
+                continue;
+            };
+            peer.out[family].dirty.insert(id);
+            if !core::mem::replace(&mut peer.ready, true) {
+                self.ready.push(*index);
             }
         }
     }

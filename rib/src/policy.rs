@@ -261,15 +261,15 @@ impl CompiledImport {
         }
     }
 
-    /// Why a route is not taken, or `None` if it is.
+    /// Why a route is not taken, or `None` if it is. Few policies look at its attributes.
     pub(crate) fn refuses(
         &self,
         prefix: Prefix,
-        attrs: &PathAttributes,
+        attrs: impl FnOnce() -> PathAttributes,
         owners: &Owners,
     ) -> Option<Refusal> {
         match self {
-            Self::Owner(node) => owners::refuses(owners, node, prefix, attrs),
+            Self::Owner(node) => owners::refuses(owners, node, prefix, &attrs()),
             Self::Exactly(allowed) => (!allowed.contains(&prefix)).then_some(Refusal::NotAllowed),
             Self::AllBut { default_route, .. } if prefix.len() == 0 => {
                 (!default_route).then_some(Refusal::DefaultRoute)

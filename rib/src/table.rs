@@ -12,7 +12,10 @@ use core::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{
+    HashTable,
+    hash_table::Entry::{Occupied, Vacant},
+};
 use redstart_bgp::types::{Prefix, PrefixKey};
 
 use crate::{
@@ -88,9 +91,19 @@ impl<P: PrefixKey> Table<P> {
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
     /// [`free_if_unused`](Self::free_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
-        if let Some(id) = self.find(prefix) {
-            return id;
-        }
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let found = self.index.entry(
+            hasher.hash_one(prefix),
+            |id| slots[id.index()].prefix == prefix,
+            |id| hasher.hash_one(slots[id.index()].prefix),
+        );
+        let vacant = match found {
+            Occupied(found) => return *found.get(),
+            Vacant(vacant) => vacant,
+        };
+        let next = PrefixId::new(self.slots.len());
+        let id = self.free.pop().unwrap_or(next);
+        vacant.insert(id);
         let entry = Entry {
             prefix,
             paths: Paths::Empty,
@@ -98,23 +111,16 @@ impl<P: PrefixKey> Table<P> {
             in_fib: false,
             waiting: false,
         };
-        let id = match self.free.pop() {
-            Some(id) => {
-                // The `waiting` list may still name the slot; one mention is enough.
-                let waiting = self.slots[id.index()].waiting;
-                self.slots[id.index()] = Entry { waiting, ..entry };
-                id
+        match self.slots.get_mut(id.index()) {
+            // The `waiting` list may still name the slot; one mention is enough.
+            Some(slot) => {
+                *slot = Entry {
+                    waiting: slot.waiting,
+                    ..entry
+                }
             }
-            None => {
-                self.slots.push(entry);
-                PrefixId::new(self.slots.len() - 1)
-            }
-        };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index
-            .insert_unique(hasher.hash_one(prefix), id, |other| {
-                hasher.hash_one(slots[other.index()].prefix)
-            });
+            None => self.slots.push(entry),
+        }
         self.lengths[usize::from(prefix.len())] += 1;
         id
     }

@@ -6,23 +6,25 @@
 //! A link-local next hop means something else on every link, so its entry is per link; a global one
 //! is the same whichever session it came by.
 
+use core::num::NonZeroU32;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::types::NextHop;
 
 use crate::nexthop::{Resolve, Resolved, Unresolved};
 
-/// A tracked next hop's slot.
+/// A tracked next hop's slot. `Option<NextHopId>` is four octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NextHopId(u32);
+pub(crate) struct NextHopId(NonZeroU32);
 
 impl NextHopId {
     fn new(index: usize) -> Self {
-        Self(u32::try_from(index).unwrap_or(u32::MAX))
+        Self(NonZeroU32::MIN.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
     const fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 

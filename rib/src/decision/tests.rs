@@ -341,6 +341,7 @@ proptest! {
         };
         for &a in &ranking {
             for &b in &ranking {
+                prop_assert_eq!(compare(&list, a, b), cmp(a, b), "as the reason that is shown");
                 prop_assert_eq!(cmp(a, b), cmp(b, a).reverse());
                 prop_assert_eq!(cmp(a, b).is_eq(), a == b, "no two paths are equal");
                 for &c in &ranking {

@@ -20,14 +20,19 @@ use crate::{
 };
 
 /// Judges routes of one peer and one family, one after the other, and remembers what policies said
-/// of attributes that come again. The sets that were received must stay in use meanwhile; end it with
-/// [`finish`](Self::finish).
+/// of attributes that come again. The sets that were received must stay in use meanwhile; those that it
+/// [checked](Self::check) do. End it with [`finish`](Self::finish).
 #[derive(Debug)]
 pub(crate) struct Admission {
     from: PeerIndex,
     family: Family,
     rulings: HashMap<(AttrId, Hits), Ruling, FixedState>,
+    checked: HashMap<AttrId, Checked, FixedState>,
 }
+
+/// What the protocol's checks make of attributes that were kept: as they are to be kept now, and why
+/// routes with them are refused, if they are.
+type Checked = (AttrId, Option<Refusal>);
 
 /// What the chain says of attributes: what it makes of them, or nothing if it rejects the route.
 type Ruling = Option<(AttrId, SafeDefaults)>;
@@ -38,7 +43,26 @@ impl Admission {
             from,
             family,
             rulings: HashMap::default(),
+            checked: HashMap::default(),
         }
+    }
+
+    /// Checks again attributes that are kept in the Adj-RIB-In.
+    pub(crate) fn check(&mut self, shared: &mut Shared, kept: AttrId) -> Checked {
+        if let Some(checked) = self.checked.get(&kept) {
+            return *checked;
+        }
+        let Some(peer) = shared.peers.get(self.from) else {
+            return (kept, None);
+        };
+        let attrs = import::normalize(&peer.info, &Arc::new(shared.attrs.get(kept)));
+        let refused = import::refuses_attributes(&peer.info, &attrs);
+        let interface = peer.info.interface;
+        let received = shared.attrs.intern_received(&attrs, interface);
+        // As long as it is remembered, nothing else can have its number.
+        shared.attrs.retain(kept);
+        self.checked.insert(kept, (received, refused));
+        (received, refused)
     }
 
     /// The attributes that count for a route with `received` ones to `prefix`, and why it is refused
@@ -83,10 +107,10 @@ impl Admission {
         if let Some(known) = self.rulings.get(&key) {
             return *known;
         }
-        let mut attrs = Arc::clone(shared.attrs.get(received));
-        if info.rules.remove_med && attrs.med.is_some() {
+        let mut attrs = shared.attrs.get(received);
+        if info.rules.remove_med {
             // The policy does not see it; one that the policy sets counts.
-            Arc::make_mut(&mut attrs).med = None;
+            attrs.med = None;
         }
         let passed = program.run(&key.1, info.subject(self.family), &attrs);
         let made = passed.ok().map(|passed| {
@@ -98,7 +122,7 @@ impl Admission {
             let attr = match made {
                 Some(made) => {
                     let store = &mut shared.attrs;
-                    store.intern_imported(&Arc::new(made), received, interface)
+                    store.intern_imported(&made, received, interface)
                 }
                 None => shared.attrs.retain(received),
             };
@@ -113,6 +137,10 @@ impl Admission {
         for (attr, _) in self.rulings.into_values().flatten() {
             shared.attrs.release(attr);
         }
+        for (kept, (received, _)) in self.checked {
+            shared.attrs.release(kept);
+            shared.attrs.release(received);
+        }
     }
 }
 
@@ -126,7 +154,7 @@ fn refuses_prefix(
     if import::is_martian(prefix) {
         return Some(Refusal::Martian);
     }
-    let attrs = shared.attrs.get(received);
+    let attrs = || shared.attrs.get(received);
     peer.import.refuses(prefix, attrs, &shared.owners)
 }
 

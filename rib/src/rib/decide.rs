@@ -34,21 +34,23 @@ pub(crate) struct Shared {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     best: Option<(PeerIndex, AttrId, u32, bool)>,
-    pub(crate) forwarding: SmallVec<[NextHopId; 4]>,
+    pub(crate) forwarding: SmallVec<[NextHopId; 8]>,
 }
 
 impl Standing {
     pub(crate) fn of<P>(entry: &Entry<P>, attrs: &AttrStore) -> Self {
-        let paths = entry.paths.as_slice();
-        let best = entry.paths.best();
-        Self {
-            best: best.map(|path| (path.peer, path.attr, path.path_id, path.is_long_lived())),
-            forwarding: paths
-                .iter()
-                .take_while(|path| path.is_multipath())
-                .filter_map(|path| attrs.hot(path.attr).next_hop)
-                .collect(),
+        let mut standing = Self {
+            best: None,
+            forwarding: SmallVec::new(),
+        };
+        let paths = entry.paths.as_slice().iter();
+        for path in paths.take_while(|path| path.is_multipath()) {
+            standing
+                .best
+                .get_or_insert((path.peer, path.attr, path.path_id, path.is_long_lived()));
+            standing.forwarding.extend(attrs.hot(path.attr).next_hop);
         }
+        standing
     }
 
     fn best_peer(&self) -> Option<PeerIndex> {
@@ -58,6 +60,13 @@ impl Standing {
     fn is_local(&self) -> bool {
         self.best_peer().is_some_and(PeerIndex::is_local)
     }
+}
+
+/// Whether the path is a candidate at all.
+fn is_candidate(path: &Path, shared: &Shared) -> bool {
+    let reached = |next_hop| shared.attrs.next_hops.state(next_hop).is_ok();
+    path.refused.is_none()
+        && (path.peer.is_local() || shared.attrs.hot(path.attr).next_hop.is_some_and(reached))
 }
 
 /// The path as a candidate, or `None` if it is not usable: refused, or its next hop can't be reached.
@@ -98,7 +107,8 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     }
     candidate.igp_metric = resolved.metric;
     // RFC 7311 section 4.1: the distance to the next hop is added, and never wraps around.
-    let metric = hot.aigp.filter(|_| peer.info.has_aigp());
+    let has_aigp = hot.has_aigp && peer.info.has_aigp();
+    let metric = has_aigp.then(|| shared.attrs.aigp(path.attr)).flatten();
     candidate.aigp = metric.map(|metric| metric.saturating_add(resolved.metric.into()));
     candidate.ebgp = peer.info.kind == SessionKind::Ebgp;
     candidate.router_id = match hot.originator_id {
@@ -137,15 +147,16 @@ pub(crate) fn is_reachable_without<P: PrefixKey>(
 /// Puts the paths in order and marks the best and those that share the traffic with it.
 fn elect(paths: &mut [Path], shared: &Shared) {
     if let [only] = paths {
-        match candidate(only, shared) {
-            Some(_) => only.place(true, true),
-            None => only.place_out(),
+        if is_candidate(only, shared) {
+            only.place(true, true);
+        } else {
+            only.place_out();
         }
         return;
     }
-    let mut usable: SmallVec<[Path; 4]> = SmallVec::new();
-    let mut candidates: SmallVec<[Candidate; 4]> = SmallVec::new();
-    let mut rest: SmallVec<[Path; 4]> = SmallVec::new();
+    let mut usable: SmallVec<[Path; 8]> = SmallVec::with_capacity(paths.len());
+    let mut candidates: SmallVec<[Candidate; 8]> = SmallVec::with_capacity(paths.len());
+    let mut rest: SmallVec<[Path; 8]> = SmallVec::new();
     for path in &*paths {
         match candidate(path, shared) {
             Some(c) => {
@@ -186,11 +197,12 @@ pub(crate) fn redecide<P: PrefixKey>(
     // Nobody else can have been told: a peer that takes no learned routes holds at most our own.
     let local = best_changed && (before.is_local() || after.is_local());
     let audience = shared.peers.audience();
-    if local || (!audience.is_empty() && (best_changed || audience.add_path)) {
-        let concerned = |peer: &Peer| {
-            let looks = best_changed || peer.takes_paths(P::FAMILY);
-            looks && (local || audience.contains(peer))
-        };
+    if local {
+        shared.peers.mark(P::FAMILY, id, |_| true);
+    } else if best_changed {
+        shared.peers.mark_listeners(P::FAMILY, id);
+    } else if audience.add_path {
+        let concerned = |peer: &Peer| peer.takes_paths(P::FAMILY) && audience.contains(peer);
         shared.peers.mark(P::FAMILY, id, concerned);
     }
     if best_changed {

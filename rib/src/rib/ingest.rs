@@ -347,18 +347,8 @@ fn rejudge_path<P: PrefixKey>(
     let Some(path) = entry.paths.find_mut(from, path_id) else {
         return;
     };
-    let Some(peer) = shared.peers.get(from) else {
-        return;
-    };
     let known = shared.attrs.received(path.attr);
-    let attrs = import::normalize(&peer.info, shared.attrs.get(known));
-    let refused = import::refuses_attributes(&peer.info, &attrs);
-    // One reference of our own while it is judged; the path takes another.
-    let received = if Arc::ptr_eq(&attrs, shared.attrs.get(known)) {
-        shared.attrs.retain(known)
-    } else {
-        shared.attrs.intern_received(&attrs, peer.info.interface)
-    };
+    let (received, refused) = admission.check(shared, known);
     let (attr, refused) = match refused {
         Some(_) => (received, refused),
         None => admission.judge(shared, prefix, received),
@@ -372,5 +362,4 @@ fn rejudge_path<P: PrefixKey>(
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.
     shared.attrs.release(replaced);
-    shared.attrs.release(received);
 }

@@ -40,7 +40,7 @@ use redstart_bgp::{
 };
 
 use crate::{
-    attrs::{AttrStore, Scope},
+    attrs::AttrStore,
     export::Originations,
     ids::PeerIndex,
     limit::LimitState,
@@ -494,7 +494,7 @@ fn put_own<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P, c
         table.fib_dirty.insert(id);
         return;
     }
-    let attr = shared.attrs.intern(&Arc::default(), Scope::Own);
+    let attr = shared.attrs.intern_own(&PathAttributes::default());
     let path = Path::new(attr, PeerIndex::LOCAL, 0, shared.now);
     ingest::upsert(table, shared, prefix, path);
     shared.attrs.release(attr);

@@ -15,23 +15,22 @@ use super::{
 };
 use crate::{
     adj_out::{AdjOut, ToldPath, ToldPaths},
-    attrs::Scope,
     export::{self, ExportVerdict, Exported, Learned, Originations, Withheld},
-    ids::{AttrId, PeerIndex, PrefixId},
+    ids::{AttrId, PeerIndex, PrefixId, ToldId},
     paths::Path,
     peers::Peer,
     policy::{Difference, Hits, family_index},
     table::{Entry, Table},
 };
 
-/// A path for the export rules.
+/// A path for the export rules. `attrs` are its attributes.
 fn exported<'a>(
     prefix: Prefix,
-    path: Option<&Path>,
+    path: Option<(&Path, &'a PathAttributes)>,
     shared: &'a Shared,
     originations: &'a Originations,
 ) -> Exported<'a> {
-    let Some(path) = path else {
+    let Some((path, attrs)) = path else {
         return Exported::None;
     };
     if path.peer.is_local() {
@@ -41,26 +40,46 @@ fn exported<'a>(
         None => Exported::None,
         Some(from) => Exported::Learned(Learned {
             from,
-            attrs: shared.attrs.get(path.attr),
+            attrs,
             long_lived: path.is_long_lived(),
             med_removed: removes_med(shared, &from.info, path.attr),
         }),
     }
 }
 
+/// What a peer shall be told about a prefix if `path` is to be told.
+fn judge(
+    peer: &Peer,
+    prefix: Prefix,
+    path: Option<&Path>,
+    shared: &Shared,
+    originations: &Originations,
+) -> Result<PathAttributes, Withheld> {
+    let attrs = path.map(|path| (path, shared.attrs.get(path.attr)));
+    let path = attrs.as_ref().map(|(path, attrs)| (*path, attrs));
+    export::judge(peer, prefix, exported(prefix, path, shared, originations))
+}
+
 /// The changes of one family for one peer, being collected.
 struct Collector<P> {
     out: AdjOut,
     withdraw: Vec<Nlri<P>>,
-    reach: Vec<(AttrId, Vec<Nlri<P>>)>,
-    group_of: HashMap<AttrId, usize, foldhash::fast::FixedState>,
-    /// The last learned route judged, and what came out: neighbours in the table often share it.
-    last: Option<(LearnedKey, Option<AttrId>)>,
+    reach: Vec<(Arc<PathAttributes>, Vec<Nlri<P>>)>,
+    group_of: HashMap<ToldId, usize, foldhash::fast::FixedState>,
+    /// The group that was announced last: neighbours in the table often share it.
+    group: Option<(ToldId, usize)>,
+    /// The last learned route judged, and what came out.
+    last: Option<(LearnedKey, Option<ToldId>)>,
+    /// What was judged last, for the batch.
+    fresh: Option<(ToldId, Arc<PathAttributes>)>,
 }
 
 /// What the verdict on a learned path depends on, beside the peer that it is for: attributes, sender,
 /// whether it is stale for long, and what the peer's policies find special about the prefix.
 type LearnedKey = (AttrId, PeerIndex, bool, Hits);
+
+/// How many routes share attributes, as a rule.
+const TYPICAL_GROUP: usize = 8;
 
 impl<P: PrefixKey> Collector<P> {
     /// What the peer shall be told about a prefix if `path` is to be told, with a reference to it.
@@ -71,7 +90,7 @@ impl<P: PrefixKey> Collector<P> {
         shared: &mut Shared,
         originations: &Originations,
         to: PeerIndex,
-    ) -> Option<AttrId> {
+    ) -> Option<ToldId> {
         let peer = shared.peers.get(to)?;
         let learned = path.filter(|path| !path.peer.is_local());
         let key = learned.map(|path| {
@@ -81,24 +100,38 @@ impl<P: PrefixKey> Collector<P> {
         if let (Some((last, told)), Some(key)) = (&self.last, &key)
             && last == key
         {
-            return told.map(|attr| shared.attrs.retain(attr));
+            return told.map(|told| shared.attrs.retain_told(told));
         }
-        let route = exported(prefix.into(), path, shared, originations);
-        let told = export::judge(peer, prefix.into(), route)
-            .ok()
-            .map(|attrs| shared.attrs.intern(&Arc::new(attrs), Scope::Own));
+        let attrs = judge(peer, prefix.into(), path, shared, originations).ok();
+        let told = attrs.map(|attrs| {
+            let told = shared.attrs.tell(&attrs);
+            self.fresh = Some((told, Arc::new(attrs)));
+            told
+        });
         // What is remembered stays in use while it is: the prefix that it came from is told it.
         self.last = key.map(|key| (key, told));
         told
     }
 
-    fn announce(&mut self, nlri: Nlri<P>, attr: AttrId) {
-        let reach = &mut self.reach;
-        let group = *self.group_of.entry(attr).or_insert_with(|| {
-            reach.push((attr, Vec::new()));
+    fn announce(&mut self, nlri: Nlri<P>, told: ToldId, shared: &Shared) {
+        let group = match self.group {
+            Some((last, group)) if last == told => group,
+            _ => self.group_of(told, shared),
+        };
+        self.group = Some((told, group));
+        self.reach[group].1.push(nlri);
+    }
+
+    fn group_of(&mut self, told: ToldId, shared: &Shared) -> usize {
+        let (reach, fresh) = (&mut self.reach, &self.fresh);
+        *self.group_of.entry(told).or_insert_with(|| {
+            let attrs = match fresh {
+                Some((id, attrs)) if *id == told => Arc::clone(attrs),
+                _ => Arc::new(shared.attrs.told(told)),
+            };
+            reach.push((attrs, Vec::with_capacity(TYPICAL_GROUP)));
             reach.len() - 1
-        });
-        reach[group].1.push(nlri);
+        })
     }
 
     /// What the peer shall be told about a prefix of which it takes several paths: who sent each, and
@@ -109,7 +142,7 @@ impl<P: PrefixKey> Collector<P> {
         shared: &mut Shared,
         originations: &Originations,
         to: PeerIndex,
-    ) -> SmallVec<[((PeerIndex, u32), AttrId); 2]> {
+    ) -> SmallVec<[((PeerIndex, u32), ToldId); 2]> {
         let most = shared.peers.get(to).map_or(0, |peer| {
             let most = peer.info.rules.max_paths_sent;
             most.map_or(usize::MAX, usize::from)
@@ -118,8 +151,8 @@ impl<P: PrefixKey> Collector<P> {
         paths
             .take_while(|path| path.is_usable())
             .filter_map(|path| {
-                let attr = self.judge(entry.prefix, Some(path), shared, originations, to)?;
-                Some(((path.peer, path.path_id), attr))
+                let told = self.judge(entry.prefix, Some(path), shared, originations, to)?;
+                Some(((path.peer, path.path_id), told))
             })
             .take(most)
             .collect()
@@ -145,7 +178,7 @@ impl<P: PrefixKey> Collector<P> {
             let path_id = known.map_or_else(|| free_path_id(&before, &after), |told| told.path_id);
             if asked || known.is_none_or(|told| told.attr != attr) {
                 let path_id = PathId(path_id);
-                self.announce(Nlri { prefix, path_id }, attr);
+                self.announce(Nlri { prefix, path_id }, attr, shared);
                 said += 1;
             }
             after.push(ToldPath {
@@ -160,7 +193,7 @@ impl<P: PrefixKey> Collector<P> {
                 self.withdraw.push(Nlri { prefix, path_id });
                 said += 1;
             }
-            shared.attrs.release(told.attr);
+            shared.attrs.release_told(told.attr);
         }
         let entry = table.entry_mut(id);
         entry.announced += u16::from(before.is_empty() && !after.is_empty());
@@ -185,17 +218,17 @@ impl<P: PrefixKey> Collector<P> {
         let told = self.judge(prefix, best, shared, originations, to);
         let before = self.out.set_sent(id, told);
         if let Some(before) = before {
-            shared.attrs.release(before);
+            shared.attrs.release_told(before);
         }
         let entry = table.entry_mut(id);
         let nlri = Nlri::plain(prefix);
         match (before, told) {
             (None, None) => return false,
             (Some(before), Some(told)) if before == told && !asked => return false,
-            (Some(_), Some(told)) => self.announce(nlri, told),
+            (Some(_), Some(told)) => self.announce(nlri, told, shared),
             (None, Some(told)) => {
                 entry.announced += 1;
-                self.announce(nlri, told);
+                self.announce(nlri, told, shared);
             }
             (Some(_), None) => {
                 entry.announced -= 1;
@@ -206,14 +239,14 @@ impl<P: PrefixKey> Collector<P> {
         true
     }
 
-    fn finish(self, shared: &Shared, batch: &mut OutBatch) {
+    fn finish(self, batch: &mut OutBatch) {
         if !self.withdraw.is_empty() {
             batch.withdraw.push(P::into_set(self.withdraw));
         }
-        for (attr, list) in self.reach {
-            let attrs = Arc::clone(shared.attrs.get(attr));
-            batch.reach.push((attrs, P::into_set(list)));
-        }
+        let reach = self.reach.into_iter();
+        batch
+            .reach
+            .extend(reach.map(|(attrs, list)| (attrs, P::into_set(list))));
     }
 }
 
@@ -247,7 +280,9 @@ fn pull_family<P: PrefixKey>(
         withdraw: Vec::new(),
         reach: Vec::new(),
         group_of: HashMap::default(),
+        group: None,
         last: None,
+        fresh: None,
     };
     let mut found = 0;
     while found < max {
@@ -263,7 +298,7 @@ fn pull_family<P: PrefixKey>(
     if let Some(peer) = shared.peers.get_mut(to) {
         peer.out[family] = core::mem::take(&mut collector.out);
     }
-    collector.finish(shared, batch);
+    collector.finish(batch);
     found
 }
 
@@ -278,8 +313,8 @@ pub(crate) fn forget_told<P: PrefixKey>(
         return;
     };
     let out = core::mem::take(&mut peer.out[family]);
-    for (_, attr) in out.iter() {
-        shared.attrs.release(attr);
+    for (_, told) in out.iter() {
+        shared.attrs.release_told(told);
     }
     for id in out.prefixes() {
         table.entry_mut(id).announced -= 1;
@@ -353,12 +388,14 @@ fn explain<P: PrefixKey>(
     let id = table.find(prefix);
     let told = id
         .and_then(|id| peer.out[family_index(P::FAMILY)].sent(id))
-        .map(|attr| Arc::clone(rib.shared.attrs.get(attr)));
+        .map(|told| Arc::new(rib.shared.attrs.told(told)));
     let paths = id.map_or([].as_slice(), |id| table.entry(id).paths.as_slice());
-    let route = |path| exported(prefix.into(), path, &rib.shared, &rib.originations);
-    let judge = |path| export::judge(peer, prefix.into(), route(path));
+    let judge = |path| judge(peer, prefix.into(), path, &rib.shared, &rib.originations);
     let best = paths.first().filter(|path| path.is_best());
-    let because = match route(best) {
+    let attrs = best.map(|path| (path, rib.shared.attrs.get(path.attr)));
+    let attrs = attrs.as_ref().map(|(path, attrs)| (*path, attrs));
+    let route = exported(prefix.into(), attrs, &rib.shared, &rib.originations);
+    let because = match route {
         Exported::Own(Some(own)) => own.towards(peer.id).map(|a| a.source.clone()).collect(),
         _ => Vec::new(),
     };
@@ -374,7 +411,7 @@ fn explain<P: PrefixKey>(
         others.next().ok_or(why)
     });
     let rules = match decision {
-        Ok(_) | Err(Withheld::Policy) => export::rules(peer, prefix.into(), route(best)),
+        Ok(_) | Err(Withheld::Policy) => export::rules(peer, prefix.into(), route),
         Err(_) => Vec::new(),
     };
     Some(ExportVerdict {
@@ -465,14 +502,14 @@ impl Rib {
 
     /// What a peer was told about a prefix: cheaper than to explain why.
     #[must_use]
-    pub fn told(&self, peer: PeerId, prefix: Prefix) -> Option<&Arc<PathAttributes>> {
+    pub fn told(&self, peer: PeerId, prefix: Prefix) -> Option<PathAttributes> {
         let peer = self.shared.peers.get(self.up(peer)?)?;
         let id = match prefix {
             Prefix::V4(prefix) => self.v4.find(prefix)?,
             Prefix::V6(prefix) => self.v6.find(prefix)?,
         };
-        let attr = peer.out[family_index(prefix.family())].sent(id)?;
-        Some(self.shared.attrs.get(attr))
+        let told = peer.out[family_index(prefix.family())].sent(id)?;
+        Some(self.shared.attrs.told(told))
     }
 
     /// What a peer was told, in order of the prefixes.
@@ -482,14 +519,21 @@ impl Rib {
             return Vec::new();
         };
         let [v4, v6] = &peer.out;
-        let told = |attr| Arc::clone(self.shared.attrs.get(attr));
+        let mut unpacked: HashMap<ToldId, Arc<PathAttributes>, foldhash::fast::FixedState> =
+            HashMap::default();
+        let mut told = |id| {
+            let attrs = unpacked.entry(id);
+            let attrs = attrs.or_insert_with(|| Arc::new(self.shared.attrs.told(id)));
+            Arc::clone(attrs)
+        };
         let mut all: Vec<(Prefix, Arc<PathAttributes>)> = v4
             .iter()
-            .map(|(id, attr)| (self.v4.entry(id).prefix.into(), told(attr)))
+            .map(|(id, attr)| (self.v4.entry(id).prefix.into(), attr))
             .chain(
                 v6.iter()
-                    .map(|(id, attr)| (self.v6.entry(id).prefix.into(), told(attr))),
+                    .map(|(id, attr)| (self.v6.entry(id).prefix.into(), attr)),
             )
+            .map(|(prefix, attr)| (prefix, told(attr)))
             .collect();
         all.sort_unstable_by_key(|(prefix, _)| *prefix);
         all

@@ -165,7 +165,7 @@ impl Rib {
         };
         let attrs = self.shared.attrs.get(self.shared.attrs.received(path.attr));
         let subject = peer.info.subject(prefix.family());
-        peer.info.policies.import.explain(prefix, subject, attrs)
+        peer.info.policies.import.explain(prefix, subject, &attrs)
     }
 
     fn view<P: PrefixKey>(&self, table: &Table<P>, id: PrefixId) -> RouteView {
@@ -192,7 +192,7 @@ impl Rib {
             PathView {
                 source,
                 kind,
-                attrs: Arc::clone(self.shared.attrs.get(path.attr)),
+                attrs: Arc::new(self.shared.attrs.get(path.attr)),
                 path_id: PathId(path.path_id),
                 best: path.is_best(),
                 multipath: path.is_multipath(),
