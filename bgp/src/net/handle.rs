@@ -10,6 +10,7 @@ use tokio::{
 use crate::{
     session::{DownReason, Event, OutBatch, PeerConfig, PeerId, PeerStatus, StopReason},
     types::{Family, FamilySet},
+    wire::Update,
 };
 
 use super::{clock::Clock, range::Accepted, task::Task, transport::Transport};
@@ -26,6 +27,13 @@ pub enum FromPeer {
         peer: PeerId,
         /// What.
         event: Event,
+    },
+    /// Routes came, in this order: as many UPDATEs as one read from the socket held.
+    Updates {
+        /// From whom.
+        peer: PeerId,
+        /// They.
+        updates: Vec<Update>,
     },
     /// The session can take routes. Answer with what is there, up to about `max` prefixes; an empty
     /// batch means that there is nothing, and the task asks again after

@@ -20,8 +20,8 @@ use tokio::{
 
 use crate::{
     session::{
-        Action, ConnectError, Disconnect, Event, Negotiated, OutBatch, Peer, PeerId, PeerStatus,
-        Slot, StopReason,
+        Action, ConnectError, Disconnect, Negotiated, OutBatch, Peer, PeerId, PeerStatus, Slot,
+        StopReason,
     },
     time::Instant,
     types::Family,
@@ -37,9 +37,6 @@ use super::{
     transport::Transport,
 };
 use step::Step;
-
-/// Octets to read at once.
-const READ: usize = 64 * 1024;
 
 /// Prefixes to ask for at once: enough to fill many messages, and gone from the socket quickly.
 const BATCH: usize = 4096;
@@ -78,11 +75,13 @@ pub(super) struct Task {
     incoming: Option<Socket>,
     dial: Option<Dial>,
     farewells: Farewells,
-    /// The event for which the core had no room.
-    undelivered: Option<Event>,
+    /// The event, or the routes, for which the core had no room.
+    undelivered: Option<FromPeer>,
     routes_ready: bool,
     pull: Option<Pull>,
-    buffer: Box<[u8]>,
+    /// Whether there may be something to publish.
+    changed: bool,
+    published_at: Instant,
     publish_at: Option<Instant>,
     core_gone: bool,
 }
@@ -117,7 +116,8 @@ impl Task {
             undelivered: None,
             routes_ready: false,
             pull: None,
-            buffer: vec![0; READ].into_boxed_slice(),
+            changed: false,
+            published_at: clock.now(),
             publish_at: None,
             core_gone: false,
         };
@@ -170,9 +170,7 @@ impl Task {
             Step::RoutesReady => self.routes_ready = true,
             Step::Delivered => {}
         }
-        if !idle {
-            self.publish_at.get_or_insert(now + STATUS_AGE);
-        }
+        self.changed |= !idle;
         true
     }
 
@@ -195,6 +193,20 @@ impl Task {
         }
         self.deliver(now);
         self.ask();
+        if core::mem::take(&mut self.changed) {
+            self.publish_soon(now);
+        }
+    }
+
+    /// Publishes at once if that was not done for a while: a neighbour that says no more than KEEPALIVEs
+    /// needs no timer for it.
+    fn publish_soon(&mut self, now: Instant) {
+        let at = self.published_at + STATUS_AGE;
+        if at <= now {
+            self.publish();
+        } else {
+            self.publish_at.get_or_insert(at);
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -347,19 +359,13 @@ impl Task {
     /// Hands events to the core until there is none or no room.
     fn deliver(&mut self, now: Instant) {
         while self.undelivered.is_none() {
-            let Some(event) = self.peer.poll_event() else {
+            let Some(next) = self.next_for_core() else {
                 break;
             };
-            if !matches!(event, Event::Update(_)) {
-                self.publish();
-            }
-            let peer = self.id;
-            match self.core.try_send(FromPeer::Event { peer, event }) {
+            match self.core.try_send(next) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(FromPeer::Event { event, .. })) => {
-                    self.undelivered = Some(event);
-                }
-                Err(_) => self.core_gone = true,
+                Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next),
+                Err(mpsc::error::TrySendError::Closed(_)) => self.core_gone = true,
             }
         }
         if self.undelivered.is_some() {
@@ -367,6 +373,16 @@ impl Task {
         } else {
             self.peer.read_resumed(now);
         }
+    }
+
+    fn next_for_core(&mut self) -> Option<FromPeer> {
+        let (peer, updates) = (self.id, self.peer.poll_updates());
+        if !updates.is_empty() {
+            return Some(FromPeer::Updates { peer, updates });
+        }
+        let event = self.peer.poll_event()?;
+        self.publish();
+        Some(FromPeer::Event { peer, event })
     }
 
     /// Whether routes should be asked for now.
@@ -409,8 +425,9 @@ impl Task {
     }
 
     fn publish(&mut self) {
-        self.publish_at = None;
-        let status = self.peer.status(self.clock.now());
+        let now = self.clock.now();
+        (self.changed, self.published_at, self.publish_at) = (false, now, None);
+        let status = self.peer.status(now);
         self.status.send_replace(Arc::new(status));
     }
 

@@ -119,6 +119,12 @@ impl End {
                             return found;
                         }
                     }
+                    FromPeer::Updates { updates, .. } => {
+                        let mut updates = updates.into_iter().map(Event::Update);
+                        if let Some(found) = updates.find_map(&wanted) {
+                            return found;
+                        }
+                    }
                     FromPeer::Pull { reply, .. } => drop(reply.send(OutBatch::default())),
                 }
             }

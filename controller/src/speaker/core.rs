@@ -42,15 +42,15 @@ use crate::{
     diagnostic::Diagnostic,
 };
 
-/// Events of neighbours that may wait for the core, all neighbours together. A neighbour that finds
-/// it full stops reading from its socket.
-const PEER_EVENTS: usize = 256;
+/// Events of neighbours that may wait for the core, all neighbours together. One can be the routes of
+/// 64 KiB, which take some ten times that. A neighbour that finds it full stops reading from its socket.
+const PEER_EVENTS: usize = 16;
 
 /// Connections from listen ranges that may wait for the core. Beyond, they are refused.
 const NEWCOMERS: usize = 64;
 
 /// Events of neighbours taken before everybody else gets a turn.
-const BURST: usize = 64;
+const BURST: usize = 8;
 
 /// What the core hears besides neighbours and kernel.
 pub(super) struct Inputs {

@@ -417,7 +417,8 @@ impl Neighbour {
         self.logged = Some(reason);
     }
 
-    fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
+    /// Routes came, or faults in them.
+    pub(super) fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
         self.faults += update.faults.len() as u64;
         self.malformed.update(now, name, update);
         for nlri in &update.unreach {

@@ -342,6 +342,16 @@ impl Neighbours {
                 };
                 let _ = reply.send(batch);
             }
+            FromPeer::Updates { peer, updates } => {
+                let Some(name) = self.names.get(&peer) else {
+                    return;
+                };
+                if let Some(neighbour) = self.by_name.get_mut(name) {
+                    for update in &updates {
+                        neighbour.update(now, name, update, rib);
+                    }
+                }
+            }
             FromPeer::Event { peer, event } => {
                 let Some(name) = self.names.get(&peer) else {
                     return;

@@ -1,6 +1,7 @@
 //! Octets in and out.
 
-use std::io::ErrorKind;
+use core::cell::RefCell;
+use std::io::{self, ErrorKind};
 
 use crate::{
     session::{Disconnect, Slot},
@@ -8,6 +9,14 @@ use crate::{
 };
 
 use super::{super::connect::disconnect, Task};
+
+/// Octets to read at once.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Where neighbours read to: nothing stays in it, so those of one thread share it.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 impl Task {
     /// Reads what is there, up to one buffer. Never waits.
@@ -19,12 +28,18 @@ impl Task {
         let Some(socket) = socket else {
             return;
         };
-        match socket.stream.try_read(&mut self.buffer) {
-            Ok(0) => self.lost(now, slot, Disconnect::Closed),
-            Ok(n) => {
-                let bytes = self.buffer.get(..n).unwrap_or_default();
-                self.peer.received(now, slot, bytes);
+        let (stream, peer) = (&socket.stream, &mut self.peer);
+        let read: io::Result<usize> = BUFFER.with_borrow_mut(|buffer| {
+            let count = stream.try_read(buffer)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if !bytes.is_empty() {
+                peer.received(now, slot, bytes);
             }
+            Ok(count)
+        });
+        match read {
+            Ok(0) => self.lost(now, slot, Disconnect::Closed),
+            Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => self.lost(now, slot, disconnect(&error)),
         }

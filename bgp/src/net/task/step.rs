@@ -4,10 +4,7 @@ use tokio::{io::Interest, net::TcpStream};
 
 use crate::session::{ConnectError, OutBatch, Slot};
 
-use super::{
-    super::{handle::FromPeer, range::Accepted},
-    Dial, Pull, Socket, Task,
-};
+use super::{super::range::Accepted, Dial, Pull, Socket, Task};
 
 /// One thing that happened.
 pub(super) enum Step {
@@ -47,7 +44,6 @@ impl Task {
         let deadline = deadline.into_iter().flatten().min();
         let reading = self.undelivered.is_none();
         let needs_core = self.undelivered.is_some() || self.wants_routes();
-        let id = self.id;
         // Made ahead, because the wait for room borrows the task.
         let mut request = (needs_core && self.undelivered.is_none()).then(|| self.request());
         tokio::select! {
@@ -64,8 +60,8 @@ impl Task {
             () = self.ready.notified() => Step::RoutesReady,
             room = self.core.reserve(), if needs_core => {
                 let Ok(room) = room else { return Step::CoreGone };
-                if let Some(event) = self.undelivered.take() {
-                    room.send(FromPeer::Event { peer: id, event });
+                if let Some(waiting) = self.undelivered.take() {
+                    room.send(waiting);
                 } else if let Some((request, Some(pull))) = request.take() {
                     room.send(request);
                     self.pull = Some(pull);

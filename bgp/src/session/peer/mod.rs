@@ -12,7 +12,7 @@ mod view;
 
 use std::collections::VecDeque;
 
-use crate::{jitter::Jitter, time::Instant};
+use crate::{jitter::Jitter, time::Instant, wire::Update};
 
 use super::{
     config::{PeerConfig, Reconfigured},
@@ -192,6 +192,17 @@ impl Peer {
     /// The next thing to tell. Poll until `None` after every input, or hold reading back.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The UPDATEs that are next to tell, if any, in one piece: what comes together is told together.
+    pub fn poll_updates(&mut self) -> Vec<Update> {
+        let is_update = |event: &&Event| matches!(event, Event::Update(_));
+        let count = self.events.iter().take_while(is_update).count();
+        let updates = self.events.drain(..count).filter_map(|event| match event {
+            Event::Update(update) => Some(update),
+            _ => None,
+        });
+        updates.collect()
     }
 
     fn connection(&self, slot: Slot) -> &Connection {

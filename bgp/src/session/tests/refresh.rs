@@ -61,6 +61,24 @@ fn told(h: &mut Harness) -> Vec<&'static str> {
     h.events().into_iter().map(name).collect()
 }
 
+/// What came together is told in one piece, and nothing overtakes it.
+#[test]
+fn updates_are_told_together_up_to_what_comes_between() {
+    let mut h = established(our_config(), with(&their_config()));
+    let between = refresh(RefreshKind::Request);
+    for message in [end_of_rib(), end_of_rib(), between, end_of_rib()] {
+        h.receive(SLOT, &message);
+    }
+    assert_eq!(h.peer.poll_updates().len(), 2);
+    assert!(h.peer.poll_updates().is_empty());
+    assert!(matches!(
+        h.peer.poll_event(),
+        Some(Event::RefreshRequested(V4))
+    ));
+    assert_eq!(h.peer.poll_updates().len(), 1);
+    assert!(h.peer.poll_event().is_none());
+}
+
 fn send(h: &mut Harness, change: impl Fn(&mut OutBatch)) -> Vec<Message> {
     let mut batch = OutBatch::default();
     change(&mut batch);

@@ -68,6 +68,7 @@ impl Router {
                     };
                     let _ = reply.send(batch);
                 }
+                FromPeer::Updates { .. } => {}
                 FromPeer::Event { event, .. } => {
                     if matches!(event, Event::Established(_)) {
                         self.told = false;

@@ -69,6 +69,7 @@ impl Router {
         loop {
             match self.core.recv().await.unwrap() {
                 FromPeer::Pull { reply, .. } => _ = reply.send(OutBatch::default()),
+                FromPeer::Updates { .. } => {}
                 FromPeer::Event { event, .. } => {
                     if let Some(picked) = pick(event) {
                         return picked;
