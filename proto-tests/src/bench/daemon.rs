@@ -1,6 +1,6 @@
 //! The daemons under test: what each is told, which is the same, and how it is started.
 //!
-//! AS 65000 at 10.99.0.1, every neighbour configured and passive, no policy, no kernel routes but in
+//! One AS at 10.99.0.1, every neighbour configured and passive, no policy, no kernel routes but in
 //! the row that is about them. Senders are told nothing, where the daemon can be told so.
 
 mod bird;

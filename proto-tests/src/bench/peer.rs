@@ -18,8 +18,9 @@ use crate::malformed::build::message;
 
 /// Where the daemon is.
 pub const DAEMON: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
-/// The daemon's AS.
-pub const DAEMON_AS: u32 = 65000;
+/// The daemon's AS. As those of the neighbours, which follow, it is none of a real table: sixteen-bit
+/// private numbers do get there, and a path with a number of the receiver's is a loop.
+pub const DAEMON_AS: u32 = 4_200_000_000;
 
 const READ: usize = 1 << 18;
 const HEADER: usize = 19;

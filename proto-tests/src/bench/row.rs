@@ -62,7 +62,7 @@ impl Row {
             .map(|n: u16| Identity {
                 address: address(if external { 1 } else { 4 }, n),
                 asn: if external {
-                    65001 + u32::from(n)
+                    DAEMON_AS + 1 + u32::from(n)
                 } else {
                     DAEMON_AS
                 },
@@ -81,7 +81,7 @@ impl Row {
         (0..count)
             .map(|n: u16| Identity {
                 address: address(2, n),
-                asn: 65101 + u32::from(n),
+                asn: DAEMON_AS + 1001 + u32::from(n),
                 hold_time: self.hold_time(),
             })
             .collect()

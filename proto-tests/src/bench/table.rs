@@ -107,6 +107,22 @@ pub struct Group {
 }
 
 impl Group {
+    /// Whether nothing in the path stands in the way: no set (RFC 9774), no AS number zero (RFC 7607).
+    fn is_undisputed(&self) -> bool {
+        let mut path = self.path.as_slice();
+        while let [kind, count, rest @ ..] = path {
+            let (asns, rest) = rest
+                .split_at_checked(4 * usize::from(*count))
+                .unwrap_or_default();
+            let zero = asns.as_chunks::<4>().0.contains(&[0; 4]);
+            if *kind != 2 || zero {
+                return false;
+            }
+            path = rest;
+        }
+        true
+    }
+
     fn as_path(&self, sender: Sender) -> Vec<u8> {
         let (first, rest) = match self.path.as_slice() {
             [2, count, rest @ ..] => (*count, rest),
@@ -152,7 +168,8 @@ impl Table {
         Self { groups }
     }
 
-    /// Reads a stream of UPDATE messages; one that ends in `.xz` is unpacked.
+    /// Reads a stream of UPDATE messages; one that ends in `.xz` is unpacked. Routes that daemons do not
+    /// agree to take are left out: [`Group::is_undisputed`].
     pub fn read(path: &Path) -> Result<Self> {
         let octets = read(path)?;
         let mut groups = Vec::new();
@@ -163,7 +180,7 @@ impl Table {
             let message = rest
                 .get(19..length)
                 .context("the stream ends in a message")?;
-            groups.push(parse(message)?);
+            groups.extend(Some(parse(message)?).filter(Group::is_undisputed));
             rest = rest.get(length..).unwrap_or_default();
         }
         Ok(Self { groups })
@@ -403,6 +420,19 @@ mod tests {
         let again = Table::read(&file).unwrap();
         let sender = Sender { extra: 2, ..SENDER };
         assert!(table.paths(sender).eq(again.paths(sender)));
+    }
+
+    #[test]
+    fn what_daemons_do_not_agree_about_is_left_out() {
+        let group = |path: &[u8]| Group {
+            others: Vec::new(),
+            path: path.to_vec(),
+            prefixes: Vec::new(),
+        };
+        assert!(group(&[2, 0]).is_undisputed());
+        assert!(group(&[2, 1, 0, 0, 0, 7, 2, 1, 0, 0, 0, 8]).is_undisputed());
+        assert!(!group(&[2, 1, 0, 0, 0, 0]).is_undisputed());
+        assert!(!group(&[2, 0, 1, 1, 0, 0, 0, 7]).is_undisputed());
     }
 
     #[test]

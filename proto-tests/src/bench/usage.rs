@@ -1,6 +1,6 @@
 //! What processes cost: processor time and memory, with their children's.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -56,17 +56,25 @@ fn family(roots: &[u32]) -> Result<Vec<u32>> {
     Ok(all)
 }
 
-/// In nanoseconds in `schedstat`; `stat` counts in hundredths of a second.
 fn cpu(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"))
         .into_iter()
         .flatten()
         .flatten();
-    let nanos = tasks.filter_map(|task| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    tasks.map(|task| task_cpu(&task.path())).sum()
+}
+
+/// Processor time of the thread that asks.
+pub fn of_this_thread() -> Duration {
+    task_cpu(Path::new("/proc/thread-self"))
+}
+
+/// In nanoseconds in `schedstat`; `stat` counts in hundredths of a second.
+fn task_cpu(task: &Path) -> Duration {
+    let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let first = text.split_whitespace().next();
+    let nanos = first.and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 fn kilobytes(status: &str, name: &str) -> u64 {
