@@ -266,13 +266,18 @@ impl<'a> Bench<'a> {
         Ok((peer, updates))
     }
 
-    fn step(mut self, step: Step) -> Result<Duration> {
-        let mut out = BytesMut::new();
-        Ok(match step {
-            Step::Decode => {
-                let octets = self.table.announcements(sender(1));
-                measured(|| decode(&octets)).0
+    fn step(self, step: Step) -> Result<Duration> {
+        match step {
+            Step::Pull | Step::Encode | Step::PullNine | Step::Withdraw | Step::Lose => {
+                self.telling(step)
             }
+            _ => self.taking(step),
+        }
+    }
+
+    /// Routes come in.
+    fn taking(mut self, step: Step) -> Result<Duration> {
+        Ok(match step {
             Step::Announce => {
                 let monitor = self.peer(200, true)?;
                 let peer = self.peer(1, false)?;
@@ -305,6 +310,17 @@ impl<'a> Bench<'a> {
                 let updates = self.updates(1)?;
                 measured(|| take(&mut self.rib, peer, &updates)).0
             }
+            _ => {
+                let octets = self.table.announcements(sender(1));
+                measured(|| decode(&octets)).0
+            }
+        })
+    }
+
+    /// Routes go out, or away.
+    fn telling(mut self, step: Step) -> Result<Duration> {
+        let mut out = BytesMut::new();
+        Ok(match step {
             Step::Pull | Step::Encode => {
                 let monitor = self.peer(200, true)?;
                 self.full()?;
@@ -335,7 +351,7 @@ impl<'a> Bench<'a> {
                 })
                 .0
             }
-            Step::Lose => {
+            _ => {
                 let (peer, _) = self.full()?;
                 measured(|| self.rib.peer_down(peer, PeerDown::Flush)).0
             }

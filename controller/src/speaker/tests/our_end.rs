@@ -1,11 +1,12 @@
 //! Addresses of this node come and go under sessions that stay, with the real kernel's events.
 
-use std::net::IpAddr;
+use std::{collections::VecDeque, net::IpAddr};
 
 use redstart_bgp::{
     net::{FromPeer, PeerHandle, Transport, spawn_peer},
     session::{Event, OutBatch, PeerConfig, PeerId, RemoteAs as SessionRemoteAs},
     types::NextHop,
+    wire::Update,
 };
 
 use super::*;
@@ -16,6 +17,8 @@ struct Router {
     _peer: PeerHandle,
     core: mpsc::Receiver<FromPeer>,
     sessions: usize,
+    /// What it was told and nobody has asked for yet.
+    heard: VecDeque<Vec<(String, Option<NextHop>)>>,
 }
 
 impl Router {
@@ -31,6 +34,7 @@ impl Router {
             _peer: spawn_peer(PeerId(1), config, transport, 1, Clock::new(), to_core),
             core,
             sessions: 0,
+            heard: VecDeque::new(),
         }
     }
 
@@ -38,28 +42,34 @@ impl Router {
     /// withdrawn. The session is the first one still.
     async fn hears(&mut self) -> Vec<(String, Option<NextHop>)> {
         loop {
+            if let Some(said) = self.heard.pop_front() {
+                return said;
+            }
             match self.core.recv().await.unwrap() {
                 FromPeer::Pull { reply, .. } => _ = reply.send(OutBatch::default()),
+                FromPeer::Updates { updates, .. } => {
+                    assert_eq!(self.sessions, 1);
+                    let said = updates.iter().map(said);
+                    self.heard.extend(said.filter(|said| !said.is_empty()));
+                }
                 FromPeer::Event { event, .. } => match event {
                     Event::Established(_) => self.sessions += 1,
                     Event::Down { reason, .. } => panic!("the session ended: {reason}"),
-                    Event::Update(update) => {
-                        assert_eq!(self.sessions, 1);
-                        let reach = update.reach.iter().map(|r| (&r.nlri, r.attrs.next_hop));
-                        let gone = update.unreach.iter().map(|nlri| (nlri, None));
-                        let said = reach.chain(gone).flat_map(|(nlri, next_hop)| {
-                            nlri.iter().map(move |n| (n.prefix.to_string(), next_hop))
-                        });
-                        let said: Vec<_> = said.collect();
-                        if !said.is_empty() {
-                            return said;
-                        }
-                    }
                     _ => {}
                 },
             }
         }
     }
+}
+
+/// What an UPDATE says of each prefix.
+fn said(update: &Update) -> Vec<(String, Option<NextHop>)> {
+    let reach = update.reach.iter().map(|r| (&r.nlri, r.attrs.next_hop));
+    let gone = update.unreach.iter().map(|nlri| (nlri, None));
+    let said = reach
+        .chain(gone)
+        .flat_map(|(nlri, next_hop)| nlri.iter().map(move |n| (n.prefix.to_string(), next_hop)));
+    said.collect()
 }
 
 const ROUTER: &str = "router";
