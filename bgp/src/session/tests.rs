@@ -7,6 +7,7 @@ mod damped;
 mod events;
 mod letter;
 mod lifecycle;
+mod network;
 mod refresh;
 mod sending;
 mod support;

@@ -126,21 +126,24 @@ fn an_unknown_family_is_not_mistaken_for_none() {
 fn routes_are_retained_by_the_letter_of_graceful_restart() {
     use crate::session::{Disconnect, StopReason};
     use crate::wire::CeaseSubcode;
-    let mut us = config(RemoteAs::External);
-    us.graceful_restart = Some(GracefulRestartConfig {
-        notification: true,
-        ..GracefulRestartConfig::default()
-    });
+    let us_with = |notification| {
+        let mut us = config(RemoteAs::External);
+        us.graceful_restart = Some(GracefulRestartConfig {
+            notification,
+            ..GracefulRestartConfig::default()
+        });
+        us
+    };
     let lost = DownReason::ConnectionLost(Disconnect::Reset);
     let received = |sub| DownReason::NotificationReceived(Notification::new(ErrorCode::Cease(sub)));
     let reset = received(CeaseSubcode::AdministrativeReset);
     let hard = received(CeaseSubcode::HardReset);
 
     assert_eq!(
-        run(&us, theirs()).unwrap().retained(&lost),
+        run(&us_with(true), theirs()).unwrap().retained(&lost),
         FamilySet::EMPTY
     );
-    for notification in [false, true] {
+    for (ours, notification) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut open = theirs();
         open.capabilities
             .push(Capability::GracefulRestart(GracefulRestart {
@@ -153,9 +156,13 @@ fn routes_are_retained_by_the_letter_of_graceful_restart() {
                     forwarding_preserved: true,
                 }],
             }));
-        let n = run(&us, open).unwrap();
+        let n = run(&us_with(ours), open).unwrap();
         let v4 = FamilySet::from_iter([Family::Ipv4Unicast]);
-        let by_notification = if notification { v4 } else { FamilySet::EMPTY };
+        let by_notification = if ours && notification {
+            v4
+        } else {
+            FamilySet::EMPTY
+        };
         assert_eq!(n.retained(&lost), v4);
         assert_eq!(n.retained(&reset), by_notification);
         assert_eq!(n.retained(&DownReason::HoldTimerExpired), by_notification);

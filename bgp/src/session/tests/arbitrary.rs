@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use crate::{
     session::{
-        Action, ConnectError, Disconnect, Event, OutBatch, Peer, RemoteAs, Slot, State, StopReason,
+        Action, ConnectError, Disconnect, Event, OutBatch, Peer, PeerConfig, RemoteAs, Slot, State,
+        StopReason,
+        offer::{Withheld, local_open},
     },
     types::{Asn, Family, FamilySet},
     wire::{
@@ -15,7 +17,10 @@ use crate::{
     },
 };
 
-use super::support::{Harness, encode, graceful, our_config, their_open};
+use super::{
+    network::{A, B, Stray, Weather, World},
+    support::{Harness, encode, graceful, our_config, their_open},
+};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -101,7 +106,7 @@ fn apply(h: &mut Harness, input: Input) {
         Input::Admit => drop(h.peer.admit(now)),
         Input::Connected(slot) => h.connect(slot),
         Input::ConnectFailed => h.peer.connect_failed(now, ConnectError::Refused),
-        Input::Received(slot, said) => h.receive(slot, &message(said)),
+        Input::Received(slot, said) => h.receive(slot, &message(said, their_open())),
         Input::Raw(slot, bytes) => h.peer.received(now, slot, &bytes),
         Input::Closed(slot) => h.peer.closed(now, slot, Disconnect::Closed),
         Input::Wrote(slot, n) => {
@@ -112,25 +117,16 @@ fn apply(h: &mut Harness, input: Input) {
         Input::Resume => h.peer.read_resumed(now),
         Input::Sleep(ms) => h.sleep(Duration::from_millis(ms)),
         Input::Reconfigure(n) => drop(h.peer.reconfigure(now, config(n))),
-        Input::Batch => {
-            let end_of_rib = FamilySet::ALL;
-            let batch = OutBatch {
-                end_of_rib,
-                refresh_begin: end_of_rib,
-                refresh_end: end_of_rib,
-                ..OutBatch::default()
-            };
-            h.peer.send_batch(now, &batch);
-        }
+        Input::Batch => h.peer.send_batch(now, &every_marker()),
         Input::Refresh => drop(h.peer.send_route_refresh(now, Family::Ipv4Unicast)),
         Input::TransportChanged => h.peer.transport_changed(now),
     }
 }
 
-fn message(said: Said) -> Message {
+fn message(said: Said, open: Open) -> Message {
     match said {
-        Said::Open => Message::Open(their_open()),
-        Said::GracefulOpen { restarting } => Message::Open(graceful_open(restarting)),
+        Said::Open => Message::Open(open),
+        Said::GracefulOpen { restarting } => Message::Open(graceful_open(open, restarting)),
         Said::Keepalive => Message::Keepalive,
         Said::Update => Message::Update(Update {
             end_of_rib: Some(Family::Ipv4Unicast),
@@ -147,8 +143,7 @@ fn message(said: Said) -> Message {
     }
 }
 
-fn graceful_open(restarting: bool) -> Open {
-    let mut open = their_open();
+fn graceful_open(mut open: Open, restarting: bool) -> Open {
     open.capabilities
         .push(Capability::GracefulRestart(GracefulRestart {
             restarting,
@@ -163,8 +158,20 @@ fn graceful_open(restarting: bool) -> Open {
     open
 }
 
-fn config(n: u8) -> crate::session::PeerConfig {
-    let mut config = our_config();
+fn every_marker() -> OutBatch {
+    OutBatch {
+        end_of_rib: FamilySet::ALL,
+        refresh_begin: FamilySet::ALL,
+        refresh_end: FamilySet::ALL,
+        ..OutBatch::default()
+    }
+}
+
+fn config(n: u8) -> PeerConfig {
+    changed(our_config(), n)
+}
+
+fn changed(mut config: PeerConfig, n: u8) -> PeerConfig {
     match n {
         0 => {}
         1 => config.passive = true,
@@ -262,18 +269,63 @@ proptest! {
         }
     }
 
+    /// Whatever happened to the two engines, in the networks that they lived in and to each alone: once
+    /// the network is quiet they find each other. Nothing is reset for that; who was stopped last is
+    /// started, and who does not read reads again.
     #[test]
-    fn sessions_are_reached_from_anywhere(inputs in prop::collection::vec(input(), 0..40)) {
-        let mut h = Harness::new(our_config());
-        for input in inputs {
-            apply(&mut h, input);
+    fn sessions_are_reached_from_anywhere(
+        seed in any::<u64>(),
+        inputs in prop::collection::vec((0..2_usize, input()), 0..60),
+    ) {
+        let mut world = World::new(seed, |config| config);
+        world.weather = Weather::FOUL;
+        for (host, input) in inputs {
+            world.hosts[host].running = true;
+            inject(&mut world, host, input);
         }
-        h.peer.stop(h.now, &StopReason::GracefulRestart);
-        h.peer.reconfigure(h.now, our_config());
-        h.peer.start(h.now);
-        h.connect(Slot::Outgoing);
-        h.peer.received(h.now, Slot::Outgoing, &encode(&Message::Open(their_open())));
-        h.receive(Slot::Outgoing, &Message::Keepalive);
-        prop_assert_eq!(h.peer.state(), State::Established);
+        for host in [A, B] {
+            let now = world.now;
+            world.hosts[host].peer.read_resumed(now);
+            if world.hosts[host].peer.status(now).stopped {
+                world.start(host);
+            }
+            world.hosts[host].running = true;
+        }
+        world.calm(Weather::FAIR);
+        world.converge(Duration::from_secs(330), "");
     }
+}
+
+/// As [`apply`], to one of two engines. What both must keep to find each other is left alone: their
+/// numbers, and that one of them dials.
+fn inject(world: &mut World, host: usize, input: Input) {
+    let now = world.now;
+    let from = local_open(&world.hosts[1 - host].config, &Withheld::default());
+    let h = &mut world.hosts[host];
+    match input {
+        Input::Start => h.peer.start(now),
+        Input::Stop(true) => h.peer.stop(now, &StopReason::Shutdown("x".into())),
+        Input::Stop(false) => h.peer.stop(now, &StopReason::GracefulRestart),
+        Input::Restart => h.peer.restart(now, &StopReason::Reset(String::new())),
+        Input::Admit => world.stray(host, Stray::Mute),
+        Input::Connected(slot) => world.phantom(host, slot),
+        Input::ConnectFailed => h.lose(now, Slot::Outgoing),
+        Input::Received(slot, said) => h.peer.received(now, slot, &encode(&message(said, from))),
+        Input::Raw(slot, bytes) => h.peer.received(now, slot, &bytes),
+        Input::Closed(slot) => h.lose(now, slot),
+        // The network writes, whatever there is.
+        Input::Wrote(..) => {}
+        Input::Pause => h.peer.read_paused(),
+        Input::Resume => h.peer.read_resumed(now),
+        Input::Sleep(ms) => drop(world.run(Duration::from_millis(ms), |_| false)),
+        Input::Reconfigure(n) => {
+            let n = if n == 4 || (n, host) == (1, B) { 0 } else { n };
+            let config = changed(h.config.clone(), n);
+            h.peer.reconfigure(now, config);
+        }
+        Input::Batch => h.peer.send_batch(now, &every_marker()),
+        Input::Refresh => drop(h.peer.send_route_refresh(now, Family::Ipv4Unicast)),
+        Input::TransportChanged => h.peer.transport_changed(now),
+    }
+    world.service(host);
 }

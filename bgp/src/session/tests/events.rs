@@ -13,6 +13,12 @@
 //! - A Cease is somebody's intention, and leads to Active as well.
 //! - Header and OPEN errors in Established are answered with their own code (section 6), not with
 //!   Finite State Machine Error.
+//! - A NOTIFICATION is never answered, in OpenSent neither (section 6.4).
+//! - A second connection beside an Established one is refused where its OPEN could only lose, without
+//!   waiting for it.
+//!
+//! Of each cell are asserted the state, what is said, what is dialled and closed, and which timers run
+//! then.
 
 use core::time::Duration;
 
@@ -366,6 +372,12 @@ fn config(event: usize) -> PeerConfig {
     config
 }
 
+/// "A HoldTimer value of 4 minutes is suggested" (RFC 4271 section 8.2.2).
+const OPEN_HOLD: Duration = Duration::from_secs(240);
+
+/// How long each state has lasted when the event comes: less than any timer.
+const BEFORE: Duration = Duration::from_millis(100);
+
 /// What the cell came to.
 fn outcome(row: Row, event: usize) -> (Cell, Harness, Vec<Action>) {
     // To start passively one must not have dialled before.
@@ -377,6 +389,7 @@ fn outcome(row: Row, event: usize) -> (Cell, Harness, Vec<Action>) {
     }
     h.drain();
     assert_eq!(h.peer.state(), row.state(), "{row:?}");
+    h.now = h.now + BEFORE;
     let refused = happen(&mut h, row.slot(), event);
     let actions = h.actions();
     let farewells = actions.iter().filter_map(|action| match action {
@@ -421,6 +434,82 @@ fn says(row: Row, event: usize) -> &'static [MessageType] {
     }
 }
 
+/// Which connections, or attempts, are closed.
+fn closes(row: Row, event: usize) -> &'static [Slot] {
+    let there = row.has_connection() || row == Row::Connect;
+    match (event, row) {
+        // Nobody asked for it.
+        (16, Row::Stopped | Row::Resting | Row::Active | Row::ActiveDelayed) => &[Slot::Outgoing],
+        (9, Row::Connect) => &[Slot::Outgoing],
+        (14 | 17, Row::ActiveDelayed) => &[Slot::Incoming],
+        (23, _) if row.has_connection() && row != Row::ActiveDelayed => &[Slot::Outgoing],
+        _ if there && matches!(cell(row, event), Goes(State::Idle, _)) => match row.slot() {
+            Slot::Outgoing => &[Slot::Outgoing],
+            Slot::Incoming => &[Slot::Incoming],
+        },
+        _ => &[],
+    }
+}
+
+fn closed_by(actions: &[Action]) -> Vec<Slot> {
+    let closed = actions.iter().filter_map(|action| match action {
+        Action::Close { slot, .. } => Some(*slot),
+        Action::Connect | Action::MakeRoom => None,
+    });
+    closed.collect()
+}
+
+/// Which timers run after it.
+fn runs(row: Row, event: usize, after: State) -> &'static [&'static str] {
+    let stopped = matches!(event, 2 | 8) || row == Row::Stopped;
+    // The neighbour's earlier connection made room for one that is not there yet, or is gone.
+    let lost = event == 18 || (event, row) == (14, Row::ActiveDelayed);
+    let started = matches!(row, Row::Stopped | Row::Resting);
+    match after {
+        State::Idle if stopped => &[],
+        State::Idle => &["IdleHold"],
+        State::Connect | State::Active if row.delayed() && !lost => &["DelayOpen"],
+        State::Active if started => &[],
+        State::Connect | State::Active => &["ConnectRetry"],
+        // Our own attempt goes on until the neighbour's OPEN tells which connection stays.
+        State::OpenSent if (event, row) == (17, Row::Connect) => &["ConnectRetry", "Hold"],
+        State::OpenSent => &["Hold"],
+        State::OpenConfirm | State::Established => &["Hold", "Keepalive"],
+    }
+}
+
+fn running(timers: &Timers) -> Vec<&'static str> {
+    let all = [
+        ("ConnectRetry", timers.connect_retry),
+        ("DelayOpen", timers.delay_open),
+        ("Hold", timers.hold),
+        ("IdleHold", timers.idle_hold),
+        ("Keepalive", timers.keepalive),
+    ];
+    let running = all.iter().filter(|(_, left)| left.is_some());
+    running.map(|(name, _)| *name).collect()
+}
+
+/// Our OPEN gives the neighbour four minutes for its own. On a connection that stays, what the neighbour
+/// says restarts the HoldTimer, and nothing else does.
+fn check_hold_timer(row: Row, event: usize, after: State, timers: &Timers) {
+    let Some(hold) = timers.hold else {
+        return;
+    };
+    let what = format!("{row:?}, event {event}");
+    match (row, after) {
+        (Row::OpenSent, State::OpenSent) if event != 17 => {
+            assert_eq!(hold + BEFORE, OPEN_HOLD, "{what}");
+        }
+        (_, State::OpenSent) => assert_eq!(hold, OPEN_HOLD, "{what}"),
+        (Row::OpenConfirm | Row::Established, _) if event != 23 => {
+            let restarted = hold == Duration::from_secs(90);
+            assert_eq!(restarted, matches!(event, 26 | 27), "{what}");
+        }
+        _ => assert_eq!(hold, Duration::from_secs(90), "{what}"),
+    }
+}
+
 fn said_by(h: &mut Harness) -> Vec<MessageType> {
     let queued = Slot::ALL.map(|slot| h.written(slot)).into_iter().flatten();
     queued
@@ -440,7 +529,12 @@ fn every_event_in_every_state() {
             let (came, mut h, actions) = outcome(row, event);
             let dialled = actions.contains(&Action::Connect);
             assert_eq!(dialled, dials(row, event), "{what}");
+            assert_eq!(closed_by(&actions), closes(row, event), "{what}");
             assert_eq!(said_by(&mut h), says(row, event), "{what}");
+            let timers = h.peer.status(h.now).timers;
+            let expected = runs(row, event, h.peer.state());
+            assert_eq!(running(&timers), expected, "{what}");
+            check_hold_timer(row, event, h.peer.state(), &timers);
             match cell(row, event) {
                 Ignored => {
                     assert_eq!(came, Goes(row.state(), None), "{what}");

@@ -254,3 +254,33 @@ fn a_new_session_knows_nothing_of_the_refreshes_of_the_last() {
     assert_eq!(told(&mut h), [""; 0]);
     assert_eq!(send(&mut h, |batch| batch.refresh_begin = ipv4()), []);
 }
+
+/// RFC 2918 section 2: who offers the capability takes requests; nobody else is sent one.
+#[test]
+fn a_request_goes_to_neighbours_that_offer_the_capability_and_to_no_others() {
+    let theirs = with(&their_config());
+    assert!(theirs.capabilities.contains(&Capability::RouteRefresh));
+    let mut h = established(our_config(), theirs.clone());
+    assert!(h.peer.send_route_refresh(h.now, V4));
+    assert_eq!(h.written(SLOT), [refresh(RefreshKind::Request)]);
+
+    let mut without = theirs;
+    without
+        .capabilities
+        .retain(|capability| *capability != Capability::RouteRefresh);
+    let mut h = established(our_config(), without);
+    assert!(!h.peer.send_route_refresh(h.now, V4));
+    assert_eq!(h.written(SLOT), []);
+}
+
+/// RFC 2918 section 2: we offer what we can do ourselves.
+#[test]
+fn the_capability_is_in_our_open() {
+    for config in [our_config(), their_config(), graceful(our_config())] {
+        assert!(
+            with(&config)
+                .capabilities
+                .contains(&Capability::RouteRefresh)
+        );
+    }
+}
