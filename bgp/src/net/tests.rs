@@ -151,6 +151,7 @@ impl End {
         .await
     }
 
+    /// An attempt that comes as far as the neighbour's OPEN, and then hears nothing more.
     async fn failure(&mut self) -> ConnectError {
         self.until(|event| match event {
             Event::AttemptFailed {
@@ -281,10 +282,26 @@ async fn a_password_that_the_kernel_refuses_is_an_error_and_no_session() {
     );
 }
 
+/// RFC 5082 section 3: between two that are strict everything is sent with 255, for nothing less is
+/// taken; and what came over more links than are allowed is dropped.
 #[tokio::test]
 async fn ttl_security_lets_direct_neighbours_in_and_nobody_else() {
-    let (mut a, mut b) = pair((A, B), |_, transport, _| transport.ttl = Ttl::Security(1));
-    both_established(&mut a, &mut b).await;
+    for addresses in [
+        (A, B),
+        (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()),
+    ] {
+        let between = |strict, other| {
+            pair(addresses, |n, transport, _| {
+                transport.ttl = if n == 1 { strict } else { other };
+            })
+        };
+        let (mut a, mut b) = between(Ttl::Security(1), Ttl::Security(1));
+        both_established(&mut a, &mut b).await;
+        let links = if addresses.0.is_ipv4() { 1 } else { 3 };
+        let least = 255 - (links - 1);
+        let (mut a, mut b) = between(Ttl::Security(links), Ttl::Hops(least));
+        both_established(&mut a, &mut b).await;
+    }
 
     // The other end sends with a smaller TTL, as from far away: not one message of it is read.
     let (mut a, mut b) = pair((A, B), |n, transport, config| {

@@ -241,6 +241,7 @@ mod tests {
 
     #[test]
     fn ttl_security_counts_links() {
+        assert!((0..=255).all(|links| Ttl::Security(links).sent() == 255));
         assert_eq!(Ttl::Security(1).least_accepted(), Some(255));
         assert_eq!(Ttl::Security(3).least_accepted(), Some(253));
         assert_eq!(Ttl::Security(0).least_accepted(), Some(255));

@@ -11,6 +11,7 @@ mod model;
 mod naive;
 mod our_end;
 mod owners;
+mod passed_on;
 mod policies;
 mod reflection;
 mod rules;

@@ -78,6 +78,20 @@ fn attributes_of_an_advertisement_go_with_it() {
     assert_eq!(tor.large_communities.len(), 1);
 }
 
+/// RFC 8326: an operator may mark the node's own routes ahead of work, by the name or the number.
+#[test]
+fn graceful_shutdown_can_be_put_on_routes() {
+    for name in ["graceful-shutdown", "65535:0"] {
+        let spec = format!("{{ podCIDRs: true, communities: [{name:?}] }}");
+        let yaml = NODES.to_owned() + &tor("tor", "") + &object("BGPAdvertisement", "adv", &spec);
+        let desired = clean(&yaml, "a");
+        let origination = &desired.originations[&"10.0.1.0/24".parse().unwrap()];
+        let marked = origination.advertise.last().unwrap();
+        let expected = [redstart_bgp::types::Community::GRACEFUL_SHUTDOWN];
+        assert!(marked.communities.iter().eq(&expected), "{marked:?}");
+    }
+}
+
 #[test]
 fn another_nodes_pod_cidr_is_not_advertised_but_an_aggregate_is() {
     let spec = "{ staticPrefixes: [10.0.2.128/25, 10.0.0.0/16, 10.0.1.0/25] }";

@@ -26,6 +26,25 @@ fn a_router_refuses_nothing_but_the_cluster_and_the_default_route() {
     assert_eq!((tor.hold_time, tor.graceful_restart), (90, Some(120)));
 }
 
+/// RFC 5082 section 3: a neighbour that is not asked for it may be any number of hops away, or send
+/// with any TTL.
+#[test]
+fn ttl_security_is_off_unless_it_is_configured() {
+    for (spec, ttl) in [("", Ttl::Hops(1)), ("ttlSecurity: 1", Ttl::Security(1))] {
+        let desired = clean(&(NODES.to_owned() + &tor("tor", spec)), "a");
+        assert_eq!(peer(&desired, "tor").ttl, ttl, "{spec}");
+        let strict = desired
+            .peers
+            .values()
+            .filter(|peer| matches!(peer.ttl, Ttl::Security(_)));
+        assert_eq!(
+            strict.count(),
+            usize::from(ttl == Ttl::Security(1)),
+            "{spec}"
+        );
+    }
+}
+
 #[test]
 fn peers_override_the_configuration() {
     let configuration = object(

@@ -62,6 +62,28 @@ fn router() -> compile::Peer {
     }
 }
 
+/// RFC 4271 section 4.2: the BGP Identifier "is the same for every local interface and BGP peer".
+#[test]
+fn every_neighbour_is_shown_the_identifier_of_the_node() {
+    let over_v6 = compile::Peer {
+        remote: Remote::Address((V6, 179).into()),
+        local: Some(V6.into()),
+        ..router()
+    };
+    let within = compile::Peer {
+        role: PeerRole::Mesh {
+            node: "n2".to_owned(),
+        },
+        remote_as: compile::RemoteAs::Internal,
+        local_as: node().asn,
+        ..router()
+    };
+    for peer in [router(), over_v6, within] {
+        let session = session(&peer, &node(), Restarted::default());
+        assert_eq!(session.router_id, node().router_id, "{peer:?}");
+    }
+}
+
 #[test]
 fn an_open_offers_what_the_object_asks_for() {
     let plain = session(&router(), &node(), Restarted::default());
