@@ -151,7 +151,6 @@ impl End {
         .await
     }
 
-    /// An attempt that comes as far as the neighbour's OPEN, and then hears nothing more.
     async fn failure(&mut self) -> ConnectError {
         self.until(|event| match event {
             Event::AttemptFailed {

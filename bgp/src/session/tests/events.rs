@@ -468,11 +468,15 @@ fn runs(row: Row, event: usize, after: State) -> &'static [&'static str] {
     match after {
         State::Idle if stopped => &[],
         State::Idle => &["IdleHold"],
+        // We go on dialling until the neighbour's OPEN tells which connection stays.
+        State::Connect | State::Active if row == Row::ActiveDelayed && !lost => {
+            &["ConnectRetry", "DelayOpen"]
+        }
         State::Connect | State::Active if row.delayed() && !lost => &["DelayOpen"],
         State::Active if started => &[],
         State::Connect | State::Active => &["ConnectRetry"],
-        // Our own attempt goes on until the neighbour's OPEN tells which connection stays.
-        State::OpenSent if (event, row) == (17, Row::Connect) => &["ConnectRetry", "Hold"],
+        State::OpenSent if event == 17 && row != Row::OpenSent => &["ConnectRetry", "Hold"],
+        State::OpenSent if (event, row) == (12, Row::ActiveDelayed) => &["ConnectRetry", "Hold"],
         State::OpenSent => &["Hold"],
         State::OpenConfirm | State::Established => &["Hold", "Keepalive"],
     }
