@@ -188,7 +188,7 @@ fn a_global_address_that_comes_later_changes_nothing() {
         .put(
             "later",
             "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata:\n  name: later\n\
-             spec:\n  podCIDRs: false\n  staticPrefixes: [10.99.99.0/24, \"fd99::/64\"]\n",
+             spec:\n  podCIDRs: true\n  staticPrefixes: [10.99.99.0/24, \"fd99::/64\"]\n",
         )
         .unwrap();
     told(&["10.99.99.0/24", "fd99::/64", "10.244.1.0/24", "fd44:1::/64"]);
