@@ -3,9 +3,9 @@
 //! Deliberately not the product's own codec. Only IPv4 unicast by the fields of RFC 4271.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -142,7 +142,7 @@ fn reflect(
     }
     // End-of-RIB (RFC 4724 section 2).
     messages.extend(message(UPDATE, &[0; 4]));
-    session.stream.write_all(&messages)?;
+    session.say(&messages)?;
     loop {
         session.read()?;
     }
@@ -166,8 +166,16 @@ fn reflected(at: Ipv4Addr, owner: Ipv4Addr, prefix: Ipv4Addr) -> Vec<u8> {
     message(UPDATE, &body)
 }
 
+/// Writes whole messages, whoever else writes.
+fn say(writer: &Mutex<TcpStream>, messages: &[u8]) -> io::Result<()> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    writer.write_all(messages)
+}
+
 struct Session {
     stream: TcpStream,
+    /// To write to. A long answer goes out in pieces, and no KEEPALIVE may come in between.
+    writer: Arc<Mutex<TcpStream>>,
     buffer: Vec<u8>,
 }
 
@@ -177,14 +185,16 @@ impl Session {
         loop {
             let (stream, _) = listener.accept()?;
             stream.set_nodelay(true)?;
+            let writer = Arc::new(Mutex::new(stream.try_clone()?));
             let mut session = Self {
                 stream,
+                writer,
                 buffer: Vec::new(),
             };
             if session.establish(asn, identifier).is_ok() {
-                let mut writer = session.stream.try_clone()?;
+                let writer = Arc::clone(&session.writer);
                 thread::spawn(move || {
-                    while writer.write_all(&message(KEEPALIVE, &[])).is_ok() {
+                    while say(&writer, &message(KEEPALIVE, &[])).is_ok() {
                         thread::sleep(SAY_KEEPALIVE);
                     }
                 });
@@ -193,10 +203,14 @@ impl Session {
         }
     }
 
+    fn say(&self, messages: &[u8]) -> io::Result<()> {
+        say(&self.writer, messages)
+    }
+
     fn establish(&mut self, asn: u16, identifier: Ipv4Addr) -> Result<()> {
-        self.stream.write_all(&open(asn, identifier))?;
+        self.say(&open(asn, identifier))?;
         while self.read()?.0 != OPEN {}
-        self.stream.write_all(&message(KEEPALIVE, &[]))?;
+        self.say(&message(KEEPALIVE, &[]))?;
         while self.read()?.0 != KEEPALIVE {}
         Ok(())
     }

@@ -61,6 +61,8 @@ impl<'a> Stage<'a> {
         let mut command = ground.node.command(program);
         command.args(["run", "--node", &cluster.own_name(), "--log", "warn"]);
         command.arg("--kubeconfig").arg(&kubeconfig);
+        // Not the host's: what an earlier run left there is another cluster.
+        command.arg("--cache").arg(ground.run_dir.cache("n"));
         command.arg("--socket").arg(ground.run_dir.socket("n"));
         command.env_remove("KUBECONFIG");
         Ok(Self {
