@@ -20,6 +20,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use redstart_controller::control::views::Protocol;
 use redstart_proto_tests::lab::{
     Lab, checks,
     exclusive::TestLab,
@@ -201,59 +202,46 @@ fn routes_are_chosen_as_in_bird() {
     }
 }
 
-fn state_of(lab: &Lab, name: &str) -> Result<views_state::State> {
+fn protocol(lab: &Lab, name: &str) -> Result<Protocol> {
     let list = protocols(lab, "n1")?;
     let peer = list.into_iter().find(|p| p.name == name);
-    let peer = peer.with_context(|| format!("no {name}"))?;
-    Ok(views_state::State {
-        state: peer.state,
-        established: peer.established_count,
-        updates_out: peer.messages.updates_out,
-    })
+    peer.with_context(|| format!("no {name}"))
 }
 
-mod views_state {
-    #[derive(Debug)]
-    pub(super) struct State {
-        pub(super) state: String,
-        pub(super) established: u64,
-        pub(super) updates_out: u64,
-    }
+/// The name of a session with a router.
+fn router(lab: &Lab) -> String {
+    let mut list = protocols(lab, "n1").unwrap().into_iter();
+    list.find(|p| p.role == "router").unwrap().name
 }
 
 #[test]
 fn sessions_are_operated_and_a_restricted_client_cannot() {
     let lab = lab();
     let lab = &lab.lab;
-    let router = protocols(lab, "n1").unwrap();
-    let router = router
-        .into_iter()
-        .find(|p| p.role == "router")
-        .unwrap()
-        .name;
-    let until = |what: &str, holds: &dyn Fn(&views_state::State) -> bool| {
+    let router = router(lab);
+    let until = |what: &str, holds: &dyn Fn(&Protocol) -> bool| {
         wait::until(what, BOUND, || {
-            let state = state_of(lab, &router)?;
+            let state = protocol(lab, &router)?;
             ensure!(holds(&state), "{state:?}");
             Ok(())
         })
         .unwrap();
     };
-    let before = state_of(lab, &router).unwrap();
+    let before = protocol(lab, &router).unwrap();
     has(
         &birdc(lab, &format!("reload out {router}")),
         &[&format!("0015-{router}: reloading")],
     );
     until("the routes are told again", &|s| {
-        s.updates_out > before.updates_out
+        s.messages.updates_out > before.messages.updates_out
     });
     has(
         &birdc(lab, &format!("reload in {router}")),
         &[": reloading"],
     );
     assert_eq!(
-        state_of(lab, &router).unwrap().established,
-        before.established
+        protocol(lab, &router).unwrap().established_count,
+        before.established_count
     );
 
     has(
@@ -284,13 +272,13 @@ fn sessions_are_operated_and_a_restricted_client_cannot() {
         &[": already enabled"],
     );
 
-    let before = state_of(lab, &router).unwrap();
+    let before = protocol(lab, &router).unwrap();
     has(
         &birdc(lab, &format!("restart {router}")),
         &[&format!("0012-{router}: restarted")],
     );
     until("it was down and is up", &|s| {
-        s.state == "Established" && s.established > before.established
+        s.state == "Established" && s.established_count > before.established_count
     });
 
     let mut client =
@@ -306,7 +294,7 @@ fn sessions_are_operated_and_a_restricted_client_cannot() {
         said.ends_with("0016 Access restricted\n8007 Access denied\n"),
         "{said}"
     );
-    assert_eq!(state_of(lab, &router).unwrap().state, "Established");
+    assert_eq!(protocol(lab, &router).unwrap().state, "Established");
 }
 
 #[test]
@@ -327,12 +315,7 @@ fn the_log_is_echoed_to_who_asks() {
         }
     };
     hear("0000 \n");
-    let router = protocols(lab, "n1").unwrap();
-    let router = router
-        .into_iter()
-        .find(|p| p.role == "router")
-        .unwrap()
-        .name;
+    let router = router(lab);
     birdc(lab, &format!("restart {router}"));
     hear("+<INFO> operator");
 }

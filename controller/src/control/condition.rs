@@ -27,7 +27,7 @@ pub use parse::ConditionError;
 pub(crate) use parse::{Parser, Token, tokens};
 use redstart_bgp::types::Prefix;
 
-use super::{PeerPattern, views::Path};
+use super::{PeerPattern, views::Path, wildcard};
 
 /// A condition on a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,7 +176,12 @@ impl Condition {
                 number(*of, prefix, path).is_some_and(|number| comparison.holds(number, *with))
             }
             Self::Net(patterns) => patterns.iter().any(|pattern| pattern.contains(prefix)),
-            Self::Path(mask) => fits(mask, &path_elements(&path.as_path)),
+            Self::Path(mask) => wildcard::matches(
+                mask,
+                &path_elements(&path.as_path),
+                |hop| *hop == Hop::Some,
+                |hop, element| hop.fits(element),
+            ),
             Self::Community(kind, parts) => communities(*kind, path)
                 .iter()
                 .any(|community| community_fits(parts, community)),
@@ -247,29 +252,6 @@ fn path_elements(text: &str) -> Vec<&str> {
         rest = left.trim_start();
     }
     elements
-}
-
-/// Whether a path fits a mask; `*` takes as few as it can at first.
-fn fits(mask: &[Hop], path: &[&str]) -> bool {
-    let (mut m, mut p) = (0, 0);
-    let mut last_star = None;
-    while p < path.len() {
-        match mask.get(m) {
-            Some(Hop::Some) => {
-                last_star = Some((m, p));
-                m += 1;
-            }
-            Some(hop) if hop.fits(path[p]) => (m, p) = (m + 1, p + 1),
-            _ => match &mut last_star {
-                Some((star, taken)) => {
-                    *taken += 1;
-                    (m, p) = (*star + 1, *taken);
-                }
-                None => return false,
-            },
-        }
-    }
-    mask[m..].iter().all(|hop| *hop == Hop::Some)
 }
 
 impl Hop {

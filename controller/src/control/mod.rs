@@ -14,6 +14,7 @@ pub(crate) mod select;
 mod server;
 mod services;
 pub mod views;
+mod wildcard;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -123,32 +124,14 @@ impl PeerPattern {
         match self {
             Self::All => true,
             Self::Name(wanted) => wanted == name,
-            Self::Like(pattern) => matches_pattern(pattern.as_bytes(), name.as_bytes()),
+            Self::Like(pattern) => wildcard::matches(
+                pattern.as_bytes(),
+                name.as_bytes(),
+                |part| *part == b'*',
+                |part, c| part == c || *part == b'?',
+            ),
         }
     }
-}
-
-/// Each `*` takes as little as it can; when what follows does not fit, the last one takes one more.
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut last_star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                last_star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match &mut last_star {
-                Some((star, taken)) => {
-                    *taken += 1;
-                    (p, t) = (*star + 1, *taken);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 /// Where the control socket is unless told otherwise.

@@ -414,6 +414,22 @@ pub struct Path {
 }
 
 impl Path {
+    /// Its attributes of one value each, under the names that BIRD has for them.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let text = |value: Option<u64>| value.map(|value| value.to_string());
+        [
+            ("origin", Some(self.origin.clone())),
+            ("as_path", Some(self.as_path.clone())),
+            ("next_hop", self.next_hop.map(|addr| addr.to_string())),
+            ("med", text(self.med.map(u64::from))),
+            ("local_pref", text(self.local_pref.map(u64::from))),
+            ("aigp", text(self.aigp)),
+            ("otc", text(self.otc.map(u64::from))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+
     /// Whether it was refused when it came in.
     #[must_use]
     pub fn is_refused(&self) -> bool {

@@ -186,22 +186,8 @@ fn attributes<W: AsyncWrite + Unpin>(path: &Path, own: bool, reply: &mut Reply<W
     let mut line = |name: &str, value: String| {
         reply.line(Code::RouteAttributes, format_args!("\t{name}: {value}"));
     };
-    line("BGP.origin", path.origin.clone());
-    line("BGP.as_path", path.as_path.clone());
-    if let Some(next_hop) = path.next_hop {
-        line("BGP.next_hop", next_hop.to_string());
-    }
-    if let Some(med) = path.med {
-        line("BGP.med", med.to_string());
-    }
-    if let Some(local_pref) = path.local_pref {
-        line("BGP.local_pref", local_pref.to_string());
-    }
-    if let Some(aigp) = path.aigp {
-        line("BGP.aigp", aigp.to_string());
-    }
-    if let Some(otc) = path.otc {
-        line("BGP.otc", otc.to_string());
+    for (name, value) in path.attributes() {
+        line(&format!("BGP.{name}"), value);
     }
     let lists = [
         ("BGP.community", &path.communities, ","),

@@ -109,22 +109,8 @@ fn path_details(path: &Path) -> String {
     let mut line = |label: &str, value: String| {
         let _ = writeln!(out, "\tBGP.{label}: {value}");
     };
-    line("origin", path.origin.clone());
-    line("as_path", path.as_path.clone());
-    if let Some(next_hop) = path.next_hop {
-        line("next_hop", next_hop.to_string());
-    }
-    if let Some(med) = path.med {
-        line("med", med.to_string());
-    }
-    if let Some(local_pref) = path.local_pref {
-        line("local_pref", local_pref.to_string());
-    }
-    if let Some(aigp) = path.aigp {
-        line("aigp", aigp.to_string());
-    }
-    if let Some(otc) = path.otc {
-        line("otc", otc.to_string());
+    for (name, value) in path.attributes() {
+        line(name, value);
     }
     for (label, list) in [
         ("community", &path.communities),
