@@ -31,4 +31,4 @@ REDSTART_INTEROP_ROOT=$root REDSTART_UPDATE=1 unshare --mount sh -eu -c '
     done
     shift
     exec "$@"
-' sh "$root" cargo test -p redstart-proto-tests --test interop --locked -- --nocapture
+' sh "$root" cargo test --workspace --all-features --test interop --locked -- --nocapture

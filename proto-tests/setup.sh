@@ -45,6 +45,10 @@ missing_packages() {
     have exabgp || echo exabgp
     have bgpctl || echo openbgpd
     have prometheus-bird-exporter || echo prometheus-bird-exporter
+    have promtool || echo prometheus
+    have bgpdump || echo bgpdump
+    have tcpdump || echo tcpdump
+    have chromium || echo chromium
 }
 
 install_packages() {
@@ -54,7 +58,7 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
     # Debian starts a routing daemon as soon as it is installed. The labs start their own.
-    for service in bird frr gobgpd exabgp openbgpd prometheus-bird-exporter; do
+    for service in bird frr gobgpd exabgp openbgpd prometheus-bird-exporter prometheus; do
         case " $* " in
         *" $service"*)
             if [ -d /run/systemd/system ]; then

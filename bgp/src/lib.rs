@@ -13,11 +13,15 @@
 //! | [`discovery`] | the router at the other end of an unnumbered link, by Router Advertisements |
 //! | [`session`] | the finite state machine of one peer: two connection slots, timers, collision |
 //! | [`bfd`] | liveness of the path to a neighbour, sub-second |
+//! | [`bmp`] | what a monitoring station is told |
+//! | [`mrt`] | tables and messages in files |
 //! | `net` | sockets (feature `net`) |
 
 pub mod bfd;
+pub mod bmp;
 pub mod discovery;
 mod jitter;
+pub mod mrt;
 pub mod session;
 pub mod time;
 pub mod types;

@@ -139,6 +139,8 @@ pub enum Reason {
     RouterNotFound,
     /// On the interface of a neighbour several routers were found.
     SeveralRouters,
+    /// An address that sessions are to come from is on no interface of this node.
+    AddressNotHere,
     /// The kernel has no default route that leads to a gateway, and a neighbour is to be that gateway.
     NoDefaultGateway,
     /// The kernel has no TCP Authentication Option, and a neighbour has keys of it.
@@ -151,6 +153,12 @@ pub enum Reason {
     InterfaceDown,
     /// Routers cannot be looked for on an interface.
     DiscoveryFailed,
+    /// Two Services have an address, and nodes that advertise it for one cannot serve the other.
+    SharedAddress,
+    /// Nobody says which addresses Services have.
+    ServiceRangesUnknown,
+    /// A Secret that a password is to come from may not be read.
+    SecretForbidden,
     /// A Secret that a password is to come from does not exist.
     SecretMissing,
     /// The Secret does not have that key.
@@ -165,6 +173,8 @@ pub enum Reason {
     NetworkUnavailable,
     /// A `BGPAdvertisement` names a `BGPPeer` that does not exist.
     UnknownPeer,
+    /// A `BGPAdvertisement` is for certain `BGPPeer`s, and there are none such.
+    NoPeerSelected,
     /// No node is a route reflector of the mesh.
     NoReflector,
     /// A node waits to be drained until others are through.
@@ -173,6 +183,8 @@ pub enum Reason {
     UnknownPolicy,
     /// An object names a `BFDProfile` that does not exist.
     UnknownBfdProfile,
+    /// A field asks for something that this speaker does not do.
+    NotImplemented,
 }
 
 impl Reason {
@@ -206,12 +218,16 @@ impl Reason {
             Self::DuplicatePeerName => "duplicate-peer-name",
             Self::RouterNotFound => "router-not-found",
             Self::SeveralRouters => "several-routers",
+            Self::AddressNotHere => "address-not-here",
             Self::NoDefaultGateway => "no-default-gateway",
             Self::TcpAoUnsupported => "tcp-ao-unsupported",
             Self::KeyRefused => "key-refused",
             Self::InterfaceMissing => "interface-missing",
             Self::InterfaceDown => "interface-down",
             Self::DiscoveryFailed => "discovery-failed",
+            Self::SharedAddress => "shared-address",
+            Self::ServiceRangesUnknown => "service-ranges-unknown",
+            Self::SecretForbidden => "secret-forbidden",
             Self::SecretMissing => "secret-missing",
             Self::SecretKeyMissing => "secret-key-missing",
             Self::InvalidPassword => "invalid-password",
@@ -219,10 +235,12 @@ impl Reason {
             Self::ConflictingAttributes => "conflicting-attributes",
             Self::NetworkUnavailable => "network-unavailable",
             Self::UnknownPeer => "unknown-peer",
+            Self::NoPeerSelected => "no-peer-selected",
             Self::NoReflector => "no-reflector",
             Self::DrainLimit => "drain-limit",
             Self::UnknownPolicy => "unknown-policy",
             Self::UnknownBfdProfile => "unknown-bfd-profile",
+            Self::NotImplemented => "not-implemented",
         }
     }
 }

@@ -37,12 +37,12 @@ pub async fn serve(
         .await
 }
 
-/// Opens the address, with an error that names it. Where `[::]` cannot be had because the host has no
-/// IPv6, `0.0.0.0` is what was meant.
+/// Opens the address, with an error that names it and what it is for. Where `[::]` cannot be had because
+/// the host has no IPv6, `0.0.0.0` is what was meant.
 ///
 /// # Errors
 /// As the system says, with the address before it.
-pub async fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) async fn listen(addr: SocketAddr, for_what: &str) -> io::Result<TcpListener> {
     let no_ipv6 = |e: &io::Error| {
         addr.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
             && matches!(
@@ -57,7 +57,7 @@ pub async fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     opened.map_err(|e| {
         io::Error::new(
             e.kind(),
-            format!("cannot listen on {addr} for metrics and health: {e}"),
+            format!("cannot listen on {addr} for {for_what}: {e}"),
         )
     })
 }

@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub bfd_sessions: BTreeMap<String, u64>,
     /// Packets that came to the ports of BFD and were of no use, by reason.
     pub bfd_discarded: BTreeMap<String, u64>,
+    /// The monitoring stations.
+    pub stations: Vec<Station>,
     /// Whether the speaker is ready.
     pub ready: bool,
 }
@@ -67,6 +69,21 @@ pub struct Router {
     pub exported: u64,
     /// Where it is watched by BFD: whether that session is Up, and how often the path failed.
     pub bfd: Option<(bool, u64)>,
+}
+
+/// A monitoring station.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Station {
+    /// Where it listens.
+    pub address: String,
+    /// Whether it was told everything.
+    pub synchronised: bool,
+    /// Connections so far.
+    pub connections: u64,
+    /// Connections that ended because it was too slow.
+    pub too_slow: u64,
+    /// Messages so far.
+    pub messages: u64,
 }
 
 /// A watch of the Kubernetes API.
@@ -114,6 +131,7 @@ pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     page.sessions(snapshot)?;
     page.routes(snapshot)?;
     page.bfd(snapshot)?;
+    page.stations(&snapshot.stations)?;
     page.kernel(snapshot)?;
     page.objects(snapshot)?;
     page.watches(&snapshot.watches)?;
@@ -267,6 +285,39 @@ impl Page<'_> {
                 up.with_label_values(&[name]).set(i64::from(is_up));
                 failures.with_label_values(&[name]).inc_by(failed);
             }
+        }
+        Ok(())
+    }
+
+    fn stations(&self, stations: &[Station]) -> prometheus::Result<()> {
+        let synchronised = self.gauge(
+            "redstart_bmp_station_synchronised",
+            "Whether a monitoring station was told everything.",
+            &["station"],
+        )?;
+        let connections = self.counter(
+            "redstart_bmp_station_connections_total",
+            "Connections to a monitoring station.",
+            &["station"],
+        )?;
+        let too_slow = self.counter(
+            "redstart_bmp_station_too_slow_total",
+            "Connections that ended because the monitoring station was too slow.",
+            &["station"],
+        )?;
+        let messages = self.counter(
+            "redstart_bmp_station_messages_total",
+            "BMP messages sent to a monitoring station.",
+            &["station"],
+        )?;
+        for s in stations {
+            let of = &[s.address.as_str()];
+            synchronised
+                .with_label_values(of)
+                .set(s.synchronised.into());
+            connections.with_label_values(of).inc_by(s.connections);
+            too_slow.with_label_values(of).inc_by(s.too_slow);
+            messages.with_label_values(of).inc_by(s.messages);
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The Role that lets speakers read the Secrets that objects name, and no others.
 //!
 //! Speakers watch each such Secret by its name (`source::kube`), which a Role with `resourceNames` can
-//! allow. It takes the place of the Role in `manifests/base`, which allows all Secrets of Redstart's own
-//! namespace, and is made anew when an object names another Secret.
+//! allow. It takes the place of the Role in `manifests/base`, which allows the one named `bgp-passwords`,
+//! and is made anew when an object names another Secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 

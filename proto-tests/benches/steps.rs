@@ -57,7 +57,7 @@ enum Step {
     Policy,
     /// What a neighbour is told, grouped by attributes.
     Pull,
-    /// The same for nine more.
+    /// The same for nine more of the group, a batch each in turn.
     PullNine,
     /// Groups to octets.
     Encode,
@@ -335,8 +335,11 @@ impl<'a> Bench<'a> {
                 let (first, others) = monitors.split_first().context("no monitor")?;
                 pull_all(&mut self.rib, *first, &mut out, false)?;
                 measured(|| {
-                    let mut others = others.iter();
-                    others.try_for_each(|peer| pull_all(&mut self.rib, *peer, &mut out, false))
+                    while others.iter().any(|peer| self.rib.has_updates(*peer)) {
+                        for peer in others {
+                            black_box(self.rib.pull(*peer, BATCH));
+                        }
+                    }
                 })
                 .0
             }

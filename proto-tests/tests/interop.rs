@@ -19,7 +19,9 @@ use redstart_proto_tests::{
 };
 
 /// `REDSTART_UPDATE=1` writes the document anew. `REDSTART_INTEROP=md5-frr` runs just that, and
-/// leaves the document alone. `REDSTART_INTEROP_ROOT`: the newer Debian of `interop-newer.sh`.
+/// leaves the document alone; with an empty name, everything. `REDSTART_INTEROP_TRY=1` beside it tries
+/// what is known not to work, too: what does not fail is a limit no more. `REDSTART_INTEROP_ROOT`: the
+/// newer Debian of `interop-newer.sh`.
 #[test]
 fn the_document_is_what_a_run_comes_to() {
     let here = Programs::default();

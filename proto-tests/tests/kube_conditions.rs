@@ -11,9 +11,12 @@ mod kube_world;
 
 use std::{sync::Arc, time::Duration};
 
-use kube_world::{Follower, block_on, core::PlayedCore, node, peer};
+use kube_world::{
+    Follower, base_roles, block_on, core::PlayedCore, node, peer, peer_with_secret, secret, server,
+};
 use redstart_controller::{
     api::BGPPeer,
+    compile::compile,
     control::views,
     source::kube::connect,
     status::{known::Known, pace::Tuning},
@@ -52,14 +55,16 @@ impl Drop for World {
 
 impl World {
     async fn start(objects: Vec<Value>) -> Self {
-        let server = ApiServer::start(Options::default()).unwrap();
-        for object in NODES
-            .map(|name| node(name, "10.0.0.0/24"))
-            .into_iter()
-            .chain(objects)
-        {
-            server.put(object).unwrap();
-        }
+        Self::start_with(Options::default(), objects).await
+    }
+
+    async fn start_with(options: Options, objects: Vec<Value>) -> Self {
+        let nodes = NODES.into_iter().zip(1..).map(|(name, n)| {
+            let mut node = node(name, &format!("10.0.{n}.0/24"));
+            node["status"]["addresses"][0]["address"] = json!(format!("192.0.2.{n}"));
+            node
+        });
+        let server = server(options, nodes.chain(objects));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("kubeconfig");
         server.kubeconfig().write(&path).unwrap();
@@ -101,17 +106,33 @@ impl World {
             .unwrap();
     }
 
+    /// A condition of the router.
     fn condition(&self, kind: &str) -> Option<Value> {
-        let peers = Gvr::new("redstart.dev", "v1alpha1", "bgppeers");
-        let object = self.server.get(&peers, "", "tor")?;
+        self.condition_of("bgppeers", "tor", kind)
+    }
+
+    fn condition_of(&self, plural: &str, name: &str, kind: &str) -> Option<Value> {
+        let resource = Gvr::new("redstart.dev", "v1alpha1", plural);
+        let object = self.server.get(&resource, "", name)?;
         let conditions = object["status"]["conditions"].as_array()?;
         conditions.iter().find(|it| it["type"] == kind).cloned()
     }
 
     /// Waits until a condition is there with this status and reason.
     async fn condition_is(&self, kind: &str, status: &str, reason: &str) -> Value {
+        self.condition_of_is(("bgppeers", "tor"), kind, status, reason)
+            .await
+    }
+
+    async fn condition_of_is(
+        &self,
+        (plural, name): (&str, &str),
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> Value {
         loop {
-            let found = self.condition(kind);
+            let found = self.condition_of(plural, name, kind);
             if let Some(found) = found.filter(|it| it["status"] == status && it["reason"] == reason)
             {
                 return found;
@@ -154,16 +175,18 @@ async fn follow(
     loop {
         follower.take().await;
         let index = &follower.index;
-        let problems = index.problems().map(|d| views::Problem {
-            severity: d.severity.to_string(),
-            object: d.object.to_string(),
-            field: d.field.clone(),
-            reason: d.reason.to_string(),
-            message: d.message.clone(),
-        });
-        let problems: Vec<_> = problems.collect();
-        for core in &cores {
-            core.change(|state| state.problems = problems.clone());
+        for (node, core) in NODES.iter().zip(&cores) {
+            let Some((_, problems)) = compile(index, node) else {
+                continue;
+            };
+            let problems = problems.into_iter().map(|d| views::Problem {
+                severity: d.severity.to_string(),
+                object: d.object.to_string(),
+                field: d.field,
+                reason: d.reason.to_string(),
+                message: d.message,
+            });
+            core.change(|state| state.problems = problems.collect());
         }
         if let Some(objects) = index.complete() {
             let tor = objects.peers.get("tor");
@@ -232,8 +255,7 @@ fn a_bad_object_has_a_condition_and_events_and_its_last_good_version_stays() {
 #[test]
 fn a_secret_that_comes_resolves_the_reference() {
     block_on(async {
-        let mut tor = peer("tor", "192.0.2.9");
-        tor["spec"]["passwordSecretRef"] = json!({"name": "bgp"});
+        let tor = peer_with_secret("tor", "192.0.2.9", "bgp");
         let world = World::start(vec![tor]).await;
         let missing = world
             .condition_is("ResolvedRefs", "False", "SecretMissing")
@@ -245,14 +267,92 @@ fn a_secret_that_comes_resolves_the_reference() {
                 .contains("redstart-system/bgp")
         );
         assert_eq!(world.condition("Accepted").unwrap()["status"], "True");
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": "bgp", "namespace": "redstart-system"},
-            "data": {"password": "c2VjcmV0"},
-        });
-        world.server.put(secret).unwrap();
+        world.server.put(secret("bgp", "secret")).unwrap();
         world
             .condition_is("ResolvedRefs", "True", "ResolvedRefs")
             .await;
+    });
+}
+
+/// With what the base roles allow but for Secrets: the object that names one is told so, by condition and
+/// by Event, with field and reason.
+#[test]
+fn a_secret_that_may_not_be_read_is_said_where_it_is_named() {
+    block_on(async {
+        let mut grants = base_roles();
+        grants.retain(|grant| grant.namespace.is_empty());
+        let options = Options {
+            grants: Some(grants),
+            ..Options::default()
+        };
+        let objects = vec![
+            peer_with_secret("tor", "192.0.2.9", "bgp-passwords"),
+            secret("bgp-passwords", "secret"),
+        ];
+        let world = World::start_with(options, objects).await;
+        let refused = world
+            .condition_is("ResolvedRefs", "False", "SecretForbidden")
+            .await;
+        let message = refused["message"].as_str().unwrap();
+        let says = |text: &str| {
+            text.starts_with("spec.passwordSecretRef: ")
+                && text.contains("Secret redstart-system/bgp-passwords")
+                && text.contains("(secret-forbidden)")
+        };
+        assert!(says(message), "{message}");
+        let told = |event: &Arc<Value>| {
+            event["regarding"]["kind"] == "BGPPeer" && event["regarding"]["name"] == "tor"
+        };
+        let event = loop {
+            if let Some(event) = world.events("NotInForce").into_iter().find(told) {
+                break event;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        let note = event["note"].as_str().unwrap();
+        assert!(says(note), "{note}");
+        // A role that allows it is all that it takes.
+        world.server.grant(base_roles());
+        world
+            .condition_is("ResolvedRefs", "True", "ResolvedRefs")
+            .await;
+    });
+}
+
+/// An advertisement to a router that is not there, from nodes that are not: it says so, and says no more
+/// when both are there.
+#[test]
+fn an_advertisement_says_what_of_it_is_not_in_force() {
+    block_on(async {
+        let advertisement = json!({
+            "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPAdvertisement",
+            "metadata": {"name": "vip"},
+            "spec": {
+                "staticPrefixes": ["203.0.113.0/24"],
+                "peers": {"names": ["tor"]},
+                "nodeSelector": {"matchLabels": {"rack": "b"}},
+            },
+        });
+        let world = World::start(vec![advertisement]).await;
+        let vip = ("bgpadvertisements", "vip");
+        let missing = world
+            .condition_of_is(vip, "ResolvedRefs", "False", "UnknownPeer")
+            .await;
+        let message = missing["message"].as_str().unwrap();
+        assert!(message.starts_with("spec.peers.names: "), "{message}");
+        let nowhere = world
+            .condition_of_is(vip, "NodesSelected", "False", "NoNodeSelected")
+            .await;
+        let message = nowhere["message"].as_str().unwrap();
+        assert!(message.starts_with("spec.nodeSelector: "), "{message}");
+
+        world.server.put(peer("tor", "192.0.2.9")).unwrap();
+        let mut in_rack = node("n5", "10.0.5.0/24");
+        in_rack["metadata"]["labels"]["rack"] = json!("b");
+        in_rack["status"]["addresses"][0]["address"] = json!("192.0.2.5");
+        world.server.put(in_rack).unwrap();
+        for kind in ["ResolvedRefs", "NodesSelected"] {
+            world.condition_of_is(vip, kind, "True", kind).await;
+        }
     });
 }

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use kube_world::{block_on, core::PlayedCore, node, nodes};
 use redstart_controller::{
     api::ANNOTATION_DRAIN,
-    cli::{client, command::Command, render},
-    control::{self, Drains, views},
+    cli::{client, render},
+    control::{self, Doors, Drains, views},
     source::kube::connect,
 };
 use redstart_proto_tests::apiserver::{
@@ -51,12 +51,14 @@ impl World {
         let stop = CancellationToken::new();
         let core = PlayedCore::start();
         let drains = Drains::by_api("n1", api);
-        tokio::spawn(control::serve(
-            listener,
-            core.queries(),
+        // Nobody compiles here.
+        let (previews, _) = tokio::sync::mpsc::channel(1);
+        let doors = Doors {
+            core: core.queries(),
             drains,
-            stop.clone(),
-        ));
+            previews,
+        };
+        tokio::spawn(control::serve(listener, doors, stop.clone()));
         Self {
             server,
             socket,
@@ -65,8 +67,8 @@ impl World {
         }
     }
 
-    async fn redc(&self, command: Command) -> Result<views::Annotated, String> {
-        let body = client::run(&self.socket, &command).await;
+    async fn redc(&self, path: &str) -> Result<views::Annotated, String> {
+        let body = client::post(&self.socket, path).await;
         body.map(|body| serde_json::from_slice(&body).unwrap())
             .map_err(|error| error.to_string())
     }
@@ -82,15 +84,15 @@ impl World {
 fn a_drain_is_the_annotation_of_the_node_and_keeps_its_time() {
     block_on(async {
         let world = World::start().await;
-        let first = world.redc(Command::Drain).await.unwrap();
+        let first = world.redc("/v1/drain").await.unwrap();
         assert!(first.changed);
         assert_eq!(world.annotation(), first.drain);
         assert!(render::annotated(&first).starts_with("Node n1 is to be drained, since 20"));
         // Who asks once more does not lose his place among those who wait.
-        let second = world.redc(Command::Drain).await.unwrap();
+        let second = world.redc("/v1/drain").await.unwrap();
         assert_eq!((second.changed, &second.drain), (false, &first.drain));
         assert!(render::annotated(&second).contains("already"));
-        let undone = world.redc(Command::Undrain).await.unwrap();
+        let undone = world.redc("/v1/undrain").await.unwrap();
         assert_eq!((undone.drain, world.annotation()), (None, None));
         // The rest of the Node is as it was.
         let node = world.server.get(&nodes(), "", "n1").unwrap();
@@ -113,9 +115,9 @@ fn without_the_right_to_it_the_answer_says_how() {
             },
         });
         let how = "kubectl annotate --overwrite node n1 redstart.dev/drain";
-        let refused = world.redc(Command::Drain).await.unwrap_err();
+        let refused = world.redc("/v1/drain").await.unwrap_err();
         assert!(refused.contains(&format!("{how}=20")), "{refused}");
-        let refused = world.redc(Command::Undrain).await.unwrap_err();
+        let refused = world.redc("/v1/undrain").await.unwrap_err();
         assert!(refused.ends_with(&format!("{how}-")), "{refused}");
         assert_eq!(world.annotation(), None);
     });

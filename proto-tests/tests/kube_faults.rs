@@ -13,8 +13,8 @@ mod kube_world;
 use std::time::{Duration, Instant};
 
 use kube_world::{
-    Follower, HASTE, LIMIT, World, block_on, known, names, node, nodes, one_secret, refuse_nodes,
-    three_nodes, watches_of_nodes, with_world,
+    Follower, HASTE, LIMIT, World, block_on, error, known, names, node, nodes, nodes_get,
+    one_secret, refuse_nodes, server, three_nodes, watches_of_nodes, with_world,
 };
 use redstart_controller::{
     index::Kind,
@@ -63,16 +63,7 @@ fn gone_as_the_answer_to_a_watch_lists_again() {
         |_| {},
         async |mut world| {
             let World { server, follower } = &mut world;
-            server.faults().add(Rule {
-                verb: Some(Verb::Watch),
-                plural: Some("nodes".to_owned()),
-                skip: 0,
-                times: Some(1),
-                action: Action::Status {
-                    code: 410,
-                    retry_after: None,
-                },
-            });
+            server.faults().add(nodes_get(Verb::Watch, 1, error(410)));
             server.faults().end_watches(Some("nodes"), WatchEnd::Close);
             follower
                 .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
@@ -117,16 +108,7 @@ fn a_server_that_was_set_back_in_time_is_listed_again() {
         async |mut world| {
             let World { server, follower } = &mut world;
             // As after a restore of etcd: our resource version is far in its future.
-            server.faults().add(Rule {
-                verb: Some(Verb::Watch),
-                plural: Some("nodes".to_owned()),
-                skip: 0,
-                times: Some(5),
-                action: Action::Status {
-                    code: 504,
-                    retry_after: None,
-                },
-            });
+            server.faults().add(nodes_get(Verb::Watch, 5, error(504)));
             server.faults().end_watches(Some("nodes"), WatchEnd::Close);
             follower
                 .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
@@ -185,13 +167,9 @@ fn a_listing_that_breaks_off_takes_nothing_away() {
     };
     with_world(three_nodes(), refuse, async |mut world| {
         let World { server, follower } = &mut world;
-        server.faults().add(Rule {
-            verb: Some(Verb::List),
-            plural: Some("nodes".to_owned()),
-            skip: 0,
-            times: Some(2),
-            action: Action::Truncate,
-        });
+        server
+            .faults()
+            .add(nodes_get(Verb::List, 2, Action::Truncate));
         server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
         follower
             .until(|index| {
@@ -264,22 +242,15 @@ fn an_outage_takes_nothing_away_and_ends_with_the_differences() {
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_and_asked_again() {
-    let server = ApiServer::start(Options {
+    let options = Options {
         bookmark_interval: LIMIT,
         ..Options::default()
-    })
-    .unwrap();
-    server.put(node("a", "10.0.1.0/24")).unwrap();
+    };
+    let server = server(options, [node("a", "10.0.1.0/24")]);
     let never = Action::Delay {
         millis: u64::try_from(LIMIT.as_millis()).unwrap(),
     };
-    server.faults().add(Rule {
-        verb: Some(Verb::Watch),
-        plural: Some("nodes".to_owned()),
-        skip: 0,
-        times: Some(1),
-        action: never,
-    });
+    server.faults().add(nodes_get(Verb::Watch, 1, never));
     block_on(async {
         let mut follower = Follower::start_tuned(
             &server.kubeconfig(),
@@ -305,10 +276,7 @@ fn a_server_that_says_nothing_is_given_up_and_asked_again() {
 
 #[test]
 fn when_one_kind_reaches_the_server_again_the_others_do_not_wait() {
-    let server = ApiServer::start(Options::default()).unwrap();
-    for object in one_secret() {
-        server.put(object).unwrap();
-    }
+    let server = server(Options::default(), one_secret());
     block_on(async {
         let mut follower = Follower::start_tuned(
             &server.kubeconfig(),
@@ -344,27 +312,18 @@ fn when_one_kind_reaches_the_server_again_the_others_do_not_wait() {
 
 #[test]
 fn a_busy_server_is_asked_again_until_it_answers() {
-    let server = ApiServer::start(Options::default()).unwrap();
-    server.put(node("a", "10.0.1.0/24")).unwrap();
-    for code in [429, 500, 503] {
+    let server = server(Options::default(), [node("a", "10.0.1.0/24")]);
+    let of_any_kind = |action| {
+        let rule = nodes_get(Verb::Watch, 5, action);
         server.faults().add(Rule {
-            verb: Some(Verb::Watch),
             plural: None,
-            skip: 0,
-            times: Some(5),
-            action: Action::Status {
-                code,
-                retry_after: None,
-            },
+            ..rule
         });
+    };
+    for code in [429, 500, 503] {
+        of_any_kind(error(code));
     }
-    server.faults().add(Rule {
-        verb: Some(Verb::Watch),
-        plural: None,
-        skip: 0,
-        times: Some(5),
-        action: Action::Delay { millis: 100 },
-    });
+    of_any_kind(Action::Delay { millis: 100 });
     block_on(async {
         let mut follower = Follower::start(&server.kubeconfig());
         follower.until_complete().await;
@@ -385,16 +344,14 @@ fn a_server_that_says_when_to_come_back_is_left_alone_until_then() {
         async |mut world| {
             let World { server, follower } = &mut world;
             // As priority and fairness does it: plain text, and the time in the header.
-            server.faults().add(Rule {
-                verb: Some(Verb::Watch),
-                plural: Some("nodes".to_owned()),
-                skip: 0,
-                times: Some(1),
-                action: Action::Status {
+            server.faults().add(nodes_get(
+                Verb::Watch,
+                1,
+                Action::Status {
                     code: 429,
                     retry_after: Some(2),
                 },
-            });
+            ));
             server.faults().end_watches(Some("nodes"), WatchEnd::Close);
             follower
                 .until_health(Kind::Node, |it| matches!(it, Health::Retrying { .. }))
@@ -447,13 +404,9 @@ fn pages_that_take_long_are_waited_for_as_long_as_they_come() {
         follower.until(|index| names(index).len() == 6).await;
         let told = follower.events.len();
         // Each takes less than the patience with a listing, and all three take longer.
-        server.faults().add(Rule {
-            verb: Some(Verb::List),
-            plural: Some("nodes".to_owned()),
-            skip: 0,
-            times: Some(3),
-            action: Action::Delay { millis: 900 },
-        });
+        server
+            .faults()
+            .add(nodes_get(Verb::List, 3, Action::Delay { millis: 900 }));
         server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
         server.remove(&nodes(), "", "b");
         follower
@@ -475,11 +428,8 @@ fn a_continue_token_that_expires_between_two_pages_begins_the_listing_again() {
         let World { server, follower } = &mut world;
         // The second page takes so long that the history is forgotten meanwhile.
         server.faults().add(Rule {
-            verb: Some(Verb::List),
-            plural: Some("nodes".to_owned()),
             skip: 1,
-            times: Some(1),
-            action: Action::Delay { millis: 1500 },
+            ..nodes_get(Verb::List, 1, Action::Delay { millis: 1500 })
         });
         server.faults().end_watches(Some("nodes"), WatchEnd::Gone);
         while pages(server) != (1, 0) {

@@ -63,11 +63,13 @@ impl World {
             },
             claims: Vec::new(),
             problems: Vec::new(),
+            clashes: Vec::new(),
         };
         let known = Arc::new(Known {
             node_uid: Some("uid-of-n1".to_owned()),
-            nodes: vec!["n1".to_owned()],
+            nodes: ["n1"].into_iter().collect(),
             verdicts: BTreeMap::from([(tor, verdict)]),
+            ..Known::default()
         });
         let writer = Writer::new(
             "n1".to_owned(),
@@ -255,6 +257,56 @@ fn sessions_that_come_and_go_and_bad_objects_are_told_in_events() {
         })
         .await;
         assert_eq!(condition["message"], "BGPPeer/tor");
+    });
+}
+
+/// `kubectl describe` finds an Event by the namespace and the uid of its object.
+#[test]
+fn an_event_about_a_service_names_it_and_is_where_it_is() {
+    play(|world| async move {
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "uid-of-web"},
+            "spec": {"externalIPs": ["198.51.100.7"]},
+        });
+        world.server.put(service).unwrap();
+        let problem = |object: &str, reason: &str| views::Problem {
+            severity: "error".to_owned(),
+            object: object.to_owned(),
+            field: "spec.externalIPs".to_owned(),
+            reason: reason.to_owned(),
+            message: "198.51.100.7 is not advertised".to_owned(),
+        };
+        world.change(|core| {
+            core.problems
+                .push(problem("Service/shop/web", "address-not-allowed"));
+        });
+        let event = until(|| world.event("NotInForce")).await;
+        assert_eq!(event["metadata"]["namespace"], "shop");
+        let uid = world
+            .server
+            .get(&Gvr::new("", "v1", "services"), "shop", "web")
+            .unwrap();
+        let uid = &uid["metadata"]["uid"];
+        assert!(uid.is_string());
+        let regarding = json!({
+            "apiVersion": "v1", "kind": "Service", "namespace": "shop", "name": "web", "uid": uid,
+        });
+        assert_eq!(event["regarding"], regarding);
+
+        // What is no object is told of the node, and named.
+        world.change(|core| core.problems = vec![problem("File/tor.yaml", "invalid-yaml")]);
+        let of_file = until(|| {
+            let mut all = world.events().into_iter();
+            all.find(|it| it["regarding"]["kind"] == "Node")
+        })
+        .await;
+        assert_eq!(of_file["regarding"]["name"], "n1");
+        let note = of_file["note"].as_str().unwrap();
+        assert!(
+            note.starts_with("File/tor.yaml: spec.externalIPs: "),
+            "{note}"
+        );
     });
 }
 

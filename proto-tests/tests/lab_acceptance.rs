@@ -62,8 +62,8 @@ fn reflect(lab: &Lab) {
     let policy = object("BGPPolicy", "reflector", policy);
     objects.put("policy", &policy).unwrap();
     for family in Family::ALL {
-        let policies = "  policies: { import: [reflector] }\n";
-        let peer = peer_manifest(router, family, NODE_ASN) + policies;
+        let more = "  policies: { import: [reflector] }\n  addPath: { receive: true }\n";
+        let peer = peer_manifest(router, family, NODE_ASN) + more;
         let file = format!("bgppeer-{}", peer_name(router, family));
         objects.put(&file, &peer).unwrap();
     }
@@ -80,11 +80,11 @@ fn reflect(lab: &Lab) {
         .replace("direct;", "direct;\n  rr client;")
         .replace(
             "export where proto = \"own4\"; next hop self;",
-            "export all;",
+            "export all; add paths tx;",
         )
         .replace(
             "export where proto = \"own6\"; next hop self;",
-            "export all;",
+            "export all; add paths tx;",
         );
     assert!(reflector.contains("export all") && reflector.contains(&own_as(NODE_ASN)));
     fs::write(&file, reflector).unwrap();
@@ -106,7 +106,7 @@ fn service(name: &str, node: &str) -> [(String, String); 2] {
 }
 
 /// Case 5: addresses of Services that nodes tell a route reflector reach the other nodes, also one
-/// that two Services share.
+/// that two Services share; with several paths (RFC 7911) as a set of equal routes.
 #[test]
 fn acceptance_05_addresses_of_services_go_through_a_reflector() {
     let lab = lab("reflector");
@@ -133,7 +133,9 @@ fn acceptance_05_addresses_of_services_go_through_a_reflector() {
         leads_to(from, &["n1"]);
     }
     put("api", "n2");
-    leads_to("tor", &["n1", "n2"]);
+    for from in ["tor", "n3"] {
+        leads_to(from, &["n1", "n2"]);
+    }
     // One of the two goes, and its node with it. The other one's node goes on.
     objects.delete("web").unwrap();
     for from in ["tor", "n1", "n3"] {
@@ -163,7 +165,7 @@ fn acceptance_07_14_three_restarts_show_nowhere_and_without_graceful_restart_the
         routes::wait_all(lab, &expected, SOON).unwrap();
     }
     wait::holds("all routes", QUIET, || routes::all(lab, &expected)).unwrap();
-    assert_eq!(monitor.changes(), [""; 0]);
+    assert_eq!(monitor.changes().unwrap(), [""; 0]);
     assert!(stream.stop().unwrap() > 100);
 
     let off = format!(
@@ -179,7 +181,7 @@ fn acceptance_07_14_three_restarts_show_nowhere_and_without_graceful_restart_the
     lab.stop_speaker("n2", Signal::Kill).unwrap();
     soon("the router loses the route", || {
         let gone = "Deleted 10.244.2.0/24";
-        let changes = monitor.changes();
+        let changes = monitor.changes()?;
         ensure!(
             changes.iter().any(|line| line.starts_with(gone)),
             "{changes:?}"
@@ -404,6 +406,14 @@ fn case_m_ipv6_routes_over_a_session_over_ipv4() {
     world.ping_both_ways().unwrap();
 }
 
+/// What the speaker answers to a probe.
+fn says(world: &World, path: &str, code: &str, text: &str) -> Result<()> {
+    let answer = world.get(path)?;
+    let right = answer.starts_with(&format!("HTTP/1.0 {code}")) && answer.contains(text);
+    ensure!(right, "{path}: {answer}");
+    Ok(())
+}
+
 /// Case 8, and that liveness depends on neither the API server nor on neighbours: a speaker that has
 /// never reached an API server is alive and says why it is not ready; one whose routers are all away is
 /// both alive and ready.
@@ -421,15 +431,6 @@ fn acceptance_08_readiness_says_what_is_missing_and_liveness_does_not_care() {
     world
         .run_redstart(&["--kubeconfig", &kubeconfig, "--no-cache"])
         .unwrap();
-    let says = |world: &World, path: &str, code: &str, text: &str| -> Result<()> {
-        let answer = world.get(path)?;
-        ensure!(
-            answer.starts_with(&format!("HTTP/1.0 {code}")),
-            "{path}: {answer}"
-        );
-        ensure!(answer.contains(text), "{path}: {answer}");
-        Ok(())
-    };
     soon("it is alive", || says(&world, "/healthz", "200", "ok"));
     soon("it says why it is not ready", || {
         says(&world, "/readyz", "503", "Node")
@@ -452,4 +453,95 @@ fn acceptance_08_readiness_says_what_is_missing_and_liveness_does_not_care() {
     })
     .unwrap();
     assert_eq!(world.status().unwrap().peers.established, 0);
+}
+
+/// A start from an API server that lets nobody read Secrets: the node is ready, sessions without a
+/// password come up and the pod CIDR is told; the one session with a password is refused, with the reason.
+#[test]
+fn a_secret_that_may_not_be_read_keeps_no_node_from_being_ready() {
+    let mut world = two_routers("acc-rbac");
+    world
+        .put("m2", &router(2, ", passwordSecretRef: { name: m1 }"))
+        .unwrap();
+    world.put("secret", &password("swordfish")).unwrap();
+    world.put_node(&["10.30.0.1"]).unwrap();
+    world.put_configuration().unwrap();
+    world.start_bird(&bird("")).unwrap();
+    let roles = include_str!("../../manifests/base/rbac.yaml");
+    let (without_secrets, _) = roles.split_once("kind: Role\n").unwrap();
+    let kubeconfig = world.start_apiserver(without_secrets).unwrap();
+    let kubeconfig = kubeconfig.to_string_lossy().into_owned();
+    world
+        .run_redstart(&["--kubeconfig", &kubeconfig, "--no-cache"])
+        .unwrap();
+    soon("it is ready", || says(&world, "/readyz", "200", "ok"));
+    world.is("m1", "Established").unwrap();
+    world
+        .routed(&world.them, "10.244.1.0/24", &["via 10.30.0.1 "], &[])
+        .unwrap();
+    let problems = world
+        .has_problems(&[
+            ("BGPPeer/m2", "secret-forbidden"),
+            ("Secret/redstart-system/m1", "secret-forbidden"),
+        ])
+        .unwrap();
+    assert_eq!(problems[0].field, "spec.passwordSecretRef");
+    assert_eq!(world.names().unwrap(), ["m1"]);
+}
+
+/// Case l: two network cards, and the node is known by the address of neither, or a session is to come
+/// from one that is not there. The message names it, and what there is.
+#[test]
+fn case_l_an_address_that_the_node_has_not_got_is_named_with_those_that_it_has() {
+    let mut world = World::new("acc-nic", 2).unwrap();
+    world
+        .us
+        .ip(&[
+            "addr add 10.30.0.1/24 dev up1",
+            "addr add 10.40.0.1/24 dev up2",
+        ]
+        .map(str::to_owned))
+        .unwrap();
+    world
+        .put(
+            "m1",
+            &router(1, "").replace("sourceAddress: 10.30.0.1,", "sourceAddress: 10.30.0.7,"),
+        )
+        .unwrap();
+    let other = "apiVersion: v1\nkind: Node\nmetadata: { name: n2 }\nspec: { podCIDRs: [10.244.2.0/24] }\nstatus: { addresses: [{ type: InternalIP, address: 10.30.0.2 }] }\n";
+    world.put("n2", other).unwrap();
+    world.start_redstart_at(&["10.99.0.1"]).unwrap();
+    let mesh = "{ asn: 65010, mesh: { mode: FullMesh } }";
+    world
+        .put(
+            "configuration",
+            &object("BGPConfiguration", "default", mesh),
+        )
+        .unwrap();
+    let problems = world
+        .has_problems(&[
+            ("BGPPeer/m1", "address-not-here"),
+            ("Node/n1", "address-not-here"),
+        ])
+        .unwrap();
+    for (problem, address) in problems.iter().zip(["10.30.0.7", "10.99.0.1"]) {
+        assert!(problem.message.starts_with(address), "{problem:?}");
+        // The loopback has what the node's pods have, too.
+        assert!(
+            problem
+                .message
+                .contains("up1 with 10.30.0.1, up2 with 10.40.0.1"),
+            "{problem:?}"
+        );
+    }
+    // It appears, and is no problem any more.
+    world
+        .us
+        .ip(&[
+            "addr add 10.99.0.1/32 dev lo",
+            "addr add 10.30.0.7/24 dev up1",
+        ]
+        .map(str::to_owned))
+        .unwrap();
+    world.has_problems(&[]).unwrap();
 }

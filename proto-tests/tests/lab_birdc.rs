@@ -13,7 +13,6 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -258,9 +257,14 @@ fn sessions_are_operated_and_a_restricted_client_cannot() {
         &["BGP        ---        down"],
     );
     // The objects are looked at again; what an operator did stays.
-    lab.objects()
-        .put_node(lab.topology.node("n3").unwrap())
-        .unwrap();
+    let more = "apiVersion: redstart.dev/v1alpha1\nkind: BGPAdvertisement\nmetadata: { name: more }\nspec: { podCIDRs: true, staticPrefixes: [10.99.99.0/24] }\n";
+    lab.objects().put("more", more).unwrap();
+    wait::until("the objects are taken in", BOUND, || {
+        let own = birdc(lab, "show route protocol local4");
+        ensure!(own.contains("10.99.99.0/24"), "{own}");
+        Ok(())
+    })
+    .unwrap();
     has(&birdc(lab, &format!("show protocols {router}")), &["down"]);
     has(
         &birdc(lab, &format!("enable {router}")),
@@ -320,17 +324,22 @@ fn the_log_is_echoed_to_who_asks() {
     hear("+<INFO> operator");
 }
 
+const EXPORTER_PORT: u16 = 9324;
+const OUR_PORT: u16 = 9179;
+
 /// The exporter, running; killed at the end.
 struct Exporter(Child);
 
 impl Exporter {
-    fn start(socket: &Path, port: u16) -> Self {
-        let mut command = Command::new("/usr/bin/prometheus-bird-exporter");
+    /// On a node, where nobody else listens.
+    fn start(lab: &Lab, node: &str) -> Self {
+        let socket = lab.run_dir().bird_socket(node);
+        let mut command = (lab.netns(node)).command("/usr/bin/prometheus-bird-exporter");
         command
             .arg("-bird.v2")
             .arg(format!("-bird.socket={}", socket.display()))
             .arg("-format.new=true")
-            .arg(format!("-web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("-web.listen-address=127.0.0.1:{EXPORTER_PORT}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         Self(command.spawn().unwrap())
@@ -342,16 +351,6 @@ impl Drop for Exporter {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn scrape(port: u16) -> Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(BOUND))?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    ensure!(page.contains("bird_protocol_up"), "{page}");
-    Ok(page)
 }
 
 /// The value of the one sample that has all these labels.
@@ -367,24 +366,25 @@ fn sample(page: &str, metric: &str, labels: &[String]) -> u64 {
     value as u64
 }
 
-/// What the speaker of a node says of itself.
-fn metrics(lab: &Lab, node: &str) -> Result<String> {
-    let script = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9179/metrics', timeout=10).read().decode())";
-    lab.netns(node).output("python3", &["-c", script])
+/// What is measured at a port of a node.
+fn metrics(lab: &Lab, node: &str, port: u16) -> Result<String> {
+    let script = format!(
+        "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{port}/metrics', timeout=10).read().decode())"
+    );
+    lab.netns(node).output("python3", &["-c", &script])
 }
 
 #[test]
 fn the_exporter_counts_what_we_count() {
     let lab = lab();
     let lab = &lab.lab;
-    // Free a moment ago; the exporter cannot be given a socket.
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let _exporter = Exporter::start(&lab.run_dir().bird_socket("n1"), port);
-    let (page, _) = wait::until("the exporter answers", BOUND, || scrape(port)).unwrap();
+    let _exporter = Exporter::start(lab, "n1");
+    let answer = wait::until("the exporter answers", BOUND, || {
+        let page = metrics(lab, "n1", EXPORTER_PORT)?;
+        ensure!(page.contains("bird_protocol_up"), "{page}");
+        Ok(page)
+    });
+    let (page, _) = answer.unwrap();
     let peers = protocols(lab, "n1").unwrap();
     assert!(peers.len() >= 4, "{peers:?}");
     for peer in &peers {
@@ -414,7 +414,7 @@ fn the_exporter_counts_what_we_count() {
         }
     }
     // Our own metrics count a router by its name.
-    let ours = metrics(lab, "n1").unwrap();
+    let ours = metrics(lab, "n1", OUR_PORT).unwrap();
     for peer in peers.iter().filter(|p| p.role == "router") {
         for (direction, count) in [
             ("imported", peer.routes.imported),

@@ -12,14 +12,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use redstart_proto_tests::lab::{
     Lab,
     checks::{self, routes, sessions::SessionSnapshot},
     exclusive::TestLab,
-    kernel,
+    kernel::{self, RouteMonitor},
     objects::{node_file, node_manifest},
-    speaker,
+    process::Signal,
+    speaker::{self, SpeakerStart},
     topology::{Family, NODE_ASN, Topology, TorKind},
     traffic::{Endpoint, Stream, endpoints},
     wait,
@@ -76,18 +77,26 @@ fn endpoint<'a>(all: &'a [Endpoint], node: Option<&str>) -> &'a Endpoint {
     all.iter().find(|e| e.node.as_deref() == node).unwrap()
 }
 
+/// Packets between pods of n1 and n3.
+fn both_ways(lab: &Lab) -> [Stream; 2] {
+    let all = endpoints(lab).unwrap();
+    let (one, other) = (endpoint(&all, Some("n1")), endpoint(&all, Some("n3")));
+    [(one, other), (other, one)].map(|(from, to)| Stream::start(from, to).unwrap())
+}
+
+fn lost_nothing(streams: [Stream; 2]) {
+    for stream in streams {
+        assert!(stream.stop().unwrap() > 100);
+    }
+}
+
 /// Acceptance case 10: "mesh -> RR move with continuous ping, no loss", to another reflector, and
 /// back. The routes in the kernels stay the same all the time.
 #[test]
 fn case_10_mesh_to_reflector_and_back_loses_no_packet() {
     let lab = lab();
     let lab = &lab.lab;
-    let all = endpoints(lab).unwrap();
-    let (one, other) = (endpoint(&all, Some("n1")), endpoint(&all, Some("n3")));
-    let streams = [
-        Stream::start(one, other).unwrap(),
-        Stream::start(other, one).unwrap(),
-    ];
+    let streams = both_ways(lab);
     let expected = routes::expected(&lab.topology);
     let topologies: [(String, Sessions); 3] = [
         (
@@ -113,9 +122,43 @@ fn case_10_mesh_to_reflector_and_back_loses_no_packet() {
         let stay = Duration::from_secs(3);
         wait::holds("all routes", stay, || routes::all(lab, &expected)).unwrap();
     }
-    for stream in streams {
-        assert!(stream.stop().unwrap() > 100);
+    lost_nothing(streams);
+}
+
+/// `Auto` beyond its size and back below it, by every speaker alone: under traffic nothing is lost, and all
+/// come to the same one reflector.
+#[test]
+fn auto_beyond_its_size_and_back_loses_no_packet() {
+    let lab = TestLab::redstart("auto", TorKind::Bird, env!("CARGO_BIN_EXE_lab")).unwrap();
+    let lab = &lab.lab;
+    checks::converged(lab).unwrap();
+    let streams = both_ways(lab);
+    let expected = routes::expected(&lab.topology);
+    let stay = Duration::from_secs(3);
+    for (up_to, sessions) in [(3, [2, 2, 2]), (1, [1, 1, 2]), (3, [2, 2, 2])] {
+        configure(
+            lab,
+            &format!(
+                "  mesh:\n    mode: Auto\n    settleSeconds: 2\n    auto: {{ fullMeshUpTo: {up_to}, reflectors: 1 }}\n"
+            ),
+        );
+        let probe = || -> Result<()> {
+            let mut found = Vec::new();
+            for node in ["n1", "n2", "n3"] {
+                let protocols = speaker::protocols(lab, node)?;
+                let mesh = protocols.iter().filter(|p| p.role == "mesh");
+                let up: Vec<bool> = mesh.map(|p| p.state == "Established").collect();
+                ensure!(up.iter().all(|up| *up), "{node}: {protocols:?}");
+                found.push(up.len());
+            }
+            found.sort_unstable();
+            ensure!(found == sessions, "{found:?}");
+            Ok(())
+        };
+        wait::until("the sessions of the mesh", BOUND, probe).unwrap();
+        wait::holds("all routes", stay, || routes::all(lab, &expected)).unwrap();
     }
+    lost_nothing(streams);
 }
 
 /// An address that n1 and n2 both serve.
@@ -195,26 +238,33 @@ fn serve(lab: &Lab, node: &str) -> Running {
 
 /// Connects to the VIP, one connection after the other, until the file `stop` is there or one fails,
 /// and then says how many there were.
+///
+/// A connection fails when it is refused twice. Once may be: when the router changes its route in the middle
+/// of a handshake, the rest of it comes to a node that does not know of it, and that is true of every
+/// route that ever moves. Whether packets are lost, the pings say.
 fn load(lab: &Lab) -> Running {
     let script = format!(
-        "n=0; while [ ! -e {}/stop ]; do {} tcp-connect {VIP}:8080 >/dev/null || exit 1; \
-         n=$((n+1)); done; echo $n",
-        lab.run_dir().path().display(),
+        "connect() {{ {} tcp-connect {VIP}:8080 >/dev/null; }}; n=0; again=0; \
+         while [ ! -e {}/stop ]; do \
+         connect || {{ again=$((again+1)); connect; }} || exit 1; n=$((n+1)); done; echo $n $again",
         env!("CARGO_BIN_EXE_lab"),
+        lab.run_dir().path().display(),
     );
     let mut command = lab.netns(Topology::EXT).command("sh");
     command.args(["-c", &script]);
     Running::start(command, Stdio::piped())
 }
 
-/// Ends the load, and says how many connections there were, none of which failed.
-fn unload(lab: &Lab, mut load: Running) -> u32 {
+/// Ends the load, and says how many connections there were, none of which failed, and how many of them
+/// took two attempts.
+fn unload(lab: &Lab, mut load: Running) -> (u32, u32) {
     std::fs::write(lab.run_dir().path().join("stop"), "").unwrap();
     let mut count = String::new();
     let mut stdout = load.0.stdout.take().unwrap();
     stdout.read_to_string(&mut count).unwrap();
     assert!(load.0.wait().unwrap().success(), "a connection failed");
-    count.trim().parse().unwrap()
+    let (all, again) = count.trim().split_once(' ').unwrap();
+    (all.parse().unwrap(), again.parse().unwrap())
 }
 
 /// How many routes a node gives its routers.
@@ -222,6 +272,19 @@ fn exported(lab: &Lab, node: &str) -> Result<u64> {
     let protocols = speaker::protocols(lab, node)?;
     let routers = protocols.iter().filter(|p| p.role == "router");
     Ok(routers.map(|p| p.routes.exported).sum())
+}
+
+/// The router has a route to the pods of every node. Those of a drained node have nowhere else to go.
+fn pods_have_routes(lab: &Lab) {
+    let router = lab.netns(&lab.topology.routers[0].name);
+    for node in &lab.topology.nodes {
+        let pods = &node.pod_cidrs.v4;
+        assert_eq!(
+            kernel::routes_to(&router, Family::V4, pods).unwrap().len(),
+            1,
+            "{pods}"
+        );
+    }
 }
 
 /// Acceptance case e: a node is drained under continuous load, and nothing is lost. The other node
@@ -256,20 +319,13 @@ fn case_e_drain_under_load_loses_nothing() {
     let sessions = SessionSnapshot::take(lab).unwrap();
     let before = exported(lab, drained).unwrap();
     let load = load(lab);
+    let all = endpoints(lab).unwrap();
+    let pings = Stream::towards(endpoint(&all, None), VIP, &[VIP.parse().unwrap()]).unwrap();
 
     drain(lab, drained, "2026-05-28T20:26:40Z");
     goes_through(lab, other);
     assert!(exported(lab, drained).unwrap() < before);
-    // Its pods have nowhere else to go: their routes stay.
-    let router = lab.netns(&lab.topology.routers[0].name);
-    for node in &lab.topology.nodes {
-        let pods = &node.pod_cidrs.v4;
-        assert_eq!(
-            kernel::routes_to(&router, Family::V4, pods).unwrap().len(),
-            1,
-            "{pods}"
-        );
-    }
+    pods_have_routes(lab);
     // The other one waits for its turn.
     drain(lab, other, "2026-05-28T20:26:41Z");
     let waits = || {
@@ -290,7 +346,10 @@ fn case_e_drain_under_load_loses_nothing() {
     wait::until("it advertises everything again", BOUND, again).unwrap();
     sessions.unchanged(lab).unwrap();
 
-    assert!(unload(lab, load) > 10);
+    let (connections, again) = unload(lab, load);
+    // The route moved twice: there and back.
+    assert!(connections > 10 && again <= 2, "{again} of {connections}");
+    assert!(pings.stop().unwrap() > 100);
 }
 
 /// Acceptance case f: "all nodes cordoned -> not an outage".
@@ -307,6 +366,7 @@ fn case_f_all_nodes_cordoned_is_no_outage() {
             "spec:\n",
             "spec:\n  unschedulable: true\n  taints:\n  - { key: node.kubernetes.io/unschedulable, effect: NoSchedule }\n",
         );
+        assert!(cordoned.contains("unschedulable: true"), "{cordoned}");
         let file = node_file(&node.name);
         lab.objects().put(&file, &cordoned).unwrap();
     }
@@ -315,4 +375,29 @@ fn case_f_all_nodes_cordoned_is_no_outage() {
     wait::holds("all routes", stay, || routes::all(lab, &expected)).unwrap();
     sessions.unchanged(lab).unwrap();
     assert!(stream.stop().unwrap() > 100);
+}
+
+/// A reflector dies and comes back, and its clients do not notice: it tells them the end of its table
+/// (RFC 4724 section 4.1) after it has learned again what it passes on. Three times, since it depends on
+/// which client comes back first.
+#[test]
+fn a_killed_reflector_costs_its_clients_no_route() {
+    let mut lab = lab();
+    configure(&lab.lab, &reflector("n2"));
+    let sessions: Sessions = [("n1", &["n2"]), ("n2", &["n1", "n3"]), ("n3", &["n2"])];
+    mesh_is(&lab.lab, &sessions);
+    let expected = routes::expected(&lab.lab.topology);
+    routes::wait_all(&lab.lab, &expected, BOUND).unwrap();
+    let clients = ["n1", "n3"].map(|node| RouteMonitor::start(&lab.lab.netns(node)).unwrap());
+    for _ in 0..3 {
+        lab.lab.stop_speaker("n2", Signal::Kill).unwrap();
+        lab.lab.start_speaker(&SpeakerStart::of("n2")).unwrap();
+        mesh_is(&lab.lab, &sessions);
+        // Longer than its End-of-RIB may take.
+        let stay = Duration::from_secs(6);
+        wait::holds("all routes", stay, || routes::all(&lab.lab, &expected)).unwrap();
+    }
+    for client in clients {
+        assert_eq!(client.changes().unwrap(), [""; 0]);
+    }
 }

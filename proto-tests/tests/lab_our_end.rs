@@ -7,7 +7,9 @@
 
 mod cable_world;
 
-use cable_world::World;
+use anyhow::Context as _;
+use cable_world::{SOON, World};
+use redstart_proto_tests::lab::wait;
 
 /// One session over IPv4 for both families.
 const BIRD: &str = "router id 10.20.0.1;\nlog stderr all;\ntimeformat protocol iso long ms;\n\
@@ -71,4 +73,53 @@ fn dual_stack_is_switched_on_under_a_session_that_stays() {
     assert_eq!(up_since(), session);
     let after = world.protocol("tor").unwrap();
     assert_eq!((after.established_count, after.since), (1, before.since));
+}
+
+/// The BGP Identifier of a node without an IPv4 address is made of its name, and stays that when the
+/// node gets one: also over a crash of the speaker.
+#[test]
+fn an_ipv6_only_node_keeps_its_identifier_and_its_sessions_when_it_gets_an_ipv4_address() {
+    let mut world = World::new("oe-id", 1).unwrap();
+    for (netns, dev, n) in [(&world.us, "up1", 1), (&world.them, "down1", 2)] {
+        let addresses = [format!("10.0.0.{n}/24"), format!("fd10::{n}/64")];
+        let lines = addresses.map(|address| format!("addr add {address} dev {dev}"));
+        netns.ip(&lines).unwrap();
+    }
+    world.put_router("tor", "fd10::2", "").unwrap();
+    let over_v6 = BIRD
+        .replace("local 10.0.0.2", "local fd10::2")
+        .replace("neighbor 10.0.0.1", "neighbor fd10::1");
+    world.start_bird(&over_v6).unwrap();
+    world.start_redstart_at(&["fd10::1"]).unwrap();
+    let before = world.is("tor", "Established").unwrap();
+    // It says so only while the session is up, which we may know before it does.
+    let our_id = |world: &World| {
+        let said = wait::until("BIRD's session", SOON, || {
+            let text = world.birdc(&["show", "protocols", "all", "node"])?;
+            let line = text.lines().find(|line| line.contains("Neighbor ID"));
+            Ok(line.with_context(|| text.clone())?.trim().to_owned())
+        });
+        said.unwrap().0
+    };
+    world
+        .bird_knows("fd44:1::/64", "BGP.next_hop: fd10::1 ")
+        .unwrap();
+    let id = our_id(&world);
+    let up_since = world.birdc(&["show", "protocols", "node"]).unwrap();
+
+    world.put_node(&["fd10::1", "10.0.0.1"]).unwrap();
+    world
+        .bird_knows("10.244.1.0/24", "BGP.next_hop: 10.0.0.1\n")
+        .unwrap();
+    assert_eq!(
+        world.birdc(&["show", "protocols", "node"]).unwrap(),
+        up_since
+    );
+    let after = world.protocol("tor").unwrap();
+    assert_eq!((after.established_count, after.since), (1, before.since));
+
+    world.kill("redstart").unwrap();
+    world.start_redstart_at(&["fd10::1", "10.0.0.1"]).unwrap();
+    world.is("tor", "Established").unwrap();
+    assert_eq!(our_id(&world), id);
 }

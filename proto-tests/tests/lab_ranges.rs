@@ -50,6 +50,11 @@ fn established(world: &World, n: u8) -> Result<()> {
     Ok(())
 }
 
+/// Waits until it does: we may know before BIRD does.
+fn until_established(world: &World, n: u8) {
+    wait::until("BIRD's session", SOON, || established(world, n)).unwrap();
+}
+
 /// Has BIRD enable or disable a session.
 fn turn(world: &World, word: &str, n: u8) {
     wait::until("BIRD obeys", SOON, || {
@@ -115,7 +120,7 @@ fn birds_come_as_long_as_there_is_room_and_make_room_when_they_go() {
         .has_neighbours(&["rack-10.30.0.12", "rack-10.30.0.13"])
         .unwrap();
     world.is("rack-10.30.0.13", "Established").unwrap();
-    established(&world, 3).unwrap();
+    until_established(&world, 3);
     world
         .routed(&world.us, "10.20.3.0/24", &["via 10.30.0.13"], &[])
         .unwrap();

@@ -10,18 +10,20 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use redstart_proto_tests::lab::{
-    Lab, checks,
+    Lab,
+    checks::{self, sessions::established},
     exclusive::TestLab,
-    kernel,
-    speaker::{self, Source, SpeakerKind},
-    topology::{Family, TorKind},
+    kernel::{self, RouteMonitor},
+    process::Signal,
+    speaker::{self, Source, SpeakerKind, SpeakerStart},
+    topology::{Family, NODE_ASN, TorKind},
     wait,
 };
 
 const ADDRESS: &str = "203.0.113.1";
 const UNUSED: &str = "203.0.113.99";
 const PREFIX: &str = "203.0.113.0/24";
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(40);
 
 fn up(name: &str) -> TestLab {
     let program = env!("CARGO_BIN_EXE_lab");
@@ -68,6 +70,14 @@ fn until_leads_to(lab: &Lab, dst: &str, nodes: &[&str]) {
     wait::until("the router's route", BOUND, || leads_to(lab, dst, nodes)).unwrap();
 }
 
+fn until_said(lab: &Lab, node: &str, what: &str) {
+    wait::until("redc tells", BOUND, || {
+        let table = speaker::redc(lab, node, &["show", "services"])?;
+        table.contains(what).then_some(()).context(table)
+    })
+    .unwrap();
+}
+
 #[test]
 fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
     let lab = up("services");
@@ -78,16 +88,8 @@ fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
     objects.put("service", &service("Local")).unwrap();
     objects.put("slice", &slice(&["n1"])).unwrap();
     until_leads_to(lab, ADDRESS, &["n1"]);
-    for (node, says) in [
-        ("n2", "withheld (no-local-endpoints)"),
-        ("n1", "advertised"),
-    ] {
-        wait::until("redc tells", BOUND, || {
-            let table = speaker::redc(lab, node, &["show", "services"])?;
-            table.contains(says).then_some(()).context(table)
-        })
-        .unwrap();
-    }
+    until_said(lab, "n2", "withheld (no-local-endpoints)");
+    until_said(lab, "n1", "advertised");
 
     objects.put("slice", &slice(&["n1", "n2", "n3"])).unwrap();
     until_leads_to(lab, ADDRESS, &["n1", "n2", "n3"]);
@@ -100,6 +102,53 @@ fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
     objects.put("service", &service("Cluster")).unwrap();
     until_leads_to(lab, ADDRESS, &["n1", "n2", "n3"]);
     objects.put("slice", &slice(&[])).unwrap();
+    until_leads_to(lab, ADDRESS, &[]);
+}
+
+/// What a speaker has announced before it waits for ten minutes, its next one announces at once.
+#[test]
+fn acceptance_28_a_node_that_booted_waits_and_a_restarted_speaker_does_not() {
+    let mut lab = up("waits");
+    let lab = &mut lab.lab;
+    checks::converged(lab).unwrap();
+    let objects = lab.objects();
+    objects.put("advertisement", &advertisement("")).unwrap();
+    objects.put("service", &service("Local")).unwrap();
+    objects.put("slice", &slice(&["n1"])).unwrap();
+    until_leads_to(lab, ADDRESS, &["n1"]);
+    let waits = format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata: {{ name: default }}\nspec:\n  asn: {NODE_ASN}\n  timers: {{ connectRetrySeconds: 1 }}\n  services: {{ minReadySeconds: 600 }}\n"
+    );
+    objects.put("bgpconfiguration", &waits).unwrap();
+    objects.put("slice", &slice(&["n1", "n2"])).unwrap();
+    until_said(lab, "n2", "waiting (min-ready)");
+
+    let monitor = RouteMonitor::start(&lab.netns("tor")).unwrap();
+    for signal in [Signal::Kill, Signal::Terminate] {
+        for (node, says) in [("n1", "advertised"), ("n2", "waiting (min-ready)")] {
+            lab.stop_speaker(node, signal).unwrap();
+            lab.start_speaker(&SpeakerStart::of(node)).unwrap();
+            established(lab, BOUND).unwrap();
+            until_said(lab, node, says);
+        }
+    }
+    let still = || leads_to(lab, ADDRESS, &["n1"]);
+    wait::holds("the route", Duration::from_secs(2), still).unwrap();
+    let changes = monitor.changes().unwrap();
+    assert!(
+        !changes.iter().any(|it| it.contains(ADDRESS)),
+        "{changes:?}"
+    );
+
+    // A boot empties /run.
+    lab.stop_speaker("n1", Signal::Terminate).unwrap();
+    let socket = lab.run_dir().socket("n1");
+    for left in ["ran", "told"] {
+        std::fs::remove_file(socket.with_extension(left)).unwrap();
+    }
+    lab.start_speaker(&SpeakerStart::of("n1")).unwrap();
+    established(lab, BOUND).unwrap();
+    until_said(lab, "n1", "waiting (min-ready)");
     until_leads_to(lab, ADDRESS, &[]);
 }
 

@@ -141,6 +141,18 @@ fn every_capability_reads_the_same() {
     }
 }
 
+/// RFC 9072. None of our own OPENs is so long, so these have capabilities that nobody knows.
+#[test]
+fn an_open_with_long_parameters_reads_the_same() {
+    for open in everything::long_opens() {
+        let context = Context::before_open();
+        let mut out = BytesMut::new();
+        context.codec.encode(&Message::Open(open.clone()), &mut out);
+        assert_eq!(out[28..30], [255, 255]);
+        confirm(&context, &out, &asked::open(&open));
+    }
+}
+
 #[test]
 fn every_notification_and_refresh_reads_the_same() {
     for message in everything::controls() {

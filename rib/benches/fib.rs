@@ -1,14 +1,16 @@
-//! How fast routes go into the kernel, and how fast they leave a lost neighbour: ratios within one
-//! run, in a network namespace of its own. `cargo bench -p redstart-rib --features netlink --bench
-//! fib`, as root; `REDSTART_ROUTES` is how many (a million unless said).
+//! How fast routes go into the kernel and out of it, and what each takes of memory: ratios within one
+//! run. `cargo bench -p redstart-rib --features netlink --bench fib`, as root; `REDSTART_ROUTES` is how
+//! many IPv4 routes (a million unless said; IPv6 gets a fifth), `REDSTART_ROUNDS` how often (5).
 //!
 //! The yardstick is a program that does nothing but write: messages made by hand, 256 in a datagram,
 //! one acknowledgement for each datagram, every route by the same nexthop object. It keeps no state,
 //! looks at no answer but the last, and does not know what it wrote.
 //!
-//! A lost neighbour is measured in packets: a sender keeps sending along all routes, and what counts is
-//! when the last packet comes out at the dead neighbour's end of the link, from the moment at which the
-//! core hears that the session has ended.
+//! Rounds alternate, each side first in every other one, and each time in a network namespace of its
+//! own. Wall time means something on a quiet machine only: beside others, planner and netlink thread
+//! wait for a processor where the yardstick, one thread, does not. Processor time, with the kernel's,
+//! means something anywhere; that of the netlink thread alone is what bounds the rate, as long as the
+//! planner has a processor of its own. Memory is what the allocator has handed out, not what is resident.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,13 +21,10 @@
 
 use std::{
     collections::VecDeque,
-    net::{Ipv4Addr, UdpSocket},
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant as Clock},
 };
 
@@ -34,30 +33,150 @@ use redstart_bgp::{time::Instant, types::Prefix};
 use redstart_rib::{
     fib::{FibConfig, KernelEvent, Planner, Route},
     netlink::{self, NetlinkConfig, NetlinkHandle, Submitted},
-    nexthop::{Gateway, NexthopSet},
+    nexthop::Gateway,
 };
 use tokio::sync::mpsc::Receiver;
 
+/// Of the yardstick.
 const BATCH: usize = 256;
-const ROUNDS: usize = 3;
+/// Routes that are compared in one turn, as in the speaker.
+const PIECE: usize = 8192;
 
 fn main() {
-    let routes = std::env::var("REDSTART_ROUTES").ok();
-    let routes: u32 = routes.map_or(1_000_000, |r| r.parse().unwrap());
-    let thread = std::thread::spawn(move || {
-        enter_namespace();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            throughput(routes).await;
-            for routes in [1_000, 100_000, routes] {
-                convergence(routes).await;
+    let routes = number("REDSTART_ROUTES", 1_000_000);
+    let rounds = number("REDSTART_ROUNDS", 5);
+    for (family, routes) in [(Family::V4, routes), (Family::V6, routes / 5)] {
+        compare(family, routes, rounds);
+    }
+}
+
+fn number(variable: &str, default: u32) -> u32 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap())
+}
+
+fn compare(family: Family, routes: u32, rounds: u32) {
+    println!("\n{routes} {family} routes, load {}", load());
+    println!(
+        "| round | what | raw routes/s | Redstart routes/s | rate × | netlink CPU × | all CPU × |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let mut all: [Vec<[f64; 3]>; 2] = Default::default();
+    let mut memory = Memory::default();
+    for round in 1..=rounds {
+        let raw = || in_namespace(move || raw(family, routes));
+        let ours = || in_namespace(move || redstart(family, routes));
+        let (raw, (ours, used)) = if round % 2 == 0 {
+            (raw(), ours())
+        } else {
+            let ours = ours();
+            (raw(), ours)
+        };
+        memory = used;
+        for (i, what) in ["add", "delete"].into_iter().enumerate() {
+            let ratios = [
+                raw[i].wall.as_secs_f64() / ours[i].wall.as_secs_f64(),
+                ours[i].netlink.as_secs_f64() / raw[i].cpu.as_secs_f64(),
+                ours[i].cpu.as_secs_f64() / raw[i].cpu.as_secs_f64(),
+            ];
+            let rate = |cost: &Cost| f64::from(routes) / cost.wall.as_secs_f64();
+            println!(
+                "| {round} | {what} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+                rate(&raw[i]),
+                rate(&ours[i]),
+                ratios[0],
+                ratios[1],
+                ratios[2]
+            );
+            all[i].push(ratios);
+        }
+    }
+    for (what, ratios) in ["add", "delete"].into_iter().zip(&all) {
+        let of = |i: usize| median(ratios.iter().map(|r| r[i]).collect());
+        let [rate, netlink, all] = [0, 1, 2].map(of);
+        println!("| median | {what} | | | {rate:.2} | {netlink:.2} | {all:.2} |");
+    }
+    let each = |octets: usize| octets / usize::try_from(routes).unwrap();
+    println!(
+        "memory: {} octets for each route, {} after all are withdrawn; an audit takes {:.2?} (of it {:.2?} \
+         in the planner, at most {:.2?} at a time), and {} octets for each route while it lasts",
+        each(memory.full),
+        each(memory.empty),
+        memory.audit.took,
+        memory.audit.busy,
+        memory.audit.longest,
+        each(memory.audit.memory)
+    );
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    text.split(' ').next().unwrap().to_owned()
+}
+
+#[derive(Clone, Copy)]
+enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    fn prefix(self, i: u32) -> Prefix {
+        match self {
+            Self::V4 => Prefix::new(Ipv4Addr::from(0x1000_0000 + (i << 8)).into(), 24).unwrap(),
+            Self::V6 => {
+                let bits = (0x2a00_u128 << 112) | (u128::from(i) << 80);
+                Prefix::new(Ipv6Addr::from(bits).into(), 48).unwrap()
             }
-        });
-    });
-    thread.join().unwrap();
+        }
+    }
+
+    fn route(self) -> Route {
+        let gateway = match self {
+            Self::V4 => "10.0.2.9",
+            Self::V6 => "fd00:2::9",
+        };
+        Route::unicast(Gateway::via(gateway.parse().unwrap(), 2))
+    }
+
+    /// `AF_INET`, `AF_INET6`.
+    fn number(self) -> u8 {
+        match self {
+            Self::V4 => 2,
+            Self::V6 => 10,
+        }
+    }
+
+    /// The group that the raw writer's routes name.
+    fn object(self) -> u32 {
+        match self {
+            Self::V4 => 2,
+            Self::V6 => 4,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// Runs `work` on a thread of its own in a network namespace of its own.
+fn in_namespace<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let run = || {
+        enter_namespace();
+        work()
+    };
+    thread::spawn(run).join().unwrap()
 }
 
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
@@ -66,179 +185,140 @@ fn enter_namespace() {
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "needs root");
     for command in [
-        "link add eth2 index 2 type veth peer name peer2",
-        "link add eth3 index 3 type veth peer name peer3",
+        "link add eth2 index 2 type veth peer name peer2 index 12",
         "addr add 10.0.2.1/24 dev eth2",
-        "addr add 10.0.3.1/24 dev eth3",
+        "addr add fd00:2::1/64 dev eth2 nodad",
         "link set eth2 up",
-        "link set eth3 up",
         "link set peer2 up",
-        "link set peer3 up",
-        "neigh add 10.0.2.9 lladdr 02:00:00:00:00:09 dev eth2 nud permanent",
-        "neigh add 10.0.3.9 lladdr 02:00:00:00:00:09 dev eth3 nud permanent",
         "nexthop add id 1 via 10.0.2.9 dev eth2",
         "nexthop add id 2 group 1",
+        "nexthop add id 3 via fd00:2::9 dev eth2",
+        "nexthop add id 4 group 3",
     ] {
         let words = command.split(' ');
         assert!(Command::new("ip").args(words).status().unwrap().success());
     }
 }
 
-fn prefix(i: u32) -> Prefix {
-    Prefix::new(Ipv4Addr::from(0x1000_0000 + (i << 8)).into(), 24).unwrap()
+/// What one phase took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    /// Of all threads, with what the kernel did for them.
+    cpu: Duration,
+    /// Of the netlink thread alone.
+    netlink: Duration,
 }
 
-fn via(links: &[u32]) -> Route {
-    let gateways = links
-        .iter()
-        .map(|l| Gateway::via([10, 0, u8::try_from(*l).unwrap(), 9].into(), *l));
-    Route::unicast(gateways.collect::<NexthopSet>())
-}
+/// When something began: wall time, and processor time so far.
+type Began = (Clock, Duration, Duration);
 
-fn rate(routes: u32, time: Duration) -> f64 {
-    f64::from(routes) / time.as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-async fn throughput(routes: u32) {
-    let (mut added, mut deleted) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let raw_add = raw(routes, true);
-        let raw_delete = raw(routes, false);
-        let mut node = Node::start().await;
-        let before = resident();
-        let add = node.all(routes, Some(&via(&[2]))).await;
-        let octets = resident().saturating_sub(before) / u64::from(routes);
-        let delete = node.all(routes, None).await;
-        for (what, raw, ours) in [("add", raw_add, add), ("delete", raw_delete, delete)] {
-            println!(
-                "round {round}: {what} {routes}: raw {:.0}/s, planner and netlink {:.0}/s, ratio {:.2}",
-                rate(routes, raw),
-                rate(routes, ours),
-                raw.as_secs_f64() / ours.as_secs_f64()
-            );
-        }
-        println!("round {round}: {octets} octets of memory for each route");
-        added.push(raw_add.as_secs_f64() / add.as_secs_f64());
-        deleted.push(raw_delete.as_secs_f64() / delete.as_secs_f64());
-    }
-    println!(
-        "ratio of rates, median: add {:.2}, delete {:.2}",
-        median(added),
-        median(deleted)
-    );
-}
-
-/// A neighbour of two is lost.
-async fn convergence(routes: u32) {
-    let mut node = Node::start().await;
-    node.all(routes, Some(&via(&[2, 3]))).await;
-    let mut moved = Vec::new();
-    for _ in 0..ROUNDS {
-        let traffic = Traffic::start(routes);
-        thread::sleep(Duration::from_millis(100));
-        let lost = Clock::now();
-        node.planner.avoid([10, 0, 2, 9].into(), None);
-        node.push();
-        assert_eq!(node.out.len(), 1);
-        node.reply().await;
-        let answered = lost.elapsed();
-        thread::sleep(Duration::from_millis(200));
-        let last = traffic.last_on_dead_path() - lost;
-        println!("{routes} routes: answered after {answered:?}, last packet after {last:?}");
-        moved.push(last.as_secs_f64());
-        // Back again.
-        node.planner.caught_up();
-        node.finish().await;
-    }
-    let moved = Duration::from_secs_f64(median(moved));
-    println!("{routes} routes left a lost neighbour in {moved:?}, median");
-    node.planner.caught_up();
-    node.planner.withdraw_all();
-    node.finish().await;
-}
-
-/// Packets along all routes, and a look at those that leave by the first link.
-struct Traffic {
-    stop: Arc<AtomicBool>,
-    sender: JoinHandle<()>,
-    watcher: JoinHandle<Clock>,
-}
-
-impl Traffic {
-    /// In this thread's network namespace.
-    fn start(routes: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let sender = thread::spawn(move || send(routes, &stopped));
-        let stopped = Arc::clone(&stop);
-        let watcher = thread::spawn(move || watch(&stopped));
+impl Cost {
+    fn since((began, cpu, netlink): Began) -> Self {
         Self {
-            stop,
-            sender,
-            watcher,
+            wall: began.elapsed(),
+            cpu: processor_time() - cpu,
+            netlink: netlink_time() - netlink,
         }
     }
 
-    /// When the last packet came out at the other end.
-    fn last_on_dead_path(self) -> Clock {
-        self.stop.store(true, Ordering::Relaxed);
-        self.sender.join().unwrap();
-        self.watcher.join().unwrap()
+    fn begin() -> Began {
+        (Clock::now(), processor_time(), netlink_time())
     }
 }
 
-fn send(routes: u32, stop: &AtomicBool) {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    let step = (routes / 1000).max(1);
-    for i in (0..routes).step_by(step as usize).cycle() {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let to = Ipv4Addr::from(0x1000_0001 + (i << 8));
-        socket.send_to(b"x", (to, 9)).unwrap();
-        if i % 16 == 0 {
-            thread::yield_now();
-        }
-    }
+/// Processor time of the driver's thread, if there is one.
+fn netlink_time() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let read = |task: &std::path::Path, file| std::fs::read_to_string(task.join(file));
+    let nanos = tasks.filter_map(|task| {
+        let task = task.unwrap().path();
+        let is_netlink = read(&task, "comm").ok()?.trim() == "netlink";
+        let times = read(&task, "schedstat").ok().filter(|_| is_netlink)?;
+        times.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
-fn watch(stop: &AtomicBool) -> Clock {
-    let (mut count, mut last) = (received(), None);
-    while !stop.load(Ordering::Relaxed) {
-        let now = received();
-        if now != count {
-            count = now;
-            last = Some(Clock::now());
-        }
-    }
-    last.unwrap()
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+fn processor_time() -> Duration {
+    // SAFETY: a plain structure of numbers, for which all zeros are values.
+    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    // SAFETY: writes the structure that it is given, and nothing else.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    assert_eq!(result, 0);
+    let time = |t: libc::timeval| {
+        let micros = u64::try_from(t.tv_sec * 1_000_000 + t.tv_usec).unwrap();
+        Duration::from_micros(micros)
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
 }
 
-/// How many packets have come out of the first link.
-fn received() -> u64 {
-    let counters = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-    let line = counters
-        .lines()
-        .find_map(|l| l.trim().strip_prefix("peer2:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
+/// Octets that planner and netlink hold.
+#[derive(Clone, Copy, Default)]
+struct Memory {
+    /// With all routes in the kernel.
+    full: usize,
+    /// After they were withdrawn.
+    empty: usize,
+    audit: Audit,
 }
 
-/// Resident memory of this process, in octets.
-fn resident() -> u64 {
+/// Everything compared with the kernel.
+#[derive(Clone, Copy, Default)]
+struct Audit {
+    /// Octets more than before, at the worst: resident.
+    memory: usize,
+    took: Duration,
+    /// How long of it the planner is busy.
+    busy: Duration,
+    /// And how long at a time.
+    longest: Duration,
+}
+
+/// What the allocator has handed out.
+#[expect(
+    unsafe_code,
+    reason = "a function of the C library without a safe wrapper"
+)]
+fn allocated() -> usize {
+    // SAFETY: takes nothing, and returns numbers.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
+}
+
+/// A line of what the kernel says of this process's memory, in octets.
+fn resident(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+    let kib: usize = line.split_whitespace().next().unwrap().parse().unwrap();
     kib << 10
+}
+
+fn redstart(family: Family, routes: u32) -> ([Cost; 2], Memory) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let before = allocated();
+        let mut node = Node::start().await;
+        let route = family.route();
+        let began = Cost::begin();
+        node.all(family, routes, Some(&route)).await;
+        let add = Cost::since(began);
+        let full = allocated().saturating_sub(before);
+        let audit = node.audit().await;
+        let began = Cost::begin();
+        node.all(family, routes, None).await;
+        let delete = Cost::since(began);
+        let memory = Memory {
+            full,
+            empty: allocated().saturating_sub(before),
+            audit,
+        };
+        ([add, delete], memory)
+    })
 }
 
 /// What the speaker's core does, and no more.
@@ -260,9 +340,10 @@ impl Node {
             out: VecDeque::new(),
             start: Clock::now(),
         };
-        let event = node.events.recv().await.unwrap();
-        assert!(matches!(event, KernelEvent::Synced(_)));
-        node.planner.on_event(node.now(), &event);
+        while node.planner.counters().resyncs == 0 {
+            let event = node.events.recv().await.unwrap();
+            node.planner.on_event(node.now(), &event);
+        }
         node
     }
 
@@ -272,7 +353,7 @@ impl Node {
 
     fn push(&mut self) {
         while self.out.len() < 2 {
-            let batch = self.planner.next_batch(self.now(), BATCH);
+            let batch = self.planner.next_batch(self.now(), self.handle.batch());
             if batch.is_empty() {
                 return;
             }
@@ -293,7 +374,50 @@ impl Node {
         }
     }
 
-    async fn finish(&mut self) {
+    /// Compares everything with the kernel; what that took.
+    async fn audit(&mut self) -> Audit {
+        let before = resident("VmRSS:");
+        // Makes the peak what is resident now.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let began = Clock::now();
+        self.planner.audit(self.now());
+        assert!(self.planner.take_resync_request(self.now()));
+        self.handle.resync();
+        loop {
+            let event = self.events.recv().await.unwrap();
+            let mut here = Clock::now();
+            self.planner.on_event(self.now(), &event);
+            if matches!(event, KernelEvent::Synced(_)) {
+                let (mut busy, mut longest) = (Duration::ZERO, Duration::ZERO);
+                while self.planner.is_comparing() {
+                    self.planner.compare(self.now(), PIECE);
+                    // What follows is part of the turn.
+                    assert!(self.planner.next_batch(self.now(), 1).is_empty());
+                    let turn = here.elapsed();
+                    (busy, longest) = (busy + turn, longest.max(turn));
+                    here = Clock::now();
+                }
+                assert_eq!(self.planner.counters().drifted, 0);
+                let memory = resident("VmHWM:").saturating_sub(before);
+                return Audit {
+                    memory,
+                    took: began.elapsed(),
+                    busy,
+                    longest,
+                };
+            }
+        }
+    }
+
+    /// Wants all routes to be so, as a RIB would say it, and waits until they are.
+    async fn all(&mut self, family: Family, routes: u32, route: Option<&Route>) {
+        for i in 0..routes {
+            self.planner.desire(family.prefix(i), route.cloned());
+            if i % 4096 == 4095 {
+                self.push();
+                self.reply().await;
+            }
+        }
         loop {
             self.push();
             if self.out.is_empty() {
@@ -302,34 +426,27 @@ impl Node {
             self.reply().await;
         }
     }
-
-    /// Wants all routes to be so, as a RIB would say it, and waits until they are.
-    async fn all(&mut self, routes: u32, route: Option<&Route>) -> Duration {
-        let begin = Clock::now();
-        for i in 0..routes {
-            self.planner.desire(prefix(i), route.cloned());
-            if i % 1024 == 1023 {
-                self.push();
-                self.reply().await;
-            }
-        }
-        self.finish().await;
-        begin.elapsed()
-    }
 }
 
-/// Writes all routes, or deletes them, and nothing else.
-fn raw(routes: u32, add: bool) -> Duration {
+/// Writes all routes and deletes them, and nothing else.
+fn raw(family: Family, routes: u32) -> [Cost; 2] {
     let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
     socket.bind_auto().unwrap();
+    [true, false].map(|add| {
+        let began = Cost::begin();
+        write(&socket, family, routes, add);
+        Cost::since(began)
+    })
+}
+
+fn write(socket: &Socket, family: Family, routes: u32, add: bool) {
     let kernel = SocketAddr::new(0, 0);
-    let begin = Clock::now();
     let (mut datagram, mut answer) = (Vec::new(), Vec::with_capacity(65536));
     let mut waiting = 0;
     for i in 0..routes {
         waiting += 1;
         let last = waiting == BATCH || i + 1 == routes;
-        append(&mut datagram, i, add, last);
+        append(&mut datagram, family, i, add, last);
         if last {
             socket.send_to(&datagram, &kernel, 0).unwrap();
             answer.clear();
@@ -339,29 +456,37 @@ fn raw(routes: u32, add: bool) -> Duration {
             waiting = 0;
         }
     }
-    begin.elapsed()
 }
 
-fn append(datagram: &mut Vec<u8>, i: u32, add: bool, ack: bool) {
+fn append(datagram: &mut Vec<u8>, family: Family, i: u32, add: bool, ack: bool) {
+    let start = datagram.len();
     let (kind, flags): (u16, u16) = if add { (24, 0x601) } else { (25, 1) };
     let flags = flags | if ack { 4 } else { 0 };
-    let len: u32 = if add { 52 } else { 44 };
-    datagram.extend(len.to_ne_bytes());
+    datagram.extend(0_u32.to_ne_bytes());
     datagram.extend(kind.to_ne_bytes());
     datagram.extend(flags.to_ne_bytes());
     datagram.extend((i + 1).to_ne_bytes());
     datagram.extend(0_u32.to_ne_bytes());
+    let prefix = family.prefix(i);
     let (scope, kind) = if add { (0, 1) } else { (255, 0) };
-    datagram.extend([2, 24, 0, 0, 254, 186, scope, kind]);
+    datagram.extend([family.number(), prefix.len(), 0, 0, 254, 186, scope, kind]);
     datagram.extend(0_u32.to_ne_bytes());
-    let mut attribute = |kind: u16, value: [u8; 4]| {
-        datagram.extend(8_u16.to_ne_bytes());
-        datagram.extend(kind.to_ne_bytes());
-        datagram.extend(value);
-    };
-    attribute(1, (0x1000_0000 + (i << 8)).to_be_bytes());
-    attribute(6, 179_u32.to_ne_bytes());
-    if add {
-        attribute(30, 2_u32.to_ne_bytes());
+    match prefix.addr() {
+        std::net::IpAddr::V4(address) => attribute(datagram, 1, &address.octets()),
+        std::net::IpAddr::V6(address) => attribute(datagram, 1, &address.octets()),
     }
+    attribute(datagram, 6, &179_u32.to_ne_bytes());
+    if add {
+        attribute(datagram, 30, &family.object().to_ne_bytes());
+    }
+    let len = u32::try_from(datagram.len() - start).unwrap();
+    datagram[start..start + 4].copy_from_slice(&len.to_ne_bytes());
+}
+
+/// Values of four octets and of sixteen need no padding.
+fn attribute(datagram: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let len = u16::try_from(4 + value.len()).unwrap();
+    datagram.extend(len.to_ne_bytes());
+    datagram.extend(kind.to_ne_bytes());
+    datagram.extend(value);
 }

@@ -17,7 +17,10 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use crate::ids::{DirtySet, PeerIndex, PrefixId, ToldId};
+use crate::{
+    export::Withheld,
+    ids::{DirtySet, PeerIndex, PrefixId, ToldId},
+};
 
 const PAGE: usize = 256;
 
@@ -52,6 +55,8 @@ pub(crate) struct AdjOut {
     pub(crate) dirty: DirtySet,
     /// Those among them to send even if nothing changed: the peer asked (RFC 2918).
     pub(crate) resend: DirtySet,
+    /// What the session could not carry when it was pulled last, and why.
+    pub(crate) unsendable: BTreeMap<PrefixId, Withheld>,
 }
 
 impl AdjOut {
@@ -67,6 +72,15 @@ impl AdjOut {
         }
         let page = self.pages.get(id.index() / PAGE)?.as_ref()?;
         page.slots[id.index() % PAGE]
+    }
+
+    /// Everything that the peer was last told of a prefix, with path identifiers where it has such.
+    pub(crate) fn told(&self, id: PrefixId) -> impl Iterator<Item = (u32, ToldId)> + '_ {
+        let paths = self.paths.get(&id);
+        let alone = self.sent(id).filter(|_| paths.is_none());
+        let several = paths.into_iter().flatten();
+        let several = several.map(|told| (told.path_id, told.attr));
+        alone.map(|told| (0, told)).into_iter().chain(several)
     }
 
     /// Notes what the peer is told now; gives back what it was told before.
@@ -110,6 +124,15 @@ impl AdjOut {
         paths
     }
 
+    /// Takes out one of the paths that the peer was told for a prefix, by its identifier.
+    pub(crate) fn forget_path(&mut self, id: PrefixId, path_id: u32) -> Option<ToldId> {
+        let mut paths = self.take_paths(id);
+        let at = paths.iter().position(|told| told.path_id == path_id);
+        let forgotten = at.map(|at| paths.remove(at).attr);
+        self.set_paths(id, paths);
+        forgotten
+    }
+
     /// Notes which paths the peer is told now; those before are [taken out](Self::take_paths).
     pub(crate) fn set_paths(&mut self, id: PrefixId, paths: ToldPaths) {
         self.len += paths.len();
@@ -141,13 +164,14 @@ impl AdjOut {
         })
     }
 
-    /// Marks everything that the peer was told, to be said again as it is now.
-    pub(crate) fn resend_all(&mut self) {
+    /// Marks everything that the peer was told, to be said again as it is now. How much that was.
+    pub(crate) fn resend_all(&mut self) -> usize {
         let ids: Vec<PrefixId> = self.prefixes().collect();
-        for id in ids {
-            self.dirty.insert(id);
-            self.resend.insert(id);
+        for id in &ids {
+            self.dirty.insert(*id);
+            self.resend.insert(*id);
         }
+        ids.len()
     }
 }
 

@@ -12,11 +12,12 @@
 
 use core::num::NonZeroU32;
 
-use redstart_bgp::types::{Aigp, Community, NextHop, Origin, PathAttributes};
+use redstart_bgp::types::{Aigp, Asn, Community, NextHop, Origin, PathAttributes, RouterId};
 
 use crate::{
     ids::{AttrId, ToldId},
     interner::Interner,
+    packed,
     tracking::{self, NextHopId, NextHops},
 };
 
@@ -194,9 +195,25 @@ impl AttrStore {
         self.sets.value(id)
     }
 
+    /// ORIGINATOR_ID (RFC 4456).
+    pub(crate) fn originator(&self, id: AttrId) -> Option<RouterId> {
+        let id = self.hot(id).originator_id;
+        (id != 0).then(|| RouterId(id.into()))
+    }
+
     /// The metric in AIGP (RFC 7311).
     pub(crate) fn aigp(&self, id: AttrId) -> Option<u64> {
         self.get(id).aigp.as_ref().and_then(Aigp::metric)
+    }
+
+    /// Tells a set from those that had its number before.
+    pub(crate) fn birth(&self, id: AttrId) -> u32 {
+        self.sets.birth(id)
+    }
+
+    /// Whether an AS is in the path.
+    pub(crate) fn passed(&self, id: AttrId, asn: Asn) -> bool {
+        packed::has_passed(self.sets.packed(id), asn)
     }
 
     /// What a neighbour is told, with one more reference that the caller must
@@ -215,6 +232,21 @@ impl AttrStore {
         self.told.release(id.0);
     }
 
+    /// Tells what is told from what had its number before.
+    pub(crate) fn birth_of_told(&self, id: ToldId) -> u32 {
+        self.told.birth(id.0)
+    }
+
+    /// Whether what was told then is still told to somebody.
+    pub(crate) fn is_told(&self, id: ToldId, birth: u32) -> bool {
+        self.told.is_in_use(id.0, birth)
+    }
+
+    /// The next hop that is told.
+    pub(crate) fn told_next_hop(&self, id: ToldId) -> Option<NextHop> {
+        packed::next_hop(self.told.packed(id.0))
+    }
+
     /// What was told.
     pub(crate) fn told(&self, id: ToldId) -> PathAttributes {
         self.told.get(id.0)
@@ -223,7 +255,7 @@ impl AttrStore {
 
 #[cfg(test)]
 mod tests {
-    use redstart_bgp::types::{AsPath, Asn};
+    use redstart_bgp::types::AsPath;
 
     use super::*;
 

@@ -14,7 +14,9 @@ use crate::{
     import::has_sets,
     origination::{Merged, OriginSource, Origination},
     peers::{Peer, PeerInfo},
-    policy::{NextHopRule, Passed, RouteSource, RuleSource, SafeDefault, SetNextHop, Subject},
+    policy::{
+        Hits, NextHopRule, Passed, RouteSource, RuleSource, SafeDefault, SetNextHop, Subject,
+    },
 };
 
 /// Why a peer is not told about a prefix.
@@ -41,7 +43,7 @@ pub enum Withheld {
     NoAdvertise,
     /// It carries NO_EXPORT or NO_EXPORT_SUBCONFED, and the peer is external (RFC 1997).
     NoExport,
-    /// The peer's AS is in the AS_PATH: it would refuse it.
+    /// The peer's AS is in the AS_PATH: it would refuse it, as far as we know.
     AsLoop,
     /// Its path has an AS_SET or AS_CONFED_SET (RFC 9774).
     AsSet,
@@ -56,8 +58,35 @@ pub enum Withheld {
     UnusableNextHop,
     /// We have no address of this family on the session to offer as next hop.
     NoNextHopSelf,
+    /// Its attributes leave no room for the prefix in a message to the peer (RFC 8654 section 4).
+    TooLong,
     /// A rule of a policy rejected it.
     Policy,
+}
+
+impl Withheld {
+    /// Every reason.
+    pub const ALL: [Self; 19] = [
+        Self::PeerDown,
+        Self::Family,
+        Self::NoRoute,
+        Self::NotAdvertised,
+        Self::NoTransit,
+        Self::LearnedFromPeer,
+        Self::IbgpToIbgp,
+        Self::Originator,
+        Self::NoAdvertise,
+        Self::NoExport,
+        Self::AsLoop,
+        Self::AsSet,
+        Self::OnlyToCustomer,
+        Self::LongLivedStale,
+        Self::PeerIsNextHop,
+        Self::UnusableNextHop,
+        Self::NoNextHopSelf,
+        Self::TooLong,
+        Self::Policy,
+    ];
 }
 
 impl fmt::Display for Withheld {
@@ -80,6 +109,7 @@ impl fmt::Display for Withheld {
             Self::PeerIsNextHop => "peer-is-next-hop",
             Self::UnusableNextHop => "unusable-next-hop",
             Self::NoNextHopSelf => "no-next-hop-self",
+            Self::TooLong => "attributes-too-long",
             Self::Policy => "policy",
         })
     }
@@ -99,7 +129,11 @@ pub struct ExportVerdict {
 }
 
 /// A route to a prefix, as the export rules see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "judged where it is made, and kept nowhere"
+)]
 pub(crate) enum Exported<'a> {
     None,
     Own(Option<&'a Origination>),
@@ -107,20 +141,25 @@ pub(crate) enum Exported<'a> {
 }
 
 /// One that a peer sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Learned<'a> {
     pub(crate) from: &'a Peer,
-    pub(crate) attrs: &'a PathAttributes,
+    pub(crate) attrs: Cow<'a, PathAttributes>,
     /// Whether it is kept long after the session that it came by.
     pub(crate) long_lived: bool,
     /// Whether its MED is taken away because of who sent it.
     pub(crate) med_removed: bool,
 }
 
-impl Learned<'_> {
+impl<'a> Learned<'a> {
+    /// Who brought the route into the AS.
+    fn originator(&self) -> RouterId {
+        self.attrs.originator_id.unwrap_or(self.from.info.router_id)
+    }
+
     /// Its attributes as policies see them.
-    fn without_removed_med(&self) -> Cow<'_, PathAttributes> {
-        let mut attrs = Cow::Borrowed(self.attrs);
+    fn without_removed_med(self) -> Cow<'a, PathAttributes> {
+        let mut attrs = self.attrs;
         if self.med_removed && attrs.med.is_some() {
             attrs.to_mut().med = None;
         }
@@ -144,56 +183,130 @@ pub(crate) fn judge(
     if !info.families.contains(prefix.family()) {
         return Err(Withheld::Family);
     }
-    let mut attrs = match route {
-        Exported::None => return Err(Withheld::NoRoute),
-        Exported::Own(origination) => {
-            let merged = origination
-                .and_then(|o| o.merged(peer.id))
-                .ok_or(Withheld::NotAdvertised)?;
-            let attrs = originated(&merged);
-            let passed = by_policy(peer, prefix, own_subject(prefix), &attrs)?;
-            let dress = Dress::new(&merged, &passed);
-            let next_hop = choose_next_hop(info, prefix.family(), None, passed.next_hop)?;
-            let mut attrs = passed.attrs.into_owned();
-            attrs.next_hop = Some(next_hop);
-            towards(info, &dress, &mut attrs);
-            attrs
+    match route {
+        Exported::None => Err(Withheld::NoRoute),
+        Exported::Own(origination) => advertise(peer, prefix, origination),
+        Exported::Learned(learned) if learned.from.id == peer.id => Err(Withheld::LearnedFromPeer),
+        Exported::Learned(learned) => {
+            let (from, originator) = (&learned.from.info, learned.originator());
+            let loops = learned.attrs.as_path.count(info.remote_as) > 0;
+            let hits = info.policies.export.hits(prefix);
+            let attrs = pass_on(&info.terms(), prefix.family(), &hits, learned)?;
+            match concerns(info, from, originator, |_| loops, attrs.next_hop) {
+                Some(why) => Err(why),
+                None => Ok(attrs),
+            }
         }
-        Exported::Learned(learned) => pass_on(peer, prefix, &learned)?,
-    };
-    // RFC 8326 section 4.2: before a session is shut down, GRACEFUL_SHUTDOWN is on all that goes to
-    // the neighbour. Within the AS, LOCAL_PREF says the same to those who do not know it.
-    if info.rules.graceful_shutdown {
-        add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
-        attrs.local_pref = info.is_internal().then_some(0);
     }
+}
+
+/// A route of our own as the peer is told it.
+fn advertise(
+    peer: &Peer,
+    prefix: Prefix,
+    origination: Option<&Origination>,
+) -> Result<PathAttributes, Withheld> {
+    let info = &peer.info;
+    let merged = origination
+        .and_then(|o| o.merged(peer.id))
+        .ok_or(Withheld::NotAdvertised)?;
+    let program = &info.policies.export;
+    let attrs = Cow::Owned(originated(&merged));
+    let passed = program.run(&program.hits(prefix), own_subject(prefix), attrs);
+    let passed = passed.map_err(|_| Withheld::Policy)?;
+    let dress = Dress::new(merged.med, merged.prepend, &passed);
+    let next_hop = choose_next_hop(info, prefix.family(), None, passed.next_hop)?;
+    if leads_back(info, next_hop) {
+        return Err(Withheld::PeerIsNextHop);
+    }
+    let mut attrs = passed.attrs.into_owned();
+    attrs.next_hop = Some(next_hop);
+    towards(info, &dress, &mut attrs);
+    before_shutdown(info, &mut attrs);
     Ok(attrs)
 }
 
-/// A learned route as the peer is told it, if it may go there.
-fn pass_on(peer: &Peer, prefix: Prefix, learned: &Learned<'_>) -> Result<PathAttributes, Withheld> {
-    let (info, family) = (&peer.info, prefix.family());
-    may_pass_on(peer, family, learned)?;
-    let attrs = learned.without_removed_med();
-    let passed = by_policy(peer, prefix, learned.from.info.subject(family), &attrs)?;
+/// RFC 8326 section 4.2: before a session is shut down, GRACEFUL_SHUTDOWN is on all that goes to the
+/// neighbour. Within the AS, LOCAL_PREF says the same to those who do not know it.
+fn before_shutdown(info: &PeerInfo, attrs: &mut PathAttributes) {
+    if info.rules.graceful_shutdown {
+        add_community(attrs, Community::GRACEFUL_SHUTDOWN);
+        attrs.local_pref = info.is_internal().then_some(0);
+    }
+}
+
+/// A learned route as all peers with these [terms](PeerInfo::terms) are told it, if it may go there. What
+/// is about one of them alone is judged by [`concerns`]. `hits`: what their policies find special about
+/// the prefix.
+pub(crate) fn pass_on(
+    terms: &PeerInfo,
+    family: Family,
+    hits: &Hits,
+    learned: Learned<'_>,
+) -> Result<PathAttributes, Withheld> {
+    may_pass_on(terms, family, &learned)?;
+    let (from, long_lived) = (&learned.from.info, learned.long_lived);
+    let (received, originator) = (learned.attrs.next_hop, learned.originator());
+    let program = &terms.policies.export;
+    let passed = program.run(hits, from.subject(family), learned.without_removed_med());
+    let passed = passed.map_err(|_| Withheld::Policy)?;
     let asked = passed.overrides.contains(SafeDefault::LearnedRoutes);
-    if !asked && !info.export.transit && !info.is_reflected_to(&learned.from.info) {
+    if !asked && !terms.export.transit && !terms.is_reflected_to(from) {
         return Err(Withheld::NoTransit);
     }
-    let dress = Dress::new(&Merged::default(), &passed);
-    let next_hop = choose_next_hop(info, family, Some(learned), passed.next_hop)?;
-    let mut attrs = passed_on(info, learned, passed);
-    let kept = learned.attrs.next_hop == Some(next_hop);
-    if !kept || !has_aigp_on_both(info, &learned.from.info) {
+    let dress = Dress::new(None, 0, &passed);
+    let came = Came {
+        from,
+        next_hop: received,
+    };
+    let next_hop = choose_next_hop(terms, family, Some(&came), passed.next_hop)?;
+    let mut attrs = passed.attrs.into_owned();
+    passed_on(terms, from, (long_lived, originator), &mut attrs);
+    let kept = received == Some(next_hop);
+    if !kept || !has_aigp_on_both(terms, from) {
         attrs.aigp = None;
     }
     attrs.next_hop = Some(next_hop);
-    if info.is_route_server_client() {
-        as_route_server(info, &mut attrs);
+    if terms.is_route_server_client() {
+        as_route_server(terms, &mut attrs);
     } else {
-        towards(info, &dress, &mut attrs);
+        towards(terms, &dress, &mut attrs);
     }
+    before_shutdown(terms, &mut attrs);
     Ok(attrs)
+}
+
+/// Why a peer is not told what others like it are: the route is about the peer itself. `loops` says
+/// whether an AS is in the path as it was received; `next_hop` is the one to tell.
+pub(crate) fn concerns(
+    info: &PeerInfo,
+    from: &PeerInfo,
+    originator: RouterId,
+    loops: impl FnOnce(Asn) -> bool,
+    next_hop: Option<NextHop>,
+) -> Option<Withheld> {
+    // It would find its own BGP Identifier in ORIGINATOR_ID, and ignore the route.
+    if info.is_reflected_to(from) && originator == info.router_id {
+        return Some(Withheld::Originator);
+    }
+    let refused = !info.is_internal() && !info.rules.peer_as_allowed;
+    if refused && loops(info.remote_as) {
+        return Some(Withheld::AsLoop);
+    }
+    let back = next_hop.is_some_and(|next_hop| leads_back(info, next_hop));
+    back.then_some(Withheld::PeerIsNextHop)
+}
+
+/// RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer as its next hop.
+fn leads_back(info: &PeerInfo, next_hop: NextHop) -> bool {
+    let own = [info.next_hop_self.v4, info.next_hop_self.v6];
+    next_hop.addr() == info.remote_addr && !own.contains(&Some(next_hop))
+}
+
+/// Where a learned route came from, as far as its next hop is concerned.
+struct Came<'a> {
+    from: &'a PeerInfo,
+    next_hop: Option<NextHop>,
 }
 
 /// What policies see of a route of our own.
@@ -203,18 +316,6 @@ const fn own_subject(prefix: Prefix) -> Subject<'static> {
         source: RouteSource::Own,
         from: None,
     }
-}
-
-/// The route as the peer's policies make it.
-fn by_policy<'a>(
-    peer: &Peer,
-    prefix: Prefix,
-    subject: Subject<'_>,
-    attrs: &'a PathAttributes,
-) -> Result<Passed<'a>, Withheld> {
-    let program = &peer.info.policies.export;
-    let passed = program.run(&program.hits(prefix), subject, attrs);
-    passed.map_err(|_| Withheld::Policy)
 }
 
 /// The rules of the peer's policies that decide about a route.
@@ -242,33 +343,27 @@ struct Dress {
 }
 
 impl Dress {
-    fn new(merged: &Merged, passed: &Passed<'_>) -> Self {
+    /// With what advertisements say of a route of our own.
+    fn new(med: Option<u32>, prepend: u8, passed: &Passed<'_>) -> Self {
         Self {
             med: if passed.med_decided {
                 passed.attrs.med
             } else {
-                merged.med
+                med
             },
-            prepend: usize::from(merged.prepend) + usize::from(passed.prepend),
+            prepend: usize::from(prepend) + usize::from(passed.prepend),
         }
     }
 }
 
-/// Whether a learned route may go to `peer` at all.
-fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(), Withheld> {
-    let Learned { from, attrs, .. } = *learned;
-    let (info, external) = (&peer.info, !peer.info.is_internal());
-    if from.id == peer.id {
-        return Err(Withheld::LearnedFromPeer);
-    }
-    if info.is_reflected_to(&from.info) {
-        // It would find its own BGP Identifier in ORIGINATOR_ID, and ignore the route.
-        if originator(learned) == info.router_id {
-            return Err(Withheld::Originator);
-        }
+/// Whether a learned route may go to peers like this at all.
+fn may_pass_on(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Result<(), Withheld> {
+    let (from, attrs, external) = (&learned.from.info, &learned.attrs, !info.is_internal());
+    if info.is_reflected_to(from) {
+        // Neither rule holds for what is reflected.
     } else if !info.takes_learned() {
         return Err(Withheld::NoTransit);
-    } else if !external && from.info.is_internal() {
+    } else if !external && from.is_internal() {
         // RFC 4271 section 9.2: "When a BGP speaker receives an UPDATE message from an internal peer,
         // the receiving BGP speaker SHALL NOT re-distribute the routing information contained in that
         // UPDATE message to other internal peers".
@@ -277,16 +372,13 @@ fn may_pass_on(peer: &Peer, family: Family, learned: &Learned<'_>) -> Result<(),
     // RFC 1997: NO_ADVERTISE "MUST NOT be advertised to other BGP peers", NO_EXPORT "MUST NOT be
     // advertised outside a BGP confederation boundary". RFC 7947 section 2.2.4: they are not for a route
     // server to follow, but for its clients.
-    let follows = !(info.is_route_server_client() && from.info.is_route_server_client());
+    let follows = !(info.is_route_server_client() && from.is_route_server_client());
     if follows && attrs.has_community(Community::NO_ADVERTISE) {
         return Err(Withheld::NoAdvertise);
     }
     let stays = [Community::NO_EXPORT, Community::NO_EXPORT_SUBCONFED];
     if external && follows && stays.into_iter().any(|c| attrs.has_community(c)) {
         return Err(Withheld::NoExport);
-    }
-    if external && attrs.as_path.count(info.remote_as) > 0 {
-        return Err(Withheld::AsLoop);
     }
     // RFC 9774 section 3: paths with AS_SETs or AS_CONFED_SETs must not be advertised.
     if !info.rules.as_sets && has_sets(&attrs.as_path) {
@@ -312,23 +404,21 @@ fn has_aigp_on_both(info: &PeerInfo, from: &PeerInfo) -> bool {
     info.has_aigp() && from.has_aigp()
 }
 
-/// Who brought the route into the AS.
-fn originator(learned: &Learned<'_>) -> RouterId {
-    let sender = learned.from.info.router_id;
-    learned.attrs.originator_id.unwrap_or(sender)
-}
-
-/// A learned route as it leaves here, but for its next hop and what only one kind of peer sees.
-fn passed_on(info: &PeerInfo, learned: &Learned<'_>, passed: Passed<'_>) -> PathAttributes {
-    let from = &learned.from.info;
-    let mut attrs = passed.attrs.into_owned();
+/// Makes a learned route what it is when it leaves here, but for its next hop and what only one kind of
+/// peer sees.
+fn passed_on(
+    info: &PeerInfo,
+    from: &PeerInfo,
+    (long_lived, originator): (bool, RouterId),
+    attrs: &mut PathAttributes,
+) {
     // RFC 9494 section 4.2: the community must be on what is stale for long.
-    if learned.long_lived {
-        add_community(&mut attrs, Community::LLGR_STALE);
+    if long_lived {
+        add_community(attrs, Community::LLGR_STALE);
     }
     // RFC 8326 section 4.2: and this one on what comes by a session that is about to be shut down.
     if from.rules.graceful_shutdown && !from.is_internal() {
-        add_community(&mut attrs, Community::GRACEFUL_SHUTDOWN);
+        add_community(attrs, Community::GRACEFUL_SHUTDOWN);
     }
     if let Some(local) = from.local_as_received() {
         attrs.as_path.put_before(local, 1);
@@ -336,13 +426,12 @@ fn passed_on(info: &PeerInfo, learned: &Learned<'_>, passed: Passed<'_>) -> Path
     // RFC 4456 section 8: a reflector must put its CLUSTER_ID before the CLUSTER_LIST, which it makes
     // if there is none; and it makes no ORIGINATOR_ID where there is one.
     if info.is_reflected_to(from) {
-        attrs.originator_id = Some(originator(learned));
+        attrs.originator_id = Some(originator);
         let clusters = attrs.cluster_list.iter().copied();
         attrs.cluster_list = core::iter::once(info.cluster_id())
             .chain(clusters)
             .collect();
     }
-    attrs
 }
 
 fn add_community(attrs: &mut PathAttributes, community: Community) {
@@ -358,29 +447,21 @@ fn add_community(attrs: &mut PathAttributes, community: Community) {
 fn choose_next_hop(
     info: &PeerInfo,
     family: Family,
-    learned: Option<&Learned<'_>>,
+    came: Option<&Came<'_>>,
     set: Option<SetNextHop>,
 ) -> Result<NextHop, Withheld> {
-    let chosen = match (set, learned) {
+    let chosen = match (set, came) {
         (Some(SetNextHop::Address(address)), _) if can_carry(info, family, address) => {
             Some(NextHop::from(address))
         }
         (Some(SetNextHop::Own), _) | (_, None) => None,
-        (Some(SetNextHop::Unchanged), Some(learned)) => {
-            kept_next_hop(info, family, learned, NextHopRule::Unchanged)?
+        (Some(SetNextHop::Unchanged), Some(came)) => {
+            kept_next_hop(info, family, came, NextHopRule::Unchanged)?
         }
-        (_, Some(learned)) => kept_next_hop(info, family, learned, info.rules.next_hop)?,
+        (_, Some(came)) => kept_next_hop(info, family, came, info.rules.next_hop)?,
     };
-    match chosen {
-        // RFC 4271 section 5.1.3: no route goes to a peer with an address of that peer as its next
-        // hop.
-        Some(next_hop) if next_hop.addr() == info.remote_addr => Err(Withheld::PeerIsNextHop),
-        Some(next_hop) => Ok(next_hop),
-        None => {
-            let own = info.next_hop_self.for_family(family);
-            own.ok_or(Withheld::NoNextHopSelf)
-        }
-    }
+    let own = || info.next_hop_self.for_family(family);
+    chosen.or_else(own).ok_or(Withheld::NoNextHopSelf)
 }
 
 /// Whether the peer can use `address` as next hop of routes of `family` (RFC 8950).
@@ -396,15 +477,15 @@ const fn can_carry(info: &PeerInfo, family: Family, address: IpAddr) -> bool {
 fn kept_next_hop(
     info: &PeerInfo,
     family: Family,
-    learned: &Learned<'_>,
+    came: &Came<'_>,
     rule: NextHopRule,
 ) -> Result<Option<NextHop>, Withheld> {
     // RFC 4456 section 10: a reflector leaves NEXT_HOP, AS_PATH, LOCAL_PREF and MED alone; RFC 7947
     // section 2.2.1: a route server does so.
-    let must = info.is_reflected_to(&learned.from.info)
+    let must = info.is_reflected_to(came.from)
         || info.is_route_server_client()
         || rule == NextHopRule::Unchanged;
-    match usable_next_hop(info, family, learned) {
+    match usable_next_hop(info, family, came) {
         None if must => Err(Withheld::UnusableNextHop),
         None => Ok(None),
         Some(next_hop) => Ok((must || may_keep(info, next_hop, rule)).then_some(next_hop)),
@@ -413,8 +494,8 @@ fn kept_next_hop(
 
 /// The next hop of a learned route, if the peer could use it: not of another family without RFC 8950,
 /// nor on a link of ours (RFC 2545 section 3).
-fn usable_next_hop(info: &PeerInfo, family: Family, learned: &Learned<'_>) -> Option<NextHop> {
-    let received = learned.attrs.next_hop?;
+fn usable_next_hop(info: &PeerInfo, family: Family, came: &Came<'_>) -> Option<NextHop> {
+    let received = came.next_hop?;
     match (family, received) {
         (Family::Ipv4Unicast, NextHop::V4(_)) => Some(received),
         (Family::Ipv6Unicast, NextHop::V4(_)) => None,
@@ -433,9 +514,8 @@ fn may_keep(info: &PeerInfo, next_hop: NextHop, rule: NextHopRule) -> bool {
         NextHopRule::Unchanged => true,
         NextHopRule::Standard => info.is_internal(),
         NextHopRule::ThirdParty => {
-            let near = |subnet: Prefix| {
-                subnet.contains(next_hop.addr()) && subnet.contains(info.remote_addr)
-            };
+            // Terms have a subnet only if the peer is on it.
+            let near = |subnet: Prefix| subnet.contains(next_hop.addr());
             info.is_internal() || info.subnet.is_some_and(near)
         }
     }

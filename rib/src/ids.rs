@@ -92,8 +92,32 @@ impl DirtySet {
         new
     }
 
+    /// Adds each of `ids`.
+    pub(crate) fn insert_all(&mut self, ids: &[PrefixId]) {
+        let Some(last) = ids.iter().max() else {
+            return;
+        };
+        if last.index() / 64 >= self.words.len() {
+            self.words.resize(last.index() / 64 + 1, 0);
+        }
+        for id in ids {
+            let (word, bit) = (&mut self.words[id.index() / 64], 1 << (id.index() % 64));
+            self.len += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+    }
+
+    /// Whether `id` is in it.
+    pub(crate) fn contains(&self, id: PrefixId) -> bool {
+        let word = self.words.get(id.index() / 64);
+        word.is_some_and(|word| word & 1 << (id.index() % 64) != 0)
+    }
+
     /// Removes `id`; whether it was there.
     pub(crate) fn remove(&mut self, id: PrefixId) -> bool {
+        if self.len == 0 {
+            return false;
+        }
         let (word, bit) = (id.index() / 64, 1 << (id.index() % 64));
         let Some(slot) = self.words.get_mut(word) else {
             return false;
@@ -137,6 +161,9 @@ mod tests {
         assert_eq!(set.pop(), Some(PrefixId::new(64)));
         assert!(set.insert(PrefixId::new(1)), "behind the cursor");
         assert!(!set.remove(PrefixId::new(9999)));
+        set.insert_all(&[64, 900, 700].map(PrefixId::new));
+        assert!(set.remove(PrefixId::new(900)) && !set.remove(PrefixId::new(900)));
+        assert!(set.remove(PrefixId::new(64)), "again, after it was taken");
         assert_eq!(set.pop(), Some(PrefixId::new(700)));
         assert_eq!(set.pop(), Some(PrefixId::new(1)));
         assert_eq!(set.pop(), None);

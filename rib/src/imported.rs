@@ -67,6 +67,9 @@ impl Imported {
                 }
                 self.generation += 1;
                 self.doubtful = false;
+                for event in &dump.since {
+                    self.on_event(event);
+                }
             }
             KernelEvent::Route(route) => self.insert(route),
             KernelEvent::RouteGone(route) => self.remove(route),

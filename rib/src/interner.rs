@@ -22,6 +22,11 @@ use crate::{
 struct Slot<K, V> {
     place: Place,
     refs: u32,
+    /// How often the slot had another set before.
+    birth: u32,
+    /// A part of the hash, from which the index makes one: to find a set, to let it go, and to grow, no
+    /// other set needs to be read.
+    hash: u32,
     key: K,
     value: V,
 }
@@ -38,11 +43,17 @@ pub(crate) struct Interner<K, V> {
     sought: Vec<u8>,
 }
 
-fn hash<K: Hash>(hasher: &FixedState, octets: &[u8], key: &K) -> u64 {
+fn hash<K: Hash>(hasher: &FixedState, octets: &[u8], key: &K) -> u32 {
     let mut state = hasher.build_hasher();
     state.write(octets);
     key.hash(&mut state);
-    state.finish()
+    let [a, b, c, d, ..] = state.finish().to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// The index looks at the highest bits and at the lowest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl<K: Copy + Eq + Hash, V> Interner<K, V> {
@@ -74,16 +85,14 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         pack(attrs, &mut self.sought);
         let (slots, octets, hasher) = (&self.slots, &self.octets, &self.hasher);
         let sought = self.sought.as_slice();
+        let hash = hash(hasher, sought, &key);
         let found = self.index.entry(
-            hash(hasher, sought, &key),
+            spread(hash),
             |id| {
                 let slot = &slots[id.index()];
-                slot.key == key && octets.get(slot.place) == sought
+                slot.hash == hash && slot.key == key && octets.get(slot.place) == sought
             },
-            |id| {
-                let slot = &slots[id.index()];
-                hash(hasher, octets.get(slot.place), &slot.key)
-            },
+            |id| spread(slots[id.index()].hash),
         );
         let vacant = match found {
             Occupied(found) => {
@@ -96,9 +105,12 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         let next = AttrId::new(self.slots.len());
         let id = self.free.pop().unwrap_or(next);
         vacant.insert(id);
+        let vacated = self.slots.get(id.index()).map(|slot| slot.birth);
         let slot = Slot {
             place: self.octets.insert(&self.sought),
             refs: 1,
+            hash,
+            birth: vacated.map_or(0, |birth| birth.wrapping_add(1)),
             key,
             value: value(),
         };
@@ -122,9 +134,10 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         if slot.refs > 0 {
             return None;
         }
-        let octets = self.octets.get(slot.place);
-        let hash_of = hash(&self.hasher, octets, &slot.key);
-        if let Ok(found) = self.index.find_entry(hash_of, |other| *other == id) {
+        if let Ok(found) = self
+            .index
+            .find_entry(spread(slot.hash), |other| *other == id)
+        {
             found.remove();
         }
         self.octets.remove(slot.place);
@@ -132,9 +145,25 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         Some((slot.key, &mut slot.value))
     }
 
+    /// Tells the set from those that had its number before.
+    pub(crate) fn birth(&self, id: AttrId) -> u32 {
+        self.slots[id.index()].birth
+    }
+
+    /// Whether the set that was born then is still in use.
+    pub(crate) fn is_in_use(&self, id: AttrId, birth: u32) -> bool {
+        let slot = self.slots.get(id.index());
+        slot.is_some_and(|slot| slot.refs > 0 && slot.birth == birth)
+    }
+
+    /// The set, packed.
+    pub(crate) fn packed(&self, id: AttrId) -> &[u8] {
+        self.octets.get(self.slots[id.index()].place)
+    }
+
     /// The set, unpacked.
     pub(crate) fn get(&self, id: AttrId) -> PathAttributes {
-        unpack(self.octets.get(self.slots[id.index()].place))
+        unpack(self.packed(id))
     }
 
     pub(crate) fn key(&self, id: AttrId) -> K {

@@ -21,13 +21,15 @@
 //!
 //! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
 //! with its first path inside, attribute sets are stored once (`attrs`) and packed (`packed`), next hops
-//! once (`tracking`), and what a peer was told is four octets a route (`adj_out`).
+//! once (`tracking`), and what a peer was told is four octets a route (`adj_out`). What is the same for several peers is worked
+//! out once for all of them (`groups`).
 
 mod adj_out;
 mod attrs;
 pub mod decision;
 pub mod export;
 pub mod fib;
+mod groups;
 mod ids;
 pub mod import;
 pub mod imported;

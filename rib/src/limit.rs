@@ -2,7 +2,10 @@
 //!
 //! RFC 4271 section 6.7 lets a speaker bound the number of prefixes that it takes from a neighbour, and
 //! end the session with a Cease (subcode 1, RFC 4486) when there are more. What is counted is what the
-//! peer sent, refused routes included: the bound protects memory.
+//! peer sent in the session, refused routes included: the bound protects memory. Stale routes, kept over
+//! a restart of the peer, do not count: a peer that comes back with other routes than it had has sent
+//! no more than it may, and has its say before the old ones go (RFC 4724 section 4.2). There may be no
+//! more of them than of the others.
 
 use core::fmt;
 

@@ -127,6 +127,20 @@ pub enum Unresolved {
     Recursive,
 }
 
+impl Unresolved {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::NoRoute,
+        Self::OnlyDefaultRoute,
+        Self::Unreachable,
+        Self::LinkDown,
+        Self::NoInterface,
+        Self::OwnAddress,
+        Self::Recursive,
+    ];
+}
+
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,7 @@
 //! Routes of this speaker's own.
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redstart_bgp::{
     session::PeerId,
@@ -28,8 +28,8 @@ impl fmt::Display for OriginSource {
 pub struct Origination {
     /// What it stands for.
     pub source: OriginSource,
-    /// To whom it goes and how it looks there. Empty: to nobody.
-    pub advertise: Vec<Advertise>,
+    /// To whom it goes and how it looks there. Empty: to nobody. Routes in their thousands share a few.
+    pub advertise: Vec<Arc<Advertise>>,
     /// Whether the kernel drops what no more specific route takes.
     pub blackhole: bool,
 }
@@ -90,7 +90,8 @@ pub(crate) struct Merged {
 impl Origination {
     /// The entries that name `peer`.
     pub fn towards(&self, peer: PeerId) -> impl Iterator<Item = &Advertise> + '_ {
-        self.advertise.iter().filter(move |a| a.to.contains(peer))
+        let entries = self.advertise.iter().map(|entry| &**entry);
+        entries.filter(move |a| a.to.contains(peer))
     }
 
     /// What they say together, or `None` if there is none.

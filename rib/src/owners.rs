@@ -3,14 +3,17 @@
 //! The peers of a mesh are nodes, and everybody knows from the cluster's objects which prefixes are
 //! whose ([`Owners`]). A peer may announce what belongs to its own node. It may also pass on another
 //! node's route, as a route reflector does, but then the route must say so itself: ORIGINATOR_ID
-//! (RFC 4456 section 8) is the owner's BGP Identifier. In both cases the next hop is an address of the
+//! (RFC 4456 section 8) is a BGP Identifier of the owner's. In both cases the next hop is an address of the
 //! owner. So whatever a peer says, packets to a prefix go to the node that it belongs to, or nowhere:
 //! no node can draw another's traffic to itself.
 //!
 //! Any peer may pass on, not only those that are known as reflectors here: nodes hear of a changed
 //! topology at different moments, and a route that leads to its owner does no harm whoever told it.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use redstart_bgp::types::{PathAttributes, Prefix, RouterId};
 
@@ -21,8 +24,8 @@ use crate::import::Refusal;
 pub struct Owner {
     /// The node's name, as [`ImportPolicy::Owner`](crate::ImportPolicy::Owner) has it.
     pub node: String,
-    /// The node's BGP Identifier.
-    pub router_id: RouterId,
+    /// What the node's speaker may call itself: its BGP Identifier is one of these.
+    pub router_ids: BTreeSet<RouterId>,
     /// The node's addresses: next hops of its routes.
     pub addresses: Vec<IpAddr>,
 }
@@ -42,7 +45,7 @@ pub(crate) fn refuses(
     };
     let believable = match attrs.originator_id {
         None => owner.node == node,
-        Some(originator) => owner.router_id == originator,
+        Some(originator) => owner.router_ids.contains(&originator),
     };
     if !believable {
         return Some(Refusal::NotAllowed);

@@ -110,6 +110,30 @@ pub(crate) fn unpack(octets: &[u8]) -> PathAttributes {
     attrs
 }
 
+/// The next hop of a set that is packed.
+pub(crate) fn next_hop(octets: &[u8]) -> Option<NextHop> {
+    let mut from = Reader(octets);
+    let head = from.skip_to_next_hop();
+    from.next_hop(head)
+}
+
+/// Whether an AS is in the path of a set that is packed.
+pub(crate) fn has_passed(octets: &[u8], asn: Asn) -> bool {
+    let mut from = Reader(octets);
+    let head = from.skip_to_next_hop();
+    from.next_hop(head);
+    let one_sequence = head & has::ONE_SEQUENCE != 0;
+    let segments = if one_sequence { 1 } else { from.count() };
+    let sought = asn.0.to_le_bytes();
+    (0..segments).any(|_| {
+        if !one_sequence {
+            from.u8();
+        }
+        let count = from.count();
+        from.octets(4 * count).as_chunks().0.contains(&sought)
+    })
+}
+
 fn what_is_there(attrs: &PathAttributes) -> u16 {
     let one_sequence = matches!(
         attrs.as_path.segments.as_slice(),
@@ -264,6 +288,14 @@ impl Reader<'_> {
         items.iter().copied().map(item).collect()
     }
 
+    /// Reads what comes before the next hop; what is there at all.
+    fn skip_to_next_hop(&mut self) -> u16 {
+        let head = u16::from_le_bytes(self.array());
+        let numbers = [has::MED, has::LOCAL_PREF].map(|bit| usize::from(head & bit != 0));
+        self.octets(4 * (numbers[0] + numbers[1]));
+        head
+    }
+
     fn next_hop(&mut self, head: u16) -> Option<NextHop> {
         if head & has::NEXT_HOP_V4 != 0 {
             return Some(NextHop::V4(Ipv4Addr::from(self.array::<4>())));
@@ -334,6 +366,11 @@ mod tests {
         let mut octets = Vec::new();
         pack(attrs, &mut octets);
         assert_eq!(unpack(&octets), *attrs);
+        assert_eq!(next_hop(&octets), attrs.next_hop);
+        for asn in attrs.as_path.iter() {
+            assert!(has_passed(&octets, asn));
+        }
+        assert!(!has_passed(&octets, Asn(0xabcd_ef01)));
         octets.len()
     }
 

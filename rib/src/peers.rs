@@ -15,6 +15,7 @@ use redstart_bgp::{
 
 use crate::{
     adj_out::AdjOut,
+    groups::{Group, GroupIndex, Groups},
     ids::{PeerIndex, PrefixId},
     import::RefusalCounts,
     limit::LimitState,
@@ -231,6 +232,13 @@ impl Counts {
     pub fn accepted(&self) -> usize {
         self.received - self.refused.total()
     }
+
+    /// Sent in the session that there is: what is kept of one before is not what the peer says now,
+    /// and may be about to go.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.received - self.stale
+    }
 }
 
 impl core::ops::Add for Counts {
@@ -263,6 +271,10 @@ pub(crate) struct Peer {
     pub(crate) refresh_due: FamilySet,
     /// Families that it has been told the beginning of, and not the end.
     pub(crate) refreshing: FamilySet,
+    /// Families that it asked for once more while it was answered.
+    pub(crate) refresh_again: FamilySet,
+    /// Those who are told the same.
+    group: GroupIndex,
     /// Whether it is in the list of ready peers.
     ready: bool,
 }
@@ -278,20 +290,37 @@ impl Peer {
         self.info.add_path_send.contains(family)
     }
 
+    /// Marks everything that it was told, to be said again between markers. How much that was.
+    pub(crate) fn send_again(&mut self, family: Family) -> usize {
+        // The initial table has an end of its own, and RFC 7313 section 4 forbids the other marker
+        // before it.
+        if !self.end_of_rib_due.contains(family) {
+            self.refresh_due.insert(family);
+        }
+        self.out[family_index(family)].resend_all()
+    }
+
     /// Where it stands with the number of routes that it may send.
     pub(crate) fn limit_state(&self, family: Family) -> LimitState {
-        let received = self.counts[family_index(family)].received;
-        let limit = self.info.rules.limit(family);
-        limit.map_or(LimitState::Within, |limit| limit.state(received))
+        let counts = self.counts[family_index(family)];
+        let Some(limit) = self.info.rules.limit(family) else {
+            return LimitState::Within;
+        };
+        // Stale routes can pile up where each of many sessions ends before it has told its table.
+        if limit.state(counts.stale) == LimitState::Exceeded {
+            return LimitState::Exceeded;
+        }
+        limit.state(counts.sent())
     }
 }
 
 /// Every peer, by slot.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    slots: Vec<Option<Box<Peer>>>,
+    pub(crate) slots: Vec<Option<Box<Peer>>>,
     index: HashMap<PeerId, PeerIndex, FixedState>,
     ready: Vec<PeerIndex>,
+    groups: Groups,
     audience: Audience,
     /// By [`family_index`]: those of the audience that have a session with the family.
     listeners: [Vec<PeerIndex>; 2],
@@ -321,6 +350,7 @@ impl Peers {
             slots: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             ready: Vec::new(),
+            groups: Groups::default(),
             audience: Audience::default(),
             listeners: Default::default(),
         }
@@ -356,7 +386,12 @@ impl Peers {
         if index.index() >= self.slots.len() {
             self.slots.push(None);
         }
-        let counts = self.get(index).map(|peer| peer.counts).unwrap_or_default();
+        let before = self.get(index).map(|peer| (peer.counts, peer.group));
+        let counts = before.map(|(counts, _)| counts).unwrap_or_default();
+        if let Some((_, group)) = before {
+            self.groups.leave(group);
+        }
+        let group = self.groups.join(info.terms());
         self.index.insert(id, index);
         self.slots[index.index()] = Some(Box::new(Peer {
             id,
@@ -364,12 +399,15 @@ impl Peers {
             end_of_rib_due: info.families,
             refresh_due: FamilySet::EMPTY,
             refreshing: FamilySet::EMPTY,
+            refresh_again: FamilySet::EMPTY,
             info,
             up: true,
             out: Default::default(),
             counts,
+            group,
             ready: false,
         }));
+        self.groups.forget();
         self.count_audience();
         Ok(index)
     }
@@ -406,9 +444,12 @@ impl Peers {
     /// Frees the slot of a peer without session and routes.
     pub(crate) fn remove_if_gone(&mut self, index: PeerIndex) {
         let gone = |peer: &&Peer| !peer.up && peer.counts.iter().all(|c| c.received == 0);
-        if let Some(id) = self.get(index).filter(gone).map(|peer| peer.id) {
+        let gone = self.get(index).filter(gone);
+        if let Some((id, group)) = gone.map(|peer| (peer.id, peer.group)) {
             self.index.remove(&id);
             self.slots[index.index()] = None;
+            self.groups.leave(group);
+            self.groups.forget();
             self.count_audience();
         }
     }
@@ -425,7 +466,7 @@ impl Peers {
             peer.info.import = import;
             peer.info.export = export;
         }
-        self.count_audience();
+        self.regroup(index);
     }
 
     /// Replaces the chains of a peer.
@@ -433,7 +474,7 @@ impl Peers {
         if let Some(peer) = self.get_mut(index) {
             peer.info.policies = policies;
         }
-        self.count_audience();
+        self.regroup(index);
     }
 
     /// Replaces the rules of a peer.
@@ -441,7 +482,7 @@ impl Peers {
         if let Some(peer) = self.get_mut(index) {
             peer.info.rules = rules;
         }
-        self.count_audience();
+        self.regroup(index);
     }
 
     /// Replaces our end of a peer's session; what it was.
@@ -451,7 +492,31 @@ impl Peers {
         info.own_as = end.own_as;
         info.next_hop_self = end.next_hop_self;
         info.subnet = end.subnet;
+        self.regroup(index);
         Some(was)
+    }
+
+    /// Something about a peer changed: who is told the same as it, what others are told of its routes,
+    /// and who is told anything.
+    fn regroup(&mut self, index: PeerIndex) {
+        let Some(Some(peer)) = self.slots.get_mut(index.index()) else {
+            return;
+        };
+        self.groups.leave(peer.group);
+        peer.group = self.groups.join(peer.info.terms());
+        self.groups.forget();
+        self.count_audience();
+    }
+
+    /// What a peer has in common with those who are told the same.
+    pub(crate) fn terms_of(&self, index: PeerIndex) -> Option<&PeerInfo> {
+        Some(&self.groups.get(self.get(index)?.group).terms)
+    }
+
+    /// Those who are told the same as a peer.
+    pub(crate) fn group_mut(&mut self, index: PeerIndex) -> Option<&mut Group> {
+        let group = self.get(index)?.group;
+        Some(self.groups.get_mut(group))
     }
 
     /// Counters of a peer; `None` for routes of our own.
@@ -480,14 +545,14 @@ impl Peers {
         }
     }
 
-    /// Marks a prefix for all who may have to be told learned routes: [`Audience::contains`] them.
-    pub(crate) fn mark_listeners(&mut self, family: Family, id: PrefixId) {
+    /// Marks prefixes for all who may have to be told learned routes: [`Audience::contains`] them.
+    pub(crate) fn mark_listeners(&mut self, family: Family, ids: &[PrefixId]) {
         let family = family_index(family);
         for index in &self.listeners[family] {
             let Some(Some(peer)) = self.slots.get_mut(index.index()) else {
                 continue;
             };
-            peer.out[family].dirty.insert(id);
+            peer.out[family].dirty.insert_all(ids);
             if !core::mem::replace(&mut peer.ready, true) {
                 self.ready.push(*index);
             }

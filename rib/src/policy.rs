@@ -144,6 +144,9 @@ pub struct PeerRules {
     pub cluster_id: Option<u32>,
     /// Next hops of what we pass on to it.
     pub next_hop: NextHopRule,
+    /// Whether an external peer is sent routes whose AS_PATH has its AS, which it refuses unless it is told
+    /// not to, as parts of one AS are that reach each other through another AS only.
+    pub peer_as_allowed: bool,
     /// Whether an external peer sees no private AS number but ours (RFC 6996) in what we pass on.
     pub remove_private_as: bool,
     /// Whether what an external peer sends counts, and is passed on, as if the AS that it knows us by
@@ -171,6 +174,7 @@ impl Default for PeerRules {
             client: false,
             cluster_id: None,
             next_hop: NextHopRule::Standard,
+            peer_as_allowed: false,
             remove_private_as: false,
             local_as_received: false,
             own_as_sent: false,
@@ -209,16 +213,22 @@ impl PeerRules {
 
     /// Whether what the peer is told stays as it is.
     pub(crate) fn same_export(&self, other: &Self) -> bool {
-        let of = |rules: &Self| Self {
+        let most = |rules: &Self| rules.max_paths_sent;
+        self.of_export() == other.of_export() && most(self) == most(other)
+    }
+
+    /// What of them has to do with how a route is told to the peer.
+    pub(crate) const fn of_export(&self) -> Self {
+        Self {
             own_as_allowed: 0,
             remove_med: false,
             remote_next_hops: false,
             ignore_graceful_shutdown: false,
             local_as_received: false,
+            max_paths_sent: None,
             limits: [None; 2],
-            ..*rules
-        };
-        of(self) == of(other)
+            ..*self
+        }
     }
 }
 
@@ -258,6 +268,14 @@ impl CompiledImport {
                     default_route: *default_route,
                 }
             }
+        }
+    }
+
+    /// Whether every prefix of `family` but the default route is taken.
+    pub(crate) const fn protects_nothing(&self, family: Family) -> bool {
+        match self {
+            Self::AllBut { lengths, .. } => lengths[family_index(family)].is_empty(),
+            Self::Exactly(_) | Self::Owner(_) => false,
         }
     }
 

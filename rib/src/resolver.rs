@@ -168,6 +168,7 @@ impl KernelView {
         self.link_generation += u64::from(changed && of_links);
     }
 
+    /// What happened while it was read included: nobody shall see a link come up that is down.
     fn replace(&mut self, dump: &Dump) -> bool {
         self.links = dump.links.iter().map(|l| (l.ifindex, l.clone())).collect();
         self.addresses = dump.addresses.iter().copied().collect();
@@ -179,6 +180,9 @@ impl KernelView {
         }
         for route in &dump.routes {
             self.insert(route);
+        }
+        for event in &dump.since {
+            self.on_event(event);
         }
         true
     }
@@ -230,12 +234,7 @@ impl KernelView {
         if !self.counts(route) {
             return false;
         }
-        let candidate = Candidate {
-            metric: route.metric,
-            protocol: route.protocol,
-            action: route.action.clone(),
-            nexthop: route.nexthop,
-        };
+        let candidate = candidate(route);
         match IpNetwork::from(route.prefix) {
             IpNetwork::V4(net) => self.v4.insert(net, candidate),
             IpNetwork::V6(net) => self.v6.insert(net, candidate),
@@ -246,9 +245,10 @@ impl KernelView {
         if !self.counts(route) {
             return false;
         }
+        let gone = candidate(route);
         match IpNetwork::from(route.prefix) {
-            IpNetwork::V4(net) => self.v4.remove(&net, route.metric, route.protocol),
-            IpNetwork::V6(net) => self.v6.remove(&net, route.metric, route.protocol),
+            IpNetwork::V4(net) => self.v4.remove(&net, &gone),
+            IpNetwork::V6(net) => self.v6.remove(&net, &gone),
         }
     }
 
@@ -329,6 +329,15 @@ impl KernelView {
             (_, Some((_, route))) => self.through(addr, route),
             (None, None) => Err(Unresolved::NoRoute),
         }
+    }
+}
+
+fn candidate(route: &KernelRoute) -> Candidate {
+    Candidate {
+        metric: route.metric,
+        protocol: route.protocol,
+        action: route.action.clone(),
+        nexthop: route.nexthop,
     }
 }
 

@@ -19,7 +19,8 @@ use hashbrown::{
 use redstart_bgp::types::{Prefix, PrefixKey};
 
 use crate::{
-    ids::{DirtySet, PrefixId},
+    attrs::AttrStore,
+    ids::{AttrId, DirtySet, PrefixId},
     paths::Paths,
 };
 
@@ -91,6 +92,9 @@ impl<P: PrefixKey> Table<P> {
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
     /// [`free_if_unused`](Self::free_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
+        if self.index.len() == self.index.capacity() {
+            self.grow_index();
+        }
         let (slots, hasher) = (&self.slots, &self.hasher);
         let found = self.index.entry(
             hasher.hash_one(prefix),
@@ -125,6 +129,20 @@ impl<P: PrefixKey> Table<P> {
         id
     }
 
+    /// Doubles the index, in the order of the slots. The index itself would go through them in the order
+    /// of their hashes: of a large table each would have to be fetched from memory.
+    fn grow_index(&mut self) {
+        let hasher = &self.hasher;
+        let hash = |id: &PrefixId| hasher.hash_one(self.slots[id.index()].prefix);
+        let mut index = HashTable::with_capacity(2 * self.index.len());
+        let mut free = DirtySet::default();
+        free.insert_all(&self.free);
+        for id in self.ids().filter(|id| !free.remove(*id)) {
+            index.insert_unique(hash(&id), id, hash);
+        }
+        self.index = index;
+    }
+
     /// Frees the slot if nothing is left to remember.
     pub(crate) fn free_if_unused(&mut self, id: PrefixId) {
         let entry = &self.slots[id.index()];
@@ -147,16 +165,9 @@ impl<P: PrefixKey> Table<P> {
         (0..self.slots.len()).map(PrefixId::new)
     }
 
-    /// Every prefix that has a path, in order.
-    pub(crate) fn sorted(&self) -> Vec<P> {
-        let mut prefixes: Vec<P> = self
-            .slots
-            .iter()
-            .filter(|entry| !entry.paths.is_empty())
-            .map(|entry| entry.prefix)
-            .collect();
-        prefixes.sort_unstable();
-        prefixes
+    /// The entries from a slot on, with their slots. Those without paths are to be skipped.
+    pub(crate) fn entries_from(&self, slot: usize) -> impl Iterator<Item = (usize, &Entry<P>)> {
+        self.slots.iter().enumerate().skip(slot)
     }
 
     /// The longest prefix with a usable path that contains `addr`.
@@ -169,12 +180,32 @@ impl<P: PrefixKey> Table<P> {
             .find(|id| self.entry(*id).paths.best().is_some())
     }
 
+    /// Every prefix with a path that contains `addr`, longest first.
+    pub(crate) fn covering(&self, addr: IpAddr) -> impl Iterator<Item = P> + '_ {
+        (0..=P::FAMILY.max_len())
+            .rev()
+            .filter(|len| self.lengths[usize::from(*len)] > 0)
+            .filter_map(move |len| P::from_prefix(Prefix::new(addr, len)?))
+            .filter(|prefix| {
+                let found = self.find(*prefix);
+                found.is_some_and(|id| !self.entry(id).paths.is_empty())
+            })
+    }
+
     /// Notes that a path of `id` waits for its next hop to be looked up.
     pub(crate) fn wait(&mut self, id: PrefixId) {
         let entry = &mut self.slots[id.index()];
         if !entry.waiting {
             entry.waiting = true;
             self.waiting.push(id);
+        }
+    }
+
+    /// The same, if it is so for a path of `id` with these attributes.
+    pub(crate) fn wait_if_pending(&mut self, id: PrefixId, attr: AttrId, attrs: &AttrStore) {
+        let next_hop = attrs.hot(attr).next_hop;
+        if next_hop.is_some_and(|next_hop| attrs.next_hops.is_pending(next_hop)) {
+            self.wait(id);
         }
     }
 

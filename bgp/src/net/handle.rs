@@ -1,6 +1,6 @@
 //! What the rest of the daemon sees of a neighbour's task.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -8,15 +8,25 @@ use tokio::{
 };
 
 use crate::{
-    session::{DownReason, Event, OutBatch, PeerConfig, PeerId, PeerStatus, StopReason},
+    session::{DownReason, Event, OutBatch, Peer, PeerConfig, PeerId, PeerStatus, StopReason},
     types::{Family, FamilySet},
     wire::Update,
 };
 
-use super::{clock::Clock, range::Accepted, task::Task, transport::Transport};
+use super::{
+    clock::Clock,
+    range::Accepted,
+    tap::{Onlooker, Tap},
+    task::{Ends, Task},
+    transport::Transport,
+};
 
 /// Accepted connections that may wait for the task to look.
 const STREAMS: usize = 4;
+
+/// How long a neighbour rests whose task panicked: what led to that may come again with its first
+/// message.
+const REST_AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// What a neighbour's task says to the owner of the routing table.
 #[derive(Debug)]
@@ -53,12 +63,17 @@ pub enum FromPeer {
 pub(super) struct Desired {
     pub(super) session: PeerConfig,
     pub(super) transport: Transport,
-    /// Why it is stopped, if it is.
-    pub(super) stopped: Option<StopReason>,
+    /// Whether it is stopped.
+    pub(super) stopped: bool,
+    /// How many stops were asked for, and why the last one. One that was taken back before the task
+    /// looked has to be done all the same: whoever asked for it counts on the end of the session.
+    pub(super) stops: (u64, StopReason),
     /// How many restarts were asked for, and why the last one.
     pub(super) restarts: (u64, StopReason),
     /// How many refreshes were asked for, by family.
     pub(super) refreshes: [u64; Family::ALL.len()],
+    /// Where a copy of what goes over the connections is to go.
+    pub(super) tap: Option<Tap>,
 }
 
 /// A handle on a neighbour's task. Dropping it ends the session, as de-configured, and the task.
@@ -88,40 +103,83 @@ pub fn spawn_peer(
     let (desired, watched) = watch::channel(Desired {
         session,
         transport,
-        stopped: None,
+        stopped: false,
+        stops: (0, StopReason::Reset(String::new())),
         restarts: (0, StopReason::Reset(String::new())),
         refreshes: [0; Family::ALL.len()],
+        tap: None,
     });
     let (accepted, streams) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
-    let (task, status) = Task::new(
+    let idle = Peer::new(watched.borrow().session.clone(), seed).status(clock.now());
+    let (publish, status) = watch::channel(Arc::new(idle));
+    let ends = Ends {
         id,
-        watched,
-        streams,
-        ready.clone(),
+        desired: watched,
+        ready: ready.clone(),
         seed,
         clock,
-        core.clone(),
-    );
+        core,
+        status: publish,
+    };
     PeerHandle {
         desired,
         ready,
         accepted,
         status,
-        task: tokio::spawn(guard(id, tokio::spawn(task.run()), core)),
+        task: tokio::spawn(guard(ends, streams, |ends, accepted| {
+            tokio::spawn(Task::new(ends, accepted).run())
+        })),
     }
 }
 
-/// A panic takes the sockets with it, but the routing table would keep the routes: say that the
-/// session is over. The neighbour stays down until it is configured anew.
-async fn guard(peer: PeerId, task: JoinHandle<()>, core: mpsc::Sender<FromPeer>) {
-    if task.await.is_err() {
+/// Runs the task of a neighbour. A panic takes the sockets with it, but the routing table would keep the
+/// routes: say that the session is over. After a rest, or once the handle asks for something, another
+/// task takes over.
+pub(super) async fn guard(
+    mut ends: Ends,
+    mut arrivals: mpsc::Receiver<Accepted>,
+    mut begin: impl FnMut(Ends, mpsc::Receiver<Accepted>) -> JoinHandle<()>,
+) {
+    let idle = ends.status.borrow().clone();
+    loop {
+        let (pass_on, accepted) = mpsc::channel(STREAMS);
+        let mut task = begin(ends.clone(), accepted);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut task => break ended,
+                Some(connection) = arrivals.recv() => {
+                    // One that dials faster than its task can look loses the connection and retries.
+                    let _ = pass_on.try_send(connection);
+                }
+            }
+        };
+        if !ended.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+        ends.status.send_replace(idle.clone());
+        let peer = ends.id;
         let event = Event::Down {
             reason: DownReason::InternalError,
             retained: FamilySet::EMPTY,
         };
-        // Without a core there is no table either.
-        let _ = core.send(FromPeer::Event { peer, event }).await;
+        if ends
+            .core
+            .send(FromPeer::Event { peer, event })
+            .await
+            .is_err()
+        {
+            return;
+        }
+        ends.desired.mark_unchanged();
+        tokio::select! {
+            () = tokio::time::sleep(REST_AFTER_PANIC) => {}
+            changed = ends.desired.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -133,13 +191,15 @@ impl PeerHandle {
 
     /// Ends the session and stays down, until [`PeerHandle::start`].
     pub fn stop(&self, why: StopReason) {
-        self.desired
-            .send_modify(|desired| desired.stopped = Some(why));
+        self.desired.send_modify(|desired| {
+            desired.stops = (desired.stops.0.wrapping_add(1), why);
+            desired.stopped = true;
+        });
     }
 
     /// Starts again after a stop.
     pub fn start(&self) {
-        self.desired.send_modify(|desired| desired.stopped = None);
+        self.desired.send_modify(|desired| desired.stopped = false);
     }
 
     /// Ends the session and dials again at once.
@@ -170,6 +230,23 @@ impl PeerHandle {
                 *count = count.wrapping_add(u64::from(of == family));
             }
         });
+    }
+
+    /// Has a copy made of all that goes over the neighbour's connections from now on. It ends where it is
+    /// not taken fast enough, and with the task. `None`: somebody else has one made.
+    #[must_use]
+    pub fn tap(&self) -> Option<Onlooker> {
+        let mut onlooker = None;
+        self.desired.send_if_modified(|desired| {
+            let is_free = !desired.tap.as_ref().is_some_and(Tap::is_open);
+            if is_free {
+                let (tap, to) = Tap::new();
+                desired.tap = Some(tap);
+                onlooker = Some(to);
+            }
+            is_free
+        });
+        onlooker
     }
 
     /// A snapshot, at most a moment old.

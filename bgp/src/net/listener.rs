@@ -27,7 +27,7 @@ use super::{
     range::{FromListener, Range, RangeId, Registered},
     registry::{Refused, Registry},
     sockopt::SocketOptionError,
-    transport::Transport,
+    transport::{CS6, Transport},
 };
 
 /// Connections that the kernel completes before we take them: a whole mesh may dial at once.
@@ -323,13 +323,16 @@ fn open(addr: SocketAddr) -> io::Result<TcpListener> {
     // A restarted speaker must not wait for the old connections' TIME_WAIT.
     socket.set_reuseaddr(true)?;
     // A neighbour that checks the TTL (RFC 5082) checks it from the SYN-ACK on, which the listener
-    // sends. Accepted sockets get a value of their own.
+    // sends. Accepted sockets get a value of their own. The same goes for the traffic class: a SYN-ACK
+    // that a congested link drops is a session that does not come back.
     let sock = SockRef::from(&socket);
     if addr.is_ipv4() {
         sock.set_ttl_v4(255)?;
+        sock.set_tos_v4(CS6)?;
     } else {
         sock.set_only_v6(true)?;
         sock.set_unicast_hops_v6(255)?;
+        sock.set_tclass_v6(CS6)?;
     }
     Arrival::remember(std::os::fd::AsFd::as_fd(&socket), addr.is_ipv6())?;
     socket.bind(addr)?;
@@ -367,5 +370,22 @@ async fn accept(
             // The connection was gone already, or there is no descriptor left: not our end.
             Err(_) => tokio::time::sleep(EXHAUSTED).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel answers with before there is a connection (SYN-ACKs) goes by the listener.
+    #[tokio::test]
+    async fn what_a_listener_sends_is_marked_and_comes_from_close_by() {
+        let v4 = open(([127, 0, 0, 1], 0).into()).unwrap();
+        let v4 = SockRef::from(&v4);
+        assert_eq!((v4.ttl_v4().unwrap(), v4.tos_v4().unwrap()), (255, CS6));
+        let v6 = open("[::1]:0".parse().unwrap()).unwrap();
+        let v6 = SockRef::from(&v6);
+        let class = v6.tclass_v6().unwrap();
+        assert_eq!((v6.unicast_hops_v6().unwrap(), class), (255, CS6));
     }
 }

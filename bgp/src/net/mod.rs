@@ -42,7 +42,9 @@ mod keys;
 mod listener;
 mod range;
 mod registry;
+mod rests;
 mod sockopt;
+mod tap;
 mod task;
 mod transport;
 
@@ -54,6 +56,7 @@ pub use keys::KeyOwner;
 pub use listener::{ListenError, Listener, Unprotected};
 pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};
 pub use sockopt::{SocketOptionError, probe_tcp_ao};
+pub use tap::{Onlooker, Passed, Passing};
 pub use transport::{AoAlgorithm, AoKey, Secret, Transport, Ttl};
 
 #[cfg(test)]

@@ -6,10 +6,15 @@
 //! neighbour keeps the place; dropping it makes room for another. So the limit holds however many
 //! connections arrive, and without the listener knowing what became of them.
 //!
+//! A neighbour that was configured keeps in mind how often it failed, and rests longer and longer (RFC
+//! 4271 section 8.1.1, DampPeerOscillations). One from a range is gone with its session, and would be made
+//! anew for each attempt of a host that says garbage and comes again. So the range keeps it in mind:
+//! whoever gives a place back as [failed](Place::failed) has the address [rest](super::rests).
+//!
 //! RFC 4271 section 8.1.1 has this as the session attribute AcceptConnectionsUnconfiguredPeers.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,11 +23,16 @@ use std::{
 
 use tokio::{
     net::TcpStream,
-    sync::mpsc::{self, error::TrySendError},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
 };
 
 use super::{
     arrival::Protection,
+    clock::Clock,
+    rests::Rests,
     transport::{Secret, Ttl},
 };
 use crate::types::Prefix;
@@ -78,24 +88,68 @@ pub struct Accepted {
     pub(super) under: Protection,
 }
 
+/// The places of a range, and who does not get one for now.
+#[derive(Debug)]
+struct Places {
+    /// How many there are with neighbours, or with the owner.
+    taken: AtomicUsize,
+    rests: watch::Sender<Rests>,
+    clock: Clock,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            rests: watch::Sender::new(Rests::default()),
+            clock: Clock::new(),
+        }
+    }
+}
+
+impl Places {
+    fn is_resting(&self, address: IpAddr) -> bool {
+        let now = self.clock.now();
+        self.rests.borrow().is_resting(now, address)
+    }
+
+    fn rest(&self, address: IpAddr) {
+        let now = self.clock.now();
+        self.rests.send_modify(|rests| rests.add(now, address));
+    }
+}
+
 /// One of the places of a range. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
 
 impl Place {
     /// The next place, if fewer than `limit` are taken.
-    fn take(taken: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+    fn take(places: &Arc<Places>, limit: usize, address: IpAddr) -> Option<Self> {
         let next = |n| (n < limit).then_some(n + 1);
+        let taken = &places.taken;
         taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
             .is_ok()
-            .then(|| Self(taken.clone()))
+            .then(|| Self {
+                places: places.clone(),
+                address,
+            })
+    }
+
+    /// Whoever had it failed: connections from there are refused for a while, the longer the more often
+    /// that happens.
+    pub fn failed(&self) {
+        self.places.rest(self.address);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.places.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -107,8 +161,7 @@ pub(super) struct Registered {
     pub(super) password: Option<Secret>,
     pub(super) protection: Protection,
     limit: usize,
-    /// How many places there are with neighbours, or with the owner.
-    taken: Arc<AtomicUsize>,
+    places: Arc<Places>,
     owner: mpsc::Sender<FromListener>,
 }
 
@@ -117,6 +170,8 @@ pub(super) struct Registered {
 pub(super) enum Offer {
     /// The owner has it.
     Taken,
+    /// The address failed, and rests.
+    Resting(TcpStream),
     /// There is no place left.
     Full(TcpStream),
     /// The owner has much to do, or is gone.
@@ -136,14 +191,17 @@ impl Registered {
             password: range.password.clone(),
             protection: Protection::from(range),
             limit: range.limit,
-            taken: before.map(|before| before.taken).unwrap_or_default(),
+            places: before.map(|before| before.places).unwrap_or_default(),
             owner,
         }
     }
 
     /// Hands a connection to the owner. Never waits.
     pub(super) fn offer(&self, stream: TcpStream, remote: SocketAddr) -> Offer {
-        let Some(place) = Place::take(&self.taken, self.limit) else {
+        if self.places.is_resting(remote.ip()) {
+            return Offer::Resting(stream);
+        }
+        let Some(place) = Place::take(&self.places, self.limit, remote.ip()) else {
             return Offer::Full(stream);
         };
         let newcomer = FromListener::Newcomer(Newcomer {

@@ -146,6 +146,7 @@ impl Registry {
             Err(refusal) => return Err((stream, refusal)),
         };
         match range.offer(stream, remote) {
+            Offer::Resting(stream) => Err((stream, Refusal::IdleHold)),
             Offer::Full(stream) => Err((stream, Refusal::RangeFull)),
             Offer::Busy(stream) => Err((stream, Refusal::RangeBusy)),
             Offer::Taken => Ok(()),

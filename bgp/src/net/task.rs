@@ -9,8 +9,9 @@
 
 mod io;
 mod step;
+mod tapped;
 
-use core::{pin::Pin, time::Duration};
+use core::{net::SocketAddr, pin::Pin, time::Duration};
 use std::sync::Arc;
 
 use tokio::{
@@ -34,9 +35,11 @@ use super::{
     farewell::Farewells,
     handle::{Desired, FromPeer},
     range::Accepted,
+    tap::{Passing, Tap},
     transport::Transport,
 };
 use step::Step;
+use tapped::pass;
 
 /// Prefixes to ask for at once: enough to fill many messages, and gone from the socket quickly.
 const BATCH: usize = 4096;
@@ -58,6 +61,22 @@ struct Socket {
     stream: TcpStream,
     /// The kernel takes no more: wait until it does.
     full: bool,
+    /// Our end, and the neighbour's.
+    ends: (SocketAddr, SocketAddr),
+    /// Octets that are left to send of a message that a tap has not seen from its start.
+    unseen: usize,
+}
+
+/// What a task shares with the rest of the daemon, and leaves to the next one if it panics.
+#[derive(Clone)]
+pub(super) struct Ends {
+    pub(super) id: PeerId,
+    pub(super) desired: watch::Receiver<Desired>,
+    pub(super) ready: Arc<Notify>,
+    pub(super) seed: u64,
+    pub(super) clock: Clock,
+    pub(super) core: mpsc::Sender<FromPeer>,
+    pub(super) status: watch::Sender<Arc<PeerStatus>>,
 }
 
 pub(super) struct Task {
@@ -75,6 +94,8 @@ pub(super) struct Task {
     incoming: Option<Socket>,
     dial: Option<Dial>,
     farewells: Farewells,
+    /// Where a copy of what goes over the connections goes.
+    tap: Option<Tap>,
     /// The event, or the routes, for which the core had no room.
     undelivered: Option<FromPeer>,
     routes_ready: bool,
@@ -87,19 +108,20 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
-        id: PeerId,
-        mut desired: watch::Receiver<Desired>,
-        accepted: mpsc::Receiver<Accepted>,
-        ready: Arc<Notify>,
-        seed: u64,
-        clock: Clock,
-        core: mpsc::Sender<FromPeer>,
-    ) -> (Self, watch::Receiver<Arc<PeerStatus>>) {
+    pub(super) fn new(ends: Ends, accepted: mpsc::Receiver<Accepted>) -> Self {
+        let Ends {
+            id,
+            mut desired,
+            ready,
+            seed,
+            clock,
+            core,
+            status,
+        } = ends;
         let done = desired.borrow_and_update().clone();
+        let tap = done.tap.clone();
         let peer = Peer::new(done.session.clone(), seed);
-        let (status, published) = watch::channel(Arc::new(peer.status(clock.now())));
-        let task = Self {
+        Self {
             id,
             clock,
             core,
@@ -113,6 +135,7 @@ impl Task {
             incoming: None,
             dial: None,
             farewells: Farewells::default(),
+            tap,
             undelivered: None,
             routes_ready: false,
             pull: None,
@@ -120,13 +143,14 @@ impl Task {
             published_at: clock.now(),
             publish_at: None,
             core_gone: false,
-        };
-        (task, published)
+        }
     }
 
     /// Runs until the handle is dropped or the core is gone.
     pub(super) async fn run(mut self) {
-        self.peer.start(self.clock.now());
+        if !self.done.stopped {
+            self.peer.start(self.clock.now());
+        }
         loop {
             self.settle();
             if self.core_gone {
@@ -138,7 +162,7 @@ impl Task {
             }
         }
         let why = StopReason::Deconfigured(String::new());
-        if self.done.stopped.is_none() && !self.core_gone {
+        if !self.done.stopped && !self.core_gone {
             self.peer.stop(self.clock.now(), &why);
         }
         self.settle();
@@ -217,7 +241,8 @@ impl Task {
                 if slot == Slot::Outgoing {
                     self.dial = None;
                 }
-                if let Some(socket) = self.socket_mut(slot).take() {
+                if let Some(mut socket) = self.socket_mut(slot).take() {
+                    socket.sent(&farewell, &mut self.tap, self.clock);
                     self.farewells.close(socket.stream, farewell);
                 }
             }
@@ -228,8 +253,12 @@ impl Task {
     fn apply(&mut self, now: Instant) {
         let new = self.desired.borrow_and_update().clone();
         let old = core::mem::replace(&mut self.done, new.clone());
-        if let (Some(why), None) = (&new.stopped, &old.stopped) {
-            self.peer.stop(now, why);
+        let stops = !old.stopped && new.stops.0 != old.stops.0;
+        if new.tap != old.tap {
+            self.tapped(new.tap);
+        }
+        if stops {
+            self.peer.stop(now, &new.stops.1);
         }
         let rotated = old.transport.differs_by_key(&new.transport) && self.rekey(&old.transport);
         if new.transport != old.transport && !rotated {
@@ -241,7 +270,7 @@ impl Task {
         if new.restarts.0 != old.restarts.0 {
             self.peer.restart(now, &new.restarts.1);
         }
-        if new.stopped.is_none() && old.stopped.is_some() {
+        if !new.stopped && (old.stopped || stops) {
             self.peer.start(now);
         }
         for (family, counts) in Family::ALL
@@ -320,8 +349,14 @@ impl Task {
         });
         match addresses {
             Ok((local, remote)) => {
-                let full = false;
-                *self.socket_mut(slot) = Some(Socket { stream, full });
+                let ends = (local, remote);
+                pass(&mut self.tap, self.clock, ends, || Passing::Opened);
+                *self.socket_mut(slot) = Some(Socket {
+                    stream,
+                    full: false,
+                    ends,
+                    unseen: 0,
+                });
                 self.peer.connected(now, slot, local, remote);
             }
             // Without its options, or gone again: as if it had never been.
@@ -350,9 +385,10 @@ impl Task {
         };
         // A batch for a session that is over must not reach the next one, which gets everything.
         let current = self.peer.negotiated();
-        if !batch.is_empty() && current.is_some_and(|n| Arc::ptr_eq(n, &pull.session)) {
+        let send = !batch.is_empty() || self.peer.holds_routes();
+        if send && current.is_some_and(|n| Arc::ptr_eq(n, &pull.session)) {
             self.peer.send_batch(now, batch);
-            self.routes_ready = true;
+            self.routes_ready |= !batch.is_empty();
         }
     }
 

@@ -14,7 +14,7 @@ use super::sockopt::{
 };
 
 /// DSCP CS6, network control (RFC 4594 section 3.2): routing must survive congestion.
-const CS6: u32 = 0xc0;
+pub(super) const CS6: u32 = 0xc0;
 
 /// A TCP MD5 key (RFC 2385). `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -141,7 +141,8 @@ impl Transport {
     ///
     /// To have a key or not is no such change: a connection without one may have been made by anybody.
     /// Nor is a key of the TCP Authentication Option that is another under the same number.
-    pub(super) fn differs_by_key(&self, new: &Self) -> bool {
+    #[must_use]
+    pub fn differs_by_key(&self, new: &Self) -> bool {
         let rotated =
             matches!((&self.password, &new.password), (Some(old), Some(new)) if old != new);
         let keys = |of: &Self| !of.tcp_ao.is_empty();

@@ -31,6 +31,8 @@ pub struct OutBatch {
     pub refresh_begin: FamilySet,
     /// Families all of whose routes were sent again since the beginning was told, counting this batch.
     pub refresh_end: FamilySet,
+    /// Whether there is more to pull at once: a message that is not full may wait for the next batch.
+    pub more: bool,
 }
 
 impl OutBatch {

@@ -194,7 +194,8 @@ impl PeerConfig {
     ///
     /// "Nothing resets a session except an identity change": what OPEN fixed and the protocol cannot
     /// renegotiate. The rest waits for the next session or applies at once.
-    pub(super) fn change(&self, new: &Self, remote: Option<Asn>) -> Reconfigured {
+    #[must_use]
+    pub fn change(&self, new: &Self, remote: Option<Asn>) -> Reconfigured {
         let remote_as_fits = match remote {
             Some(remote) => new.remote_as.accepts(new.local_as, remote),
             None => self.remote_as == new.remote_as,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::{
     jitter::Jitter,
     time::Instant,
+    types::{NlriSet, PathAttributes},
     wire::{Capability, Codec, Framer, Message, MessageType, Notification, Open, Update},
 };
 
@@ -54,6 +55,8 @@ pub(super) struct Link {
     pub(super) remote: SocketAddr,
     pub(super) framer: Framer,
     pub(super) outbox: Outbox,
+    /// The connection is broken, and only what the neighbour said of that counts.
+    pub(super) broken: bool,
 }
 
 impl Link {
@@ -64,6 +67,7 @@ impl Link {
             remote,
             framer: Framer::new(),
             outbox: Outbox::new(Some(SEND_HOLD)),
+            broken: false,
         }
     }
 
@@ -111,6 +115,8 @@ pub(super) struct Session {
     /// `None`: the hold time is zero.
     pub(super) hold: Option<Instant>,
     pub(super) keepalive: Option<Instant>,
+    /// Routes that wait for others with the same attributes to fill a message with.
+    pub(super) held: Option<(Arc<PathAttributes>, NlriSet)>,
 }
 
 impl Session {
@@ -138,6 +144,7 @@ impl Session {
             receive,
             hold: None,
             keepalive: None,
+            held: None,
         };
         session.restart_hold(now);
         session.restart_keepalive(now, jitter);

@@ -12,7 +12,10 @@
 //! RFC 4486 section 4 also suggests an upper bound on the number of retries. There is none: a node heals
 //! by itself, and one attempt a minute costs nobody anything.
 //!
-//! A session that stayed up clears both.
+//! A session that stayed up clears both: of attempts to connect soon, of errors not before it has
+//! lasted longer than what makes sessions fail again and again. A hold timer that expires behind a path
+//! that carries short packets alone takes 90 seconds each time, and the table that is told and flushed
+//! meanwhile is not for free.
 
 use core::time::Duration;
 
@@ -24,8 +27,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// The longest rest after errors.
 const MAX_IDLE_HOLD: Duration = Duration::from_secs(60);
 
-/// A session that lasted this long was a good one.
-const STABLE: Duration = Duration::from_secs(10);
+/// A session that lasted this long had a connection to speak of.
+const CONNECTED: Duration = Duration::from_secs(10);
+
+/// A session that lasted this long was a good one: longer than the usual hold times (90 and 180 seconds).
+const STABLE: Duration = Duration::from_secs(300);
 
 /// Failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,8 +57,12 @@ impl Damping {
 
     /// A session that was Established since `since` ended.
     pub(super) fn session_ended(&mut self, since: Instant, now: Instant) {
-        if now.saturating_since(since) >= STABLE {
-            *self = Self::default();
+        let lasted = now.saturating_since(since);
+        if lasted >= CONNECTED {
+            self.retries = 0;
+        }
+        if lasted >= STABLE {
+            self.errors = 0;
         }
     }
 
@@ -87,9 +97,29 @@ mod tests {
         for _ in 0..10 {
             damping.idle_hold(base, &mut jitter);
         }
-        damping.session_ended(Instant::ZERO, Instant::ZERO + STABLE / 2);
-        assert!(damping.idle_hold(base, &mut jitter) >= MAX_IDLE_HOLD * 3 / 4);
-        damping.session_ended(Instant::ZERO, Instant::ZERO + STABLE);
+        let lasted = |damping: &mut Damping, lasted| {
+            damping.session_ended(Instant::ZERO, Instant::ZERO + lasted);
+        };
+        // As long as hold timers take to expire.
+        for seconds in [0, 30, 90, 200, 299] {
+            lasted(&mut damping, Duration::from_secs(seconds));
+            let rest = damping.idle_hold(base, &mut jitter);
+            assert!(rest >= MAX_IDLE_HOLD * 3 / 4, "{seconds}: {rest:?}");
+        }
+        lasted(&mut damping, STABLE);
         assert!(damping.idle_hold(base, &mut jitter) <= base);
+    }
+
+    #[test]
+    fn a_connection_to_speak_of_is_dialled_again_at_once() {
+        let (mut damping, mut jitter) = (Damping::default(), Jitter::new(7));
+        let cap = Duration::from_secs(120);
+        for _ in 0..20 {
+            damping.retry(cap, &mut jitter);
+        }
+        damping.session_ended(Instant::ZERO, Instant::ZERO + CONNECTED / 2);
+        assert!(damping.retry(cap, &mut jitter) > FIRST_RETRY);
+        damping.session_ended(Instant::ZERO, Instant::ZERO + CONNECTED);
+        assert!(damping.retry(cap, &mut jitter) <= FIRST_RETRY);
     }
 }

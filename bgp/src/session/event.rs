@@ -126,7 +126,7 @@ pub enum Refusal {
     /// The neighbour is shut down here.
     #[error("neighbour-stopped")]
     Stopped,
-    /// It rests after an error of its own.
+    /// It rests after an error.
     #[error("idle-hold")]
     IdleHold,
     /// There is an Established session, and no sign that the neighbour lost it.
@@ -135,8 +135,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Those of a listener. The others are a neighbour's own.
-    pub const OF_LISTENERS: [Self; 7] = [
+    /// Those of a listener. The others are a neighbour's own; a rest is the listener's where the neighbour
+    /// came from a range.
+    pub const OF_LISTENERS: [Self; 8] = [
         Self::Unknown,
         Self::NotFoundYet,
         Self::TtlSecurity,
@@ -144,6 +145,7 @@ impl Refusal {
         Self::KeyRefused,
         Self::RangeFull,
         Self::RangeBusy,
+        Self::IdleHold,
     ];
 
     /// What to tell the neighbour (RFC 4486 section 4). Nothing to whoever cannot be the neighbour; and

@@ -40,6 +40,8 @@ pub struct Negotiated {
     pub remote_router_id: RouterId,
     /// The smaller of the two hold times. Zero: the session never expires.
     pub hold_time: Duration,
+    /// The hold times that were offered, in seconds: ours and the neighbour's.
+    pub offered_hold_times: [u16; 2],
     /// A third of the hold time (RFC 4271 section 10), before jitter.
     pub keepalive: Duration,
     /// The families that both offered.
@@ -69,6 +71,24 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// The two OPENs: ours and the neighbour's, as far as they had a meaning.
+    #[must_use]
+    pub fn opens(&self) -> [Open; 2] {
+        let [local, remote] = self.offered_hold_times;
+        let open = |asn, router_id, hold_time, capabilities: &[Capability]| Open {
+            version: 4,
+            asn,
+            hold_time,
+            router_id,
+            capabilities: capabilities.to_vec(),
+        };
+        let (us, them) = (self.local_router_id, self.remote_router_id);
+        [
+            open(self.local_as, us, local, &self.local_capabilities),
+            open(self.remote_as, them, remote, &self.remote_capabilities),
+        ]
+    }
+
     /// Whether the session is external (between ASes).
     #[must_use]
     pub fn is_external(&self) -> bool {
@@ -238,6 +258,7 @@ pub(super) fn negotiate(
         local_router_id: config.router_id,
         remote_router_id: theirs.router_id,
         hold_time: hold,
+        offered_hold_times: [ours.hold_time, theirs.hold_time],
         keepalive: hold / 3,
         families,
         route_refresh,

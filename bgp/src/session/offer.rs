@@ -103,6 +103,14 @@ pub(super) fn local_open(config: &PeerConfig, withheld: &Withheld) -> Open {
     }
 }
 
+impl PeerConfig {
+    /// The capabilities that our OPEN has, to a neighbour that has refused none.
+    #[must_use]
+    pub fn offered(&self) -> Vec<Capability> {
+        local_capabilities(self, &Withheld::default())
+    }
+}
+
 fn local_capabilities(config: &PeerConfig, withheld: &Withheld) -> Vec<Capability> {
     if withheld.all {
         return Vec::new();

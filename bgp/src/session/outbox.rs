@@ -76,6 +76,11 @@ impl Outbox {
         self.wire.len() + self.updates.len()
     }
 
+    /// Octets that are left to write of a message that has begun.
+    pub(super) const fn torn(&self) -> usize {
+        self.torn
+    }
+
     /// When the neighbour must have taken something.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline

@@ -107,7 +107,8 @@ impl StopReason {
     ///
     /// With `hard`, both sides cover NOTIFICATIONs by graceful restart, and a stop that is meant as
     /// one must be a Hard Reset, which carries the actual reason as data (RFC 8538 section 3.1).
-    pub(super) fn notification(&self, hard: bool) -> Option<Notification> {
+    #[must_use]
+    pub fn notification(&self, hard: bool) -> Option<Notification> {
         let (cease, keeps_routes) = match self {
             Self::GracefulRestart | Self::InterfaceDown => return None,
             Self::Shutdown(text) => (
@@ -263,6 +264,14 @@ impl DownReason {
             }
             _ => false,
         }
+    }
+
+    /// Whether something was wrong with what was said, or nothing was said at all: more than a connection
+    /// that was lost, or somebody's intention.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        let intended = matches!(self, Self::NotificationReceived(n) if is_not_wanted(n));
+        !intended && matches!(self.penalty(), Penalty::Rest { .. })
     }
 
     pub(super) fn penalty(&self) -> Penalty {

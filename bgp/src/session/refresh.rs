@@ -7,6 +7,11 @@
 //!
 //! The markers must not be confused with a restart: before the first End-of-RIB of a family none is
 //! sent, and none is heeded (RFC 7313 section 4).
+//!
+//! A marker is 23 octets, and has the routing table look through all that it holds, twice. So a
+//! neighbour begins no more often than once in [`INTERVAL`]: what it begins in between belongs to the
+//! refresh that is open, or is no refresh. All that is lost by that is a removal: routes that it
+//! withdraws, or replaces, go as always.
 
 use core::time::Duration;
 
@@ -17,6 +22,9 @@ use crate::{
 };
 
 use super::{event::Event, negotiate::Negotiated};
+
+/// How far apart the beginnings of two refreshes of a family are that the neighbour sends.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The refreshes of one session, both ways.
 #[derive(Debug, Default)]
@@ -29,6 +37,8 @@ pub(super) struct Refresh {
     sending: FamilySet,
     /// Families for which the neighbour sent BoRR, and until when we wait for its EoRR.
     receiving: Vec<(Family, Instant)>,
+    /// When a BoRR of a family was heeded last.
+    begun: Vec<(Family, Instant)>,
 }
 
 impl Refresh {
@@ -82,9 +92,7 @@ impl Refresh {
         match kind {
             RefreshKind::Request => Some(Event::RefreshRequested(family)),
             RefreshKind::Begin if self.heeds(negotiated, family) => {
-                self.receiving.retain(|(of, _)| *of != family);
-                self.receiving.push((family, now + patience));
-                Some(Event::RefreshBegin(family))
+                self.begin(now, patience, family)
             }
             RefreshKind::End => self.end(|of, _| of == family),
             // "When the BGP speaker receives a ROUTE-REFRESH message with a 'Message Subtype' field
@@ -92,6 +100,18 @@ impl Refresh {
             // section 5).
             RefreshKind::Begin | RefreshKind::Unknown(_) => None,
         }
+    }
+
+    fn begin(&mut self, now: Instant, patience: Duration, family: Family) -> Option<Event> {
+        let too_soon = |(of, at): &(Family, Instant)| *of == family && now < *at + INTERVAL;
+        if self.begun.iter().any(too_soon) {
+            return None;
+        }
+        self.begun.retain(|(of, _)| *of != family);
+        self.begun.push((family, now));
+        self.receiving.retain(|(of, _)| *of != family);
+        self.receiving.push((family, now + patience));
+        Some(Event::RefreshBegin(family))
     }
 
     /// "A BGP speaker that has received the Graceful Restart Capability from its neighbor MUST ignore

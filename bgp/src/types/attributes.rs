@@ -5,11 +5,14 @@
 //! same one.
 
 use core::fmt;
-use std::net::Ipv4Addr;
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use smallvec::SmallVec;
 
-use super::{Aigp, Asn, Community, ExtendedCommunity, LargeCommunity, NextHop, RouterId};
+use super::{Aigp, Asn, Community, ExtendedCommunity, Family, LargeCommunity, NextHop, RouterId};
 
 /// How the route came into BGP (RFC 4271 section 5.1.1). Lower is preferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -268,6 +271,23 @@ impl PathAttributes {
     #[must_use]
     pub fn effective_local_pref(&self) -> u32 {
         self.local_pref.unwrap_or(100)
+    }
+
+    /// The same with a next hop, as they are written down for whoever looks on. A route of the speaker's
+    /// own has none: the unspecified address stands for that.
+    #[must_use]
+    pub fn with_some_next_hop(&self, family: Family) -> Cow<'_, Self> {
+        if self.next_hop.is_some() {
+            return Cow::Borrowed(self);
+        }
+        let next_hop = match family {
+            Family::Ipv4Unicast => NextHop::V4(Ipv4Addr::UNSPECIFIED),
+            Family::Ipv6Unicast => NextHop::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Cow::Owned(Self {
+            next_hop: Some(next_hop),
+            ..self.clone()
+        })
     }
 
     /// Whether the route carries `community`.

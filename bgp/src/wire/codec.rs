@@ -52,6 +52,25 @@ impl Default for Codec {
 }
 
 impl Codec {
+    /// For writing down a route as it is held, for whoever looks on: nothing is negotiated, so everything
+    /// can be said, and LOCAL_PREF stands only where the route has one, or has been passed on within the
+    /// AS.
+    #[must_use]
+    pub fn as_held(attributes: &PathAttributes) -> Self {
+        let internal = attributes.local_pref.is_some()
+            || attributes.originator_id.is_some()
+            || !attributes.cluster_list.is_empty();
+        Self {
+            four_octet_as: true,
+            ebgp: !internal,
+            extended_messages: false,
+            families: FamilySet::ALL,
+            add_path_receive: FamilySet::EMPTY,
+            add_path_send: FamilySet::EMPTY,
+            extended_next_hop: FamilySet::ALL,
+        }
+    }
+
     /// Decodes one whole message, header included, as the framer cut it.
     ///
     /// # Errors
@@ -121,6 +140,20 @@ impl Codec {
         out: &mut BytesMut,
     ) -> Result<usize, EncodeError> {
         update::encode_reach(self, attrs, nlri, out)
+    }
+
+    /// As [`Codec::encode_reach`], but for the last message, which may have room for more: how many
+    /// messages, and how many routes are in them.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn encode_reach_whole(
+        &self,
+        attrs: &PathAttributes,
+        nlri: &NlriSet,
+        out: &mut BytesMut,
+    ) -> Result<(usize, usize), EncodeError> {
+        update::encode_reach_whole(self, attrs, nlri, out)
     }
 
     /// Packs withdrawals into as few UPDATEs as hold them, appends those and returns their number.

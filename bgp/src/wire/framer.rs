@@ -55,6 +55,12 @@ impl Framer {
         }
     }
 
+    /// What is here of a message that is not whole, once all whole ones are taken.
+    #[must_use]
+    pub fn part(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Octets that wait for the rest of their message.
     #[must_use]
     pub fn buffered(&self) -> usize {

@@ -16,14 +16,16 @@ mod header;
 mod nlri;
 mod notification;
 mod open;
-mod parse;
+pub(crate) mod parse;
 mod refresh;
 mod update;
 
+pub(crate) use attr::{put_attributes, put_next_hop_alone};
 pub use codec::Codec;
 pub use error::{AttributeFault, Disposition, EncodeError, FaultReason};
 pub use framer::Framer;
 pub use header::{HEADER_LEN, MARKER, MAX_EXTENDED_LEN, MAX_LEN, MessageType};
+pub(crate) use nlri::put_prefix;
 pub use notification::{
     CeaseSubcode, ErrorCode, FsmSubcode, HeaderSubcode, Notification, OpenSubcode,
     RouteRefreshSubcode, UpdateSubcode,

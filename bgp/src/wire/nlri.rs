@@ -1,17 +1,15 @@
 //! NLRI: a length in bits and as many octets as hold them (RFC 4271 section 4.3), after a path
 //! identifier where ADD-PATH was negotiated (RFC 7911 section 3).
 //!
-//! This is the inner loop of the codec, both ways, so it is generic over the prefix type.
+//! This is the inner loop of the codec, both ways, so it is generic over the prefix type, and reads
+//! slices without nom: what can go wrong is one thing, and where does not matter.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut, BytesMut};
 
-use super::{
-    error::ParseError,
-    parse::{self, PResult},
-};
-use crate::types::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, PathId, PrefixKey};
+use super::error::ParseError;
+use crate::types::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, PathId, Prefix, PrefixKey};
 
 /// A prefix type that NLRI can carry.
 pub(crate) trait WirePrefix: PrefixKey {
@@ -19,8 +17,8 @@ pub(crate) trait WirePrefix: PrefixKey {
     /// all: "the value of trailing bits is irrelevant".
     fn from_octets(len: u8, octets: &[u8]) -> Option<Self>;
 
-    /// Appends the octets that `len` asks for.
-    fn put_octets(self, out: &mut BytesMut);
+    /// Appends its length and the octets that this asks for.
+    fn put(self, out: &mut BytesMut);
 }
 
 impl WirePrefix for Ipv4Prefix {
@@ -37,9 +35,12 @@ impl WirePrefix for Ipv4Prefix {
         Self::new(Ipv4Addr::from(addr), len)
     }
 
-    fn put_octets(self, out: &mut BytesMut) {
-        let addr = self.addr().octets();
-        out.put_slice(addr.get(..octets_of(self.len())).unwrap_or(&addr));
+    fn put(self, out: &mut BytesMut) {
+        // To append five octets and take some back is quicker than a copy of unknown length.
+        let [a, b, c, d] = self.addr().octets();
+        let end = out.len() + 1 + octets_of(self.len());
+        out.put_slice(&[self.len(), a, b, c, d]);
+        out.truncate(end);
     }
 }
 
@@ -50,9 +51,11 @@ impl WirePrefix for Ipv6Prefix {
         Self::new(Ipv6Addr::from(addr), len)
     }
 
-    fn put_octets(self, out: &mut BytesMut) {
-        let addr = self.addr().octets();
-        out.put_slice(addr.get(..octets_of(self.len())).unwrap_or(&addr));
+    fn put(self, out: &mut BytesMut) {
+        let end = out.len() + 1 + octets_of(self.len());
+        out.put_u8(self.len());
+        out.put_slice(&self.addr().octets());
+        out.truncate(end);
     }
 }
 
@@ -61,19 +64,18 @@ fn octets_of(bits: u8) -> usize {
     usize::from(bits.div_ceil(8))
 }
 
-fn one<P: WirePrefix>(add_path: bool, input: &[u8]) -> PResult<'_, Nlri<P>> {
-    let (input, path_id) = if add_path {
-        let (input, id) = parse::u32(input)?;
-        (input, PathId(id))
+/// The first item and what follows it; `None` if octets are missing or the length is too long.
+fn one<P: WirePrefix>(add_path: bool, input: &[u8]) -> Option<(Nlri<P>, &[u8])> {
+    let (path_id, input) = if add_path {
+        let (id, input) = input.split_first_chunk()?;
+        (PathId(u32::from_be_bytes(*id)), input)
     } else {
-        (input, PathId::NONE)
+        (PathId::NONE, input)
     };
-    let (input, len) = parse::u8(input)?;
-    let (rest, octets) = parse::octets(octets_of(len))(input)?;
-    match P::from_octets(len, octets) {
-        Some(prefix) => Ok((rest, Nlri { prefix, path_id })),
-        None => Err(nom::Err::Failure(ParseError::invalid(input))),
-    }
+    let (&len, input) = input.split_first()?;
+    let (octets, rest) = input.split_at_checked(octets_of(len))?;
+    let prefix = P::from_octets(len, octets)?;
+    Some((Nlri { prefix, path_id }, rest))
 }
 
 fn list<P: WirePrefix>(add_path: bool, mut input: &[u8]) -> Result<Vec<Nlri<P>>, ParseError> {
@@ -81,7 +83,7 @@ fn list<P: WirePrefix>(add_path: bool, mut input: &[u8]) -> Result<Vec<Nlri<P>>,
     let typical = 1 + usize::from(P::FAMILY.max_len() / 32 + 2) + if add_path { 4 } else { 0 };
     let mut nlri = Vec::with_capacity(input.len().div_ceil(typical));
     while !input.is_empty() {
-        let (rest, item) = one(add_path, input)?;
+        let (item, rest) = one(add_path, input).ok_or_else(|| ParseError::invalid(input))?;
         nlri.push(item);
         input = rest;
     }
@@ -120,7 +122,14 @@ pub(crate) fn put<P: WirePrefix>(nlri: &[Nlri<P>], add_path: bool, out: &mut Byt
         if add_path {
             out.put_u32(item.path_id.0);
         }
-        out.put_u8(item.prefix.len());
-        item.prefix.put_octets(out);
+        item.prefix.put(out);
+    }
+}
+
+/// Appends a prefix alone.
+pub(crate) fn put_prefix(prefix: Prefix, out: &mut BytesMut) {
+    match prefix {
+        Prefix::V4(prefix) => prefix.put(out),
+        Prefix::V6(prefix) => prefix.put(out),
     }
 }

@@ -43,6 +43,24 @@ pub(crate) fn sized_u16(input: &[u8]) -> PResult<'_, &[u8]> {
     length_data(be_u16).parse(input)
 }
 
+/// A field that follows its own four-octet length.
+pub(crate) fn sized_u32(input: &[u8]) -> PResult<'_, &[u8]> {
+    length_data(be_u32).parse(input)
+}
+
+/// The octets are there and mean nothing.
+pub(crate) fn invalid<T>(input: &[u8]) -> PResult<'_, T> {
+    Err(nom::Err::Error(ParseError::invalid(input)))
+}
+
+/// As many octets as the array has.
+pub(crate) fn array<const N: usize>(input: &[u8]) -> PResult<'_, [u8; N]> {
+    match input.split_first_chunk() {
+        Some((array, rest)) => Ok((rest, *array)),
+        None => invalid(input),
+    }
+}
+
 /// Runs `parser` on the whole of `input`; octets left over are an error like octets missing.
 pub(crate) fn whole<'a, T>(
     parser: impl Parser<&'a [u8], Output = T, Error = ParseError>,

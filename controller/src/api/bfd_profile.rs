@@ -63,11 +63,14 @@ pub struct BFDProfileSpec {
     #[serde(default = "default::multiplier")]
     #[schemars(range(min = 2, max = 255))]
     pub detect_multiplier: u8,
-    /// Send echo packets, which a directly connected neighbour returns in its forwarding plane. This
-    /// version sends none: the field is for profiles that are shared with others.
+    /// Send echo packets, which a directly connected neighbour returns in its forwarding plane. Not
+    /// implemented: none are sent, and the neighbour is told to send none. The rest of the profile is
+    /// in force, and its condition `Accepted` says NotImplemented. The field is there for profiles
+    /// that are shared with other speakers.
     #[serde(default)]
     pub echo_mode: bool,
-    /// How often echo packets are sent and can be returned, in milliseconds.
+    /// How often echo packets are sent and can be returned, in milliseconds. Not implemented, as
+    /// `echoMode`.
     #[serde(default = "default::echo_interval")]
     #[schemars(range(min = 10, max = 60000))]
     pub echo_interval: u32,

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DrainSpec, GracefulRestartSpec, KernelSpec, MeshSpec, ObjectStatus, PoliciesSpec, ServicesSpec,
-    TimersSpec,
+    BmpStationSpec, DrainSpec, GracefulRestartSpec, KernelSpec, MeshSpec, ObjectStatus,
+    PoliciesSpec, ServicesSpec, TimersSpec,
 };
 
 /// What holds for every node. Only the object named `default` is read; without it, the defaults
@@ -46,7 +46,13 @@ pub struct BGPConfigurationSpec {
     #[serde(default = "default::listen_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub listen_port: u16,
+    /// Which of its addresses a node listens on.
+    #[serde(default)]
+    pub listen_on: ListenOn,
     /// Where the BGP Identifier of a node comes from that has no annotation `redstart.dev/router-id`.
+    /// Sessions end when it changes, so a node keeps the one that it has, also over a restart of its
+    /// speaker: until it boots, the annotation or this rule changes, or the identifier was an address
+    /// that the node no longer has. An IPv4 address that a node gets later changes nothing.
     #[serde(rename = "routerIDRule", default)]
     pub router_id_rule: RouterIdRule,
     /// Whether each node advertises its pod CIDRs: to the mesh, and, as long as there is no
@@ -72,7 +78,9 @@ pub struct BGPConfigurationSpec {
     #[serde(default)]
     pub policies: PoliciesSpec,
     /// The cluster's Service ranges: of ClusterIPs, external and load balancer IPs. As with pod
-    /// CIDRs, nothing within them is taken from a router.
+    /// CIDRs, nothing within them is taken from a router. The same goes for the aggregates of a
+    /// `BGPAdvertisement` and for the ranges of `ServiceCIDR`s (Kubernetes 1.33), which need not be
+    /// repeated here.
     #[serde(
         rename = "serviceCIDRs",
         default,
@@ -86,6 +94,11 @@ pub struct BGPConfigurationSpec {
     /// BGPAdvertisement.
     #[serde(rename = "requireEBGPPolicy", default)]
     pub require_ebgp_policy: bool,
+    /// Monitoring stations that every node tells of its sessions and routes (BMP, RFC 7854).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.address == s.address && t.port == s.port))").message("a station is named once"))]
+    pub bmp: Vec<BmpStationSpec>,
 }
 
 impl Default for BGPConfigurationSpec {
@@ -95,6 +108,7 @@ impl Default for BGPConfigurationSpec {
             mesh: MeshSpec::default(),
             drain: DrainSpec::default(),
             listen_port: default::listen_port(),
+            listen_on: ListenOn::default(),
             router_id_rule: RouterIdRule::default(),
             advertise_pod_cidrs: default::on(),
             services: ServicesSpec::default(),
@@ -104,8 +118,21 @@ impl Default for BGPConfigurationSpec {
             policies: PoliciesSpec::default(),
             service_cidrs: Vec::new(),
             require_ebgp_policy: false,
+            bmp: Vec::new(),
         }
     }
+}
+
+/// Which of its addresses a node listens on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ListenOn {
+    /// All.
+    #[default]
+    AllAddresses,
+    /// The addresses that it has as a Node, which the mesh connects to, and each `sourceAddress` of its
+    /// BGPPeers. Another BGP speaker can have the others. Who peers by its link-local address is not
+    /// listened to, but dialled.
+    NodeAddresses,
 }
 
 /// Where a node's BGP Identifier comes from.

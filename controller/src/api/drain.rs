@@ -18,7 +18,8 @@ pub struct DrainSpec {
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("!self.exists(key, key == 'node.kubernetes.io/unschedulable')").message("a cordon does not drain a node"))]
     pub taint_keys: Vec<String>,
-    /// How long, in seconds, routes are unattractive before they are withdrawn.
+    /// How long, in seconds, routes are unattractive before they are withdrawn. A drain that has begun goes
+    /// on with what was said when it began.
     #[serde(default = "default::wait_seconds")]
     #[schemars(range(max = 3600))]
     pub wait_seconds: u16,
@@ -27,9 +28,12 @@ pub struct DrainSpec {
     #[serde(rename = "withdrawPodCIDRs", default)]
     pub withdraw_pod_cidrs: bool,
     /// Most nodes that are drained at once, as a number or as a share of all nodes such as `25%`,
-    /// which is rounded up. The other ones wait for their turn, by the time in their annotation and
-    /// then by name. A node that shuts down does not wait.
+    /// which is rounded up. The other ones wait for their turn: in the order of the times at which they
+    /// were asked for, as the annotation or the taint says it; what says no time comes after all before it, in the order
+    /// in which it was heard of, which speakers keep over their restarts, but not over a boot of their node. A node that is drained already stays so until nothing asks for it. One
+    /// that shuts down does not wait, and counts until it is ready again.
     #[serde(default = "default::max_nodes")]
+    #[x_kube(validation = Rule::new("type(self) == string ? self.matches('^0*(100|[0-9]{1,2})%$') : self >= 0").message("must be a number, or a share from 0% to 100%"))]
     pub max_nodes: IntOrPercent,
 }
 

@@ -64,9 +64,9 @@ pub struct NextHopsSpec {
     /// without them (before Linux 5.3) gets none in either case.
     #[serde(default = "default::on")]
     pub objects: bool,
-    /// Flows keep their gateway while it lives, whatever other gateways are added or lost (resilient
-    /// groups, Linux 5.13). Absent: a hash over all gateways, so that a change of one may move flows
-    /// between the others.
+    /// Flows keep their gateway when another one is lost (resilient groups, Linux 5.13). One that is added
+    /// or comes back makes another group, over which all flows are spread anew. Absent: a hash over all
+    /// gateways, so that also the loss of one may move flows between the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resilient: Option<ResilientSpec>,
 }

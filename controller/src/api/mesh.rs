@@ -29,8 +29,9 @@ pub struct MeshSpec {
     #[serde(default = "default::settle_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub settle_seconds: u16,
-    /// Password (TCP-MD5, RFC 2385) of all sessions of the mesh. While the Secret or the key is
-    /// missing there is no mesh: sessions never run without the password that was asked for.
+    /// Password (TCP-MD5, RFC 2385) of all sessions of the mesh. Where the Secret or the key is missing from
+    /// the beginning there is no mesh: sessions never run without the password that was asked for. A
+    /// configuration that is changed stays as it was until the password is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
     /// Rules for the routes of the mesh, asked after those for all sessions. They can reject and
@@ -80,7 +81,8 @@ pub struct MeshReflectorSpec {
     /// the nodes of that AS all peer with each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_selector: Option<LabelSelector>,
-    /// One cluster for all reflectors of the mesh, written like an IPv4 address. Absent, as is best
+    /// One cluster for all reflectors of the mesh in mode `RouteReflector`, written like an IPv4
+    /// address; in mode `Auto` it says nothing. Absent, as is best
     /// where every node peers with every reflector: each reflector's own BGP Identifier. The
     /// annotation `redstart.dev/cluster-id` of a Node comes first.
     #[serde(rename = "clusterID", default, skip_serializing_if = "Option::is_none")]

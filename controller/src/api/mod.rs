@@ -19,6 +19,7 @@
 
 mod advertisement;
 mod bfd_profile;
+mod bmp;
 mod configuration;
 mod crds;
 mod drain;
@@ -36,7 +37,8 @@ mod shared;
 
 pub use advertisement::{BGPAdvertisement, BGPAdvertisementSpec, PeerSelector};
 pub use bfd_profile::{BFDProfile, BFDProfileSpec, BfdSpec};
-pub use configuration::{BGPConfiguration, BGPConfigurationSpec, RouterIdRule};
+pub use bmp::{BmpStationSpec, BmpTable};
+pub use configuration::{BGPConfiguration, BGPConfigurationSpec, ListenOn, RouterIdRule};
 pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
 pub use kernel::{KernelSpec, NextHopsSpec, PreferredSource, ResilientSpec};
@@ -84,8 +86,8 @@ pub const ANNOTATION_ROUTER_ID: &str = "redstart.dev/router-id";
 /// Node annotation: the cluster that the node reflects for, where it is a route reflector of the
 /// mesh.
 pub const ANNOTATION_CLUSTER_ID: &str = "redstart.dev/cluster-id";
-/// Node annotation: the node is to be drained. `true`, or the time (RFC 3339) at which that was asked
-/// for; `false` is as good as none.
+/// Node annotation: the node is to be drained. The time (RFC 3339) at which that was asked for, which is
+/// what puts several nodes in order, or `true`; `false` is as good as none.
 pub const ANNOTATION_DRAIN: &str = "redstart.dev/drain";
 /// Node annotation: the node's addresses for BGP, at most one per family, separated by a comma.
 pub const ANNOTATION_ADDRESS: &str = "redstart.dev/address";

@@ -36,6 +36,12 @@ use super::{
         json_path = ".spec.interface",
         priority = 1
     ),
+    printcolumn(
+        name = "Gateway",
+        type_ = "string",
+        json_path = ".spec.defaultGateway",
+        priority = 1
+    ),
     printcolumn(name = "ASN", type_ = "string", json_path = ".spec.asn"),
     printcolumn(
         name = "Accepted",
@@ -65,7 +71,7 @@ use super::{
 #[x_kube(validation = Rule::new("!has(self.interface) || !has(self.ebgpMultihop)").message("the router at the other end of an interface is one hop away: ebgpMultihop and interface exclude each other"))]
 #[x_kube(validation = Rule::new("self.asn != 'External' || !has(self.routeReflector) || !self.routeReflector.client").message("only an internal router can be a client"))]
 #[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.role)").message("a role says nothing to an internal router"))]
-#[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.export) || !(self.export.removePrivateAS || self.export.routeServerClient)").message("removePrivateAS and routeServerClient say nothing to an internal router"))]
+#[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.export) || !(self.export.removePrivateAS || self.export.routeServerClient || self.export.allowPeerAS)").message("removePrivateAS, routeServerClient and allowPeerAS say nothing to an internal router"))]
 #[x_kube(validation = Rule::new("self.asn != 'Internal' || !has(self.localASNOptions) || (self.localASNOptions.noPrepend && self.localASNOptions.replaceAS)").message("localASNOptions say nothing to an internal router"))]
 pub struct BGPPeerSpec {
     /// Which nodes peer with it. Absent: all.
@@ -75,7 +81,7 @@ pub struct BGPPeerSpec {
     /// `defaultGateway` says where the router is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 45))]
-    #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
+    #[x_kube(validation = Rule::new("isIP(self) && (ip(self).isGlobalUnicast() || ip(self).family() == 4 && ip(self).isLinkLocalUnicast())").message("not an IP address of a router or a node"))]
     pub address: Option<String>,
     /// Instead of one address: every router that connects from a range of addresses. Each gets a
     /// session of its own, named after this object and its address, with everything that this object
@@ -88,10 +94,10 @@ pub struct BGPPeerSpec {
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("!self.matches('[/: ]') && !(self in ['.', '..', 'lo'])").message("not the name of a network interface"))]
     pub interface: Option<String>,
-    /// Instead of an address: the gateway of each node's default route of this family, as its kernel has
-    /// it. When the route changes, the session goes to the new gateway. One object is then enough for
-    /// all racks; for sessions in both families it takes two. Of several gateways of one route it is
-    /// the first one.
+    /// Instead of an address: the gateways of each node's default route of this family, as its kernel has
+    /// it, each a neighbour of its own, named `OBJECT-ADDRESS`. When the route changes, so do the
+    /// neighbours, and one that stays a gateway keeps its session. One object is then enough for all
+    /// racks; for sessions in both families it takes two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_gateway: Option<AddressFamily>,
     /// Bind sessions to this network interface, for a router whose address is on several links or in
@@ -121,7 +127,7 @@ pub struct BGPPeerSpec {
     /// Our address towards the router. Absent: the one that the kernel chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 45))]
-    #[x_kube(validation = Rule::new("isIP(self)").message("not an IP address"))]
+    #[x_kube(validation = Rule::new("isIP(self) && (ip(self).isGlobalUnicast() || ip(self).family() == 4 && ip(self).isLinkLocalUnicast())").message("not an IP address of a router or a node"))]
     pub source_address: Option<String>,
     /// Only accept connections from the router, never open one.
     #[serde(default)]
@@ -135,8 +141,9 @@ pub struct BGPPeerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 254))]
     pub ttl_security: Option<u8>,
-    /// Password of the session (TCP-MD5, RFC 2385). While the Secret or the key is missing there is
-    /// no session: it never runs without the password that was asked for.
+    /// Password of the session (TCP-MD5, RFC 2385). While the Secret or the key is missing a new object has
+    /// no session: it never runs without the password that was asked for. One that is changed stays as it
+    /// was until the password is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<SecretKeyRef>,
     /// Keys of the TCP Authentication Option (RFC 5925), the better alternative to a password where the

@@ -13,6 +13,11 @@ pub struct ExportSpec {
     pub transit: bool,
     /// Whose address those routes have as next hop.
     pub next_hop: NextHopSpec,
+    /// Whether the router, if it is external, is told of those routes also where its own AS is in the
+    /// path. It refuses them unless it allows that, as routers of one AS do that reach each other through
+    /// another AS only (`allowas-in`, `allow local as`).
+    #[serde(rename = "allowPeerAS")]
+    pub allow_peer_as: bool,
     /// Whether private AS numbers (RFC 6996) are removed from the paths of those routes, if the
     /// router is external.
     #[serde(rename = "removePrivateAS")]
@@ -131,6 +136,8 @@ pub struct AddPathSpec {
 
 /// What the node is to an external router (RFC 9234).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+// What a field of this type says of itself is more than what the type says.
+#[schemars(description = "")]
 pub enum RoleSpec {
     /// The node's AS is the router's provider.
     Provider,

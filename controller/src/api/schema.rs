@@ -34,12 +34,31 @@ static SCHEMAS: LazyLock<BTreeMap<Kind, Value>> = LazyLock::new(|| {
     let schema = |crd| {
         let crd = serde_json::to_value(crd).ok()?;
         let path = "/spec/versions/0/schema/openAPIV3Schema";
-        crd.pointer(path).cloned()
+        let mut schema = crd.pointer(path).cloned()?;
+        without_words(&mut schema);
+        Some(schema)
     };
     crds.into_iter()
         .filter_map(|(kind, crd)| Some((kind, schema(crd)?)))
         .collect()
 });
+
+/// Takes out what is there for people and for the API server. A field of an object may have the same name:
+/// then it has a schema for a value.
+fn without_words(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| match name.as_str() {
+                "description" => !value.is_string(),
+                "x-kubernetes-validations" => !value.is_array(),
+                _ => true,
+            });
+            fields.values_mut().for_each(without_words);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_words),
+        _ => {}
+    }
+}
 
 /// The fields of `metadata`; the API server fills in most of them.
 const METADATA: [&str; 15] = [

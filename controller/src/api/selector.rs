@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::labels::Labels;
 
 /// Selects objects by their labels. All requirements must hold; an empty selector selects
 /// everything.
@@ -23,8 +26,10 @@ pub struct LabelSelector {
 }
 
 /// One requirement on one label.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(self.operator in ['In', 'NotIn']) || has(self.values) && self.values.size() > 0").message("operators In and NotIn need values"))]
+#[x_kube(validation = Rule::new("self.operator in ['In', 'NotIn'] || !has(self.values) || self.values.size() == 0").message("operators Exists and DoesNotExist take no values"))]
 pub struct LabelSelectorRequirement {
     /// The label's key.
     #[schemars(length(min = 1, max = 317))]
@@ -53,10 +58,10 @@ pub enum SelectorOperator {
 impl LabelSelector {
     /// Whether `labels` meet every requirement.
     #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         self.match_labels
             .iter()
-            .all(|(key, value)| labels.get(key) == Some(value))
+            .all(|(key, value)| labels.get(key) == Some(value.as_str()))
             && self.match_expressions.iter().all(|r| r.matches(labels))
     }
 
@@ -84,11 +89,12 @@ impl LabelSelector {
 }
 
 impl LabelSelectorRequirement {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.key);
+        let listed = |value: &str| self.values.iter().any(|v| v == value);
         match self.operator {
-            SelectorOperator::In => value.is_some_and(|v| self.values.contains(v)),
-            SelectorOperator::NotIn => value.is_none_or(|v| !self.values.contains(v)),
+            SelectorOperator::In => value.is_some_and(listed),
+            SelectorOperator::NotIn => !value.is_some_and(listed),
             SelectorOperator::Exists => value.is_some(),
             SelectorOperator::DoesNotExist => value.is_none(),
         }

@@ -24,6 +24,9 @@ pub enum ServiceAddress {
 }
 
 impl ServiceAddress {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::ClusterIP, Self::ExternalIP, Self::LoadBalancerIP];
+
     /// As objects name it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -71,7 +74,8 @@ pub struct ServicesSpec {
     pub debounce_milliseconds: u16,
     /// How long a node must have been able to serve an address before it advertises it, in seconds.
     /// Endpoints that come and go faster are never seen by routers, and kube-proxy has time to learn of
-    /// them. Not after a start of the speaker, and not for aggregates.
+    /// them. After a boot of the node every address waits; after a restart of the speaker alone, those that
+    /// it had not advertised. An aggregate waits for the first address in it.
     #[serde(default)]
     #[schemars(range(max = 3600))]
     pub min_ready_seconds: u16,

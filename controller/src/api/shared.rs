@@ -74,6 +74,8 @@ pub struct GracefulRestartSpec {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
+// What a field of this type says of itself is more than what the type says.
+#[schemars(description = "")]
 pub enum AddressFamily {
     /// IPv4 unicast.
     IPv4,

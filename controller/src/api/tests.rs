@@ -1,4 +1,4 @@
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, core::cel::Validator};
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{schema::violations, *};
 use crate::{diagnostic::Reason, index::Kind};
 
+mod admission;
 mod strict;
 
 fn committed(name: &str) -> PathBuf {
@@ -48,18 +49,52 @@ fn crds_are_cluster_scoped_and_have_a_status() {
     }
 }
 
-/// The CEL library at hand has no `type()`, which rules for int-or-string need: answers it.
-fn answer_type_questions(schema: &Value, asn: &Value) -> Value {
+/// What `kubectl get` shows, and under which names.
+#[test]
+fn kinds_have_columns_and_short_names() {
+    let mut names = BTreeSet::new();
+    for crd in crds() {
+        let kind = &crd.spec.names.kind;
+        let short = crd.spec.names.short_names.unwrap_or_default();
+        assert!(!short.is_empty(), "{kind} has no short name");
+        for name in short.into_iter().chain([crd.spec.names.plural]) {
+            assert!(names.insert(name.clone()), "{kind}: {name} is taken");
+        }
+        let version = &crd.spec.versions[0];
+        let schema = json!(version.schema);
+        let columns = version.additional_printer_columns.as_deref();
+        let columns = columns.unwrap_or_default();
+        assert!(columns.len() >= 2, "{kind}: {columns:?}");
+        for column in columns {
+            // A filter chooses among the items of a list.
+            let path = column.json_path.split("[?(").next().unwrap_or_default();
+            let steps = path.split('.').skip(1);
+            let field = steps.fold(&schema["openAPIV3Schema"], |at, step| {
+                &at["properties"][step]
+            });
+            let is_there = !field.is_null() || path == ".metadata.creationTimestamp";
+            assert!(is_there, "{kind}: column {} shows nothing", column.name);
+        }
+    }
+}
+
+/// The CEL library at hand has no `type()`, which rules for int-or-string need: answers it, for an AS
+/// number and for the most nodes that are drained at once.
+fn answer_type_questions(schema: &Value, spec: &Value) -> Value {
+    let is_number = spec["asn"].is_number().to_string();
+    let is_share = (!spec["drain"]["maxNodes"].is_number()).to_string();
     let text = schema.to_string();
-    let answer = if asn.is_number() { "true" } else { "false" };
-    text.replace("type(self) == int", answer).parse().unwrap()
+    let text = text.replace("type(self) == int", &is_number);
+    text.replace("type(self) == string", &is_share)
+        .parse()
+        .unwrap()
 }
 
 /// What the CEL rules say about an object of `T`.
 fn cel<T: CustomResourceExt>(name: &str, spec: &Value) -> Result<(), String> {
     let crd = serde_json::to_value(T::crd()).unwrap();
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    let schema = answer_type_questions(schema, &spec["asn"]);
+    let schema = answer_type_questions(schema, spec);
     let object = json!({
         "apiVersion": API_VERSION,
         "kind": crd["spec"]["names"]["kind"],
@@ -108,6 +143,22 @@ fn cel_of_configuration() {
     refused::<C>("default", &next_hops, "those are off");
     let services = with(good.clone(), "/serviceCIDRs", json!(["10.96.0.0"]));
     refused::<C>("default", &services, "must be a CIDR");
+    let drained_at_once = [
+        (json!(0), true),
+        (json!(5), true),
+        (json!(-1), false),
+        (json!("0%"), true),
+        (json!("25%"), true),
+        (json!("100%"), true),
+        (json!("101%"), false),
+        (json!("25"), false),
+        (json!("-5%"), false),
+        (json!("many"), false),
+    ];
+    for (most, allowed) in drained_at_once {
+        let spec = with(good.clone(), "/drain/maxNodes", most.clone());
+        assert_eq!(cel::<C>("default", &spec).is_ok(), allowed, "{most}");
+    }
     for (hold, allowed) in [(0, true), (1, false), (2, false), (3, true), (90, true)] {
         let spec = with(good.clone(), "/timers/holdTimeSeconds", json!(hold));
         assert_eq!(cel::<C>("default", &spec).is_ok(), allowed, "{hold}");
@@ -158,7 +209,7 @@ fn cel_of_what_would_say_nothing() {
             "addPath": { "receive": false, "send": false },
             "maxPrefixes": { "ipv4": 100_000, "ipv6": 100_000, "warningPercent": 75 },
             "routeReflector": { "client": false },
-            "export": { "removePrivateAS": false, "routeServerClient": false },
+            "export": { "removePrivateAS": false, "routeServerClient": false, "allowPeerAS": false },
         })
     };
     let number = || defaulted(json!(65000));
@@ -185,6 +236,7 @@ fn cel_of_what_would_say_nothing() {
         (internal.clone(), "/role", json!("Peer"), "a role says nothing"),
         (internal.clone(), "/export/removePrivateAS", json!(true), "to an internal router"),
         (internal.clone(), "/export/routeServerClient", json!(true), "to an internal router"),
+        (internal.clone(), "/export/allowPeerAS", json!(true), "to an internal router"),
         (with(internal, "/localASN", json!(64999)), "/localASNOptions/noPrepend", json!(false), "to an internal router"),
     ];
     for (spec, pointer, value, message) in cases {
@@ -366,9 +418,31 @@ fn violations_have_path_and_reason() {
 }
 
 #[test]
+fn cel_of_a_selector() {
+    let refused_as = |operator: &str, values: Option<&[&str]>| {
+        let mut requirement = json!({ "key": "rack", "operator": operator });
+        if let Some(values) = values {
+            requirement["values"] = json!(values);
+        }
+        let selector = json!({ "matchExpressions": [requirement] });
+        let spec = json!({ "address": "192.0.2.1", "asn": 64601, "nodeSelector": selector });
+        cel::<BGPPeer>("tor", &spec).err()
+    };
+    for (operator, needs) in [("In", true), ("NotIn", true), ("Exists", false)] {
+        let one: Option<&[&str]> = Some(&["r1"]);
+        assert_eq!(refused_as(operator, one).is_none(), needs, "{operator}");
+        for none in [None, Some(&[][..])] {
+            assert_eq!(refused_as(operator, none).is_none(), !needs, "{operator}");
+        }
+    }
+    let why = refused_as("In", None).unwrap();
+    assert!(why.contains("operators In and NotIn need values"), "{why}");
+}
+
+#[test]
 fn selectors_match_like_kubernetes() {
     let labels = [("rack", "r1"), ("zone", "a")];
-    let labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let labels = labels.into_iter().collect();
     let selects = |selector: Value| -> bool {
         serde_json::from_value::<LabelSelector>(selector)
             .unwrap()

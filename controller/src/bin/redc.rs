@@ -1,128 +1,153 @@
-//! The status CLI.
+//! The CLI.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use redstart_controller::{
     cli::{
-        client::{self, ClientError},
-        command::{self, Command, RouteSelect},
-        render::{self, Style},
+        client::{self, Target},
+        command::{self, Command},
+        complete, help,
+        output::Format,
+        prompt,
+        run::{Failure, Runner},
+        schema,
+        shell::{self, Shell},
+        terminal,
     },
-    control::{DEFAULT_SOCKET, views},
+    control::{DEFAULT_SOCKET, views::Protocol},
 };
+use tokio::runtime::Runtime;
 
 /// Talk to the Redstart speaker on this node.
 ///
 /// Commands may be shortened while they are unambiguous: `redc s p a` is `redc show protocols all`.
+/// Without a command there is a prompt.
 #[derive(Parser)]
-#[command(name = "redc", version, after_help = COMMANDS)]
+#[command(name = "redc", version, after_help = after_help())]
 struct Args {
     /// The daemon's control socket.
     #[arg(short = 's', long, env = "REDSTART_SOCKET", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
     /// How to print the answer.
     #[arg(short = 'o', long, value_enum, default_value = "text")]
-    output: Output,
+    output: Format,
+    /// Print the script that completes words in a shell.
+    #[arg(long, value_name = "SHELL")]
+    completions: Option<Shell>,
+    /// Print the manual page.
+    #[arg(long)]
+    man: bool,
+    /// Print the JSON Schema of what -o json and -o yaml print.
+    #[arg(long)]
+    schema: bool,
+    /// Print what the last word may become.
+    #[arg(long, hide = true)]
+    complete: bool,
+    /// The file of a capture: a part of the command, wherever it stands.
+    #[arg(short = 'w', value_name = "FILE", hide = true)]
+    write: Option<String>,
     /// The command.
-    #[arg(required = true)]
     command: Vec<String>,
 }
 
-const COMMANDS: &str = "Commands:
-  show status                          the daemon at a glance
-  show protocols [all] [NAME]          the neighbours
-  show route [all] [filtered] [for ADDR|PREFIX]
-                                       the routing table; filtered: what was refused, and why
-  show kernel                          routes in the kernel, and why some are not
-  show services                        addresses of Services, and why some are not advertised
-  show bfd sessions                    the neighbours whose path is watched
-  drain                                relieve this node of traffic, by the annotation of its Node
-  undrain                              take that back";
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
+fn after_help() -> String {
+    let codes = shell::EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}\n"));
+    format!("{}\nExit codes:\n{}", help::commands(), codes.concat())
 }
 
-/// Exit codes: 0 answered, 1 refused or not reachable, 2 not understood.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let args = Args::parse();
-    let command = match command::parse(&args.command) {
-        Ok(command) => command,
-        Err(error) => {
-            eprintln!("redc: {error}\n{COMMANDS}");
-            return ExitCode::from(2);
-        }
+fn main() -> ExitCode {
+    let mut args = Args::parse();
+    if let Some(file) = args.write.take() {
+        args.command.extend(["-w".to_owned(), file]);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
     };
-    match answer(&args, &command).await {
-        Ok(text) => {
-            // A closed pipe (`redc … | head`) is no failure.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+    if let Some(shell) = args.completions {
+        return print(shell::completions(shell));
+    }
+    if args.man {
+        return print(&shell::man(env!("CARGO_PKG_VERSION")));
+    }
+    if args.schema {
+        return print(&format!("{:#}\n", schema::document()));
+    }
+    if args.complete {
+        return print(&completed(&runtime, &args));
+    }
+    let runner = Runner {
+        socket: args.socket,
+        format: args.output,
+        style: terminal::style(),
+    };
+    if args.command.is_empty() {
+        return match prompt::run(&runtime, &runner) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
+    if let [words @ .., last] = args.command.as_slice()
+        && last == "?"
+    {
+        return help::after(words).map_or_else(|error| not_understood(&error), |text| print(&text));
+    }
+    match command::parse(&args.command) {
+        Ok(command) => carry_out(&runtime, &runner, &command),
+        Err(error) => not_understood(&error),
+    }
+}
+
+fn carry_out(runtime: &Runtime, runner: &Runner, command: &Command) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout());
+    let done = runtime.block_on(runner.run(command, &mut out));
+    let flushed = out.flush();
+    match done.and_then(|()| Ok(flushed?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A closed pipe (`redc … | head`) is no failure.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("redc: {error}");
-            ExitCode::FAILURE
-        }
+        Err(Failure::NotGood) => ExitCode::from(3),
+        Err(error) => failed(&error),
     }
 }
 
-async fn answer(args: &Args, command: &Command) -> Result<String, ClientError> {
-    let body = client::run(&args.socket, command).await?;
-    if args.output == Output::Json {
-        return Ok(json(command, &body)?);
-    }
-    let style = Style {
-        zone: jiff::tz::TimeZone::system(),
+/// What the last word may become, with what it is for.
+fn completed(runtime: &Runtime, args: &Args) -> String {
+    let words: Vec<&str> = args.command.iter().map(String::as_str).collect();
+    let peers = || {
+        let target = Target::new("/v1/protocols");
+        let asked = client::get_value::<Vec<Protocol>>(&args.socket, &target);
+        let list = runtime.block_on(asked).unwrap_or_default();
+        list.into_iter().map(|protocol| protocol.name).collect()
     };
-    Ok(match command {
-        Command::Status => render::status(&serde_json::from_slice(&body)?, &style),
-        Command::Protocols { all, .. } => render::protocols(
-            &serde_json::from_slice::<Vec<views::Protocol>>(&body)?,
-            *all,
-            &style,
-        ),
-        Command::Routes {
-            all,
-            filtered,
-            select,
-        } => {
-            let routes = client::lines(&body)?;
-            if routes.is_empty() && *select != RouteSelect::All {
-                // As birdc says it; no failure, for it is an answer.
-                return Ok("Network not found\n".to_owned());
-            }
-            if *filtered {
-                render::routes(&render::filtered(routes), *all)
-            } else {
-                render::routes(&routes, *all)
-            }
-        }
-        Command::Kernel => render::kernel(&serde_json::from_slice(&body)?),
-        Command::Drain | Command::Undrain => render::annotated(&serde_json::from_slice(&body)?),
-        Command::Services => render::services(&serde_json::from_slice::<Vec<_>>(&body)?),
-        Command::Bfd => render::bfd_sessions(&serde_json::from_slice::<Vec<_>>(&body)?, &style),
-    })
+    let found = complete::candidates(&words, peers).into_iter();
+    found
+        .map(|c| format!("{}\t{}\n", c.word, c.about))
+        .collect()
 }
 
-/// The answer as one JSON document; the daemon streams routes as one per line.
-fn json(command: &Command, body: &[u8]) -> Result<String, serde_json::Error> {
-    let value: serde_json::Value = match command {
-        Command::Routes { filtered: true, .. } => {
-            let lines = body.split(|b| *b == b'\n').filter(|line| !line.is_empty());
-            let routes = lines.map(serde_json::from_slice::<views::Route>);
-            serde_json::to_value(render::filtered(routes.collect::<Result<_, _>>()?))?
-        }
-        Command::Routes { .. } => body
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(serde_json::from_slice)
-            .collect::<Result<Vec<serde_json::Value>, _>>()?
-            .into(),
-        _ => serde_json::from_slice(body)?,
-    };
-    serde_json::to_string_pretty(&value).map(|text| text + "\n")
+fn print(text: &str) -> ExitCode {
+    // A closed pipe is no failure.
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("redc: {error}");
+    ExitCode::FAILURE
+}
+
+fn not_understood(error: &command::ParseError) -> ExitCode {
+    eprintln!("redc: {error}");
+    ExitCode::from(2)
 }

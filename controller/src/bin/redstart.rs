@@ -10,11 +10,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use redstart_controller::{
-    api, bird, rbac,
+    allocator, api, bird, log_level, rbac,
     speaker::{self, Cleanup, LogFormat, Options},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::ParseError, fmt, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 /// BGP route distribution for on-prem Kubernetes.
@@ -106,6 +107,7 @@ fn role(files: &[PathBuf]) -> anyhow::Result<()> {
 }
 
 fn run(options: Options) -> anyhow::Result<()> {
+    allocator::tune();
     start_logging(&options)?;
     // Two workers: neighbours parse on one while the core decides on the other.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -116,10 +118,21 @@ fn run(options: Options) -> anyhow::Result<()> {
     runtime.block_on(speaker::run(options))
 }
 
+/// The source reports each failure once, in context; kube would add a line per attempt.
+fn filter_of(log: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("kube_client=off,kube_runtime=off,{log}"))
+}
+
 fn start_logging(options: &Options) -> anyhow::Result<()> {
-    // The source reports each failure once, in context; kube would add a line per attempt.
-    let filter = EnvFilter::try_new(format!("kube_client=off,kube_runtime=off,{}", options.log))
-        .with_context(|| format!("--log {:?} is not a filter", options.log))?;
+    let filter = filter_of(&options.log);
+    let filter = filter.with_context(|| format!("--log {:?} is not a filter", options.log))?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let usual = options.log.clone();
+    log_level::changed_by(move |level| {
+        let level = if level == "default" { &usual } else { level };
+        let filter = filter_of(level).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    });
     let terminal = io::stderr().is_terminal();
     let json = match options.log_format {
         LogFormat::Json => true,

@@ -1,7 +1,7 @@
 //! The files. Only this module of the cache touches the disk.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map},
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, BufRead as _, BufReader, BufWriter, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -13,14 +13,13 @@ use jiff::Timestamp;
 use super::{
     file::{self, Defect},
     pending::{Change, KindChanges},
+    sums::{self, Sums},
 };
 use crate::{
     index::{Kind, ObjectKey, Observed},
     source::{Batch, SourceEvent, kube},
+    text::Text,
 };
-
-/// Checksums of the objects of a file, in its order.
-type Sums = BTreeMap<ObjectKey, u64>;
 
 /// The cache cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +108,13 @@ impl Disk {
         };
         for (kind, path) in paths {
             if !path.exists() {
-                return Err(CacheError::Missing(path));
+                if !kind.is_optional() {
+                    return Err(CacheError::Missing(path));
+                }
+                // It was written before this kind was read.
+                let objects = Vec::new();
+                loaded.batch.push(SourceEvent::Restarted { kind, objects });
+                continue;
             }
             let text = fs::read_to_string(&path).map_err(io_error(&path))?;
             let (objects, sums) = self
@@ -127,30 +132,31 @@ impl Disk {
     }
 
     fn read(&self, kind: Kind, text: &str) -> Result<(Vec<Observed>, Sums), Defect> {
-        let mut sums = Sums::new();
+        let mut sums = Sums::default();
         let lines = file::parse(text, kind, &self.node)?;
         let mut objects = Vec::with_capacity(lines.len());
         for (i, line) in lines.into_iter().enumerate() {
             // The first line is the header.
             let wrong = || Defect::Object(i + 2);
-            let value = serde_json::from_str(line).map_err(|_| wrong())?;
-            let observed = kube::read_object(kind, value);
-            if observed.key.name.is_empty()
-                || sums
-                    .last_key_value()
-                    .is_some_and(|(last, _)| *last >= observed.key)
-            {
+            let observed = kube::read_manifest(kind, line).map_err(|_| wrong())?;
+            let name = sums::name(&observed.key);
+            if observed.key.name.is_empty() || !sums.push(&name, file::checksum(line)) {
                 return Err(wrong());
             }
-            sums.insert(observed.key.clone(), file::checksum(line));
             objects.push(observed);
         }
-        Ok((objects, sums))
+        Ok((objects, sums.pack()))
     }
 
     /// The kinds that are on disk.
     pub(super) fn listed(&self) -> BTreeSet<Kind> {
         self.files.keys().copied().collect()
+    }
+
+    /// Whether this object is on disk.
+    pub(super) fn has(&self, key: &ObjectKey) -> bool {
+        let file = self.files.get(&key.kind);
+        file.is_some_and(|sums| sums.contains(&sums::name(key)))
     }
 
     /// Objects on disk.
@@ -189,7 +195,7 @@ impl Disk {
         directory
             .create(&self.directory)
             .map_err(io_error(&self.directory))?;
-        let empty = Sums::new();
+        let empty = Sums::default();
         let kept = Kept::open(&path, old.unwrap_or(&empty))?;
         self.write_beside(&beside, kind, &new, changes, kept)?;
         fs::rename(&beside, &path).map_err(io_error(&path))?;
@@ -214,11 +220,12 @@ impl Disk {
         let opened = options.open(path).map_err(io_error(path))?;
         let mut out = BufWriter::new(opened);
         let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(io_error(path));
-        put(&file::head(kind, &self.node, new.values().copied()))?;
-        for (i, key) in new.keys().enumerate() {
-            match changes.objects.get(key) {
-                Some(Change::Put(text)) => put(text)?,
-                _ => put(kept.line(key)?)?,
+        put(&file::head(kind, &self.node, new.values()))?;
+        let mut texts = texts(changes).peekable();
+        for (i, (name, _)) in new.iter().enumerate() {
+            match texts.next_if(|(of, _)| of.as_str() == name) {
+                Some((_, text)) => put(&text.read())?,
+                None => put(kept.line(name)?)?,
             }
             put(file::separator(i, new.len()))?;
         }
@@ -232,25 +239,48 @@ impl Disk {
 
 /// What a file holds after the changes.
 fn merge(old: Option<&Sums>, changes: &KindChanges) -> Sums {
-    let mut sums = old.cloned().unwrap_or_default();
-    if changes.relisted {
-        sums.retain(|key, _| changes.objects.contains_key(key));
-    }
+    let mut new = Sums::default();
+    let mut old = old.into_iter().flat_map(Sums::iter).peekable();
+    let keep = |new: &mut Sums, name: &str, sum| {
+        if !changes.relisted {
+            new.push(name, sum);
+        }
+    };
     for (key, change) in &changes.objects {
-        match change {
-            Change::Put(text) => _ = sums.insert(key.clone(), file::checksum(text)),
-            Change::Gone => _ = sums.remove(key),
-            Change::Keep => {}
+        let name = sums::name(key);
+        while let Some((before, sum)) = old.next_if(|(before, _)| **before < *name) {
+            keep(&mut new, before, sum);
+        }
+        let was = old.next_if(|(of, _)| *of == name);
+        let sum = match change {
+            Change::Put(text) => Some(file::checksum(&text.read())),
+            Change::Keep => was.map(|(_, sum)| sum),
+            Change::Gone => None,
+        };
+        if let Some(sum) = sum {
+            new.push(&name, sum);
         }
     }
-    sums
+    for (name, sum) in old {
+        keep(&mut new, name, sum);
+    }
+    new.pack()
+}
+
+/// The new texts, by name.
+fn texts(changes: &KindChanges) -> impl Iterator<Item = (String, &Text)> {
+    let changes = changes.objects.iter();
+    changes.filter_map(|(key, change)| match change {
+        Change::Put(text) => Some((sums::name(key), text)),
+        Change::Keep | Change::Gone => None,
+    })
 }
 
 /// The objects of the old file that stay, read in its order.
 struct Kept<'a> {
     path: &'a Path,
     lines: Option<BufReader<File>>,
-    sums: btree_map::Iter<'a, ObjectKey, u64>,
+    sums: Box<dyn Iterator<Item = (&'a str, u64)> + 'a>,
     line: String,
 }
 
@@ -259,7 +289,7 @@ impl<'a> Kept<'a> {
         let mut kept = Self {
             path,
             lines: None,
-            sums: sums.iter(),
+            sums: Box::new(sums.iter()),
             line: String::new(),
         };
         if !sums.is_empty() {
@@ -280,19 +310,19 @@ impl<'a> Kept<'a> {
     }
 
     /// The text of an object. Keys must be asked for in order.
-    fn line(&mut self, wanted: &ObjectKey) -> Result<&str, CacheError> {
+    fn line(&mut self, wanted: &str) -> Result<&str, CacheError> {
         loop {
-            let Some((key, sum)) = self.sums.next() else {
+            let Some((name, sum)) = self.sums.next() else {
                 return Err(self.broken());
             };
             self.next_line()?;
-            if key != wanted {
+            if name != wanted {
                 continue;
             }
             let broken = self.broken();
             let text = self.line.trim_end_matches('\n');
             let text = text.strip_suffix(',').unwrap_or(text);
-            return if file::checksum(text) == *sum {
+            return if file::checksum(text) == sum {
                 Ok(text)
             } else {
                 Err(broken)

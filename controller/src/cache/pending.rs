@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     index::{Kind, ObjectKey, Observed},
     source::{Batch, SourceEvent},
+    text::Text,
 };
 
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// This is its last good version.
-    Put(Box<str>),
+    Put(Text),
     /// It is there, but cannot be used: what is on disk stays.
     Keep,
     /// It is gone.
@@ -61,16 +62,20 @@ impl KindChanges {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     kinds: BTreeMap<Kind, KindChanges>,
+    /// How many batches went to the index.
+    pub(super) sent: u64,
     /// There will be no more.
     pub(super) ended: bool,
+    /// Something was noted since this was last set to false.
+    pub(super) news: bool,
 }
 
 impl Pending {
-    /// Takes the manifests out of a batch. Whether there was anything to note.
+    /// Takes the manifests out of a batch. Whether that is the first news.
     pub(super) fn note(&mut self, batch: &mut Batch) -> bool {
-        batch
-            .iter_mut()
-            .fold(false, |any, event| self.note_event(event) | any)
+        let events = batch.iter_mut();
+        let any = events.fold(false, |any, event| self.note_event(event) | any);
+        any && !std::mem::replace(&mut self.news, true)
     }
 
     fn note_event(&mut self, event: &mut SourceEvent) -> bool {
@@ -98,19 +103,43 @@ impl Pending {
                 kind.objects.insert(key.clone(), Change::Gone);
                 true
             }
-            SourceEvent::Problems { .. } | SourceEvent::Health { .. } => false,
+            SourceEvent::Recalled | SourceEvent::Problems { .. } | SourceEvent::Health { .. } => {
+                false
+            }
         }
     }
 
-    /// Everything, once each kind is in `on_disk` or was listed since.
-    pub(super) fn take(&mut self, on_disk: &BTreeSet<Kind>) -> Option<BTreeMap<Kind, KindChanges>> {
+    /// Everything, once each kind is in `on_disk` or was listed since; but for what became of the objects
+    /// in `kept`, which stay on disk as they are: that waits.
+    pub(super) fn take(
+        &mut self,
+        on_disk: &BTreeSet<Kind>,
+        kept: &BTreeSet<ObjectKey>,
+    ) -> Option<BTreeMap<Kind, KindChanges>> {
         let listed = |kind: &Kind| {
             on_disk.contains(kind) || self.kinds.get(kind).is_some_and(|changes| changes.relisted)
         };
-        Kind::ALL
-            .iter()
-            .all(listed)
-            .then(|| std::mem::take(&mut self.kinds))
+        if !Kind::ALL.iter().all(listed) {
+            return None;
+        }
+        let mut taken = std::mem::take(&mut self.kinds);
+        for key in kept {
+            let Some(changes) = taken.get_mut(&key.kind) else {
+                continue;
+            };
+            // A listing says of nothing that it is gone; it leaves it out.
+            let unnamed = changes.relisted.then_some(Change::Gone);
+            let change = changes.objects.remove(key).or(unnamed);
+            let Some(change) = change else {
+                continue;
+            };
+            changes.objects.insert(key.clone(), Change::Keep);
+            if change != Change::Keep {
+                let later = self.kinds.entry(key.kind).or_default();
+                later.objects.insert(key.clone(), change);
+            }
+        }
+        Some(taken)
     }
 
     /// Changes that were taken, and could not be written.
@@ -173,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_news_has_to_be_told() {
+        let mut pending = Pending::default();
+        let change = |pending: &mut Pending| {
+            pending.note(&mut vec![SourceEvent::Applied(observed("a", Some("1")))])
+        };
+        assert!(!pending.note(&mut Vec::new()));
+        assert!(change(&mut pending));
+        assert!(!change(&mut pending));
+        pending.news = false;
+        assert!(change(&mut pending));
+    }
+
+    #[test]
     fn what_could_not_be_written_is_older_than_what_came_since() {
         let mut pending = Pending::default();
         pending.note(&mut listing(vec![
@@ -194,9 +236,30 @@ mod tests {
     fn nothing_is_taken_before_every_kind_was_listed() {
         let mut pending = Pending::default();
         pending.note(&mut listing(Vec::new()));
-        assert_eq!(pending.take(&BTreeSet::new()), None);
+        let none = BTreeSet::new();
+        assert_eq!(pending.take(&BTreeSet::new(), &none), None);
         let others = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Node);
         let others: BTreeSet<Kind> = others.collect();
-        assert_eq!(pending.take(&others).map(|taken| taken.len()), Some(1));
+        let taken = pending.take(&others, &none);
+        assert_eq!(taken.map(|taken| taken.len()), Some(1));
+    }
+
+    #[test]
+    fn what_is_to_be_kept_waits_until_it_is_not() {
+        let mut pending = Pending::default();
+        pending.note(&mut listing(vec![observed("a", Some("2"))]));
+        let every: BTreeSet<Kind> = Kind::ALL.into_iter().collect();
+        // `b` was not listed: it is gone.
+        let kept: BTreeSet<ObjectKey> = [key("a"), key("b")].into();
+        for _ in 0..2 {
+            let taken = pending.take(&every, &kept).unwrap();
+            let taken = taken[&Kind::Node].objects.values();
+            assert!(taken.into_iter().all(|change| *change == Change::Keep));
+            let waiting = [("a", &Change::Put("2".into())), ("b", &Change::Gone)];
+            assert_eq!(nodes(&pending), waiting);
+        }
+        let taken = pending.take(&every, &BTreeSet::new()).unwrap();
+        assert_eq!(taken[&Kind::Node].objects.len(), 2);
+        assert!(pending.kinds.is_empty());
     }
 }

@@ -34,7 +34,9 @@ impl Staging {
                     }
                 }
                 // How the API does is true whatever objects are in force.
-                SourceEvent::Health { .. } | SourceEvent::Problems { .. } => on.push(event),
+                SourceEvent::Recalled
+                | SourceEvent::Health { .. }
+                | SourceEvent::Problems { .. } => on.push(event),
             }
         }
         let complete = Kind::ALL.iter().all(|kind| self.kinds.contains_key(kind));

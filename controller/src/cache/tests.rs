@@ -2,22 +2,34 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use redstart_bgp::types::{Asn, Family};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    index::{Index, Kind, ObjectKey, Objects, Observed},
+    index::{Index, Kind, ObjectKey, Objects, Observed, ServiceKey},
     source::{self, Source as _, SourceEvent, dir::DirSource, kube},
 };
 
 const HASTE: Tuning = Tuning {
     gather: Duration::from_millis(1),
     interval: Duration::from_millis(1),
+    rest: 0,
+    longest: Duration::ZERO,
 };
+
+#[test]
+fn whoever_takes_long_to_write_writes_seldom() {
+    let pause = |millis| Tuning::default().pause_after(Duration::from_millis(millis));
+    assert_eq!(pause(5), Duration::from_secs(10));
+    assert_eq!(pause(300), Duration::from_secs(30));
+    assert_eq!(pause(60_000), Duration::from_secs(60));
+}
 
 /// A cache at work, and the index behind it.
 struct World {
+    verdict: watch::Sender<Verdict>,
     source: mpsc::Sender<Batch>,
     index: Index,
     arriving: mpsc::Receiver<Batch>,
@@ -31,10 +43,16 @@ impl World {
     }
 
     fn of_node(directory: &Path, node: &str) -> Self {
+        Self::of(Cache::new(directory, node).tuned(HASTE))
+    }
+
+    fn of(cache: Cache) -> Self {
         let (source, from) = source::channel();
         let (to, arriving) = source::channel();
-        let cache = Cache::new(directory, node).tuned(HASTE);
+        let (verdict, of_index) = watch::channel(Verdict::default());
+        let cache = cache.heeding(of_index);
         Self {
+            verdict,
             source,
             index: Index::new(),
             arriving,
@@ -61,9 +79,18 @@ impl World {
     }
 
     async fn take(&mut self) {
-        for event in self.arriving.recv().await.unwrap() {
+        let batch = self.arriving.recv().await.unwrap();
+        self.take_in(batch);
+    }
+
+    fn take_in(&mut self, batch: Batch) {
+        for event in batch {
             self.index.apply(event);
         }
+        self.verdict.send_modify(|verdict| {
+            verdict.batches += 1;
+            verdict.kept = self.index.kept_in_force();
+        });
     }
 
     async fn until_complete(&mut self) {
@@ -72,13 +99,18 @@ impl World {
         }
     }
 
+    async fn until_on_disk(&self, objects: usize) {
+        let mut status = self.status.clone();
+        let is = |now: &CacheStatus| now.objects == objects && !now.behind;
+        status.wait_for(is).await.unwrap();
+    }
+
     /// The source ends; what was said is on disk.
     async fn end(mut self) -> Index {
-        drop(self.source);
+        let (source, _) = source::channel();
+        drop(std::mem::replace(&mut self.source, source));
         while let Some(batch) = self.arriving.recv().await {
-            for event in batch {
-                self.index.apply(event);
-            }
+            self.take_in(batch);
         }
         self.task.await.unwrap();
         self.index
@@ -145,7 +177,7 @@ async fn ignored_after(damage: impl FnOnce(&Path), node: &str) -> String {
         !world.index.is_listed(Kind::Node),
         "half of a broken cache is in force"
     );
-    assert!(!world.status.borrow().in_force);
+    assert!(!world.index.is_recalled());
     let error = world.status.borrow().error.clone().unwrap();
     // And a later listing of everything replaces it.
     world.list(&["c"]).await;
@@ -163,8 +195,169 @@ async fn a_start_without_an_api_server_has_the_last_known_objects() {
     let mut world = World::start(directory.path());
     world.take().await;
     assert_eq!(known(&world.index), &before);
-    assert!(world.status.borrow().in_force);
+    assert!(world.index.is_recalled());
     assert_eq!(world.status.borrow().objects, 3);
+}
+
+fn tor(policy: &str) -> Observed {
+    let policies = json!({"import": [policy]});
+    let spec = json!({
+        "address": "192.0.2.254", "asn": 64601,
+        "policies": policies, "passwordSecretRef": {"name": "tor"},
+    });
+    let object = json!({"metadata": {"name": "tor"}, "spec": spec});
+    observed(Kind::BgpPeer, object)
+}
+
+fn policy(name: &str) -> Observed {
+    let spec = json!({"rules": [{"action": "Accept"}]});
+    let object = json!({"metadata": {"name": name}, "spec": spec});
+    observed(Kind::BgpPolicy, object)
+}
+
+/// A Node with this AS number.
+fn asn(asn: &str) -> Observed {
+    let annotations = json!({"redstart.dev/asn": asn});
+    let metadata = json!({"name": "a", "annotations": annotations});
+    let spec = json!({"podCIDRs": ["10.0.0.0/24"]});
+    observed(Kind::Node, json!({"metadata": metadata, "spec": spec}))
+}
+
+fn password(value: &str) -> Observed {
+    let metadata = json!({"name": "tor", "namespace": "redstart-system"});
+    let object = json!({"metadata": metadata, "stringData": {"password": value}});
+    observed(Kind::Secret, object)
+}
+
+/// Of each of them, what is in force.
+fn in_force(index: &Index) -> (Option<Asn>, Vec<String>, bool, Option<String>) {
+    let objects = known(index);
+    let secret = &objects.secrets["tor"];
+    let used = secret.password("password").ok();
+    (
+        objects.nodes["a"].asn,
+        objects.peers["tor"].policies.import.clone(),
+        objects.policies.contains_key("p"),
+        used.or(secret.last_password("password")).map(str::to_owned),
+    )
+}
+
+/// A version that is not in force never gets to the disk, however it is told: after a restart, all is as it
+/// was before. What is mended does.
+#[tokio::test]
+async fn the_last_good_version_outlives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut world = World::start(directory.path());
+    for kind in Kind::ALL {
+        let objects = match kind {
+            Kind::Node => vec![asn("65001")],
+            Kind::Secret => vec![password("good")],
+            Kind::BgpPolicy => vec![policy("p")],
+            Kind::BgpPeer => vec![tor("p")],
+            _ => Vec::new(),
+        };
+        world
+            .say(vec![SourceEvent::Restarted { kind, objects }])
+            .await;
+    }
+    world.until_complete().await;
+    let before = in_force(&world.index);
+    world.until_on_disk(4).await;
+    let relisted = |kind, objects| SourceEvent::Restarted { kind, objects };
+    for bad in [
+        SourceEvent::Applied(asn("65001x")),
+        SourceEvent::Applied(password("bad\n")),
+        SourceEvent::Applied(tor("missing")),
+        relisted(Kind::Node, vec![asn("65001x")]),
+        relisted(Kind::Secret, vec![password("")]),
+        relisted(Kind::BgpPeer, vec![tor("missing")]),
+        relisted(Kind::BgpPeer, vec![tor("p")]),
+        SourceEvent::Deleted(ObjectKey::cluster(Kind::BgpPolicy, "p")),
+        relisted(Kind::BgpPolicy, Vec::new()),
+    ] {
+        world.say(vec![bad]).await;
+        world.take().await;
+        assert_eq!(in_force(&world.index), before);
+    }
+    world.end().await;
+    let mut world = World::start(directory.path());
+    world.take().await;
+    assert_eq!(in_force(&world.index), before);
+
+    // The API server is heard, and knows no better.
+    for kind in Kind::ALL {
+        let objects = match kind {
+            Kind::Node => vec![asn("65001x")],
+            Kind::BgpPeer => vec![tor("missing")],
+            _ => Vec::new(),
+        };
+        world.say(vec![relisted(kind, objects)]).await;
+    }
+    world.take().await;
+    assert!(!world.index.is_recalled());
+    assert_eq!(in_force(&world.index), before);
+
+    for good in [asn("65002"), password("new"), policy("q"), tor("q")] {
+        world.say(vec![SourceEvent::Applied(good)]).await;
+        world.take().await;
+    }
+    let after = in_force(&world.index);
+    assert_ne!(after, before);
+    assert!(!after.2, "nobody names it any more");
+    world.end().await;
+    let mut world = World::start(directory.path());
+    world.take().await;
+    assert_eq!(in_force(&world.index), after);
+}
+
+/// The node was about to go off, and serves again; others were, and may still be. Pods of before the boot
+/// are not there; those of other nodes may be.
+#[tokio::test]
+async fn a_start_does_not_believe_what_it_disproves() {
+    let directory = tempfile::tempdir().unwrap();
+    let shuts_down = |name: &str| {
+        let ready = json!({"type": "Ready", "status": "False", "message": "node is shutting down"});
+        let object = json!({"metadata": {"name": name}, "status": {"conditions": [ready]}});
+        observed(Kind::Node, object)
+    };
+    let endpoint = |node: &str| json!({"addresses": ["10.0.0.7"], "nodeName": node, "conditions": {"ready": true}});
+    let slice = json!({
+        "metadata": {"name": "web-1", "namespace": "apps", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4",
+        "endpoints": [endpoint("n1"), endpoint("n2")],
+    });
+    let mut world = World::start(directory.path());
+    for kind in Kind::ALL {
+        let objects = match kind {
+            Kind::Node => vec![shuts_down("n1"), shuts_down("n2")],
+            Kind::EndpointSlice => vec![observed(kind, slice.clone())],
+            _ => Vec::new(),
+        };
+        world
+            .say(vec![SourceEvent::Restarted { kind, objects }])
+            .await;
+    }
+    world.end().await;
+
+    for booted in [false, true] {
+        let cache = Cache::new(directory.path(), "n1").tuned(HASTE);
+        let cache = match booted {
+            true => cache.of_before_the_boot(),
+            false => cache,
+        };
+        let mut world = World::of(cache);
+        world.take().await;
+        let known = known(&world.index);
+        let is_off = |name: &str| known.nodes[name].drain.shuts_down.is_some();
+        assert_eq!((is_off("n1"), is_off("n2")), (false, true));
+        let service = ServiceKey {
+            namespace: "apps".into(),
+            name: "web".into(),
+        };
+        let family = Family::Ipv4Unicast;
+        let ready = |node| known.endpoints.count(&service, family, node).1.ready;
+        assert_eq!((ready("n1"), ready("n2")), (u32::from(!booted), 1));
+    }
 }
 
 #[tokio::test]
@@ -224,7 +417,7 @@ async fn what_was_deleted_during_an_outage_goes_when_every_kind_is_listed() {
     world.take().await;
     assert_eq!(names(&world.index), ["b", "c"]);
     assert_eq!(known(&world.index).secrets.len(), 0);
-    assert!(!world.status.borrow().in_force);
+    assert!(!world.index.is_recalled());
 }
 
 #[tokio::test]
@@ -324,6 +517,17 @@ async fn a_half_written_cache_is_ignored() {
     assert!(ignored_after(cut, "n1").await.contains("node.json"));
     let missing = |path: &Path| fs::remove_file(path).unwrap();
     assert!(ignored_after(missing, "n1").await.contains("missing"));
+}
+
+/// It was written before that kind was read at all.
+#[tokio::test]
+async fn a_cache_without_a_kind_that_may_be_absent_is_used() {
+    let (directory, _) = written().await;
+    fs::remove_file(file_of(directory.path(), Kind::ServiceCidr)).unwrap();
+    let mut world = World::start(directory.path());
+    world.take().await;
+    assert!(world.index.is_complete());
+    assert_eq!(known(&world.index).nodes.len(), 2);
 }
 
 #[tokio::test]

@@ -1,309 +1,153 @@
-//! The words of the CLI.
-//!
-//! A command is a path of words in a fixed grammar. Each word may be cut short as long as one
-//! keyword alone begins with it, as in `birdc`: `sh pro a` is `show protocols all`.
+//! What can be asked of the speaker, or done without one.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
-/// What to ask the daemon.
+use redstart_bgp::types::Prefix;
+
+pub use super::grammar::ParseError;
+use super::{grammar::Reading, table::COMMANDS};
+use crate::control::Operation;
+
+/// A command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `show status`
     Status,
-    /// `show protocols [all] [NAME]`
+    /// `show protocols [all] [PEER]`
     Protocols {
         /// With everything that is known of each.
         all: bool,
         /// Just this one.
         name: Option<String>,
     },
-    /// `show route [all] [filtered] [for ADDR | PREFIX]`
-    Routes {
-        /// With every attribute.
-        all: bool,
-        /// Just what was refused.
-        filtered: bool,
-        /// Which.
-        select: RouteSelect,
-    },
+    /// `show route …`
+    Routes(Routes),
     /// `show kernel`
     Kernel,
-    /// `drain`
-    Drain,
-    /// `undrain`
-    Undrain,
     /// `show services`
     Services,
     /// `show bfd sessions`
     Bfd,
+    /// `show bmp`
+    Bmp,
+    /// `explain ADDR [to PEER]`
+    Explain {
+        /// An address or a prefix.
+        what: String,
+        /// Just to these neighbours: a name, or a pattern.
+        to: Option<String>,
+    },
+    /// `why-down PEER`
+    WhyDown {
+        /// The neighbour.
+        peer: String,
+    },
+    /// `history [PEER]`
+    History {
+        /// Just this one.
+        peer: Option<String>,
+    },
+    /// `watch`
+    Watch,
+    /// `top`
+    Top,
+    /// `validate FILE|DIR`
+    Validate {
+        /// The manifests.
+        path: PathBuf,
+    },
+    /// `diff FILE|DIR`
+    Diff {
+        /// The manifests.
+        path: PathBuf,
+    },
+    /// `log LEVEL`
+    Log {
+        /// The level, or `default`.
+        level: String,
+    },
+    /// `decode HEX|FILE`
+    Decode {
+        /// Hex, or the name of a file.
+        input: String,
+    },
+    /// `dump mrt FILE`
+    DumpMrt {
+        /// The file to write; `-` for standard output.
+        file: PathBuf,
+    },
+    /// `capture PEER -w FILE`
+    Capture {
+        /// The neighbour.
+        peer: String,
+        /// The file to write; `-` for standard output.
+        file: PathBuf,
+    },
+    /// `enable`, `disable`, `restart`, `reload`
+    Operate {
+        /// What to do.
+        what: Operation,
+        /// With whose sessions: a name, or a pattern.
+        peer: String,
+    },
+    /// `drain`
+    Drain,
+    /// `undrain`
+    Undrain,
+    /// `help`
+    Help,
 }
 
-/// Which routes to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which routes to show, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// To where.
+    pub select: RouteSelect,
+    /// From this neighbour.
+    pub protocol: Option<String>,
+    /// That this neighbour was told.
+    pub export: Option<String>,
+    /// That this neighbour was not told.
+    pub noexport: Option<String>,
+    /// For which this holds.
+    pub condition: Option<String>,
+    /// Just what was refused.
+    pub filtered: bool,
+    /// Just how many.
+    pub count: bool,
+    /// With every attribute.
+    pub all: bool,
+}
+
+/// Destinations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RouteSelect {
-    /// Every route.
+    /// Every one.
+    #[default]
     All,
     /// The one that an address uses: longest match.
     For(IpAddr),
-    /// Exactly this prefix.
-    Exact(String),
+    /// Exactly this one.
+    Exact(Prefix),
+    /// Those within this one, and itself.
+    In(Prefix),
 }
 
-/// The words do not make a command.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// No such word here.
-    #[error("{word:?} is not understood here; expected {expected}")]
-    Unknown {
-        /// What was typed.
-        word: String,
-        /// What could stand there.
-        expected: String,
-    },
-    /// A word that several keywords begin with.
-    #[error("{word:?} is ambiguous: {candidates}")]
-    Ambiguous {
-        /// What was typed.
-        word: String,
-        /// The keywords.
-        candidates: String,
-    },
-    /// The command ends too early.
-    #[error("incomplete command; expected {expected}")]
-    Incomplete {
-        /// What could stand there.
-        expected: String,
-    },
-    /// A value that is no address.
-    #[error("{word:?} is not an IP address")]
-    NotAnAddress {
-        /// What was typed.
-        word: String,
-    },
-}
-
-/// Finds the keyword that `word` stands for: itself, or the only one that it begins.
-fn keyword<'k>(word: &str, keywords: &[&'k str]) -> Result<&'k str, ParseError> {
-    if let Some(exact) = keywords.iter().find(|k| **k == word) {
-        return Ok(exact);
-    }
-    let mut candidates = keywords
-        .iter()
-        .filter(|k| !word.is_empty() && k.starts_with(word));
-    match (candidates.next(), candidates.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => Err(ParseError::Unknown {
-            word: word.to_owned(),
-            expected: keywords.join(", "),
-        }),
-        (Some(first), Some(second)) => {
-            let all: Vec<_> = [*first, *second]
-                .into_iter()
-                .chain(candidates.copied())
-                .collect();
-            Err(ParseError::Ambiguous {
-                word: word.to_owned(),
-                candidates: all.join(", "),
-            })
-        }
+impl RouteSelect {
+    /// Whether there is at most one of them.
+    #[must_use]
+    pub const fn is_one(self) -> bool {
+        matches!(self, Self::For(_) | Self::Exact(_))
     }
 }
-
-/// What a command begins with.
-const VERBS: [&str; 3] = ["show", "drain", "undrain"];
 
 /// Reads a command.
 ///
 /// # Errors
 /// [`ParseError`] names the word that does not fit and what would.
 pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Command, ParseError> {
-    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    let [verb, rest @ ..] = words.as_slice() else {
-        return Err(ParseError::Incomplete {
-            expected: VERBS.join(", "),
-        });
-    };
-    match keyword(verb, &VERBS)? {
-        "drain" => return nothing_more(rest).map(|()| Command::Drain),
-        "undrain" => return nothing_more(rest).map(|()| Command::Undrain),
-        _ => {}
-    }
-    let subjects = ["status", "protocols", "route", "kernel", "services", "bfd"];
-    let [subject, rest @ ..] = rest else {
-        return Err(ParseError::Incomplete {
-            expected: subjects.join(", "),
-        });
-    };
-    match keyword(subject, &subjects)? {
-        "status" => nothing_more(rest).map(|()| Command::Status),
-        "kernel" => nothing_more(rest).map(|()| Command::Kernel),
-        "services" => nothing_more(rest).map(|()| Command::Services),
-        "bfd" => parse_bfd(rest),
-        "protocols" => parse_protocols(rest),
-        _ => parse_routes(rest),
-    }
-}
-
-fn nothing_more(rest: &[&str]) -> Result<(), ParseError> {
-    match rest.first() {
-        None => Ok(()),
-        Some(word) => Err(ParseError::Unknown {
-            word: (*word).to_owned(),
-            expected: "the end of the command".to_owned(),
-        }),
-    }
-}
-
-/// `sessions` may be left out: there is nothing else.
-fn parse_bfd(words: &[&str]) -> Result<Command, ParseError> {
-    let [word, rest @ ..] = words else {
-        return Ok(Command::Bfd);
-    };
-    keyword(word, &["sessions"])?;
-    nothing_more(rest).map(|()| Command::Bfd)
-}
-
-fn parse_protocols(words: &[&str]) -> Result<Command, ParseError> {
-    let (all, words) = match words {
-        ["all", rest @ ..] => (true, rest),
-        words => (false, words),
-    };
-    match words {
-        [] => Ok(Command::Protocols { all, name: None }),
-        // A lone short form of `all` is the keyword, unless it is followed by a name.
-        [word] if !all && "all".starts_with(word) => Ok(Command::Protocols {
-            all: true,
-            name: None,
-        }),
-        [name, rest @ ..] => {
-            nothing_more(rest)?;
-            Ok(Command::Protocols {
-                all,
-                name: Some((*name).to_owned()),
-            })
-        }
-    }
-}
-
-fn parse_routes(words: &[&str]) -> Result<Command, ParseError> {
-    let (mut all, mut filtered) = (false, false);
-    let mut select = RouteSelect::All;
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        if word.contains('/') {
-            select = RouteSelect::Exact((*word).to_owned());
-            continue;
-        }
-        match keyword(word, &["all", "filtered", "for"])? {
-            "all" => all = true,
-            "filtered" => filtered = true,
-            _ => {
-                let addr = words.next().ok_or_else(|| ParseError::Incomplete {
-                    expected: "an IP address".to_owned(),
-                })?;
-                let parsed = addr.parse().map_err(|_| ParseError::NotAnAddress {
-                    word: (*addr).to_owned(),
-                })?;
-                select = RouteSelect::For(parsed);
-            }
-        }
-    }
-    Ok(Command::Routes {
-        all,
-        filtered,
-        select,
-    })
+    Reading::of(COMMANDS, words)?.finish()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cmd(line: &str) -> Result<Command, ParseError> {
-        parse(&line.split_whitespace().collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn words_may_be_shortened() {
-        assert_eq!(cmd("show protocols all"), cmd("sh pro a"));
-        assert_eq!(
-            cmd("s r fo 10.0.0.1 a"),
-            Ok(Command::Routes {
-                all: true,
-                filtered: false,
-                select: RouteSelect::For("10.0.0.1".parse().unwrap()),
-            })
-        );
-        assert_eq!(cmd("show status"), Ok(Command::Status));
-        assert_eq!(cmd("show k"), Ok(Command::Kernel));
-        assert_eq!(cmd("dr"), Ok(Command::Drain));
-        assert_eq!(cmd("undrain"), Ok(Command::Undrain));
-        assert_eq!(cmd("show se"), Ok(Command::Services));
-        for line in ["show bfd sessions", "s b s", "show bfd"] {
-            assert_eq!(cmd(line), Ok(Command::Bfd), "{line}");
-        }
-        assert_eq!(cmd("show route filtered"), cmd("sh r fi"));
-    }
-
-    #[test]
-    fn a_name_is_not_a_keyword() {
-        assert_eq!(
-            cmd("show protocols all tor"),
-            Ok(Command::Protocols {
-                all: true,
-                name: Some("tor".into())
-            })
-        );
-        assert_eq!(
-            cmd("show protocols mesh-n2"),
-            Ok(Command::Protocols {
-                all: false,
-                name: Some("mesh-n2".into())
-            })
-        );
-    }
-
-    #[test]
-    fn a_prefix_is_an_exact_match() {
-        assert_eq!(
-            cmd("show route 10.244.1.0/24"),
-            Ok(Command::Routes {
-                all: false,
-                filtered: false,
-                select: RouteSelect::Exact("10.244.1.0/24".into()),
-            })
-        );
-    }
-
-    #[test]
-    fn errors_name_the_word_and_what_was_expected() {
-        for (line, text) in [
-            ("", "incomplete command; expected show, drain, undrain"),
-            (
-                "show",
-                "incomplete command; expected status, protocols, route, kernel, services, bfd",
-            ),
-            (
-                "show nothing",
-                "\"nothing\" is not understood here; expected status, protocols, route, kernel, services, bfd",
-            ),
-            (
-                "show route for",
-                "incomplete command; expected an IP address",
-            ),
-            ("show route for x", "\"x\" is not an IP address"),
-            (
-                "show status now",
-                "\"now\" is not understood here; expected the end of the command",
-            ),
-        ] {
-            assert_eq!(cmd(line).unwrap_err().to_string(), text, "{line}");
-        }
-    }
-
-    #[test]
-    fn an_ambiguous_word_lists_its_candidates() {
-        let error = keyword("s", &["show", "set"]).unwrap_err();
-        assert_eq!(error.to_string(), "\"s\" is ambiguous: show, set");
-    }
-}
+mod tests;

@@ -17,8 +17,13 @@ use redstart_bgp::types::{
 };
 use redstart_rib::{Owners, PeerPolicies, PeerRules, fib::NexthopStyle};
 
-use super::drain::Drain;
-use crate::{api::KernelSpec, index::Kind, object::ObjectRef};
+use super::{Spares, drain::Drain};
+use crate::{
+    api::KernelSpec,
+    index::{BmpStation, Kind},
+    object::ObjectRef,
+    shared_map::SharedMap,
+};
 
 /// What this node's speaker shall do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +45,52 @@ pub struct DesiredState {
     pub kernel: Kernel,
     /// Sessions with nodes that need not be: they are not made, and end only when nothing is lost by
     /// it. Names are not among those of `peers`.
-    pub spare: BTreeMap<PeerName, Spare>,
+    pub spare: Arc<Spares>,
     /// How long that must hold before they end.
     pub settle: Duration,
     /// Whose each prefix of the mesh is.
-    pub owners: Owners,
+    pub owners: Arc<Owners>,
     /// Whether this node is relieved of traffic.
     pub drain: Drain,
     /// How long addresses of Services are held that come and go with their endpoints.
     pub hold: Hold,
+    /// The monitoring stations, by where they listen.
+    pub stations: BTreeMap<SocketAddr, BmpStation>,
 }
 
 impl DesiredState {
+    /// Whether the routes of our own are all in which the two may differ.
+    #[must_use]
+    pub fn is_alike_but_for_routes(&self, other: &Self) -> bool {
+        let Self {
+            node,
+            listen,
+            peers,
+            originations: _,
+            interfaces,
+            kernel_tables,
+            kernel,
+            spare,
+            settle,
+            owners,
+            drain,
+            hold,
+            stations,
+        } = self;
+        *node == other.node
+            && *listen == other.listen
+            && *peers == other.peers
+            && *interfaces == other.interfaces
+            && *kernel_tables == other.kernel_tables
+            && *kernel == other.kernel
+            && *spare == other.spare
+            && *settle == other.settle
+            && *owners == other.owners
+            && *drain == other.drain
+            && *hold == other.hold
+            && *stations == other.stations
+    }
+
     /// No neighbours and no routes.
     #[must_use]
     pub fn idle(kernel: Kernel) -> Self {
@@ -59,15 +98,16 @@ impl DesiredState {
             node: None,
             listen: Vec::new(),
             peers: Arc::default(),
-            originations: BTreeMap::new(),
+            originations: Originations::default(),
             interfaces: BTreeMap::new(),
             kernel_tables: BTreeMap::new(),
             kernel,
-            spare: BTreeMap::new(),
+            spare: Arc::default(),
             settle: Duration::ZERO,
-            owners: Owners::new(),
+            owners: Arc::default(),
             drain: Drain::default(),
             hold: Hold::default(),
+            stations: BTreeMap::new(),
         }
     }
 }
@@ -81,28 +121,9 @@ pub struct Hold {
     pub withdraw_delay: Duration,
 }
 
-/// A session of the mesh that need not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spare {
-    /// What it is like while it lasts.
-    pub peer: Peer,
-    /// When it ends.
-    pub until: Until,
-    /// The prefixes of the node behind it.
-    pub prefixes: BTreeSet<Prefix>,
-}
-
-/// When a session that need not be ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// When it is down.
-    Down,
-    /// When all prefixes of its node have come another way.
-    Replaced,
-}
-
-/// Routes of our own. One that did not change is the very same value as before.
-pub type Originations = BTreeMap<Prefix, Arc<Origination>>;
+/// Routes of our own. One that did not change is the very same value as before, and two versions share
+/// what they have in common: a copy costs nothing, a change as much as it changes.
+pub type Originations = SharedMap<Prefix, Arc<Origination>>;
 
 /// Who this speaker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,8 +222,6 @@ pub struct Bfd {
     pub transmit: Duration,
     /// Detect Mult.
     pub multiplier: u8,
-    /// How often echo packets are sent, if they are.
-    pub echo: Option<Duration>,
     /// Whether the neighbour has to begin.
     pub passive: bool,
     /// Least TTL of what comes from a neighbour more than one hop away.
@@ -368,7 +387,7 @@ pub struct Origination {
     /// What it stands for: the Node whose pod CIDR it is, a Service, ….
     pub object: ObjectRef,
     /// To whom it goes and how it looks there. Empty: to nobody.
-    pub advertise: Vec<Advertise>,
+    pub advertise: Vec<Arc<Advertise>>,
     /// Whether the kernel drops what no more specific route takes.
     pub blackhole: bool,
 }

@@ -5,19 +5,33 @@
 //! ([`withdraw`]). Pod CIDRs stay unless asked otherwise: no other node can take their traffic.
 //!
 //! How many nodes are drained at once is limited, and every speaker says alone whether its node is
-//! among them: by the time in the annotation, then by name. Nodes that shut down go first and do not
-//! wait, because they go anyway. A cordon (`spec.unschedulable`, and its taint) is not looked at.
+//! among them: in the order in which it was asked for, as the annotation, the taint or the condition
+//! says it, whichever says the earliest. What says no time comes after all that was asked for until it was
+//! heard of ([`Since`]), then by name. So who is asked for later takes nobody's place. A speaker that
+//! starts anew keeps the order that the one before it had heard ([`DrainOrder`](crate::index::DrainOrder)).
+//! One that starts on a node that has just booted was told of all that says no time at once, and takes it in
+//! the order of names: it may find that it is its turn one node too early.
+//!
+//! A node that shuts down does not wait for its turn, because it goes anyway, but it has its place in
+//! that order like the others, and keeps it until it is ready again. Who is drained already stays so
+//! whatever the order and the limit say now, until nothing asks for it any more: routes that come back
+//! for a moment help nobody.
+//!
+//! A cordon (`spec.unschedulable`, and its taint) is not looked at.
 
 use std::{sync::Arc, time::Duration};
 
-use redstart_bgp::types::Community;
+use redstart_bgp::types::{Community, Prefix};
 
-use super::{DesiredState, Scope, node_ref};
+use super::{Advertise, DesiredState, Origination, Scope, node_ref};
 use crate::{
     api::{ANNOTATION_DRAIN, DrainSpec},
     diagnostic::{Diagnostic, Reason},
-    index::Node,
+    index::{DrainSigns, Node, Since},
 };
+
+/// How many nodes are named to one that waits.
+const NAMED: usize = 3;
 
 /// How this node is relieved of traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,86 +67,113 @@ impl DrainReason {
     }
 }
 
-/// Why the node is to be drained, if it is.
-fn reason(node: &Node, spec: &DrainSpec) -> Option<DrainReason> {
-    let signs = &node.drain;
-    if signs.shuts_down {
-        Some(DrainReason::Shutdown)
-    } else if signs.asked.is_some() {
-        Some(DrainReason::Annotation)
-    } else {
-        let tainted = spec.taint_keys.iter().any(|key| signs.taints.contains(key));
-        tainted.then_some(DrainReason::Taint)
-    }
+/// What asks for the node to be drained, and since when.
+fn signs(node: &Node, spec: &DrainSpec) -> impl Iterator<Item = (DrainReason, Since)> {
+    let DrainSigns {
+        shuts_down,
+        asked,
+        taints,
+        ..
+    } = &node.drain;
+    let tainted = spec.taint_keys.iter().filter_map(|key| taints.get(key));
+    let shuts_down = shuts_down.map(|since| (DrainReason::Shutdown, since));
+    let asked = asked.map(|since| (DrainReason::Annotation, since));
+    let tainted = tainted.map(|since| (DrainReason::Taint, *since));
+    shuts_down.into_iter().chain(asked).chain(tainted)
 }
 
 /// Whether anything asks for the node to be drained, be it its turn or not.
 pub(super) fn is_asked_for(node: &Node, spec: &DrainSpec) -> bool {
-    reason(node, spec).is_some()
+    signs(node, spec).next().is_some()
 }
 
-/// Whether this node is drained now. One that has to wait for its turn is named.
-pub(super) fn drain(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> Drain {
+/// Whether this node is drained now; `is_under_way` says that it was until now. One that has to wait
+/// for its turn is named.
+pub(super) fn drain(
+    scope: &Scope<'_>,
+    is_under_way: bool,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Drain {
     let spec = &scope.configuration.drain;
-    let asked = reason(scope.own, spec);
-    let in_turn = asked == Some(DrainReason::Shutdown) || is_in_turn(scope);
-    if asked.is_some() && !in_turn {
+    let why = signs(scope.own, spec).map(|(why, _)| why).min();
+    let ahead = ahead(scope);
+    // What cannot be read does not get this far.
+    let limit = spec.max_nodes.of(scope.objects.nodes.len()).unwrap_or(0);
+    let at_once = is_under_way || why == Some(DrainReason::Shutdown);
+    let in_turn = at_once || ahead.len() < limit;
+    if why.is_some() && !in_turn {
+        let some = ahead.iter().take(limit).copied();
+        let some = some.take(NAMED).collect::<Vec<_>>().join(", ");
+        let more = if limit > NAMED { " and others" } else { "" };
+        let message = match limit {
+            0 => "spec.drain.maxNodes is 0: no node is drained but one that shuts down".to_owned(),
+            _ => format!(
+                "as many nodes as may be at once are drained already ({some}{more}); this one waits for its turn"
+            ),
+        };
         diagnostics.push(Diagnostic::warning(
             node_ref(&scope.own.meta.name),
             format!("metadata.annotations[{ANNOTATION_DRAIN}]"),
             Reason::DrainLimit,
-            "as many nodes as may be at once are drained already; this one waits for its turn",
+            message,
         ));
     }
     Drain {
-        why: asked.filter(|_| in_turn),
+        why: why.filter(|_| in_turn),
         wait: Duration::from_secs(spec.wait_seconds.into()),
         withdraw_pod_cidrs: spec.withdraw_pod_cidrs,
     }
 }
 
-/// Whether this node is among the first of those to be drained.
-fn is_in_turn(scope: &Scope<'_>) -> bool {
+/// The nodes that were asked for before this one, the first one first.
+fn ahead<'a>(scope: &Scope<'a>) -> Vec<&'a str> {
     let spec = &scope.configuration.drain;
-    let nodes = &scope.objects.nodes;
-    let place = |node: &Node| {
-        let why = reason(node, spec)?;
-        let later = why != DrainReason::Shutdown;
-        let time = node.drain.asked.flatten().unwrap_or(i64::MAX);
-        Some((later, time, node.meta.name.clone()))
+    let place = |node: &'a Node| {
+        let since = signs(node, spec).map(|(_, since)| since).min()?;
+        Some((since, node.meta.name.as_str()))
     };
     let Some(own) = place(scope.own) else {
-        return false;
+        return Vec::new();
     };
-    let before = nodes
-        .values()
-        .filter_map(place)
-        .filter(|p| *p < own)
-        .count();
-    // What cannot be read does not get this far.
-    let limit = spec.max_nodes.of(nodes.len()).unwrap_or(0);
-    before < limit
+    let nodes = scope.objects.nodes.values();
+    let mut before: Vec<_> = nodes.filter_map(place).filter(|it| *it < own).collect();
+    before.sort_unstable();
+    before.into_iter().map(|(_, name)| name).collect()
 }
 
 /// Makes every route one to avoid.
 pub fn soften(desired: &mut DesiredState) {
-    let routes = desired.originations.values_mut().map(Arc::make_mut);
-    let routes = routes.flat_map(|o| &mut o.advertise);
+    let soften = |way: &mut Advertise| {
+        way.communities.insert(Community::GRACEFUL_SHUTDOWN);
+        way.local_pref = Some(0);
+    };
+    change_routes(desired, |route| {
+        for way in &mut route.advertise {
+            soften(Arc::make_mut(way));
+        }
+    });
     let interfaces = desired.interfaces.values_mut().flatten();
     let tables = desired.kernel_tables.values_mut().flatten();
-    for advertise in routes.chain(interfaces).chain(tables) {
-        advertise.communities.insert(Community::GRACEFUL_SHUTDOWN);
-        advertise.local_pref = Some(0);
-    }
+    interfaces.chain(tables).for_each(soften);
 }
 
 /// Tells nobody any more, but for what stays: pod CIDRs.
 pub fn withdraw(desired: &mut DesiredState) {
     let pod_cidrs_too = desired.drain.withdraw_pod_cidrs;
-    let routes = desired.originations.values_mut().map(Arc::make_mut);
-    for origination in routes.filter(|o| pod_cidrs_too || !o.is_pod_cidr()) {
-        origination.advertise.clear();
-    }
+    change_routes(desired, |route| {
+        if pod_cidrs_too || !route.is_pod_cidr() {
+            route.advertise.clear();
+        }
+    });
     desired.interfaces.clear();
     desired.kernel_tables.clear();
+}
+
+fn change_routes(desired: &mut DesiredState, change: impl Fn(&mut Origination)) {
+    let changed = |(prefix, route): (&Prefix, &Arc<Origination>)| {
+        let mut route = Origination::clone(route);
+        change(&mut route);
+        (*prefix, Arc::new(route))
+    };
+    desired.originations = desired.originations.iter().map(changed).collect();
 }

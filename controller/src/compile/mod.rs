@@ -1,8 +1,10 @@
 //! From Kubernetes objects to what this node's speaker shall do.
 //!
 //! [`compile`] is a pure function of the objects and the node's name: it does no I/O, reads no clock,
-//! never fails, and gives the same result whatever the order in which the objects came. What cannot
-//! be done is left out and named by a [`Diagnostic`]; the rest works.
+//! never fails, and gives the same result whatever the order in which the objects came: but for what has
+//! no other order than that, which are drains that say no time ([`drain`]), and for objects whose last
+//! good version the index keeps in force. What cannot be done is left out and named by a
+//! [`Diagnostic`]; the rest works.
 //!
 //! What holds without any object but Nodes: AS 64512, a full mesh over all Nodes, every node's pod
 //! CIDRs to every peer, learned routes in the kernel's main table.
@@ -17,13 +19,22 @@
 //! | `policy` | the rules for each neighbour's routes, and its BFD |
 //! | `originations` | what is advertised to whom |
 //! | `services` | which addresses of Services are, and why the others are not |
+//! | `clashes` | which objects are in each other's way, for their conditions |
+//! | `selection` | which Nodes selectors select, where many ask |
+//! | `spares` | how sessions that need not be are kept |
 //!
 //! Who gets pod CIDRs: the mesh always. Routers all get them as long as there is no
 //! `BGPAdvertisement` at all; as soon as there is one, routers get only what those say.
 //!
 //! A [`Compiler`] remembers what it came to. Where only Services or their endpoints have changed, it
-//! judges just those again, and comes to the same result as [`compile`] would.
+//! judges just those again, looks at just the prefixes that they ask for, and comes to the same result
+//! as [`compile`] would. What it hands out shares with the result before what did not change, so that
+//! the cost is that of the change, whatever the size of the cluster
+//! ([ADR 27](../../../docs/adr/0027-results-share-what-did-not-change.md)). And it keeps to what was,
+//! where [`compile`] might say otherwise now: to the node's BGP Identifier, and to the place of a node
+//! that is drained ([`drain`]).
 
+mod clashes;
 mod desired;
 pub mod drain;
 mod identity;
@@ -34,36 +45,44 @@ mod pod_cidrs;
 mod policy;
 mod references;
 mod routers;
+mod selection;
 mod services;
 mod session;
+mod spares;
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+pub use clashes::{Clash, clashes};
 pub use desired::{
     AddPath, Advertise, AoAlgorithm, AoKey, Bfd, DesiredState, Hold, Import, Kernel, NodeIdentity,
-    Origination, Originations, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Spare, Ttl,
-    Until,
+    Origination, Originations, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Ttl,
 };
 pub use drain::{Drain, DrainReason};
+pub use identity::{ChosenRouterId, NotChosenRouterId, RouterIdBasis};
+pub use originations::selects_no_peer;
+pub use policy::unknown_service_ranges;
+use redstart_bgp::types::{Prefix, RouterId};
 use redstart_rib::fib::{NexthopStyle, Resilient};
 pub use references::missing_references;
+pub use selection::Selection;
+pub use spares::{Spare, Spares, Until};
 
 use crate::{
     api::{
-        BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec, NextHopsSpec, PreferredSource,
-        ServicesSpec,
+        BGPConfigurationSpec, CONFIGURATION_NAME, KernelSpec, ListenOn, NextHopsSpec,
+        PreferredSource, ServicesSpec,
     },
     diagnostic::{Diagnostic, Reason},
-    index::{Changes, Index, Kind, Node, ObjectKey, Objects},
+    index::{BmpStation, Changes, Index, Kind, Node, ObjectKey, Objects},
     object::ObjectRef,
 };
-use originations::Drafts;
+use originations::{Drafts, Routes};
 use pod_cidrs::PodCidrs;
 use services::{Rules, Services};
 pub use services::{ServiceRoute, ServiceTable, Verdict, Withheld};
@@ -92,14 +111,20 @@ pub struct Compiled {
 #[derive(Clone, Debug)]
 pub struct Compiler {
     node: String,
+    /// What the node was called last.
+    router_id: Option<ChosenRouterId>,
     last: Option<Last>,
+    /// Whether the node was drained until now.
+    is_drained: bool,
 }
 
 /// What a compilation leaves for the next one, in which only Services have changed.
 #[derive(Clone, Debug)]
 struct Last {
+    /// The routes that no Service asks for.
     fixed: Drafts,
     services: Services,
+    routes: Routes,
     /// What is wrong with other objects than Services.
     diagnostics: Vec<Diagnostic>,
     desired: Arc<DesiredState>,
@@ -111,8 +136,34 @@ impl Compiler {
     pub fn new(node: impl Into<String>) -> Self {
         Self {
             node: node.into(),
+            router_id: None,
             last: None,
+            is_drained: false,
         }
+    }
+
+    /// For a node whose neighbours know it by this BGP Identifier, of an earlier process.
+    #[must_use]
+    pub fn known_as(self, router_id: Option<ChosenRouterId>) -> Self {
+        Self { router_id, ..self }
+    }
+
+    /// The node's BGP Identifier as it was chosen last.
+    #[must_use]
+    pub const fn router_id(&self) -> Option<ChosenRouterId> {
+        self.router_id
+    }
+
+    /// For a node that an earlier process drained, or did not.
+    #[must_use]
+    pub fn with_drained(self, is_drained: bool) -> Self {
+        Self { is_drained, ..self }
+    }
+
+    /// Whether the node is drained.
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        self.is_drained
     }
 
     /// What holds after these changes. `None` until every kind has been listed once, and where the
@@ -122,14 +173,16 @@ impl Compiler {
         if let Some(last) = &mut self.last
             && !changes.everything
         {
-            let differs = last.services.update(objects, &changes.services);
-            return differs.then(|| last.finish(index));
+            let rejudged = last.services.update(objects, &changes.services);
+            last.reroute(&rejudged.prefixes);
+            return rejudged.differs.then(|| last.finish(index));
         }
-        let before = self.last.take().map(|last| last.desired);
+        let before = self.last.take();
         let (idle, own) = start(objects, &self.node);
         let own = match own {
             Ok(own) => own,
             Err(diagnostic) => {
+                self.is_drained = false;
                 return Some(Compiled {
                     desired: Arc::new(idle),
                     diagnostics: sorted(index, vec![diagnostic]),
@@ -137,31 +190,39 @@ impl Compiler {
                 });
             }
         };
-        let last = self.last.insert(everything(objects, own, idle));
-        if let Some(before) = before {
-            last.desired = last.with_originations(before.originations.clone());
-        }
+        let chosen = {
+            let configuration = configuration(objects);
+            identity::router_ids(own, &configuration).choose(self.router_id)
+        };
+        self.router_id = Some(chosen);
+        let last = everything(objects, own, chosen.id, idle, (before, self.is_drained));
+        let last = self.last.insert(last);
+        self.is_drained = last.desired.drain.why.is_some();
         Some(last.finish(index))
     }
 }
 
 impl Last {
-    fn with_originations(&self, originations: Originations) -> Arc<DesiredState> {
-        let mut desired = (*self.desired).clone();
-        desired.originations = originations;
-        Arc::new(desired)
+    /// Puts the routes to these prefixes together again.
+    fn reroute(&mut self, prefixes: &BTreeSet<Prefix>) {
+        for &prefix in prefixes {
+            let fixed = self.fixed.get(&prefix).cloned();
+            let route = self.services.route(prefix, fixed);
+            self.routes.put(prefix, route);
+        }
     }
 
     /// Puts the parts together.
     fn finish(&mut self, index: &Index) -> Compiled {
-        let mut drafts = self.fixed.clone();
-        services::add_routes(&self.services, &mut drafts);
         let mut diagnostics = self.diagnostics.clone();
-        diagnostics.extend(self.services.diagnostics());
-        diagnostics.extend(drafts.conflicts());
-        let originations = drafts.finish(&self.desired.originations);
-        if originations != self.desired.originations {
-            self.desired = self.with_originations(originations);
+        diagnostics.extend(self.services.diagnostics().cloned());
+        diagnostics.extend(self.routes.conflicts());
+        let originations = &self.routes.originations;
+        if !originations.is_same(&self.desired.originations) {
+            self.desired = Arc::new(DesiredState {
+                originations: originations.clone(),
+                ..(*self.desired).clone()
+            });
         }
         Compiled {
             desired: Arc::clone(&self.desired),
@@ -184,36 +245,54 @@ fn start<'a>(objects: &'a Objects, node: &str) -> (DesiredState, Result<&'a Node
     (idle, own_node(objects, node))
 }
 
+fn stations(objects: &Objects) -> BTreeMap<SocketAddr, BmpStation> {
+    let configuration = objects.configurations.get(CONFIGURATION_NAME);
+    configuration.map_or_else(BTreeMap::new, |c| c.bmp.clone())
+}
+
 fn configuration(objects: &Objects) -> Cow<'_, BGPConfigurationSpec> {
     let default = objects.configurations.get(CONFIGURATION_NAME);
     default.map_or_else(Cow::default, |c| Cow::Borrowed(&c.spec))
 }
 
-/// Looks at every object.
-fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
+/// Looks at every object. What comes out as before stays the same value; `is_drained`: whether the node
+/// was until now.
+fn everything(
+    objects: &Objects,
+    own: &Node,
+    router_id: RouterId,
+    idle: DesiredState,
+    (before, is_drained): (Option<Last>, bool),
+) -> Last {
     let configuration = &*configuration(objects);
     let mut diagnostics = Vec::new();
     let scope = Scope {
         objects,
         configuration,
         own,
-        identity: identity::identity(own, configuration),
+        identity: NodeIdentity {
+            router_id,
+            ..identity::identity(own, configuration)
+        },
         pod_cidrs: PodCidrs::assign(&objects.nodes, &mut diagnostics),
     };
-    let mesh::Sessions {
-        wanted: mut peers,
-        mut spare,
-    } = mesh::sessions(&scope, &mut diagnostics);
-    routers::add_peers(&scope, &mut peers, &spare, &mut diagnostics);
-    policy::assign(&scope, &mut peers, &mut spare, &mut diagnostics);
+    let mut mesh = mesh::sessions(&scope, &mut diagnostics);
+    let mut peers = std::mem::take(&mut mesh.wanted);
+    routers::add_peers(&scope, &mut peers, &mesh.spare, &mut diagnostics);
+    let spare = policy::assign(&scope, &mut peers, &mesh, &mut diagnostics);
     let fixed = originations::fixed(&scope, &peers, &spare, &mut diagnostics);
-    let services = Services::new(Rules::new(&scope, &peers), objects);
+    let rules = Rules::new(&scope, &peers);
+    let (services, routes) = match before {
+        Some(last) => (last.services.under(rules), last.routes),
+        None => (Services::new(rules), Routes::default()),
+    };
     let desired = DesiredState {
-        spare,
+        spare: spare.into(),
         settle: Duration::from_secs(configuration.mesh.settle_seconds.into()),
-        owners: scope.pod_cidrs.owners(&scope),
-        drain: drain::drain(&scope, &mut diagnostics),
+        owners: scope.pod_cidrs.owners(&scope).into(),
+        drain: drain::drain(&scope, is_drained, &mut diagnostics),
         hold: hold(&configuration.services),
+        stations: stations(objects),
         listen: listen(&scope, &peers),
         interfaces: originations::interfaces(&scope, &peers),
         kernel_tables: originations::kernel_tables(&scope, &peers),
@@ -225,12 +304,18 @@ fn everything(objects: &Objects, own: &Node, idle: DesiredState) -> Last {
         peers: Arc::new(peers),
         ..idle
     };
-    Last {
+    let mut last = Last {
         fixed,
         services,
+        routes,
         diagnostics,
         desired: Arc::new(desired),
-    }
+    };
+    let mut prefixes = last.services.update_all(objects).prefixes;
+    prefixes.extend(last.fixed.keys());
+    prefixes.extend(last.routes.originations.keys());
+    last.reroute(&prefixes);
+    last
 }
 
 /// What the steps of one compilation look at.
@@ -265,18 +350,35 @@ fn own_node<'a>(objects: &'a Objects, name: &str) -> Result<&'a Node, Diagnostic
     Ok(own)
 }
 
-/// One wildcard address per family that the node or one of its peers uses.
+/// One wildcard address per family that the node or one of its peers uses, or those of the node.
 fn listen(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Vec<SocketAddr> {
+    let addresses: BTreeSet<IpAddr> = match scope.configuration.listen_on {
+        ListenOn::AllAddresses => wildcards(scope, peers).collect(),
+        ListenOn::NodeAddresses => {
+            let own = [
+                scope.own.ipv4.map(IpAddr::from),
+                scope.own.ipv6.map(IpAddr::from),
+            ];
+            let fixed = peers.values().filter_map(|peer| peer.local);
+            own.into_iter().flatten().chain(fixed).collect()
+        }
+    };
     let port = scope.configuration.listen_port;
+    let addresses = addresses.into_iter();
+    addresses
+        .map(|address| SocketAddr::new(address, port))
+        .collect()
+}
+
+fn wildcards(
+    scope: &Scope<'_>,
+    peers: &BTreeMap<PeerName, Peer>,
+) -> impl Iterator<Item = IpAddr> + use<> {
     let ipv4 = scope.own.ipv4.is_some() || peers.values().any(|p| p.remote.is_ipv4());
     let ipv6 = scope.own.ipv6.is_some() || peers.values().any(|p| !p.remote.is_ipv4());
     let any_v4 = ipv4.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let any_v6 = ipv6.then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    any_v4
-        .into_iter()
-        .chain(any_v6)
-        .map(|address| SocketAddr::new(address, port))
-        .collect()
+    any_v4.into_iter().chain(any_v6)
 }
 
 fn hold(spec: &ServicesSpec) -> Hold {
@@ -326,6 +428,19 @@ fn object_ref(kind: Kind, name: &str) -> ObjectRef {
 
 fn node_ref(name: &str) -> ObjectRef {
     object_ref(Kind::Node, name)
+}
+
+/// The ASes whose nodes are to have reflectors by label and have none; `None` where reflectors are not
+/// chosen by label.
+#[must_use]
+pub fn without_reflector(objects: &Objects) -> Option<Vec<Clash<'_>>> {
+    mesh::without_reflector(objects)
+}
+
+/// The name of the session with a node of the mesh.
+#[must_use]
+pub fn mesh_peer_name(node: &str) -> PeerName {
+    mesh::peer_name(node)
 }
 
 /// The `BGPConfiguration`.

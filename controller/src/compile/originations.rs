@@ -8,7 +8,7 @@ use std::{
 use redstart_bgp::types::Prefix;
 
 use super::{
-    Advertise, Origination, Originations, Peer, PeerName, PeerRole, Scope, Spare,
+    Advertise, Origination, Originations, Peer, PeerName, PeerRole, Scope, Spares,
     configuration_ref, node_ref,
 };
 use crate::{
@@ -18,60 +18,65 @@ use crate::{
 };
 
 /// Routes of this node's own while they are put together.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Drafts(BTreeMap<Prefix, Draft>);
+pub(super) type Drafts = BTreeMap<Prefix, Origination>;
 
-#[derive(Clone, Debug)]
-struct Draft {
-    object: ObjectRef,
-    advertise: Vec<Advertise>,
-    blackhole: bool,
-}
-
-impl Drafts {
-    /// Adds ways to advertise a prefix; the first object that it stands for counts. A way to nobody
-    /// leaves the origination in place: it shows in the CLI that the prefix is ours and why nobody
-    /// gets it.
-    pub(super) fn add<'a>(
-        &mut self,
-        prefix: Prefix,
-        object: &ObjectRef,
-        advertise: impl IntoIterator<Item = &'a Advertise>,
-    ) {
-        let draft = self.0.entry(prefix).or_insert_with(|| Draft {
-            object: object.clone(),
+impl Origination {
+    /// A route that nobody is told.
+    pub(super) fn new(object: ObjectRef) -> Self {
+        Self {
+            object,
             advertise: Vec::new(),
             blackhole: false,
+        }
+    }
+
+    /// Adds ways to advertise it. A way to nobody leaves the origination in place: it shows in the CLI
+    /// that the prefix is ours and why nobody gets it.
+    pub(super) fn add<'a>(&mut self, ways: impl IntoIterator<Item = &'a Arc<Advertise>>) {
+        for way in ways {
+            if !way.peers.is_empty() && !self.advertise.contains(way) {
+                self.advertise.push(Arc::clone(way));
+            }
+        }
+    }
+
+    /// Entries that name one peer and do not agree on a number, with the field.
+    fn conflicts(&self) -> impl Iterator<Item = (&Advertise, &Advertise, &'static str)> {
+        let pairs = self.advertise.iter().enumerate();
+        let pairs = pairs.flat_map(|(i, second)| {
+            let before = self.advertise[..i].iter();
+            before.map(move |first| (first, second))
         });
-        for way in advertise {
-            if !way.peers.is_empty() && !draft.advertise.contains(way) {
-                draft.advertise.push(way.clone());
-            }
-        }
+        pairs
+            .filter_map(|(first, second)| Some((&**first, &**second, disagreement(first, second)?)))
     }
+}
 
-    /// Has the kernel drop what no more specific route takes, as long as anybody is told the prefix.
-    pub(super) fn blackhole(&mut self, prefix: Prefix) {
-        if let Some(draft) = self.0.get_mut(&prefix) {
-            draft.blackhole |= !draft.advertise.is_empty();
-        }
-    }
+/// Routes, and which of them have entries that contradict each other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Routes {
+    pub(super) originations: Originations,
+    contradictory: BTreeSet<Prefix>,
+}
 
-    /// The routes. What is as in `before` stays the same value, so that it is cheap to see what is
-    /// not.
-    pub(super) fn finish(self, before: &Originations) -> Originations {
-        let finished = |(prefix, draft): (Prefix, Draft)| {
-            let made = Origination {
-                object: draft.object,
-                advertise: draft.advertise,
-                blackhole: draft.blackhole,
-            };
-            match before.get(&prefix) {
-                Some(same) if **same == made => (prefix, Arc::clone(same)),
-                _ => (prefix, Arc::new(made)),
-            }
+impl Routes {
+    /// Puts the route to `prefix` in, or takes it out. What is as before stays the same value, so that
+    /// it is cheap to see what is not.
+    pub(super) fn put(&mut self, prefix: Prefix, route: Option<Origination>) {
+        let Some(route) = route else {
+            self.originations.remove(&prefix);
+            self.contradictory.remove(&prefix);
+            return;
         };
-        self.0.into_iter().map(finished).collect()
+        if self.originations.get(&prefix).map(|it| &**it) == Some(&route) {
+            return;
+        }
+        if route.conflicts().next().is_some() {
+            self.contradictory.insert(prefix);
+        } else {
+            self.contradictory.remove(&prefix);
+        }
+        self.originations.insert(prefix, Arc::new(route));
     }
 
     /// Entries that name one peer for one prefix and do not agree on a number, each pair of
@@ -79,14 +84,12 @@ impl Drafts {
     pub(super) fn conflicts(&self) -> Vec<Diagnostic> {
         let mut seen = BTreeSet::new();
         let mut diagnostics = Vec::new();
-        for (prefix, draft) in &self.0 {
-            for (i, second) in draft.advertise.iter().enumerate() {
-                for first in &draft.advertise[..i] {
-                    if let Some(field) = disagreement(first, second)
-                        && seen.insert((&first.source, &second.source, field))
-                    {
-                        diagnostics.push(conflict(*prefix, first, second, field));
-                    }
+        for prefix in &self.contradictory {
+            let route = self.originations.get(prefix);
+            for (first, second, field) in route.into_iter().flat_map(|it| it.conflicts()) {
+                if seen.insert((&first.source, &second.source, field)) {
+                    let (first, second) = (&first.source, &second.source);
+                    diagnostics.push(conflict(Some(*prefix), first, second, field));
                 }
             }
         }
@@ -94,35 +97,73 @@ impl Drafts {
     }
 }
 
+fn add(drafts: &mut Drafts, prefix: Prefix, object: &ObjectRef, way: &Arc<Advertise>) {
+    let draft = drafts.entry(prefix);
+    let draft = draft.or_insert_with(|| Origination::new(object.clone()));
+    draft.add([way]);
+}
+
+/// What an advertisement says that another one for the same prefix and peer may not contradict.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    local_pref: Option<u32>,
+    med: Option<u32>,
+    prepend: u8,
+}
+
+impl Numbers {
+    pub(super) const fn of(advertisement: &Advertisement) -> Self {
+        Self {
+            local_pref: advertisement.local_pref,
+            med: advertisement.med,
+            prepend: advertisement.prepend,
+        }
+    }
+
+    /// The field in which the two differ.
+    pub(super) fn disagreement(self, other: Self) -> Option<&'static str> {
+        let differ = |a: Option<u32>, b: Option<u32>| a.zip(b).is_some_and(|(a, b)| a != b);
+        if differ(self.local_pref, other.local_pref) {
+            Some("spec.localPref")
+        } else if differ(self.med, other.med) {
+            Some("spec.med")
+        } else if self.prepend != other.prepend {
+            Some("spec.prepend")
+        } else {
+            None
+        }
+    }
+}
+
 /// The field in which two entries for a common peer differ.
 fn disagreement(first: &Advertise, second: &Advertise) -> Option<&'static str> {
-    let differ = |a: Option<u32>, b: Option<u32>| a.zip(b).is_some_and(|(a, b)| a != b);
-    let field = if differ(first.local_pref, second.local_pref) {
-        "spec.localPref"
-    } else if differ(first.med, second.med) {
-        "spec.med"
-    } else if first.prepend != second.prepend {
-        "spec.prepend"
-    } else {
-        return None;
+    let numbers = |way: &Advertise| Numbers {
+        local_pref: way.local_pref,
+        med: way.med,
+        prepend: way.prepend,
     };
+    let field = numbers(first).disagreement(numbers(second))?;
     (!first.peers.is_disjoint(&second.peers)).then_some(field)
 }
 
-fn conflict(prefix: Prefix, first: &Advertise, second: &Advertise, field: &str) -> Diagnostic {
+/// That two advertisements contradict each other. `prefix`: for which, where that is known.
+pub(super) fn conflict(
+    prefix: Option<Prefix>,
+    first: &ObjectRef,
+    second: &ObjectRef,
+    field: &str,
+) -> Diagnostic {
     let counts = match field {
         "spec.localPref" => "highest",
         "spec.med" => "lowest",
         _ => "least",
     };
+    let prefix = prefix.map_or_else(String::new, |prefix| format!(" ({prefix})"));
     Diagnostic::warning(
-        second.source.clone(),
+        second.clone(),
         field,
         Reason::ConflictingAttributes,
-        format!(
-            "{} says otherwise for the same prefix ({prefix}) and peer; the {counts} counts",
-            first.source
-        ),
+        format!("{first} says otherwise for the same prefix{prefix} and peer; the {counts} counts"),
     )
 }
 
@@ -130,35 +171,39 @@ fn conflict(prefix: Prefix, first: &Advertise, second: &Advertise, field: &str) 
 pub(super) fn fixed(
     scope: &Scope<'_>,
     peers: &BTreeMap<PeerName, Peer>,
-    spare: &BTreeMap<PeerName, Spare>,
+    spare: &Spares,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Drafts {
     let mut drafts = Drafts::default();
-    if network_unavailable(scope, diagnostics) {
-        return drafts;
-    }
+    // Its pods are reached by what we advertise, whoever it was that found no network: another one that
+    // routed pods before us, and left its word behind, must not take the whole cluster's pods away.
+    let is_cut_off = network_unavailable(scope, diagnostics);
     let own_cidrs = scope.pod_cidrs.of(&scope.own.meta.name);
     let own = node_ref(&scope.own.meta.name);
     if scope.configuration.advertise_pod_cidrs {
-        let advertise = built_in(scope, peers, spare);
+        let advertise = built_in(scope, peers, spare).into();
         for &prefix in &own_cidrs {
-            drafts.add(prefix, &own, [&advertise]);
+            add(&mut drafts, prefix, &own, &advertise);
         }
     }
     for advertisement in scope.objects.advertisements.values() {
         check_names(scope.objects, advertisement, diagnostics);
+        // Where all that it asks for are names, each of them was named just now.
+        let nobody = selects_no_peer(scope.objects, advertisement);
+        diagnostics.extend(nobody.filter(|_| advertisement.peer_selector.is_some()));
         if !selects_own(scope, advertisement) {
             continue;
         }
-        let advertise = by_object(scope, peers, advertisement);
+        let advertise = by_object(scope, peers, advertisement).into();
         if advertisement.pod_cidrs {
             for &prefix in &own_cidrs {
-                drafts.add(prefix, &own, [&advertise]);
+                add(&mut drafts, prefix, &own, &advertise);
             }
         }
         let object = object_ref(advertisement);
-        for prefix in static_prefixes(scope, advertisement, diagnostics) {
-            drafts.add(prefix, &object, [&advertise]);
+        let prefixes = static_prefixes(scope, advertisement, diagnostics);
+        for prefix in prefixes.into_iter().filter(|_| !is_cut_off) {
+            add(&mut drafts, prefix, &object, &advertise);
         }
     }
     drafts
@@ -205,14 +250,15 @@ fn selects_own(scope: &Scope<'_>, advertisement: &Advertisement) -> bool {
     selector.is_none_or(|s| s.matches(&scope.own.meta.labels))
 }
 
-/// Kubernetes says of this node that its network is not there: then nothing leads to it.
+/// Kubernetes says of this node that its network is not there: then nothing leads to it but what leads to its
+/// own pods.
 fn network_unavailable(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> bool {
     if scope.own.network_unavailable {
         diagnostics.push(Diagnostic::warning(
             node_ref(&scope.own.meta.name),
             "status.conditions[NetworkUnavailable]",
             Reason::NetworkUnavailable,
-            "the node advertises nothing while its network is unavailable",
+            "while it is True, the node advertises its pod CIDRs and nothing else; what wrote the condition has to take it back",
         ));
     }
     scope.own.network_unavailable
@@ -223,11 +269,7 @@ fn object_ref(advertisement: &Advertisement) -> ObjectRef {
 }
 
 /// Pod CIDRs without anybody asking: to the mesh, and to routers while nothing else is said.
-fn built_in(
-    scope: &Scope<'_>,
-    peers: &BTreeMap<PeerName, Peer>,
-    spare: &BTreeMap<PeerName, Spare>,
-) -> Advertise {
+fn built_in(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>, spare: &Spares) -> Advertise {
     let routers_too = scope.objects.advertisements.is_empty();
     let peers = peers
         .iter()
@@ -264,17 +306,10 @@ pub(super) fn by_object(
     peers: &BTreeMap<PeerName, Peer>,
     advertisement: &Advertisement,
 ) -> Advertise {
-    let all = advertisement.peer_names.is_empty() && advertisement.peer_selector.is_none();
-    let chosen = |name: &PeerName| {
-        let by_label = || {
-            let labels = &scope.objects.peers.get(&name.0)?.meta.labels;
-            Some(advertisement.peer_selector.as_ref()?.matches(labels))
-        };
-        all || advertisement.peer_names.contains(&name.0) || by_label() == Some(true)
-    };
     let peers = peers
         .iter()
-        .filter(|(name, peer)| peer.role == PeerRole::Router && chosen(name))
+        .filter(|(_, peer)| peer.role == PeerRole::Router)
+        .filter(|(name, _)| chooses(scope.objects, advertisement, &name.0))
         .map(|(name, _)| name.clone())
         .collect();
     Advertise {
@@ -287,6 +322,34 @@ pub(super) fn by_object(
         med: advertisement.med,
         prepend: advertisement.prepend,
     }
+}
+
+/// Whether `advertisement` is for the router of this name.
+pub(super) fn chooses(objects: &Objects, advertisement: &Advertisement, name: &String) -> bool {
+    let selector = advertisement.peer_selector.as_ref();
+    let all = advertisement.peer_names.is_empty() && selector.is_none();
+    let by_label = || {
+        let labels = &objects.peers.get(name)?.meta.labels;
+        Some(selector?.matches(labels))
+    };
+    all || advertisement.peer_names.contains(name) || by_label() == Some(true)
+}
+
+/// That `advertisement` says whom it is for, and there is none such.
+#[must_use]
+pub fn selects_no_peer(objects: &Objects, advertisement: &Advertisement) -> Option<Diagnostic> {
+    let says = !advertisement.peer_names.is_empty() || advertisement.peer_selector.is_some();
+    let mut names = objects.peers.keys();
+    if !says || names.any(|name| chooses(objects, advertisement, name)) {
+        return None;
+    }
+    let message = "no BGPPeer is selected: what it asks for is told no router, nor are pod CIDRs unless another BGPAdvertisement asks for that";
+    Some(Diagnostic::warning(
+        object_ref(advertisement),
+        "spec.peers",
+        Reason::NoPeerSelected,
+        message,
+    ))
 }
 
 /// The static prefixes that do not belong to another node. An aggregate of several nodes' pod CIDRs

@@ -2,20 +2,18 @@
 
 use super::{AoAlgorithm, AoKey, Password};
 use crate::{
-    api::{NAMESPACE, SecretKeyRef, TcpAoAlgorithm, TcpAoKeySpec},
-    diagnostic::{Diagnostic, Reason},
+    api::{SecretKeyRef, TcpAoAlgorithm, TcpAoKeySpec},
+    diagnostic::Diagnostic,
     index::Objects,
     object::ObjectRef,
 };
-
-/// Longest key that Linux takes (`TCP_MD5SIG_MAXKEYLEN`).
-const MAX_LEN: usize = 80;
 
 /// Some password was asked for and there is none: the session must not run without.
 #[derive(Debug)]
 pub(super) struct PasswordMissing;
 
-/// The password that `wanted` names, or `None` where none is asked for.
+/// The password that `wanted` names, or `None` where none is asked for. One that its Secret does not have
+/// any more holds until there is another one: that is said, and ends no session.
 pub(super) fn resolve(
     objects: &Objects,
     wanted: Option<&SecretKeyRef>,
@@ -23,30 +21,20 @@ pub(super) fn resolve(
     field: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Password>, PasswordMissing> {
-    let Some(SecretKeyRef { name, key }) = wanted else {
+    let Some(wanted) = wanted else {
         return Ok(None);
     };
-    let found = match objects.secrets.get(name) {
-        None => Err((
-            Reason::SecretMissing,
-            format!("there is no Secret {NAMESPACE}/{name}"),
-        )),
-        Some(secret) => match secret.data.get(key) {
-            None => Err((
-                Reason::SecretKeyMissing,
-                format!("Secret {NAMESPACE}/{name} has no key {key:?}"),
-            )),
-            Some(value) => check(value).map_err(|why| {
-                let message = format!("key {key:?} of Secret {NAMESPACE}/{name} {why}");
-                (Reason::InvalidPassword, message)
-            }),
-        },
-    };
-    found.map(Some).map_err(|(reason, message)| {
-        let message = format!("{message}; no session runs without its password");
+    let last = || objects.last_password(wanted);
+    let used = objects.password(wanted).or_else(|(reason, message)| {
+        let consequence = match last() {
+            Some(_) => "the last good one stays in force",
+            None => "no session runs without its password",
+        };
+        let message = format!("{message}; {consequence}");
         diagnostics.push(Diagnostic::error(object.clone(), field, reason, message));
-        PasswordMissing
-    })
+        last().ok_or(PasswordMissing)
+    });
+    used.map(|password| Some(Password(password.to_owned())))
 }
 
 /// The keys that `wanted` names: all of them, or there is no session.
@@ -71,20 +59,4 @@ pub(super) fn keys(
         }));
     }
     Ok(keys)
-}
-
-fn check(value: &[u8]) -> Result<Password, String> {
-    let text = str::from_utf8(value).map_err(|_| "is not UTF-8 text".to_owned())?;
-    if text.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    if text.len() > MAX_LEN {
-        return Err(format!("is longer than {MAX_LEN} bytes"));
-    }
-    if text.chars().any(char::is_control) {
-        // Nearly always the newline of `kubectl create secret --from-file`: the router's side has
-        // none, and the session would hang in silence.
-        return Err("has a line break or another control character".to_owned());
-    }
-    Ok(Password(text.to_owned()))
 }

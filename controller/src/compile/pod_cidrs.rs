@@ -14,7 +14,11 @@ use std::{
 use redstart_bgp::types::Prefix;
 use redstart_rib::{Owner, Owners};
 
-use super::{Scope, identity::identity, node_ref};
+use super::{
+    Scope,
+    identity::{identity, router_ids},
+    node_ref,
+};
 use crate::{
     diagnostic::{Diagnostic, Reason},
     index::Node,
@@ -92,7 +96,7 @@ impl<'a> PodCidrs<'a> {
             let v4 = identity.ipv4.map(IpAddr::V4);
             Some(Owner {
                 node: identity.name,
-                router_id: identity.router_id,
+                router_ids: router_ids(node, scope.configuration).into_all(),
                 addresses: v4
                     .into_iter()
                     .chain(identity.ipv6.map(IpAddr::V6))
@@ -124,6 +128,6 @@ impl<'a> PodCidrs<'a> {
 /// Oldest first.
 pub(super) fn by_seniority(nodes: &BTreeMap<String, Node>) -> Vec<&Node> {
     let mut sorted: Vec<&Node> = nodes.values().collect();
-    sorted.sort_by_key(|n| (n.meta.created.unwrap_or(i64::MAX), n.meta.name.as_str()));
+    sorted.sort_by_key(|node| node.meta.seniority());
     sorted
 }

@@ -11,50 +11,70 @@ use std::{
     time::Duration,
 };
 
+use redstart_bgp::types::Prefix;
 use redstart_rib::{
     PeerPolicies,
     policy::{Action, Condition, PrefixRange, Program, Rule, RuleSource, SafeDefaults},
 };
 
-use super::{Bfd, Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spare, configuration_ref};
+use super::{
+    Bfd, Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spares, configuration_ref, mesh,
+};
 use crate::{
     api::{BFDProfileSpec, BfdSpec, CONFIGURATION_NAME, LabelSelector, PoliciesSpec},
-    diagnostic::Diagnostic,
-    index::{Kind, Neighbours, PolicyRule, not_there},
+    diagnostic::{Diagnostic, Reason},
+    index::{Kind, Neighbours, Objects, PolicyRule, not_there},
+    labels::Labels,
     object::ObjectRef,
 };
 
-type Labels = BTreeMap<String, String>;
-
-/// Gives every neighbour its policies, and what else comes from objects that are named.
+/// Gives every neighbour its policies, and what else comes from objects that are named. Returns the
+/// sessions of the mesh that need not be, with theirs.
 pub(super) fn assign(
     scope: &Scope<'_>,
     peers: &mut BTreeMap<PeerName, Peer>,
-    spare: &mut BTreeMap<PeerName, Spare>,
+    mesh: &mesh::Sessions<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) {
-    let spare = spare.values_mut().map(|spare| &mut spare.peer);
-    let mut all: Vec<&mut Peer> = peers.values_mut().chain(spare).collect();
-    let mut chains = Chains::new(scope, &all);
-    for peer in &mut all {
-        let lists = Lists::of(scope, peer);
-        peer.policies = PeerPolicies {
-            import: chains.program(peer, &lists, Way::Import, diagnostics),
-            export: chains.program(peer, &lists, Way::Export, diagnostics),
-        };
-        peer.bfd = bfd(scope, peer, diagnostics);
-        if let Import::AllBut { refuse, .. } = &mut peer.import {
-            refuse.extend(scope.service_cidrs());
-        }
+) -> Spares {
+    let mut chains = Chains::new(scope, peers, mesh);
+    for peer in peers.values_mut() {
+        chains.assign(peer, diagnostics);
     }
+    mesh.spares(scope, |peer| chains.assign(peer, diagnostics))
 }
 
 impl Scope<'_> {
-    /// The cluster's Service ranges.
-    fn service_cidrs(&self) -> BTreeSet<redstart_bgp::types::Prefix> {
+    /// The cluster's Service ranges: those that Kubernetes or the configuration names, and the aggregates in
+    /// which addresses of Services are advertised.
+    fn service_ranges(&self) -> BTreeSet<Prefix> {
         let configuration = self.objects.configurations.get(CONFIGURATION_NAME);
-        configuration.map_or_else(BTreeSet::new, |c| c.service_cidrs.clone())
+        let named = configuration.into_iter().flat_map(|c| &c.service_cidrs);
+        let of_kubernetes = self.objects.service_cidrs.values();
+        let named = named.chain(of_kubernetes.flat_map(|it| &it.cidrs));
+        let advertisements = self.objects.advertisements.values();
+        let services = advertisements.filter_map(|a| a.services.as_ref());
+        let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| &a.prefix));
+        named.chain(aggregates).copied().collect()
     }
+}
+
+/// That nobody says which addresses Services have, so that what routers tell of them is not refused. Not
+/// before Kubernetes 1.33 does every cluster say so itself.
+#[must_use]
+pub fn unknown_service_ranges(objects: &Objects) -> Option<Diagnostic> {
+    let mut configurations = objects.configurations.values();
+    let is_known = configurations.any(|it| !it.service_cidrs.is_empty());
+    let mut services = objects.services.values();
+    let matters = !objects.peers.is_empty() && services.any(|it| !it.cluster_ips.is_empty());
+    if is_known || !objects.service_cidrs.is_empty() || !matters {
+        return None;
+    }
+    Some(Diagnostic::warning(
+        configuration_ref(),
+        "spec.serviceCIDRs",
+        Reason::ServiceRangesUnknown,
+        "the cluster has no ServiceCIDR and this names none: routes of BGPPeers to addresses of Services are not refused",
+    ))
 }
 
 impl Peer {
@@ -132,17 +152,37 @@ impl<'a> Lists<'a> {
 struct Chains<'a> {
     scope: &'a Scope<'a>,
     /// Each neighbour's name and labels, for rules that ask where a route was learned.
-    neighbours: Vec<(Arc<str>, Labels)>,
+    neighbours: Vec<(Arc<str>, Option<&'a Labels>)>,
     made: Vec<Arc<Program>>,
+    service_ranges: BTreeSet<Prefix>,
 }
 
 impl<'a> Chains<'a> {
-    fn new(scope: &'a Scope<'a>, peers: &[&mut Peer]) -> Self {
-        let named = |peer: &&mut Peer| (peer.policy_name().into(), labels(scope, peer));
+    fn new(
+        scope: &'a Scope<'a>,
+        peers: &BTreeMap<PeerName, Peer>,
+        mesh: &mesh::Sessions<'a>,
+    ) -> Self {
+        let named = |peer: &Peer| (peer.policy_name().into(), labels(scope, peer));
+        let spare = mesh.spare.iter();
+        let spare = spare.map(|(name, it)| (name.0.as_str().into(), Some(&it.node.meta.labels)));
         Self {
             scope,
-            neighbours: peers.iter().map(named).collect(),
+            neighbours: peers.values().map(named).chain(spare).collect(),
             made: vec![Arc::default()],
+            service_ranges: scope.service_ranges(),
+        }
+    }
+
+    fn assign(&mut self, peer: &mut Peer, diagnostics: &mut Vec<Diagnostic>) {
+        let lists = Lists::of(self.scope, peer);
+        peer.policies = PeerPolicies {
+            import: self.program(peer, &lists, Way::Import, diagnostics),
+            export: self.program(peer, &lists, Way::Export, diagnostics),
+        };
+        peer.bfd = bfd(self.scope, peer, diagnostics);
+        if let Import::AllBut { refuse, .. } = &mut peer.import {
+            refuse.extend(self.service_ranges.iter().copied());
         }
     }
 
@@ -163,7 +203,7 @@ impl<'a> Chains<'a> {
             };
             let source: Arc<str> = policy.into();
             for (number, rule) in (1..).zip(&found.rules) {
-                let meant = |peers: &Neighbours| peers.include(&name, &labels);
+                let meant = |peers: &Neighbours| peers.include(&name, labels);
                 if rule.peers.as_ref().is_none_or(meant) {
                     rules.push(self.rule(&source, number, rule));
                 }
@@ -196,7 +236,7 @@ impl<'a> Chains<'a> {
         conditions.extend(rule.origin_nodes.as_ref().map(|nodes| self.origin(nodes)));
         conditions.extend(rule.learned_from.as_ref().map(|from| {
             let meant = self.neighbours.iter();
-            let meant = meant.filter(|(name, labels)| from.include(name, labels));
+            let meant = meant.filter(|(name, labels)| from.include(name, *labels));
             Condition::LearnedFrom(meant.map(|(name, _)| Arc::clone(name)).collect())
         }));
         Rule {
@@ -224,19 +264,19 @@ impl<'a> Chains<'a> {
 }
 
 impl Neighbours {
-    fn include(&self, name: &str, labels: &Labels) -> bool {
-        let by_labels = self.labels.as_ref().is_some_and(|s| s.matches(labels));
-        self.names.contains(name) || by_labels
+    fn include(&self, name: &str, labels: Option<&Labels>) -> bool {
+        let (none, selector) = (Labels::default(), self.labels.as_ref());
+        self.names.contains(name) || selector.is_some_and(|s| s.matches(labels.unwrap_or(&none)))
     }
 }
 
 /// The labels that a neighbour is known by: those of its `BGPPeer` or of its Node.
-fn labels(scope: &Scope<'_>, peer: &Peer) -> Labels {
+fn labels<'a>(scope: &Scope<'a>, peer: &Peer) -> Option<&'a Labels> {
     let meta = match &peer.role {
         PeerRole::Mesh { node } => scope.objects.nodes.get(node).map(|n| &n.meta),
         PeerRole::Router => scope.objects.peers.get(&peer.source.name).map(|p| &p.meta),
     };
-    meta.map(|meta| meta.labels.clone()).unwrap_or_default()
+    meta.map(|meta| &meta.labels)
 }
 
 /// A rule that nobody wrote: it rejects every route.
@@ -284,7 +324,6 @@ impl From<&BFDProfileSpec> for Bfd {
             receive: interval(spec.receive_interval),
             transmit: interval(spec.transmit_interval),
             multiplier: spec.detect_multiplier,
-            echo: spec.echo_mode.then(|| interval(spec.echo_interval)),
             passive: spec.passive_mode,
             minimum_ttl: spec.minimum_ttl,
         }

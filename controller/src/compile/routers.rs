@@ -6,8 +6,8 @@ use redstart_bgp::types::{Family, FamilySet, Prefix};
 use redstart_rib::PeerPolicies;
 
 use super::{
-    Import, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl, identity::families,
-    password, session::SessionParameters,
+    Import, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Ttl, identity::families, mesh,
+    node_ref, password, session::SessionParameters,
 };
 use crate::{
     diagnostic::{Diagnostic, Reason},
@@ -18,27 +18,38 @@ use crate::{
 impl Scope<'_> {
     /// Whether `address` is one that this node's object claims.
     pub(super) fn is_own_address(&self, address: IpAddr) -> bool {
-        self.own.addresses.contains(&address)
-            || self.own.ipv4.is_some_and(|a| address == IpAddr::V4(a))
-            || self.own.ipv6.is_some_and(|a| address == IpAddr::V6(a))
+        claims_address(self.own, address)
     }
 }
 
+/// Whether `address` is one that the object of `node` claims.
+pub(super) fn claims_address(node: &index::Node, address: IpAddr) -> bool {
+    node.addresses.contains(&address)
+        || node.ipv4.is_some_and(|a| address == IpAddr::V4(a))
+        || node.ipv6.is_some_and(|a| address == IpAddr::V6(a))
+}
+
 /// Adds an entry for each `BGPPeer` that selects this node. Where two want the same address, range or
-/// interface, the mesh comes before `BGPPeer`s, and those go by name.
+/// interface, the mesh comes before `BGPPeer`s, and those go by age, then by name: who comes later takes
+/// no session away.
 pub(super) fn add_peers(
     scope: &Scope<'_>,
     peers: &mut BTreeMap<PeerName, Peer>,
-    spare: &BTreeMap<PeerName, Spare>,
+    spare: &BTreeMap<PeerName, mesh::Session<'_>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    let unneeded = spare
+        .values()
+        .map(|it| (Place::Address(it.remote), node_ref(&it.node.meta.name)));
     let mut taken: BTreeMap<Place, ObjectRef> = peers
         .values()
-        .chain(spare.values().map(|spare| &spare.peer))
         .map(|p| (place(&p.remote), p.source.clone()))
+        .chain(unneeded)
         .collect();
     let labels = &scope.own.meta.labels;
-    for router in scope.objects.peers.values() {
+    let mut routers: Vec<_> = scope.objects.peers.values().collect();
+    routers.sort_by_key(|router| router.meta.seniority());
+    for router in routers {
         let selected = router
             .node_selector
             .as_ref()
@@ -62,7 +73,7 @@ pub(super) fn add_peers(
 
 /// What no two neighbours of a node may share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(super) enum Place {
     Address(IpAddr),
     Range(Prefix),
     Interface(String),
@@ -71,7 +82,7 @@ enum Place {
 
 impl Place {
     /// The field that says it, and what it says.
-    fn field(&self) -> (&'static str, String) {
+    pub(super) fn field(&self) -> (&'static str, String) {
         match self {
             Self::Address(address) => ("spec.address", format!("address {address}")),
             Self::Range(prefix) => ("spec.listenRange.cidr", format!("range {prefix}")),
@@ -83,7 +94,7 @@ impl Place {
     }
 }
 
-fn place(remote: &Remote) -> Place {
+pub(super) fn place(remote: &Remote) -> Place {
     match remote {
         Remote::Address(address) => Place::Address(address.ip()),
         Remote::Range { prefix, .. } => Place::Range(*prefix),
@@ -209,6 +220,7 @@ fn check_kind(
         [
             ("spec.role", router.role.is_some()),
             ("spec.export.removePrivateAS", rules.remove_private_as),
+            ("spec.export.allowPeerAS", rules.peer_as_allowed),
             (
                 "spec.export.routeServerClient",
                 rules.route_server_client && router.role.is_none(),

@@ -4,6 +4,7 @@ use super::*;
 use crate::source::{SourceEvent, manifest};
 
 mod advertisements;
+mod clashes;
 mod drain;
 mod mesh;
 mod order;
@@ -13,15 +14,28 @@ mod services;
 
 /// Every kind listed, with these objects.
 fn index(yaml: &str) -> Index {
+    filled(Index::new(), yaml)
+}
+
+/// `index` with every kind listed.
+fn filled(mut index: Index, yaml: &str) -> Index {
     let manifest = manifest::parse("test.yaml", yaml).unwrap();
     assert_eq!(manifest.problems, []);
-    let mut index = Index::new();
     for kind in Kind::ALL {
         let objects = manifest.objects.iter();
         let objects = objects.filter(|o| o.key.kind == kind).cloned().collect();
         index.apply(SourceEvent::Restarted { kind, objects });
     }
     index
+}
+
+/// What comes later: objects that are put, and one after the other.
+fn put(index: &mut Index, yaml: &str) {
+    let manifest = manifest::parse("test.yaml", yaml).unwrap();
+    assert_eq!(manifest.problems, []);
+    for object in manifest.objects {
+        index.apply(SourceEvent::Applied(object));
+    }
 }
 
 #[track_caller]
@@ -242,6 +256,81 @@ fn router_ids_follow_the_rule_and_must_differ() {
     says(&diagnostic, "Node/c", field, Reason::DuplicateRouterId);
     assert!(diagnostic.message.contains("Node/a"), "{diagnostic}");
     assert_eq!(desired.peers.len(), 2);
+}
+
+/// Node a, with these addresses.
+fn node_at(addresses: &[&str], annotation: &str) -> String {
+    let address = |address: &&str| format!("{{ type: InternalIP, address: \"{address}\" }}");
+    let addresses: Vec<String> = addresses.iter().map(address).collect();
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{ name: a, {annotation} }}\nspec: {{ podCIDRs: [10.0.1.0/24] }}\nstatus: {{ addresses: [{}] }}\n---\n",
+        addresses.join(", ")
+    )
+}
+
+/// A session cannot outlive a change of the BGP Identifier: what only comes to the node changes none.
+#[test]
+fn a_router_id_is_kept_for_as_long_as_it_is_the_nodes_own() {
+    let rule = |rule: &str| {
+        object(
+            "BGPConfiguration",
+            "default",
+            &format!("{{ routerIDRule: {rule} }}"),
+        )
+    };
+    let asked = "annotations: { redstart.dev/router-id: 9.9.9.9 }";
+    let (v6, v4, other) = ("2001:db8::1", "192.0.2.1", "192.0.2.99");
+    let hash = "228.12.41.44";
+    let mut compiler = Compiler::new("a");
+    for (yaml, id, why) in [
+        (node_at(&[v6], ""), hash, "it has no IPv4 address"),
+        (node_at(&[v6, v4], ""), hash, "one that comes later"),
+        (node_at(&[v6, v4], asked), "9.9.9.9", "asked for"),
+        (node_at(&[v6, v4], ""), v4, "asked for no more"),
+        (node_at(&[v6, other, v4], ""), v4, "another one before it"),
+        (
+            node_at(&[v6, other], ""),
+            other,
+            "it may be another node's now",
+        ),
+        (node_at(&[v6], ""), hash, "likewise"),
+        (node_at(&[v6, v4], "") + &rule("NodeName"), hash, "the same"),
+        (
+            node_at(&[v6, v4], "") + &rule("NodeAddress"),
+            v4,
+            "the rule has changed",
+        ),
+    ] {
+        let compiled = compiler.compile(&index(&yaml), &Changes::everything());
+        let desired = compiled.unwrap().desired;
+        let node = desired.node.as_ref().unwrap();
+        assert_eq!(node.router_id.to_string(), id, "{why}");
+        let chosen = compiler.router_id().unwrap();
+        assert_eq!(chosen.id, node.router_id);
+        // Another process goes on where this one ends; and others believe what it says of its routes.
+        let mut next = Compiler::new("a").known_as(Some(chosen));
+        let again = next.compile(&index(&yaml), &Changes::everything()).unwrap();
+        assert_eq!(again.desired.node, desired.node, "{why}");
+        let mut owners = desired.owners.values();
+        assert!(
+            owners.all(|owner| owner.router_ids.contains(&chosen.id)),
+            "{why}"
+        );
+    }
+}
+
+/// Nor is anything forgotten while there is no Node for a moment.
+#[test]
+fn a_router_id_outlives_its_node_object() {
+    let (v6, v4) = ("2001:db8::1", "192.0.2.1");
+    let mut compiler = Compiler::new("a");
+    let mut compile = |yaml: &str| {
+        compiler.compile(&index(yaml), &Changes::everything());
+        compiler.router_id().unwrap().id
+    };
+    let hash = compile(&node_at(&[v6], ""));
+    assert_eq!(compile(&node("b", v4, "10.0.2.0/24", "")), hash);
+    assert_eq!(compile(&node_at(&[v6, v4], "")), hash);
 }
 
 #[test]

@@ -2,29 +2,40 @@
 //!
 //! One stack serves `redc` and `curl --unix-socket` in a debug container. The socket is the only
 //! administrative door: nothing on the network can change anything. What changes something is a
-//! POST; the only such thing is `redc drain` ([`Drains`]), and the API server decides about it.
+//! POST: `redc drain` ([`Drains`]), about which the API server decides, and what an operator has done
+//! to sessions ([`Operation`]).
 //!
 //! The server holds no state of its own. It sends a [`Query`] to the core task and writes down the
 //! answer; the table goes out in pages, so that neither side ever holds more than one page of it
 //! and the core is never busy with one reader for long.
 
+pub(crate) mod capture;
 pub mod condition;
 mod drains;
+pub(crate) mod meaning;
+pub(crate) mod mrt;
+mod pages;
 pub(crate) mod select;
 mod server;
 mod services;
 pub mod views;
 mod wildcard;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 pub use drains::{DrainError, Drains};
-use redstart_bgp::types::Prefix;
-pub(crate) use server::ask;
+use redstart_bgp::types::{Family, Prefix};
+use redstart_rib::rib::{Cursor, RouteView, Walked};
+use serde::{Deserialize, Serialize};
 pub use server::{ControlError, SocketFile, serve, unix_listener};
-use tokio::sync::oneshot;
+pub(crate) use server::{ask, looks};
+pub(crate) use services::rows as service_rows;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::compile::ServiceTable;
+use crate::{
+    compile::{Compiled, ServiceTable},
+    source::Batch,
+};
 
 /// What was decided about addresses of Services, and what is made of it.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +89,8 @@ impl Held {
 }
 
 /// What an operator can have done to a neighbour's session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// End the session and stay down (Cease, Administrative Shutdown), until enabled again or
     /// until the speaker is started anew: the objects are what lasts.
@@ -95,6 +107,21 @@ pub enum Operation {
     ReloadOut,
 }
 
+impl Operation {
+    /// The stable identifier.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Restart => "restart",
+            Self::Reload => "reload",
+            Self::ReloadIn => "reload-in",
+            Self::ReloadOut => "reload-out",
+        }
+    }
+}
+
 /// What became of an [`Operation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operated {
@@ -104,6 +131,72 @@ pub enum Operated {
     Already,
     /// There is no session, or the neighbour cannot send its routes again.
     NotPossible,
+}
+
+impl Operated {
+    /// The stable identifier.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Already => "already",
+            Self::NotPossible => "not-possible",
+        }
+    }
+}
+
+/// A step of a walk through the tables: which prefixes, from where on.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// From here on.
+    pub from: Cursor,
+    /// Of this family.
+    pub family: Option<Family>,
+    /// That lie in this one, or are it.
+    pub within: Option<Prefix>,
+    /// With a path from one of these neighbours, or from `local`.
+    pub source: Option<PeerPattern>,
+    /// With a path that was refused.
+    pub refused: bool,
+}
+
+/// A destination to explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// What packets to this address use.
+    Address(IpAddr),
+    /// Exactly this prefix.
+    Prefix(Prefix),
+}
+
+impl Asked {
+    /// As a prefix.
+    #[must_use]
+    pub fn prefix(self) -> Prefix {
+        match self {
+            Self::Address(address) => Prefix::host(address),
+            Self::Prefix(prefix) => prefix,
+        }
+    }
+}
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let prefix = || text.parse().map(Self::Prefix).ok();
+        let asked = text.parse().map(Self::Address).ok().or_else(prefix);
+        asked.ok_or_else(|| format!("{text:?} is neither an address nor a prefix"))
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Prefix(prefix) => prefix.fmt(f),
+        }
+    }
 }
 
 /// Which neighbours are meant.
@@ -137,6 +230,27 @@ impl PeerPattern {
 /// Where the control socket is unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/redstart/redstart.sock";
 
+/// A question to the task that compiles: what would it come to if these events came next? Nothing
+/// while not every kind was listed once.
+#[derive(Debug)]
+pub struct Preview {
+    /// The events.
+    pub events: Batch,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Option<Compiled>>,
+}
+
+/// Whom the control socket passes requests to.
+#[derive(Clone)]
+pub struct Doors {
+    /// The core.
+    pub core: mpsc::Sender<Query>,
+    /// Whoever annotates the Node.
+    pub drains: Drains,
+    /// The task that compiles.
+    pub previews: mpsc::Sender<Preview>,
+}
+
 /// A question to the core task. Each carries the place for its answer; a core that is gone drops it.
 #[derive(Debug)]
 pub enum Query {
@@ -152,18 +266,45 @@ pub enum Query {
         PeerPattern,
         oneshot::Sender<Vec<(String, Operated)>>,
     ),
-    /// Every prefix in the table, in order: what to ask for with [`Query::Routes`].
-    Prefixes(oneshot::Sender<Vec<Prefix>>),
+    /// Some prefixes in the tables: what to ask for with [`Query::Routes`].
+    Walk(Walk, oneshot::Sender<Walked>),
     /// These destinations; those that are gone by now are left out.
     Routes(Vec<Prefix>, oneshot::Sender<Vec<views::Route>>),
+    /// Whose routes are in the tables, for a dump of them; nothing before this speaker knows who it is.
+    TablePeers(oneshot::Sender<Option<mrt::TablePeers>>),
+    /// The same destinations as they are held.
+    Held(Vec<Prefix>, oneshot::Sender<Vec<RouteView>>),
     /// The destination that an address uses: longest match.
-    RouteFor(std::net::IpAddr, oneshot::Sender<Option<views::Route>>),
+    RouteFor(IpAddr, oneshot::Sender<Option<views::Route>>),
+    /// `explain`: a destination, and what the neighbours meant are told of it. Nothing where no
+    /// neighbour is meant.
+    Explain(
+        Asked,
+        PeerPattern,
+        oneshot::Sender<Option<views::Explanation>>,
+    ),
+    /// `why-down`: for the neighbour of this name, if there is one.
+    WhyDown(String, oneshot::Sender<Option<views::WhyDown>>),
+    /// `history`: of the neighbour of this name, if there is one; of all without a name. Oldest first.
+    History(
+        Option<String>,
+        oneshot::Sender<Option<Vec<views::HistoryEntry>>>,
+    ),
+    /// `capture`: what goes over the connections of the neighbour of this name from now on.
+    Capture(
+        String,
+        oneshot::Sender<Result<capture::Tapped, capture::NoCapture>>,
+    ),
+    /// `diff`: what would change if this were in force.
+    Diff(Box<Compiled>, oneshot::Sender<views::Diff>),
     /// `show kernel`
     Kernel(oneshot::Sender<views::Kernel>),
     /// `show services`: addresses of Services on this node. Cheap: what was decided, not its text.
     Services(oneshot::Sender<Services>),
     /// `show bfd sessions`
     Bfd(oneshot::Sender<Vec<views::BfdSession>>),
+    /// `show bmp`
+    Bmp(oneshot::Sender<Vec<views::BmpStation>>),
     /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the
     /// table, so probes may ask it often.
     Readiness(oneshot::Sender<Vec<String>>),

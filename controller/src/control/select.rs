@@ -1,19 +1,25 @@
 //! Which routes a reader asks for: the same choice for `redc`, HTTP and BIRD's clients.
 //!
 //! A selection says which prefixes to ask the core for, and, of the pages that come back, which
-//! paths are left. The core knows nothing of it but the pages, so an expensive condition costs the
+//! paths are left. Where everything is asked for, the core walks its tables in bounded steps, each
+//! asked for when the reader has taken what the one before found: nobody ever holds a list of all
+//! prefixes. The core knows what can be told at a glance ([`Walk`]); an expensive condition costs the
 //! reader's task and nobody else.
+//!
+//! Destinations come in order as long as there are no more than fit in a step of either family; a
+//! larger table comes in the order that it is held in.
 
 use std::net::IpAddr;
 
 use redstart_bgp::types::{Family, Prefix};
+use redstart_rib::rib::Cursor;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{PeerPattern, Query, ask, condition::Condition, views};
+use super::{PeerPattern, Query, Walk, ask, condition::Condition, pages::Pages, views};
 
-/// Destinations per page.
-const PAGE: usize = 512;
+/// Destinations per page: what the core says of one takes longer the more neighbours there are.
+const PAGE: usize = 128;
 
 /// Which routes.
 #[derive(Clone, Debug, Default)]
@@ -125,13 +131,18 @@ impl Selection {
                 .is_none_or(|c| c.holds(prefix, path))
     }
 
-    fn covers(&self, prefix: Prefix) -> bool {
-        let family = self.family.is_none_or(|family| family == prefix.family());
-        family
-            && match self.net {
-                Net::In(within) => within.covers(prefix),
-                _ => true,
-            }
+    /// What of it can be told at a glance.
+    fn walk(&self, from: Cursor) -> Walk {
+        Walk {
+            from,
+            family: self.family,
+            within: match self.net {
+                Net::In(within) => Some(within),
+                _ => None,
+            },
+            source: self.from.clone(),
+            refused: self.paths == Paths::Filtered,
+        }
     }
 }
 
@@ -140,35 +151,32 @@ impl Selection {
 pub(crate) struct Routes {
     core: mpsc::Sender<Query>,
     selection: Selection,
-    /// Those still to ask for, the next one last.
-    left: Vec<Prefix>,
+    /// Those that are still to ask for.
+    pages: Pages,
     /// The answer that there is already.
     at_hand: Option<views::Route>,
 }
 
 impl Routes {
-    /// Asks the core which destinations there are.
+    /// Asks the core what cannot wait: nothing that grows with the tables.
     pub(crate) async fn select(
         core: mpsc::Sender<Query>,
         selection: Selection,
     ) -> Result<Self, Busy> {
-        let (mut left, mut at_hand) = (Vec::new(), None);
-        match selection.net {
-            Net::Exact(prefix) => left.push(prefix),
+        let mut at_hand = None;
+        let pages = match selection.net {
+            Net::Exact(prefix) => Pages::of(vec![prefix]),
             Net::For(addr) => {
                 let found = ask(&core, |reply| Query::RouteFor(addr, reply)).await;
                 at_hand = found.ok_or(Busy)?;
+                Pages::of(Vec::new())
             }
-            Net::All | Net::In(_) => {
-                left = ask(&core, Query::Prefixes).await.ok_or(Busy)?;
-                left.retain(|prefix| selection.covers(*prefix));
-                left.reverse();
-            }
-        }
+            Net::All | Net::In(_) => Pages::walked(),
+        };
         Ok(Self {
             core,
             selection,
-            left,
+            pages,
             at_hand,
         })
     }
@@ -177,10 +185,14 @@ impl Routes {
     pub(crate) async fn page(&mut self) -> Result<Option<Vec<views::Route>>, Busy> {
         let mut page: Vec<views::Route> = match self.at_hand.take() {
             Some(route) => vec![route],
-            None if self.left.is_empty() => return Ok(None),
             None => {
-                let rest = self.left.len().saturating_sub(PAGE);
-                let wanted = self.left.drain(rest..).rev().collect();
+                let walk = |from| self.selection.walk(from);
+                let Some(wanted) = self.pages.next(&self.core, PAGE, walk).await? else {
+                    return Ok(None);
+                };
+                if wanted.is_empty() {
+                    return Ok(Some(Vec::new()));
+                }
                 let routes = ask(&self.core, |reply| Query::Routes(wanted, reply)).await;
                 routes.ok_or(Busy)?
             }
@@ -188,4 +200,42 @@ impl Routes {
         page.retain_mut(|route| self.selection.keep(route));
         Ok(Some(page))
     }
+}
+
+/// How many routes of a selection there are, by family. Where everything is asked for, that is known
+/// without looking.
+pub(crate) async fn count(
+    core: mpsc::Sender<Query>,
+    selection: Selection,
+) -> Result<Vec<views::Count>, Busy> {
+    let tables = ask(&core, Query::Tables).await.ok_or(Busy)?;
+    let mut counts: Vec<_> = tables
+        .iter()
+        .filter(|table| selection.family.is_none_or(|family| family == table.family))
+        .map(|table| views::Count {
+            family: table.family.to_string(),
+            routes: table.paths,
+            of: table.paths,
+            networks: table.prefixes,
+        })
+        .collect();
+    if selection.is_everything() {
+        return Ok(counts);
+    }
+    for count in &mut counts {
+        count.routes = 0;
+    }
+    let mut found = Routes::select(core, selection).await?;
+    while let Some(page) = found.page().await? {
+        for route in page {
+            let Ok(prefix) = route.prefix.parse::<Prefix>() else {
+                continue;
+            };
+            let family = prefix.family().to_string();
+            if let Some(count) = counts.iter_mut().find(|count| count.family == family) {
+                count.routes += route.paths.len() as u64;
+            }
+        }
+    }
+    Ok(counts)
 }

@@ -1,8 +1,12 @@
-//! Routes of the control socket.
+//! Paths of the control socket, and what answers there.
+
+mod capture;
+mod diff;
+mod mrt;
+mod routes;
 
 use std::{
     fs, io,
-    net::IpAddr,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -10,16 +14,12 @@ use std::{
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{FromRef, Query as UrlQuery, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use bytes::Bytes;
-use futures_util::stream;
 use jiff::Timestamp;
-use redstart_bgp::types::Prefix;
 use serde::Deserialize;
 use tokio::{
     net::UnixListener,
@@ -28,11 +28,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DrainError, Drains, PeerPattern, Query,
-    condition::Condition,
-    select::{Busy, Net, Paths, Routes, Selection, Told},
-    views,
+    Asked, Doors, DrainError, Drains, Operated, Operation, PeerPattern, Query, select::Busy, views,
 };
+use crate::log_level;
 
 /// How long the core may take before the reader is told that it is busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,31 +121,43 @@ impl Drop for SocketFile {
 /// The listener's own.
 pub async fn serve(
     listener: UnixListener,
-    core: mpsc::Sender<Query>,
-    drains: Drains,
+    doors: Doors,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let app = Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/protocols", get(protocols))
-        .route("/v1/routes", get(routes))
+    let app = looks()
+        .route("/v1/routes", get(routes::routes))
+        .route("/v1/routes/count", get(routes::count))
+        .route("/v1/operate", post(operate))
+        .route("/v1/log", post(log))
+        .route("/v1/diff", post(diff::diff))
         .route("/v1/kernel", get(kernel))
         .route("/v1/drain", post(drain))
         .route("/v1/undrain", post(undrain))
         .route("/v1/services", get(services))
         .route("/v1/bfd", get(bfd))
+        .route("/v1/bmp", get(bmp))
+        .route("/v1/mrt", get(mrt::table))
+        .route("/v1/capture", get(capture::capture))
         .fallback(|| async { Refusal::NoSuchPath })
-        .with_state(Doors { core, drains });
+        .with_state(doors);
     axum::serve(listener, app)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-/// Whom requests are passed to.
-#[derive(Clone)]
-struct Doors {
-    core: mpsc::Sender<Query>,
-    drains: Drains,
+/// What only looks, and is answered in one piece. The looking glass shows the same to the network: nothing
+/// in here may change anything, or grow with the routing table.
+pub(crate) fn looks<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    mpsc::Sender<Query>: FromRef<S>,
+{
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/protocols", get(protocols))
+        .route("/v1/explain", get(explain))
+        .route("/v1/why-down", get(why_down))
+        .route("/v1/history", get(history))
 }
 
 impl FromRef<Doors> for mpsc::Sender<Query> {
@@ -171,6 +181,14 @@ enum Refusal {
     NoSuchPeer(String),
     NotUnderstood(String),
     NotDrained(DrainError),
+    NotCaptured(&'static str),
+    NoIdentity,
+}
+
+impl From<Busy> for Refusal {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -190,6 +208,12 @@ impl IntoResponse for Refusal {
             Self::NoSuchPeer(name) => (StatusCode::NOT_FOUND, format!("there is no peer {name:?}")),
             Self::NotUnderstood(why) => (StatusCode::BAD_REQUEST, why),
             Self::NotDrained(why) => (StatusCode::CONFLICT, why.to_string()),
+            Self::NotCaptured(why) => (StatusCode::CONFLICT, why.to_owned()),
+            Self::NoIdentity => (
+                StatusCode::CONFLICT,
+                "the speaker does not know yet who it is: there is no usable Node for it"
+                    .to_owned(),
+            ),
         };
         (code, Json(views::Error { error })).into_response()
     }
@@ -247,6 +271,10 @@ async fn bfd(State(core): Core) -> Result<Json<Vec<views::BfdSession>>, Refusal>
     ask(&core, Query::Bfd).await.map(Json).ok_or(Refusal::Busy)
 }
 
+async fn bmp(State(core): Core) -> Result<Json<Vec<views::BmpStation>>, Refusal> {
+    ask(&core, Query::Bmp).await.map(Json).ok_or(Refusal::Busy)
+}
+
 #[derive(Deserialize)]
 struct ProtocolsQuery {
     name: Option<String>,
@@ -266,213 +294,92 @@ async fn protocols(
     Ok(Json(list))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RoutesQuery {
-    r#for: Option<IpAddr>,
-    prefix: Option<String>,
-    r#in: Option<String>,
-    protocol: Option<String>,
-    export: Option<String>,
-    noexport: Option<String>,
-    r#where: Option<String>,
-    /// `accepted`, `primary`, `filtered`; every path without it.
-    paths: Option<Paths>,
+#[derive(Deserialize)]
+struct OperateQuery {
+    what: Operation,
+    /// A name, in which `*` and `?` stand for others.
+    peer: String,
 }
 
-impl RoutesQuery {
-    fn selection(self) -> Result<Selection, Refusal> {
-        let prefix = |text: String| {
-            let parsed = text.parse::<Prefix>();
-            parsed.map_err(|e| Refusal::NotUnderstood(e.to_string()))
-        };
-        let net = match (self.r#for, self.prefix, self.r#in) {
-            (Some(addr), _, _) => Net::For(addr),
-            (None, Some(text), _) => Net::Exact(prefix(text)?),
-            (None, None, Some(text)) => Net::In(prefix(text)?),
-            (None, None, None) => Net::All,
-        };
-        let condition = self.r#where.map(|text| Condition::parse(&text)).transpose();
-        Ok(Selection {
-            family: None,
-            net,
-            from: self.protocol.map(PeerPattern::Like),
-            told: self
-                .export
-                .map(Told::Export)
-                .or(self.noexport.map(Told::NoExport)),
-            paths: self.paths.unwrap_or(Paths::All),
-            condition: condition.map_err(|e| Refusal::NotUnderstood(e.to_string()))?,
-        })
-    }
-}
-
-async fn routes(
+async fn operate(
     State(core): Core,
-    UrlQuery(query): UrlQuery<RoutesQuery>,
-) -> Result<Response, Refusal> {
-    let found = Routes::select(core, query.selection()?).await;
-    let found = found.map_err(|Busy| Refusal::Busy)?;
-    Ok(ndjson(Body::from_stream(pages(found))))
-}
-
-fn ndjson(body: Body) -> Response {
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
-}
-
-/// One page after the other, each asked for when the reader has taken the one before.
-fn pages(found: Routes) -> impl stream::Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold(found, |mut found| async move {
-        let page = found.page().await;
-        let page = page.map_err(|Busy| io::Error::other("the speaker is busy"))?;
-        Ok(page.map(|routes| (Bytes::from(json_lines(&routes)), found)))
-    })
-}
-
-fn json_lines(routes: &[views::Route]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for route in routes {
-        // Writing plain strings and numbers to memory cannot fail.
-        if serde_json::to_writer(&mut out, route).is_ok() {
-            out.push(b'\n');
-        }
+    UrlQuery(query): UrlQuery<OperateQuery>,
+) -> Result<Json<Vec<views::Operated>>, Refusal> {
+    let OperateQuery { what, peer } = query;
+    let whom = PeerPattern::Like(peer.clone());
+    let done = ask(&core, |reply| Query::Operate(what, whom, reply)).await;
+    let done = done.ok_or(Refusal::Busy)?;
+    if done.is_empty() {
+        return Err(Refusal::NoSuchPeer(peer));
     }
-    out
+    let view = |(peer, outcome): (String, Operated)| views::Operated {
+        peer,
+        outcome: outcome.as_str().to_owned(),
+    };
+    Ok(Json(done.into_iter().map(view).collect()))
+}
+
+#[derive(Deserialize)]
+struct ExplainQuery {
+    what: String,
+    /// As for operations; everybody without it.
+    to: Option<String>,
+}
+
+async fn explain(
+    State(core): Core,
+    UrlQuery(query): UrlQuery<ExplainQuery>,
+) -> Result<Json<views::Explanation>, Refusal> {
+    let asked: Asked = query.what.parse().map_err(Refusal::NotUnderstood)?;
+    let whom = query.to.clone().map_or(PeerPattern::All, PeerPattern::Like);
+    let explained = ask(&core, |reply| Query::Explain(asked, whom, reply)).await;
+    let explained = explained.ok_or(Refusal::Busy)?;
+    let nobody = || Refusal::NoSuchPeer(query.to.unwrap_or_default());
+    explained.map(Json).ok_or_else(nobody)
+}
+
+#[derive(Deserialize)]
+struct PeerQuery {
+    peer: String,
+}
+
+async fn why_down(
+    State(core): Core,
+    UrlQuery(query): UrlQuery<PeerQuery>,
+) -> Result<Json<views::WhyDown>, Refusal> {
+    let name = query.peer.clone();
+    let why = ask(&core, |reply| Query::WhyDown(name, reply)).await;
+    let why = why.ok_or(Refusal::Busy)?;
+    why.map(Json).ok_or(Refusal::NoSuchPeer(query.peer))
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    /// All of them without it.
+    peer: Option<String>,
+}
+
+async fn history(
+    State(core): Core,
+    UrlQuery(query): UrlQuery<HistoryQuery>,
+) -> Result<Json<Vec<views::HistoryEntry>>, Refusal> {
+    let name = query.peer.clone();
+    let history = ask(&core, |reply| Query::History(name, reply)).await;
+    let history = history.ok_or(Refusal::Busy)?;
+    let nobody = || Refusal::NoSuchPeer(query.peer.unwrap_or_default());
+    history.map(Json).ok_or_else(nobody)
+}
+
+#[derive(Deserialize)]
+struct LogQuery {
+    level: String,
+}
+
+/// The answer is the level that is in force now.
+async fn log(UrlQuery(query): UrlQuery<LogQuery>) -> Result<Json<String>, Refusal> {
+    log_level::set(&query.level).map_err(Refusal::NotUnderstood)?;
+    Ok(Json(query.level))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::client;
-
-    /// A core that knows `n` routes.
-    async fn fake_core(mut queries: mpsc::Receiver<Query>, n: u8) {
-        let prefix = |i| Prefix::host(IpAddr::from([192, 0, 2, i]));
-        let route = |p: &Prefix| views::Route {
-            prefix: p.to_string(),
-            paths: vec![],
-            kernel: None,
-            exported: vec![],
-            rejected: vec![],
-        };
-        while let Some(query) = queries.recv().await {
-            match query {
-                Query::Prefixes(reply) => _ = reply.send((0..n).map(prefix).collect()),
-                Query::Routes(list, reply) => _ = reply.send(list.iter().map(route).collect()),
-                Query::RouteFor(_, reply) => _ = reply.send(None),
-                Query::Protocols(reply) => _ = reply.send(vec![]),
-                _ => {}
-            }
-        }
-    }
-
-    async fn with_server(n: u8, check: impl AsyncFnOnce(&Path)) {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("run/redstart.sock");
-        let (core, queries) = mpsc::channel(1);
-        let stop = CancellationToken::new();
-        let listener = unix_listener(&socket).unwrap();
-        let drains = Drains::by_manifests("n1", "directory /etc/redstart");
-        let server = tokio::spawn(serve(listener, core, drains, stop.clone()));
-        let core = tokio::spawn(fake_core(queries, n));
-        check(&socket).await;
-        stop.cancel();
-        server.await.unwrap().unwrap();
-        core.abort();
-    }
-
-    #[tokio::test]
-    async fn streams_every_route_once() {
-        with_server(200, async |socket| {
-            let body = client::get(socket, "/v1/routes").await.unwrap();
-            let routes: Vec<views::Route> = client::lines(&body).unwrap();
-            assert_eq!(routes.len(), 200);
-            assert_eq!(routes[199].prefix, "192.0.2.199/32");
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn refusals_say_why() {
-        with_server(0, async |socket| {
-            for (path, text) in [
-                ("/v1/protocols?name=tor", "there is no peer \"tor\""),
-                (
-                    "/v1/routes?prefix=10.0.0.0",
-                    "\"10.0.0.0\" is not a prefix (expected ADDRESS/LENGTH)",
-                ),
-                ("/v2/status", "this daemon does not know that request"),
-            ] {
-                let error = client::get(socket, path).await.unwrap_err();
-                assert_eq!(error.to_string(), text, "{path}");
-            }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn without_an_api_server_a_drain_says_how() {
-        with_server(0, async |socket| {
-            let error = client::post(socket, "/v1/drain").await.unwrap_err();
-            let text = "the objects come from directory /etc/redstart: there, set the annotation \
-                        redstart.dev/drain of Node n1";
-            assert_eq!(error.to_string(), text);
-            // A link that is followed changes nothing.
-            client::get(socket, "/v1/drain").await.unwrap_err();
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("redstart.sock");
-        let first = unix_listener(&socket).unwrap();
-        assert!(matches!(
-            unix_listener(&socket),
-            Err(ControlError::InUse(_))
-        ));
-        drop(first);
-        assert!(socket.exists());
-        unix_listener(&socket).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_daemon_takes_its_socket_along_and_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("redstart.sock");
-        let old = unix_listener(&path).unwrap();
-        let old_file = SocketFile::new(&path);
-        drop(old);
-        let _new = unix_listener(&path).unwrap();
-        let new_file = SocketFile::new(&path);
-        drop(old_file);
-        assert!(path.exists());
-        drop(new_file);
-        assert!(!path.exists());
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_socket_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("precious");
-        fs::write(&path, "precious").unwrap();
-        let refused = unix_listener(&path).unwrap_err();
-        assert!(matches!(refused, ControlError::NotASocket(_)), "{refused}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_a_clear_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = client::get(&dir.path().join("none.sock"), "/v1/status")
-            .await
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("is redstart running on this node?"),
-            "{error}"
-        );
-    }
-}
+mod tests;

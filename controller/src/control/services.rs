@@ -8,7 +8,7 @@ use super::{DrainStep, Held, Services, views};
 use crate::compile::{ServiceRoute, Verdict};
 
 /// One row per address, by Service.
-pub(super) fn rows(services: &Services) -> Vec<views::Service> {
+pub(crate) fn rows(services: &Services) -> Vec<views::Service> {
     let table = services.table.services.iter();
     table
         .flat_map(|(key, routes)| {
@@ -20,7 +20,8 @@ pub(super) fn rows(services: &Services) -> Vec<views::Service> {
 
 fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Service {
     let table = &services.table;
-    let held = services.held.get(&Prefix::host(route.address));
+    let held_at = |prefix| services.held.get(&prefix);
+    let mut held = held_at(Prefix::host(route.address));
     let mut prefixes = BTreeSet::new();
     let mut choices: BTreeSet<&usize> = BTreeSet::new();
     let (mut state, mut reason) = match &route.verdict {
@@ -30,6 +31,8 @@ fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Servi
             choices.extend(aggregates.iter().map(|(choice, _)| choice));
             prefixes.extend(aggregates.iter().map(|(_, prefix)| *prefix));
             if host.is_empty() {
+                let aggregates = aggregates.iter().map(|(_, prefix)| held_at(*prefix));
+                held = aggregates.reduce(Option::and).flatten();
                 ("aggregated", None)
             } else {
                 prefixes.insert(Prefix::host(route.address));
@@ -72,7 +75,7 @@ fn row(services: &Services, service: &str, route: &ServiceRoute) -> views::Servi
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::sync::Arc;
 
     use super::*;
     use crate::{
@@ -97,12 +100,12 @@ mod tests {
             },
         };
         let key = ServiceKey {
-            namespace: "apps".to_owned(),
-            name: "web".to_owned(),
+            namespace: "apps".into(),
+            name: "web".into(),
         };
         let table = ServiceTable {
             sources: [(source, vec![PeerName("tor".to_owned())])].into(),
-            services: BTreeMap::from([(key, Arc::from([route]))]),
+            services: [(key, Arc::from([route]))].into_iter().collect(),
         };
         let mut services = Services {
             table: Arc::new(table),

@@ -4,23 +4,39 @@
 //! [`SCHEMA`] rises when that cannot be kept. Times are RFC 3339 in UTC, durations are seconds,
 //! reasons are the kebab-case identifiers that also stand in logs and metrics.
 
+mod bmp;
+mod diff;
+mod explain;
+mod history;
+mod why_down;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
 };
 
+pub use bmp::BmpStation;
+pub use diff::{Diff, ManifestFile, RouteDiff, SessionDiff};
+pub use explain::{
+    ExplainedKernel, ExplainedPath, ExplainedRoute, ExplainedService, Explanation, Export, OwnedBy,
+};
+pub use history::HistoryEntry;
 use jiff::Timestamp;
 use redstart_bgp::types::Family;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use why_down::{Cause, WhyDown};
+
+use crate::diagnostic::Diagnostic;
 
 /// Version of the JSON that the control socket speaks.
 pub const SCHEMA: &str = "redstart.dev/control/v1";
 
 /// The speaker at a glance.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`SCHEMA`].
+    /// The version of this JSON: `redstart.dev/control/v1`.
     pub schema: String,
     /// The daemon's version.
     pub version: String,
@@ -31,10 +47,13 @@ pub struct Status {
     /// Local AS, once the Node is known.
     pub local_as: Option<u32>,
     /// When the daemon started.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
     /// When the configuration last changed.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub configured: Option<Timestamp>,
     /// The daemon's clock.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub now: Timestamp,
     /// Whether every object kind was listed once and a configuration is in force.
     pub ready: bool,
@@ -63,7 +82,7 @@ pub struct Status {
 }
 
 /// One listening address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Listener {
     /// The address.
     pub address: SocketAddr,
@@ -72,7 +91,7 @@ pub struct Listener {
 }
 
 /// A listen range.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenRange {
     /// The `BGPPeer` that asked for it.
     pub name: String,
@@ -85,7 +104,7 @@ pub struct ListenRange {
 }
 
 /// Neighbours, counted.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PeerTotals {
     /// In the configuration.
     pub configured: u64,
@@ -94,7 +113,7 @@ pub struct PeerTotals {
 }
 
 /// The kernel's side, counted.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KernelTotals {
     /// Routes that are in the kernel as wanted.
@@ -113,7 +132,7 @@ pub struct KernelTotals {
 }
 
 /// Where the objects come from and how that goes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
     /// `objects DIR` or `kubernetes URL`.
     pub description: String,
@@ -125,7 +144,7 @@ pub struct Source {
 }
 
 /// The last known objects, on disk.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
     /// Where they are.
@@ -135,6 +154,7 @@ pub struct Cache {
     /// Objects on disk.
     pub objects: u64,
     /// When something was last written.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub written: Option<Timestamp>,
     /// Whether changes wait to be written.
     pub behind: bool,
@@ -143,7 +163,7 @@ pub struct Cache {
 }
 
 /// One object kind of the source.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceKind {
     /// The kind.
@@ -157,7 +177,7 @@ pub struct SourceKind {
 }
 
 /// What `redc drain` and `redc undrain` did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Annotated {
     /// The Node.
     pub node: String,
@@ -168,7 +188,7 @@ pub struct Annotated {
 }
 
 /// How far this node is relieved of traffic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
     /// Why: `node-shutdown`, `drain-annotation` or `drain-taint`.
@@ -178,7 +198,7 @@ pub struct Drain {
 }
 
 /// Something wrong with an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `error` (not in force) or `warning`.
     pub severity: String,
@@ -192,8 +212,20 @@ pub struct Problem {
     pub message: String,
 }
 
+impl From<&Diagnostic> for Problem {
+    fn from(d: &Diagnostic) -> Self {
+        Self {
+            severity: d.severity.to_string(),
+            object: d.object.to_string(),
+            field: d.field.clone(),
+            reason: d.reason.to_string(),
+            message: d.message.clone(),
+        }
+    }
+}
+
 /// A neighbour.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Protocol {
     /// Its name.
@@ -208,6 +240,7 @@ pub struct Protocol {
     /// RFC 4271 state: `Idle`, `Connect`, `Active`, `OpenSent`, `OpenConfirm`, `Established`.
     pub state: String,
     /// Since when.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
     /// Where it is, once that is known.
     pub remote: Option<SocketAddr>,
@@ -265,7 +298,7 @@ pub struct Protocol {
 }
 
 /// Routes of one family of a session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Channel {
     /// `ipv4` or `ipv6`.
@@ -293,17 +326,40 @@ pub struct Table {
     pub originated: u64,
 }
 
+/// `show route … count`: how many routes of a family there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Count {
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Those that were asked for.
+    pub routes: u64,
+    /// Those that there are, but for refused ones.
+    pub of: u64,
+    /// The destinations that there are.
+    pub networks: u64,
+}
+
+/// What became of an operation on the session of a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Operated {
+    /// The neighbour.
+    pub peer: String,
+    /// `done`, `already` (it was so), or `not-possible`.
+    pub outcome: String,
+}
+
 /// A NOTIFICATION, and when it was.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
     /// What it said.
     pub text: String,
 }
 
 /// Messages of a session.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageCounts {
     /// UPDATE received.
@@ -317,7 +373,7 @@ pub struct MessageCounts {
 }
 
 /// Routes of a session.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RouteCounts {
     /// Received and kept.
     pub imported: u64,
@@ -330,7 +386,7 @@ pub struct RouteCounts {
 }
 
 /// A destination.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// The prefix.
     pub prefix: String,
@@ -346,7 +402,7 @@ pub struct Route {
 }
 
 /// A neighbour that a route was not sent to because a policy rejected it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rejected {
     /// The neighbour.
     pub to: String,
@@ -355,7 +411,7 @@ pub struct Rejected {
 }
 
 /// One path to a destination.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Path {
     /// The neighbour's name, or `local`.
@@ -373,6 +429,7 @@ pub struct Path {
     pub rules: Vec<String>,
     /// When it last changed, to the second.
     #[serde(default)]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
     /// Kept over a graceful restart.
     pub stale: bool,
@@ -439,7 +496,7 @@ impl Path {
 }
 
 /// What became of a route in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelState {
     /// `installed`, `pending`, `parked` or `stale`.
     pub state: String,
@@ -450,7 +507,7 @@ pub struct KernelState {
 }
 
 /// A route that belongs in the kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct KernelRoute {
     /// The prefix.
     pub prefix: String,
@@ -464,7 +521,7 @@ pub struct KernelRoute {
 }
 
 /// `show kernel`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Kernel {
     /// The table.
     pub table: u32,
@@ -479,7 +536,7 @@ pub struct Kernel {
 }
 
 /// An address of a Service, on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
     /// `namespace/name`.
@@ -503,7 +560,8 @@ pub struct Service {
 
 /// A neighbour that is watched by BFD (`show bfd sessions`). Neighbours at one address share a
 /// session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct BfdSession {
     /// The neighbour's name, as in `show protocols`.
     pub peer: String,
@@ -518,6 +576,7 @@ pub struct BfdSession {
     /// The same, as the neighbour says it.
     pub remote_state: String,
     /// Since when the state is as it is.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
     /// Why the session last went down, as an identifier.
     pub last_down: Option<String>,
@@ -544,7 +603,7 @@ pub struct BfdSession {
 }
 
 /// An answer that is not the one asked for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Error {
     /// One sentence.
     pub error: String,

@@ -3,7 +3,7 @@
 use super::{Kind, Meta, Object, ObjectKey, Observed, observed::Findings, values::range};
 use crate::{
     api::{BFDProfile, BFDProfileSpec},
-    diagnostic::Reason,
+    diagnostic::{Diagnostic, Reason},
 };
 
 /// A `BFDProfile` whose every field is in range.
@@ -41,6 +41,23 @@ impl From<&BFDProfile> for Observed {
                 "a passive node sends no echo packets: echoMode and passiveMode exclude each other";
             findings.error("spec.echoMode", Reason::Conflict, message);
         }
-        findings.keep_if_clean(key, Some(Object::BfdProfile(BfdProfile { meta, spec })))
+        let echo = spec.echo_mode;
+        let profile = Object::BfdProfile(BfdProfile { meta, spec });
+        let mut observed = findings.keep_if_clean(key, Some(profile));
+        if echo && observed.object.is_some() {
+            observed.problems.push(no_echo(&observed.key));
+        }
+        observed
     }
+}
+
+/// A profile that is good for other speakers is good for this one, but for what it does not do.
+fn no_echo(key: &ObjectKey) -> Diagnostic {
+    let message = "there is no Echo function here: no echo packets are sent, and neighbours are told to send none; the rest of the profile is in force, and control packets find a dead path within detectMultiplier times their interval";
+    Diagnostic::error(
+        key.object_ref(),
+        "spec.echoMode",
+        Reason::NotImplemented,
+        message,
+    )
 }

@@ -1,12 +1,16 @@
 //! `BGPConfiguration`, checked.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use redstart_bgp::types::{Asn, Prefix};
 
 use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     advertisement::parse_all,
+    bmp::{self, BmpStation},
     observed::Findings,
     policy,
     values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
@@ -32,6 +36,8 @@ pub struct Configuration {
     pub allowed_load_balancer_ips: BTreeSet<Prefix>,
     /// The Service ranges.
     pub service_cidrs: BTreeSet<Prefix>,
+    /// The monitoring stations, by where they listen.
+    pub bmp: BTreeMap<SocketAddr, BmpStation>,
 }
 
 impl From<&BGPConfiguration> for Observed {
@@ -44,8 +50,7 @@ impl From<&BGPConfiguration> for Observed {
             findings.error("metadata.name", Reason::NotDefault, message);
         }
         let spec = &object.spec;
-        let asn = usable_asn(Asn(spec.asn));
-        findings.take("spec.asn", Reason::InvalidAsn, asn);
+        findings.take("spec.asn", Reason::InvalidAsn, usable_asn(Asn(spec.asn)));
         range(
             "spec.listenPort",
             &spec.listen_port,
@@ -57,6 +62,7 @@ impl From<&BGPConfiguration> for Observed {
         timers("spec.timers", &spec.timers, &mut findings);
         mesh(&spec.mesh, &mut findings);
         drain(&spec.drain, &mut findings);
+        let bmp = bmp::stations(&spec.bmp, &mut findings);
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);
         policy::policies("spec.policies", &spec.policies, &mut findings);
@@ -77,6 +83,7 @@ impl From<&BGPConfiguration> for Observed {
                 &services.allowed_load_balancer_ips,
             ),
             service_cidrs: ranges("serviceCIDRs", &spec.service_cidrs),
+            bmp,
             spec: spec.clone(),
         };
         range(

@@ -2,10 +2,13 @@
 //!
 //! A node must know two things about a Service: whether anybody anywhere can serve it, and whether
 //! the node itself can. So of a slice with a thousand addresses a count per node is kept, and a
-//! change of addresses alone is no change. Counts stay with their slice and are added up when asked
+//! change of addresses alone is no change. How many there are is of no account, and a source may tell of
+//! equal ones once ([`source::kube`](crate::source::kube) does). Counts stay with their slice and are added up when asked
 //! for: a Service has few slices, and what one slice said goes with it.
 //!
-//! Node names come again and again; each is kept once ([`Endpoints::insert`]).
+//! Whoever compiles for one node says so ([`Endpoints::of_node`]): then all other nodes are one, and a
+//! hundred thousand endpoints are two counts for each slice. Otherwise node names come again and again;
+//! each is kept once.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -44,13 +47,25 @@ impl AddAssign for Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSlice {
     /// The name of its Service, in the same namespace. `None`: it belongs to nothing.
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// The family of its addresses; `None` for names.
     pub family: Option<Family>,
-    /// Endpoints that are on no node that is known.
+    /// Endpoints that are on no node that is known, or that matters.
     pub elsewhere: Counts,
     /// Endpoints on each node, by name.
     pub on_node: Box<[(Arc<str>, Counts)]>,
+}
+
+impl EndpointSlice {
+    /// Whoever is on `node` is not ready any more.
+    pub(crate) fn nobody_serves_on(&mut self, node: &str) {
+        for (_, counts) in self.on_node.iter_mut().filter(|(name, _)| **name == *node) {
+            *counts = Counts {
+                all: counts.all,
+                ..Counts::default()
+            };
+        }
+    }
 }
 
 impl From<&discovery::EndpointSlice> for Observed {
@@ -74,7 +89,9 @@ fn parse(slice: &discovery::EndpointSlice) -> EndpointSlice {
         }
     }
     EndpointSlice {
-        service: labels.and_then(|l| l.get(LABEL_SERVICE)).cloned(),
+        service: labels
+            .and_then(|l| l.get(LABEL_SERVICE))
+            .map(|name| name.as_str().into()),
         family: match slice.address_type.as_str() {
             "IPv4" => Some(Family::Ipv4Unicast),
             "IPv6" => Some(Family::Ipv6Unicast),
@@ -82,6 +99,21 @@ fn parse(slice: &discovery::EndpointSlice) -> EndpointSlice {
         },
         elsewhere,
         on_node: on_node.into_iter().map(|(n, c)| (n.into(), c)).collect(),
+    }
+}
+
+impl EndpointSlice {
+    /// Leaves of other nodes than this one how many endpoints they have together.
+    fn seen_from(&mut self, node: &Arc<str>) {
+        let mut here = None;
+        for (name, counts) in std::mem::take(&mut self.on_node) {
+            if name == *node {
+                here = Some((Arc::clone(node), counts));
+            } else {
+                self.elsewhere += counts;
+            }
+        }
+        self.on_node = here.into_iter().collect();
     }
 }
 
@@ -105,6 +137,8 @@ pub struct Endpoints {
     by_service: BTreeMap<ServiceKey, Vec<Home>>,
     /// The Service of each slice, by the slice's namespace and name.
     services: BTreeMap<ServiceKey, ServiceKey>,
+    /// The node that asks; `None`: any may.
+    node: Option<Arc<str>>,
     names: HashSet<Arc<str>>,
     /// How many names there may be before those that nobody uses are looked for.
     names_limit: usize,
@@ -113,7 +147,7 @@ pub struct Endpoints {
 /// A slice and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Home {
-    name: String,
+    name: Arc<str>,
     slice: EndpointSlice,
 }
 
@@ -126,6 +160,14 @@ impl PartialEq for Endpoints {
 impl Eq for Endpoints {}
 
 impl Endpoints {
+    /// None yet. None but `node` will be asked about.
+    pub(super) fn of_node(node: &str) -> Self {
+        Self {
+            node: Some(node.into()),
+            ..Self::default()
+        }
+    }
+
     /// Takes in a slice. Returns the Services for which that is a change.
     pub(super) fn insert(&mut self, at: ServiceKey, mut slice: EndpointSlice) -> Vec<ServiceKey> {
         let Some(service) = slice.service.take().filter(|_| slice.family.is_some()) else {
@@ -139,13 +181,18 @@ impl Endpoints {
         if self.services.get(&at).is_some_and(|old| *old != service) {
             changed.extend(self.remove(&at));
         }
-        self.share_names(&mut slice);
+        match &self.node {
+            Some(node) => slice.seen_from(node),
+            None => self.share_names(&mut slice),
+        }
         let homes = self.by_service.entry(service.clone()).or_default();
         match homes.binary_search_by(|h| h.name.cmp(&at.name)) {
             Ok(i) if homes[i].slice == slice => return changed,
             Ok(i) => homes[i].slice = slice,
             Err(i) => {
                 let name = at.name.clone();
+                // Nearly all Services have one slice, and a vector begins with room for four.
+                homes.reserve_exact(1);
                 homes.insert(i, Home { name, slice });
                 self.services.insert(at, service.clone());
             }
@@ -166,6 +213,11 @@ impl Endpoints {
         Some(service)
     }
 
+    pub(super) fn pack(&mut self) {
+        super::pack(&mut self.by_service);
+        super::pack(&mut self.services);
+    }
+
     /// The slices that are known.
     pub(super) fn slices(&self) -> impl Iterator<Item = &ServiceKey> {
         self.services.keys()
@@ -183,7 +235,8 @@ impl Endpoints {
         self.services.is_empty()
     }
 
-    /// The endpoints of `service` that have an address of `family`: all, and those on `node`.
+    /// The endpoints of `service` that have an address of `family`: all, and those on `node`. That is the
+    /// one node that these are kept for, if they are.
     #[must_use]
     pub fn count(&self, service: &ServiceKey, family: Family, node: &str) -> (Counts, Counts) {
         let (mut all, mut local) = (Counts::default(), Counts::default());

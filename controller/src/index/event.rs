@@ -19,6 +19,9 @@ pub enum SourceEvent {
         /// Every object of the kind.
         objects: Vec<Observed>,
     },
+    /// All that was told so far is what an earlier process knew, and may be out of date. The next
+    /// listing replaces it.
+    Recalled,
     /// An object is new or changed.
     Applied(Observed),
     /// An object is gone.

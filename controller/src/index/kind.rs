@@ -22,6 +22,8 @@ pub enum Kind {
     Service,
     /// discovery.k8s.io/v1, in every namespace.
     EndpointSlice,
+    /// networking.k8s.io/v1.
+    ServiceCidr,
     /// redstart.dev.
     BgpConfiguration,
     /// redstart.dev.
@@ -36,11 +38,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Node,
         Self::Secret,
         Self::Service,
         Self::EndpointSlice,
+        Self::ServiceCidr,
         Self::BgpConfiguration,
         Self::BgpPeer,
         Self::BgpAdvertisement,
@@ -56,6 +59,7 @@ impl Kind {
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
+            Self::ServiceCidr => "ServiceCIDR",
             Self::BgpConfiguration => "BGPConfiguration",
             Self::BgpPeer => "BGPPeer",
             Self::BgpAdvertisement => "BGPAdvertisement",
@@ -70,6 +74,7 @@ impl Kind {
         match self {
             Self::Node | Self::Secret | Self::Service => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::ServiceCidr => "networking.k8s.io/v1",
             Self::BgpConfiguration
             | Self::BgpPeer
             | Self::BgpAdvertisement
@@ -82,6 +87,20 @@ impl Kind {
     #[must_use]
     pub const fn is_namespaced(self) -> bool {
         matches!(self, Self::Secret | Self::Service | Self::EndpointSlice)
+    }
+
+    /// Whether a large cluster has very many of them, which change all the time. All of what is parsed of
+    /// them is in the manifest, so one that comes again as it was is no news.
+    #[must_use]
+    pub const fn is_numerous(self) -> bool {
+        matches!(self, Self::Node | Self::Service | Self::EndpointSlice)
+    }
+
+    /// Whether an API server may do without it: Kubernetes has `ServiceCIDR`s since 1.33, and a Role that was
+    /// made before we read them does not let us.
+    #[must_use]
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::ServiceCidr)
     }
 
     /// Whether its objects may name Secrets.
@@ -166,8 +185,8 @@ impl ObjectKey {
     /// Namespace and name alone.
     pub(super) fn in_namespace(&self) -> ServiceKey {
         ServiceKey {
-            namespace: self.namespace.clone().unwrap_or_default(),
-            name: self.name.clone(),
+            namespace: self.namespace.as_deref().unwrap_or_default().into(),
+            name: self.name.as_str().into(),
         }
     }
 

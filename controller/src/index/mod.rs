@@ -13,8 +13,10 @@
 
 mod advertisement;
 mod bfd_profile;
+mod bmp;
 mod changes;
 mod configuration;
+mod drain_order;
 mod endpoints;
 mod event;
 mod kind;
@@ -27,6 +29,7 @@ mod remote;
 mod rules;
 mod secret;
 mod service;
+mod service_cidr;
 mod standing;
 mod unheard;
 mod values;
@@ -35,24 +38,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use advertisement::{Advertisement, Aggregate, ServiceChoice};
 pub use bfd_profile::BfdProfile;
+pub use bmp::BmpStation;
 pub use changes::Changes;
 pub use configuration::Configuration;
+pub use drain_order::{DrainOrder, NoDrainOrder};
 pub use endpoints::{Counts, EndpointSlice, Endpoints};
 pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
 pub(crate) use node::SHUTDOWN_MESSAGE;
-pub use node::{DrainSigns, Node};
+pub use node::{DrainSigns, Node, Since};
 pub use observed::{Meta, Object, Observed};
 pub use peer::Peer;
 pub use policy::{Neighbours, Policy, PolicyRule};
 pub(crate) use references::{missing, not_there};
-pub use secret::Secret;
+pub use secret::{NoPassword, Secret};
 pub use service::{Service, ServiceKey};
+pub use service_cidr::ServiceCidr;
 pub use standing::Standing;
 use standing::Standings;
 pub(crate) use values::usable_unicast;
 
-use crate::{api, diagnostic::Diagnostic};
+use crate::{
+    api,
+    diagnostic::{Diagnostic, Reason},
+};
 use references::References;
 
 /// Every object in force, by name.
@@ -62,10 +71,14 @@ pub struct Objects {
     pub nodes: BTreeMap<String, Node>,
     /// Secrets of Redstart's namespace.
     pub secrets: BTreeMap<String, Secret>,
+    /// Those that cannot be read, and why: [`Reason::SecretForbidden`] or [`Reason::Unreadable`].
+    pub unread_secrets: BTreeMap<String, Reason>,
     /// Services.
     pub services: BTreeMap<ServiceKey, Service>,
     /// The endpoints of Services.
     pub endpoints: Endpoints,
+    /// The ranges that Kubernetes takes cluster IPs from, by `ServiceCIDR`.
+    pub service_cidrs: BTreeMap<String, ServiceCidr>,
     /// `BGPConfiguration`s: at most the one named `default`.
     pub configurations: BTreeMap<String, Configuration>,
     /// `BGPPeer`s.
@@ -99,6 +112,7 @@ impl Objects {
             }
             Object::Node(o) => put(&mut self.nodes, name(), o),
             Object::Secret(o) => put(&mut self.secrets, name(), o),
+            Object::ServiceCidr(o) => put(&mut self.service_cidrs, name(), o),
             Object::Configuration(o) => put(&mut self.configurations, name(), o),
             Object::Peer(o) => put(&mut self.peers, name(), o),
             Object::Advertisement(o) => put(&mut self.advertisements, name(), o),
@@ -121,6 +135,7 @@ impl Objects {
             }
             Kind::Node => self.nodes.remove(name).is_some(),
             Kind::Secret => self.secrets.remove(name).is_some(),
+            Kind::ServiceCidr => self.service_cidrs.remove(name).is_some(),
             Kind::BgpConfiguration => self.configurations.remove(name).is_some(),
             Kind::BgpPeer => self.peers.remove(name).is_some(),
             Kind::BgpAdvertisement => self.advertisements.remove(name).is_some(),
@@ -129,21 +144,32 @@ impl Objects {
         })
     }
 
+    /// Makes the maps of the numerous kinds small: one that grew in order, as a listing has it, is half
+    /// empty.
+    fn pack(&mut self, kind: Kind) {
+        match kind {
+            Kind::Node => pack(&mut self.nodes),
+            Kind::Service => pack(&mut self.services),
+            Kind::EndpointSlice => self.endpoints.pack(),
+            _ => {}
+        }
+    }
+
     /// The objects of `kind`, by name.
     fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
         fn cluster<T>(kind: Kind, map: &BTreeMap<String, T>) -> Vec<ObjectKey> {
             let names = map.keys().map(String::as_str);
             names.map(|name| ObjectKey::cluster(kind, name)).collect()
         }
-        let namespaced = |key: &ServiceKey| {
-            ObjectKey::namespaced(kind, key.namespace.as_str(), key.name.as_str())
-        };
+        let namespaced =
+            |key: &ServiceKey| ObjectKey::namespaced(kind, &*key.namespace, &*key.name);
         let secret = |name: &String| ObjectKey::namespaced(kind, api::NAMESPACE, name.as_str());
         match kind {
             Kind::Node => cluster(kind, &self.nodes),
             Kind::Secret => self.secrets.keys().map(secret).collect(),
             Kind::Service => self.services.keys().map(namespaced).collect(),
             Kind::EndpointSlice => self.endpoints.slices().map(namespaced).collect(),
+            Kind::ServiceCidr => cluster(kind, &self.service_cidrs),
             Kind::BgpConfiguration => cluster(kind, &self.configurations),
             Kind::BgpPeer => cluster(kind, &self.peers),
             Kind::BgpAdvertisement => cluster(kind, &self.advertisements),
@@ -153,11 +179,17 @@ impl Objects {
     }
 }
 
+fn pack<K: Ord, T>(map: &mut BTreeMap<K, T>) {
+    *map = std::mem::take(map).into_iter().collect();
+}
+
 /// What the sources have told so far.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     objects: Objects,
     listed: BTreeSet<Kind>,
+    /// Whether that was by an earlier process.
+    recalled: bool,
     health: BTreeMap<Kind, Health>,
     object_problems: BTreeMap<ObjectKey, Vec<Diagnostic>>,
     origin_problems: BTreeMap<String, Vec<Diagnostic>>,
@@ -166,6 +198,14 @@ pub struct Index {
     changes: Changes,
     references: References,
     reference_problems: Vec<Diagnostic>,
+    /// Objects of which a part is in force as it was before: the last version has that wrong.
+    partly: BTreeSet<ObjectKey>,
+    /// How many there were.
+    events: u64,
+    /// The latest time since when a node is to be drained, by what asked for it.
+    latest_drain: Option<i64>,
+    /// The places of nodes in an earlier process, until the API server has listed them.
+    drain_order: DrainOrder,
 }
 
 impl Index {
@@ -175,11 +215,48 @@ impl Index {
         Self::default()
     }
 
+    /// One that what is to be done is compiled from for this node, and no other: of the other nodes'
+    /// endpoints it keeps less.
+    #[must_use]
+    pub fn of_node(node: &str) -> Self {
+        let mut index = Self::new();
+        index.objects.endpoints = Endpoints::of_node(node);
+        index
+    }
+
+    /// Before anything is taken in: the order in which an earlier process has heard of drains.
+    pub fn recall_drain_order(&mut self, order: DrainOrder) {
+        if let Some(last) = order.last() {
+            self.events = self.events.max(last.event().unwrap_or(0));
+            self.latest_drain = self.latest_drain.max(last.time());
+        }
+        self.drain_order = order;
+    }
+
+    /// The API server has listed all Nodes: what asks for a drain from now on, asks anew.
+    pub fn forget_earlier_drains(&mut self) {
+        self.drain_order = DrainOrder::default();
+    }
+
+    /// The order in which drains were heard of, as far as Nodes do not say it.
+    #[must_use]
+    pub fn drain_order(&self) -> DrainOrder {
+        DrainOrder::of(self.objects.nodes.values())
+    }
+
     /// Takes in what a source saw. Returns whether a compile could come out differently now: an
     /// object, what is wrong, or the completeness has changed.
     pub fn apply(&mut self, event: SourceEvent) -> bool {
+        self.events += 1;
         let changes = match event {
-            SourceEvent::Restarted { kind, objects } => self.restart(kind, objects),
+            SourceEvent::Restarted { kind, objects } => {
+                self.recalled = false;
+                self.restart(kind, objects)
+            }
+            SourceEvent::Recalled => {
+                self.recalled = true;
+                Changes::default()
+            }
             SourceEvent::Applied(observed) => {
                 let kind = observed.key.kind;
                 let changes = self.observe(observed);
@@ -187,6 +264,8 @@ impl Index {
             }
             SourceEvent::Deleted(key) => {
                 self.standings.put(&key, None);
+                self.partly.remove(&key);
+                self.forget_unread(key.kind, |name| name != key.name);
                 let problematic = self.object_problems.remove(&key).is_some();
                 let changes = self.remove(&key).and(self.settle(key.kind));
                 changes.and(Changes::everything_if(problematic))
@@ -216,9 +295,16 @@ impl Index {
 
     fn restart(&mut self, kind: Kind, objects: Vec<Observed>) -> Changes {
         let mut changes = Changes::everything_if(self.listed.insert(kind));
+        // Of one listing nothing came before anything else.
+        let drains = objects.iter().filter_map(Observed::latest_drain);
+        self.latest_drain = self.latest_drain.max(drains.max());
         let listed: BTreeSet<ObjectKey> = objects.iter().map(|o| o.key.clone()).collect();
         changes = changes.and(self.retain(kind, |key| listed.contains(key)));
         self.standings.keep(kind, &listed);
+        self.partly
+            .retain(|key| key.kind != kind || listed.contains(key));
+        let names: BTreeSet<&str> = listed.iter().map(|key| key.name.as_str()).collect();
+        self.forget_unread(kind, |name| names.contains(name));
         let problems = self.object_problems.len();
         self.object_problems
             .retain(|key, _| key.kind != kind || listed.contains(key));
@@ -227,7 +313,15 @@ impl Index {
         for observed in objects {
             changes = changes.and(self.observe(observed));
         }
+        self.objects.pack(kind);
         changes.and(self.settle(kind))
+    }
+
+    /// Secrets that are not there any more are not waited for either.
+    fn forget_unread(&mut self, kind: Kind, keep: impl Fn(&str) -> bool) {
+        if kind == Kind::Secret {
+            self.objects.unread_secrets.retain(|name, _| keep(name));
+        }
     }
 
     /// Takes an object out, unless others name it.
@@ -242,7 +336,7 @@ impl Index {
 
     /// Takes out the objects of `kind` for which `keep` is false, but for those that others name.
     fn retain(&mut self, kind: Kind, keep: impl Fn(&ObjectKey) -> bool) -> Changes {
-        let by_name = |name: &str| keep(&ObjectKey::cluster(kind, name));
+        let by_name = |name: &str| keep(&references::key(kind, name));
         let kept = self.references.kept(&self.objects, kind, by_name);
         let mut changes = Changes::default();
         for key in self.objects.keys(kind) {
@@ -265,6 +359,8 @@ impl Index {
     }
 
     fn observe(&mut self, observed: Observed) -> Changes {
+        // That changes the object's problems too, which are told below.
+        let unread = observed.unread_secret();
         let Observed {
             key,
             mut object,
@@ -273,10 +369,31 @@ impl Index {
             standing,
         } = observed;
         self.standings.put(&key, standing);
-        if let Some(Object::Node(node)) = &mut object
-            && let Some(last) = self.objects.nodes.get(&key.name)
-        {
-            node.keep_last_good(last, &problems);
+        if key.kind == Kind::Secret {
+            let all = &mut self.objects.unread_secrets;
+            match unread {
+                Some(why) => _ = all.insert(key.name.clone(), why),
+                None => _ = all.remove(&key.name),
+            }
+        }
+        let is_partly_kept = match &mut object {
+            Some(Object::Node(node)) => {
+                let last = self.objects.nodes.get(&key.name);
+                self.latest_drain = self.latest_drain.max(node.drain.latest());
+                let now = Since::heard(self.latest_drain, self.events);
+                let earlier = self.drain_order.of_node(&key.name);
+                node.follow((last, earlier), &problems, now);
+                last.is_some() && !problems.is_empty()
+            }
+            Some(Object::Secret(secret)) => {
+                let last = self.objects.secrets.get(&key.name);
+                last.is_some_and(|last| secret.keep_last_good(last))
+            }
+            _ => false,
+        };
+        match is_partly_kept {
+            true => _ = self.partly.insert(key.clone()),
+            false => _ = self.partly.remove(&key),
         }
         let complete = self.is_complete();
         let object = object.and_then(|o| {
@@ -298,10 +415,24 @@ impl Index {
         changes.and(Changes::everything_if(other_problems))
     }
 
+    /// The objects that are in force in another version than the last that was told, or though they are
+    /// gone.
+    #[must_use]
+    pub fn kept_in_force(&self) -> BTreeSet<ObjectKey> {
+        let partly = self.partly.iter().cloned();
+        partly.chain(self.references.kept_in_force()).collect()
+    }
+
     /// Whether every kind has been listed once.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.listed.len() == Kind::ALL.len()
+    }
+
+    /// Whether what is known is what an earlier process knew.
+    #[must_use]
+    pub const fn is_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// Whether `kind` has been listed once.
@@ -318,6 +449,7 @@ impl Index {
             Kind::Secret => self.objects.secrets.len(),
             Kind::Service => self.objects.services.len(),
             Kind::EndpointSlice => self.objects.endpoints.len(),
+            Kind::ServiceCidr => self.objects.service_cidrs.len(),
             Kind::BgpConfiguration => self.objects.configurations.len(),
             Kind::BgpPeer => self.objects.peers.len(),
             Kind::BgpAdvertisement => self.objects.advertisements.len(),
@@ -351,6 +483,13 @@ impl Index {
     #[must_use]
     pub fn unresolved(&self) -> &[Diagnostic] {
         &self.reference_problems
+    }
+
+    /// Whether the last version of an object waits for one that it names, with the version before it in
+    /// force.
+    #[must_use]
+    pub fn is_waiting(&self, key: &ObjectKey) -> bool {
+        self.references.is_waiting(key)
     }
 
     /// How the objects of our own kinds stand at the API server, if the source is one.

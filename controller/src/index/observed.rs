@@ -1,16 +1,19 @@
 //! One object as it is kept: parsed, and reduced to what is used.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     Advertisement, BfdProfile, Configuration, EndpointSlice, Kind, Node, ObjectKey, Peer, Policy,
-    Secret, Service, Standing,
+    Secret, Service, ServiceCidr, Standing,
 };
 use crate::{
+    api,
     diagnostic::{Diagnostic, Reason},
+    labels::Labels,
     object::ObjectRef,
+    text::Text,
 };
 
 /// An object as a source saw it, parsed.
@@ -27,7 +30,7 @@ pub struct Observed {
     pub problems: Vec<Diagnostic>,
     /// The object as a manifest, where the source has one for the [`cache`](crate::cache): only of
     /// an object that can be used. The index does not keep it.
-    pub manifest: Option<Box<str>>,
+    pub manifest: Option<Text>,
     /// How it stands at the API server, where it came from there.
     pub standing: Option<Standing>,
 }
@@ -36,6 +39,39 @@ impl Observed {
     /// An object that is there but cannot be read.
     pub fn unreadable(key: ObjectKey, error: impl fmt::Display) -> Self {
         Self::unreadable_at(key, "", error)
+    }
+
+    /// A Secret that the API server does not let us read, in its words: for want of a right
+    /// ([`Reason::SecretForbidden`]), or because it cannot itself ([`Reason::Unreadable`]).
+    pub fn unread(name: &str, reason: Reason, words: &str) -> Self {
+        let key = ObjectKey::namespaced(Kind::Secret, api::NAMESPACE, name);
+        let message =
+            format!("{words}; what was read of it before, if anything was, stays in force");
+        Self {
+            problems: vec![Diagnostic::error(key.object_ref(), "", reason, message)],
+            key,
+            object: None,
+            manifest: None,
+            standing: None,
+        }
+    }
+
+    /// The latest time that it says since when a node is to be drained.
+    pub(super) fn latest_drain(&self) -> Option<i64> {
+        match &self.object {
+            Some(Object::Node(node)) => node.drain.latest(),
+            _ => None,
+        }
+    }
+
+    /// Why it cannot be read, if it is a Secret and cannot.
+    pub(super) fn unread_secret(&self) -> Option<Reason> {
+        let unread = self.key.kind == Kind::Secret && self.object.is_none();
+        let why = self
+            .problems
+            .first()
+            .map_or(Reason::Unreadable, |it| it.reason);
+        unread.then_some(why)
     }
 
     /// An object that is there but cannot be read because of `field`.
@@ -71,6 +107,8 @@ pub enum Object {
     Service(Service),
     /// discovery.k8s.io/v1 `EndpointSlice`.
     EndpointSlice(EndpointSlice),
+    /// networking.k8s.io/v1 `ServiceCIDR`.
+    ServiceCidr(ServiceCidr),
     /// `BGPConfiguration`.
     Configuration(Configuration),
     /// `BGPPeer`.
@@ -105,18 +143,26 @@ pub struct Meta {
     /// The object's name.
     pub name: String,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// When it was created, in seconds since 1970. Manifests need not say.
     pub created: Option<i64>,
     /// What tells it from an earlier object of the same name.
     pub uid: Option<String>,
 }
 
+impl Meta {
+    /// By age, the oldest first, then by name.
+    #[must_use]
+    pub fn seniority(&self) -> (i64, &str) {
+        (self.created.unwrap_or(i64::MAX), &self.name)
+    }
+}
+
 impl From<&ObjectMeta> for Meta {
     fn from(meta: &ObjectMeta) -> Self {
         Self {
             name: meta.name.clone().unwrap_or_default(),
-            labels: meta.labels.clone().unwrap_or_default(),
+            labels: meta.labels.as_ref().map(Labels::from).unwrap_or_default(),
             created: meta.creation_timestamp.as_ref().map(|t| t.0.as_second()),
             uid: meta.uid.clone(),
         }
@@ -197,6 +243,7 @@ impl Object {
             Self::Secret(_) => Kind::Secret,
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::Configuration(_) => Kind::BgpConfiguration,
             Self::Peer(_) => Kind::BgpPeer,
             Self::Advertisement(_) => Kind::BgpAdvertisement,

@@ -5,12 +5,15 @@
 //! waits, and the one before stays in force (ADR 11); and a policy that somebody in force names
 //! stays when it is deleted, until nobody names it any more. What has no version before is put in
 //! force all the same, and `compile` lets nothing pass there ([`missing`] says so).
+//!
+//! The same goes for Secrets, of which it is the password that counts: one that stays with the passwords
+//! that it had is as good as ever. `compile` has no session without the password that is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Changes, Kind, Object, ObjectKey, Objects, Peer};
 use crate::{
-    api::{BGPConfigurationSpec, BfdSpec, PoliciesSpec},
+    api::{BGPConfigurationSpec, BfdSpec, NAMESPACE, PoliciesSpec, SecretKeyRef},
     diagnostic::{Diagnostic, Reason},
     object::ObjectRef,
 };
@@ -21,16 +24,29 @@ struct Reference {
     field: String,
     kind: Kind,
     name: String,
+    /// The key in a Secret.
+    key: Option<String>,
 }
 
 impl Reference {
     /// Whether there is such an object, be it that others alone keep it in force.
     fn is_known(&self, objects: &Objects) -> bool {
+        if let Some(password) = self.password() {
+            return objects.password(&password).is_ok()
+                || objects.last_password(&password).is_some();
+        }
         match self.kind {
             Kind::BgpPolicy => objects.policies.contains_key(&self.name),
             Kind::BfdProfile => objects.bfd_profiles.contains_key(&self.name),
             _ => true,
         }
+    }
+
+    /// The password that it names, if that is what it names.
+    fn password(&self) -> Option<SecretKeyRef> {
+        let key = self.key.clone()?;
+        let name = self.name.clone();
+        Some(SecretKeyRef { name, key })
     }
 }
 
@@ -40,6 +56,7 @@ fn policies(field: &str, spec: &PoliciesSpec, all: &mut Vec<Reference>) {
             field: format!("{field}.{way}[{i}]"),
             kind: Kind::BgpPolicy,
             name: name.clone(),
+            key: None,
         }));
     }
 }
@@ -51,14 +68,30 @@ fn bfd(field: &str, spec: Option<&BfdSpec>, all: &mut Vec<Reference>) {
                 field: format!("{field}.profile"),
                 kind: Kind::BfdProfile,
                 name,
+                key: None,
             }),
     );
+}
+
+fn secret(field: String, named: Option<&SecretKeyRef>, all: &mut Vec<Reference>) {
+    all.extend(named.map(|named| Reference {
+        field,
+        kind: Kind::Secret,
+        name: named.name.clone(),
+        key: Some(named.key.clone()),
+    }));
 }
 
 fn of_peer(peer: &Peer) -> Vec<Reference> {
     let mut all = Vec::new();
     policies("spec.policies", &peer.policies, &mut all);
     bfd("spec.bfd", peer.bfd.as_ref(), &mut all);
+    let password = "spec.passwordSecretRef".to_owned();
+    secret(password, peer.password.as_ref(), &mut all);
+    for (i, key) in peer.tcp_ao.iter().enumerate() {
+        let field = format!("spec.tcpAO[{i}].secretRef");
+        secret(field, Some(&key.secret_ref), &mut all);
+    }
     all
 }
 
@@ -67,6 +100,8 @@ fn of_configuration(spec: &BGPConfigurationSpec) -> Vec<Reference> {
     policies("spec.policies", &spec.policies, &mut all);
     policies("spec.mesh.policies", &spec.mesh.policies, &mut all);
     bfd("spec.mesh.bfd", spec.mesh.bfd.as_ref(), &mut all);
+    let password = "spec.mesh.passwordSecretRef".to_owned();
+    secret(password, spec.mesh.password_secret_ref.as_ref(), &mut all);
     all
 }
 
@@ -75,6 +110,18 @@ fn of_object(object: &Object) -> Vec<Reference> {
         Object::Peer(peer) => of_peer(peer),
         Object::Configuration(configuration) => of_configuration(&configuration.spec),
         _ => Vec::new(),
+    }
+}
+
+/// What the version of this object that is in force names.
+fn before(objects: &Objects, key: &ObjectKey) -> Option<Vec<Reference>> {
+    match key.kind {
+        Kind::BgpPeer => objects.peers.get(&key.name).map(of_peer),
+        Kind::BgpConfiguration => {
+            let configuration = objects.configurations.get(&key.name);
+            configuration.map(|before| of_configuration(&before.spec))
+        }
+        _ => None,
     }
 }
 
@@ -97,30 +144,39 @@ impl References {
     ) -> Option<Object> {
         self.waiting.remove(key);
         self.gone.remove(&(key.kind, key.name.clone()));
-        let known = match key.kind {
-            Kind::BgpPeer => objects.peers.contains_key(&key.name),
-            Kind::BgpConfiguration => objects.configurations.contains_key(&key.name),
-            _ => false,
-        };
-        if complete && known && !self.missing(objects, &object).is_empty() {
+        let known = before(objects, key).is_some();
+        if complete && known && !self.missing(objects, key, &object).is_empty() {
             self.waiting.insert(key.clone(), object);
             return None;
         }
         Some(object)
     }
 
-    fn missing(&self, objects: &Objects, object: &Object) -> Vec<Reference> {
+    /// Whether the last version of this object waits.
+    pub(super) fn is_waiting(&self, key: &ObjectKey) -> bool {
+        self.waiting.contains_key(key)
+    }
+
+    /// What this version of an object waits for. Not for a password that the version in force has not got
+    /// either: nothing is the better for that.
+    fn missing(&self, objects: &Objects, key: &ObjectKey, object: &Object) -> Vec<Reference> {
+        let before = before(objects, key).unwrap_or_default();
         let mut references = of_object(object);
-        references.retain(|reference| !self.is_there(objects, reference));
+        references.retain(|r| {
+            let is_lacking = r.key.is_some() && before.contains(r);
+            !is_lacking && !self.is_there(objects, r)
+        });
         references
     }
 
-    /// Whether the named object is there; one that is gone and still in force is not.
+    /// Whether the named object is there; one that is gone and still in force is not, but for a password.
     fn is_there(&self, objects: &Objects, reference: &Reference) -> bool {
-        reference.is_known(objects)
-            && !self
-                .gone
-                .contains(&(reference.kind, reference.name.clone()))
+        reference.is_known(objects) && (reference.key.is_some() || !self.is_gone(reference))
+    }
+
+    fn is_gone(&self, reference: &Reference) -> bool {
+        let named = (reference.kind, reference.name.clone());
+        self.gone.contains(&named)
     }
 
     /// The objects of `kind` that the source does not have any more, as `has` says, and that have to
@@ -142,6 +198,7 @@ impl References {
         let there = |name: &String| match kind {
             Kind::BgpPolicy => objects.policies.contains_key(name),
             Kind::BfdProfile => objects.bfd_profiles.contains_key(name),
+            Kind::Secret => objects.secrets.contains_key(name),
             _ => false,
         };
         let kept: BTreeSet<String> = missed.into_iter().filter(there).collect();
@@ -155,7 +212,7 @@ impl References {
         let ready: Vec<ObjectKey> = self
             .waiting
             .iter()
-            .filter(|(_, object)| self.missing(objects, object).is_empty())
+            .filter(|(key, object)| self.missing(objects, key, object).is_empty())
             .map(|(key, _)| key.clone())
             .collect();
         let mut changes = Changes::default();
@@ -167,22 +224,33 @@ impl References {
         let still_named = named(objects);
         let dropped: Vec<_> = self.gone.difference(&still_named).cloned().collect();
         for (kind, name) in dropped {
-            changes = changes.and(objects.remove(&ObjectKey::cluster(kind, name.as_str())));
+            changes = changes.and(objects.remove(&key(kind, &name)));
             self.gone.remove(&(kind, name));
         }
         changes
+    }
+
+    /// What is in force otherwise than it was told last: what waits, and what is gone.
+    pub(super) fn kept_in_force(&self) -> impl Iterator<Item = ObjectKey> {
+        let gone = self.gone.iter().map(|(kind, name)| key(*kind, name));
+        self.waiting.keys().cloned().chain(gone)
     }
 
     /// What waits, what is gone and what it means.
     pub(super) fn problems(&self, objects: &Objects) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for (key, object) in &self.waiting {
-            let missing = self.missing(objects, object);
+            let missing = self.missing(objects, key, object);
             let consequence = "the object stays in force as it was before";
-            problems.extend(missing.iter().map(|r| problem(key, r, consequence)));
+            problems.extend(missing.iter().map(|r| match r.password() {
+                Some(password) => no_password(key, r, &password, objects, consequence),
+                None => problem(key, r, consequence),
+            }));
         }
         for (key, mut references) in in_force(objects) {
-            references.retain(|r| self.gone.contains(&(r.kind, r.name.clone())));
+            // Nobody looks for the Secret of a version that is to be replaced.
+            let is_replaced = self.waiting.contains_key(&key);
+            references.retain(|r| self.is_gone(r) && !(is_replaced && r.key.is_some()));
             let consequence = "its last version stays in force as long as it is named";
             problems.extend(references.iter().map(|r| problem(&key, r, consequence)));
         }
@@ -190,20 +258,46 @@ impl References {
     }
 }
 
+/// The key of an object of a kind that others name.
+pub(super) fn key(kind: Kind, name: &str) -> ObjectKey {
+    match kind {
+        Kind::Secret => ObjectKey::namespaced(kind, NAMESPACE, name),
+        _ => ObjectKey::cluster(kind, name),
+    }
+}
+
+fn no_password(
+    key: &ObjectKey,
+    reference: &Reference,
+    wanted: &SecretKeyRef,
+    objects: &Objects,
+    consequence: &str,
+) -> Diagnostic {
+    let why = objects.password(wanted).err();
+    let (reason, message) = why.unwrap_or((Reason::SecretMissing, String::new()));
+    let message = format!("{message}; {consequence}");
+    Diagnostic::error(key.object_ref(), &reference.field, reason, message)
+}
+
 fn problem(key: &ObjectKey, reference: &Reference, consequence: &str) -> Diagnostic {
-    let Reference { field, kind, name } = reference;
+    let Reference {
+        field, kind, name, ..
+    } = reference;
     let message = format!("there is no {kind} {name:?}; {consequence}");
     Diagnostic::error(key.object_ref(), field, unknown(*kind), message)
 }
 
-/// What objects in force name and what was never there, whichever node looks.
+/// What objects in force name and what was never there, whichever node looks; but for Secrets, of which
+/// those speak that need them.
 pub(crate) fn missing(objects: &Objects) -> Vec<Diagnostic> {
     let mut missing = Vec::new();
     for (key, mut references) in in_force(objects) {
-        references.retain(|reference| !reference.is_known(objects));
+        references.retain(|r| r.key.is_none() && !r.is_known(objects));
         let object = key.object_ref();
         missing.extend(references.into_iter().map(|r| {
-            let Reference { field, kind, name } = r;
+            let Reference {
+                field, kind, name, ..
+            } = r;
             not_there(object.clone(), field, kind, &name)
         }));
     }
@@ -238,6 +332,7 @@ fn in_force(objects: &Objects) -> impl Iterator<Item = (ObjectKey, Vec<Reference
 const fn unknown(kind: Kind) -> Reason {
     match kind {
         Kind::BfdProfile => Reason::UnknownBfdProfile,
+        Kind::Secret => Reason::SecretMissing,
         _ => Reason::UnknownPolicy,
     }
 }
@@ -246,7 +341,7 @@ const fn unknown(kind: Kind) -> Reason {
 pub(super) const fn concerns(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::BgpPeer | Kind::BgpConfiguration | Kind::BgpPolicy | Kind::BfdProfile
+        Kind::BgpPeer | Kind::BgpConfiguration | Kind::BgpPolicy | Kind::BfdProfile | Kind::Secret
     )
 }
 

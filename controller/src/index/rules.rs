@@ -40,6 +40,7 @@ pub(super) fn parse(spec: &BGPPeerSpec, findings: &mut Findings) -> PeerRules {
             NextHopSpec::Unchanged => NextHopRule::Unchanged,
             NextHopSpec::ThirdParty => NextHopRule::ThirdParty,
         },
+        peer_as_allowed: spec.export.allow_peer_as,
         remove_private_as: spec.export.remove_private_as,
         local_as_received: !spec.local_asn_options.no_prepend,
         own_as_sent: !spec.local_asn_options.replace_as,

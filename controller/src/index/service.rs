@@ -3,20 +3,20 @@
 //! A Service is used as far as it can be: an address that is none is left out and named, the others
 //! count. Of an object of some kilobytes a few fields are kept.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::core::v1 as core;
 
 use super::{Kind, Object, ObjectKey, Observed, observed::Findings};
-use crate::{diagnostic::Reason, object::ObjectRef};
+use crate::{api::ServiceAddress, diagnostic::Reason, labels::Labels, object::ObjectRef};
 
-/// What tells a Service from every other one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What tells a Service from every other one. Cheap to copy: it stands in many places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceKey {
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ServiceKey {
@@ -40,7 +40,7 @@ impl fmt::Display for ServiceKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// `spec.clusterIPs`.
     pub cluster_ips: Vec<IpAddr>,
     /// `spec.externalIPs`.
@@ -59,6 +59,18 @@ pub struct Service {
     pub publish_not_ready: bool,
 }
 
+impl Service {
+    /// Its addresses of a kind.
+    #[must_use]
+    pub fn addresses(&self, kind: ServiceAddress) -> &[IpAddr] {
+        match kind {
+            ServiceAddress::ClusterIP => &self.cluster_ips,
+            ServiceAddress::ExternalIP => &self.external_ips,
+            ServiceAddress::LoadBalancerIP => &self.load_balancer_ips,
+        }
+    }
+}
+
 impl From<&core::Service> for Observed {
     fn from(service: &core::Service) -> Self {
         let namespace = service.metadata.namespace.as_deref();
@@ -72,7 +84,8 @@ impl From<&core::Service> for Observed {
 }
 
 fn parse(service: &core::Service, findings: &mut Findings) -> Service {
-    let labels = service.metadata.labels.clone().unwrap_or_default();
+    let labels = service.metadata.labels.as_ref();
+    let labels = labels.map(Labels::from).unwrap_or_default();
     let Some(spec) = &service.spec else {
         return Service::default();
     };
@@ -130,5 +143,7 @@ fn addresses(field: &str, texts: &[String], findings: &mut Findings) -> Vec<IpAd
             found.push(address);
         }
     }
+    // Room for more would be wasted ten thousand times.
+    found.shrink_to_fit();
     found
 }

@@ -80,6 +80,11 @@ fn by_kind(spec: &BGPPeerSpec) -> Vec<Row> {
             "private AS numbers are removed towards external routers only",
         ),
         (
+            "spec.export.allowPeerAS",
+            internal && spec.export.allow_peer_as,
+            "its own AS in a path keeps no route from an internal router",
+        ),
+        (
             "spec.export.routeServerClient",
             internal && spec.export.route_server_client,
             "only an external router can be the client of a route server",

@@ -1,9 +1,10 @@
 //! Objects from the Kubernetes API.
 //!
 //! One task per [`Kind`] follows `kube`'s watcher and turns what it says into [`SourceEvent`]s. An
-//! object is parsed and reduced to what is used while the response is decoded, without even reading
-//! what it is large by (`skip`). So neither a listing nor a queue ever holds whole Nodes, and no
-//! object, however malformed, can stop a watch.
+//! object is reduced to what is used while the response is decoded, without even reading what it is
+//! large by (`skip`), and parsed if it is not what was told of it before. So neither a listing nor a
+//! queue ever holds whole Nodes, a heartbeat costs no more than reading it, and no object, however
+//! malformed, can stop a watch.
 //!
 //! What holds whatever the API server does:
 //!
@@ -46,7 +47,9 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::{core::v1 as core, discovery::v1::EndpointSlice};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1::EndpointSlice, networking::v1::ServiceCIDR,
+};
 use kube::{
     Client, Config,
     config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
@@ -57,7 +60,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::seen::read_object;
+pub(crate) use self::seen::read_manifest;
 #[cfg(test)]
 pub(crate) use self::seen::take_in;
 pub use self::{
@@ -68,6 +71,7 @@ use self::{
     follow::{Follower, follow},
     secrets::Watching,
     seen::Watched,
+    skip::OWN_NODE,
 };
 use super::{Batch, Source};
 #[cfg(doc)]
@@ -108,6 +112,7 @@ impl Default for Tuning {
 #[derive(Debug)]
 pub struct KubeSource {
     kubeconfig: Option<PathBuf>,
+    node: Option<Arc<str>>,
     tuning: Tuning,
     statuses: watch::Sender<Statuses>,
 }
@@ -139,8 +144,19 @@ impl KubeSource {
         let unknown = Kind::ALL.map(|kind| (kind, WatchStatus::default()));
         Self {
             kubeconfig,
+            node: None,
             tuning: Tuning::default(),
             statuses: watch::Sender::new(BTreeMap::from(unknown)),
+        }
+    }
+
+    /// For the speaker of this node: of the endpoints of others, it is told in which states there are
+    /// some, not how many.
+    #[must_use]
+    pub fn for_node(self, node: &str) -> Self {
+        Self {
+            node: Some(node.into()),
+            ..self
         }
     }
 
@@ -222,6 +238,7 @@ impl Source for KubeSource {
         let (objects, passing) = mpsc::channel(1);
         let task = Task {
             client,
+            node: self.node,
             tuning: self.tuning,
             statuses: self.statuses,
             batches: objects,
@@ -237,6 +254,7 @@ impl Source for KubeSource {
         task.spawn::<core::Node>(&mut tasks);
         task.spawn::<core::Service>(&mut tasks);
         task.spawn::<EndpointSlice>(&mut tasks);
+        task.spawn::<ServiceCIDR>(&mut tasks);
         task.spawn::<BGPConfiguration>(&mut tasks);
         task.spawn::<BGPPeer>(&mut tasks);
         task.spawn::<BGPAdvertisement>(&mut tasks);
@@ -258,6 +276,7 @@ impl Source for KubeSource {
 /// What the task of each kind gets.
 struct Task {
     client: Client,
+    node: Option<Arc<str>>,
     tuning: Tuning,
     statuses: watch::Sender<Statuses>,
     batches: mpsc::Sender<Batch>,
@@ -268,11 +287,15 @@ impl Task {
     fn spawn<K: Watched>(&self, tasks: &mut JoinSet<()>) {
         let recovered = Arc::clone(&self.recovered);
         let follower = Follower::new(K::KIND, self.statuses.clone(), recovered);
-        tasks.spawn(follow::<K>(
+        let following = follow::<K>(
             self.client.clone(),
             self.tuning,
             follower,
             self.batches.clone(),
-        ));
+        );
+        match &self.node {
+            Some(node) => tasks.spawn(OWN_NODE.scope(Arc::clone(node), following)),
+            None => tasks.spawn(following),
+        };
     }
 }

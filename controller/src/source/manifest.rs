@@ -5,7 +5,9 @@
 //! that is silently ignored); core objects may have fields that we do not know. Kinds that are not
 //! used are skipped: the file may be one that a cluster is installed from.
 
-use k8s_openapi::api::{core::v1 as core, discovery::v1::EndpointSlice};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1::EndpointSlice, networking::v1::ServiceCIDR,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -180,6 +182,7 @@ fn observe(key: ObjectKey, document: Value) -> Observed {
         Kind::Secret => typed::<core::Secret>(key, document),
         Kind::Service => typed::<core::Service>(key, document),
         Kind::EndpointSlice => typed::<EndpointSlice>(key, document),
+        Kind::ServiceCidr => typed::<ServiceCIDR>(key, document),
         Kind::BgpConfiguration => typed::<BGPConfiguration>(key, document),
         Kind::BgpPeer => typed::<BGPPeer>(key, document),
         Kind::BgpAdvertisement => typed::<BGPAdvertisement>(key, document),

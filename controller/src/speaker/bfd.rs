@@ -10,7 +10,8 @@
 //! that the neighbour took down (AdminDown), says nothing. Where the BGP session is gone already and
 //! routes are kept for a restarting neighbour, a failure is most likely the same restart, and nothing
 //! follows; unless the neighbour's BFD goes on without its control plane (the C bit), for then it is
-//! its forwarding that failed (RFC 5882 section 4.3).
+//! its forwarding that failed. RFC 5882 section 4.3 asks for the C bit of both ends. Ours is never set,
+//! because this BFD ends with the speaker; but a speaker that is there to judge is not restarting.
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU8, sync::Arc};
 
@@ -215,7 +216,6 @@ mod tests {
                 receive: Duration::from_millis(50),
                 transmit: Duration::from_millis(60),
                 multiplier: 5,
-                echo: None,
                 passive: false,
                 minimum_ttl: 200,
             }),

@@ -13,7 +13,7 @@ use redstart_bgp::{
     time::Instant,
     types::Prefix,
 };
-use redstart_rib::{Rib, RibConfig};
+use redstart_rib::{Owners, Rib, RibConfig};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -21,23 +21,26 @@ use tracing::info;
 use super::{
     abilities::Abilities,
     bfd::Watch,
-    drain::Draining,
+    drain::{DrainMark, Draining},
     gateways::Gateways,
-    hold_down::HoldDown,
+    hold_down::{Change, HoldDown, Past, Told},
     kernel::Kernel,
     listeners::Listeners,
     marks::Recorded,
     neighbours::Neighbours,
     objects::{Configured, log_difference},
     origin::Origin,
+    own_addresses::OwnAddresses,
+    own_routes::{OnNode, OwnRoutes},
     restart::Restart,
+    stations::Stations,
     transition::Transition,
-    translate,
     unnumbered::Unnumbered,
     views,
+    why_down::TcpCounters,
 };
 use crate::{
-    compile::{DesiredState, DrainReason, NodeIdentity, PeerName, Spare},
+    compile::{DesiredState, DrainReason, NodeIdentity},
     control::{Held, Query},
     diagnostic::Diagnostic,
 };
@@ -74,6 +77,8 @@ pub(super) struct Core {
     pub(super) unnumbered: Unnumbered,
     /// The neighbours that are default gateways.
     pub(super) gateways: Gateways,
+    pub(super) own_addresses: OwnAddresses,
+    own_routes: OwnRoutes,
     pub(super) bfd: Watch,
     pub(super) restart: Restart,
     pub(super) configured: Configured,
@@ -84,11 +89,18 @@ pub(super) struct Core {
     pub(super) target: Option<Arc<DesiredState>>,
     transition: Transition,
     pub(super) draining: Draining,
+    drain_mark: DrainMark,
     hold_down: HoldDown,
+    told: Told,
+    pub(super) stations: Stations,
     /// That, with what is left of the topology before, without what is held down, and as far as this
     /// node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
     pub(super) configured_at: Option<Timestamp>,
+    /// Whose the prefixes of the mesh are, as the tables know it.
+    owners: Arc<Owners>,
+    /// What the kernel had counted of TCP when this speaker started.
+    pub(super) tcp_counted: TcpCounters,
     /// The generations of the kernel's links and addresses, and of the tables of others, when sessions
     /// and originations last followed them.
     kernel_seen: (u64, u64),
@@ -105,6 +117,8 @@ impl Core {
         origin: Origin,
         ran_before: bool,
         recorded: Recorded,
+        drain_mark: DrainMark,
+        (told, past): (Told, Past),
     ) -> Self {
         let seed = seed();
         let (to_core, from_peers) = mpsc::channel(PEER_EVENTS);
@@ -120,6 +134,8 @@ impl Core {
             listeners: Listeners::new(owner),
             unnumbered: Unnumbered::new(clock, seed),
             gateways: Gateways::default(),
+            own_addresses: OwnAddresses::default(),
+            own_routes: OwnRoutes::default(),
             bfd: Watch::new(clock, seed),
             restart: Restart::new(ran_before),
             configured: Configured::default(),
@@ -127,10 +143,15 @@ impl Core {
             lacking: Vec::new(),
             target: None,
             transition: Transition::default(),
-            draining: Draining::default(),
-            hold_down: HoldDown::default(),
+            draining: Draining::resume(drain_mark.step()),
+            drain_mark,
+            hold_down: HoldDown::after(past),
+            told,
+            stations: Stations::default(),
             in_force: None,
             configured_at: None,
+            owners: Arc::default(),
+            tcp_counted: views::tcp_counters(),
             kernel_seen: (0, 0),
             from_peers,
             newcomers,
@@ -156,17 +177,26 @@ impl Core {
                 _ = self.from_peers.recv_many(&mut burst, BURST) => {
                     let now = self.clock.now();
                     self.rib.set_time(now);
+                    // Whoever is lost is left before the tables are touched, all of them.
+                    let lost = burst.iter().flat_map(|it| self.neighbours.lost_by(it));
+                    self.kernel.avoid(now, &lost.collect::<Vec<_>>());
                     for event in burst.drain(..) {
-                        // Whoever pulls must see what the announcements before it lead to.
+                        // Whoever pulls must see what the announcements before it lead to, and what a
+                        // member of a range that has come up is to be told.
                         if matches!(event, FromPeer::Pull { .. }) {
+                            if self.neighbours.take_members_changed() {
+                                self.introduce(now);
+                            }
                             self.kernel.resolve_next_hops(&mut self.rib);
-                        }
-                        if let Some(lost) = self.neighbours.lost_by(&event) {
-                            self.kernel.avoid(now, lost);
                         }
                         let links = self.kernel.view();
                         self.neighbours.on_event(now, event, links, &mut self.rib);
                     }
+                }
+                Some(event) = self.stations.next() => {
+                    let started = self.started;
+                    let wall = |at| views::wall(started, at);
+                    self.stations.on_event(event, &self.neighbours, wall, &mut self.rib);
                 }
                 Some(FromListener::Newcomer(newcomer)) = self.newcomers.recv() => {
                     self.welcome(newcomer);
@@ -184,10 +214,18 @@ impl Core {
         let why = self.target.as_ref().and_then(|target| target.drain.why);
         let for_good = why == Some(DrainReason::Shutdown);
         self.neighbours.stop_all(for_good).await;
+        self.stations.stop_all().await;
     }
 
     fn on_path_failures(&mut self) {
-        for (name, failure) in self.bfd.take_failures() {
+        let now = self.clock.now();
+        let failures = self.bfd.take_failures();
+        let neighbours = &self.neighbours;
+        let lost = failures
+            .iter()
+            .flat_map(|(name, failure)| neighbours.lost_by_path(name, *failure));
+        self.kernel.avoid(now, &lost.collect::<Vec<_>>());
+        for (name, failure) in failures {
             self.neighbours.path_failed(&name, failure, &mut self.rib);
         }
     }
@@ -200,10 +238,11 @@ impl Core {
         self.find_routers(now);
         self.neighbours.on_time(now, &mut self.rib);
         self.move_on(now);
-        if self.neighbours.take_members_left() {
+        if self.neighbours.take_members_changed() {
             self.introduce(now);
         }
         self.follow_kernel();
+        self.kernel.avoid(now, &self.neighbours.take_lost());
         self.kernel.resolve_next_hops(&mut self.rib);
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
             && self.kernel.take_changes(&mut self.rib);
@@ -211,7 +250,10 @@ impl Core {
             self.kernel.recovered();
             self.apply(now);
         }
+        self.tell_ends(now);
         self.neighbours.wake(self.rib.take_ready_peers());
+        let sessions_changed = self.neighbours.take_sessions_changed();
+        self.stations.wake(sessions_changed, &mut self.rib);
         self.kernel.push(now, &mut self.rib);
     }
 
@@ -227,6 +269,7 @@ impl Core {
             self.transition.poll_timeout(),
             self.draining.poll_timeout(),
             self.unnumbered.poll_timeout(self.clock.now()),
+            self.gateways.poll_timeout(),
             self.hold_down.poll_timeout(),
         ]
         .into_iter()
@@ -237,6 +280,7 @@ impl Core {
     /// Makes the engine match what the objects say, by difference.
     fn configure(&mut self, configured: Configured) {
         self.configured = configured;
+        self.restart.set_recalled(self.configured.recalled);
         let Some(desired) = self.configured.desired.clone() else {
             return;
         };
@@ -245,6 +289,9 @@ impl Core {
             .as_ref()
             .is_some_and(|now| Arc::ptr_eq(now, &desired))
         {
+            if !self.configured.recalled {
+                self.hold_down.forget_past();
+            }
             return;
         }
         let now = self.clock.now();
@@ -257,6 +304,11 @@ impl Core {
             node = desired.node.is_some(),
             "configuration in force"
         );
+        let last = self.target.as_deref();
+        if last.is_some_and(|last| last.is_alike_but_for_routes(&desired)) {
+            self.configure_routes(now, desired);
+            return;
+        }
         self.rib.set_config(RibConfig {
             max_paths: desired.kernel.max_paths,
         });
@@ -270,11 +322,35 @@ impl Core {
         let running = self.neighbours.rules();
         self.transition.begin(now, &desired, &running);
         self.draining.begin(now, &desired.drain);
-        let (last, services) = (self.target.as_deref(), &self.configured.services);
-        self.hold_down.begin(now, last, &desired, services);
+        self.drain_mark.set(self.draining.step());
+        self.hold_down(now, &desired);
         self.target = Some(desired);
         self.configured_at = Some(Timestamp::now());
         self.put_in_force(now);
+    }
+
+    /// The routes of our own are all that has changed, as they do with every Service: neighbours and
+    /// kernel need not be looked at.
+    fn configure_routes(&mut self, now: Instant, desired: Arc<DesiredState>) {
+        self.hold_down(now, &desired);
+        self.target = Some(desired);
+        self.configured_at = Some(Timestamp::now());
+        self.compose();
+        if let Some(desired) = self.in_force.clone()
+            && self.restart.started().is_some()
+        {
+            self.originate(&desired);
+        }
+    }
+
+    fn hold_down(&mut self, now: Instant, target: &DesiredState) {
+        let change = Change {
+            last: self.target.as_deref(),
+            target,
+            services: &self.configured.services,
+            recalled: self.configured.recalled,
+        };
+        self.hold_down.begin(now, change);
     }
 
     /// What only time allows: ending sessions that are not needed any more, withdrawing routes that
@@ -285,17 +361,24 @@ impl Core {
         };
         let due = self.transition.poll_timeout().is_some_and(|at| at <= now);
         let moved = due && {
-            let (neighbours, rib) = (&self.neighbours, &self.rib);
-            let served = neighbours.is_served_by_mesh(&target);
-            let standing = |name: &PeerName, spare: &Spare| neighbours.standing(name, spare, rib);
-            self.transition.poll(now, &target, served, standing)
+            let sessions = self
+                .neighbours
+                .in_transition(&self.transition, &target, &self.rib);
+            self.transition.poll(now, &target, &sessions)
         };
         if self.draining.poll(now) | self.hold_down.poll(now) | moved {
+            self.drain_mark.set(self.draining.step());
             self.put_in_force(now);
         }
     }
 
     fn put_in_force(&mut self, now: Instant) {
+        self.compose();
+        self.apply(now);
+    }
+
+    /// Makes what is in force of the target.
+    fn compose(&mut self) {
         let Some(target) = &self.target else {
             return;
         };
@@ -303,11 +386,11 @@ impl Core {
         if self.hold_down.is_under_way() {
             self.hold_down.apply(Arc::make_mut(&mut desired));
         }
+        self.told.note(&desired);
         if self.draining.is_under_way() {
             self.draining.apply(Arc::make_mut(&mut desired));
         }
         self.in_force = Some(desired);
-        self.apply(now);
     }
 
     /// Neighbours start once the kernel has told which routes an earlier process left: our OPEN says
@@ -326,8 +409,12 @@ impl Core {
         }
         let links = self.kernel.view();
         let found = self.unnumbered.follow(now, links, &mut self.neighbours);
-        if self.gateways.follow(links, &mut self.neighbours) | found {
+        if self.gateways.follow(now, links, &mut self.neighbours) | found {
             self.apply(now);
+        }
+        if let Some(desired) = &self.in_force {
+            let links = self.kernel.view();
+            self.own_addresses.follow(desired, links);
         }
     }
 
@@ -338,25 +425,38 @@ impl Core {
         let Some(restarted) = self.restart.started() else {
             return;
         };
-        self.rib.set_owners(desired.owners.clone());
+        self.own_addresses.look_again();
+        if self.owners != desired.owners {
+            self.rib.set_owners(Owners::clone(&desired.owners));
+            self.owners = Arc::clone(&desired.owners);
+        }
         self.neighbours
             .apply(now, &desired, restarted, &mut self.rib);
+        self.stations.apply(&desired, self.started, &mut self.rib);
         self.neighbours
             .follow_our_ends(self.kernel.view(), &mut self.rib);
         self.introduce(now);
-        // The routes of our own are complete: every kind of object was listed.
-        self.rib.release_end_of_rib();
+        self.tell_ends(now);
     }
 
-    /// Makes a neighbour of whoever connected from a listen range.
+    /// Tells neighbours that their initial tables are complete, as far as they are.
+    fn tell_ends(&mut self, now: Instant) {
+        if self.restart.started().is_none() {
+            return;
+        }
+        if let Some(desired) = &self.in_force {
+            let complete = self.restart.complete(now, &self.neighbours, desired);
+            self.rib.set_complete(complete);
+        }
+    }
+
+    /// Makes a neighbour of whoever connected from a listen range. It is introduced once it has a session.
     fn welcome(&mut self, newcomer: Newcomer) {
         let now = self.clock.now();
         let Some((desired, restarted)) = self.in_force.clone().zip(self.restart.started()) else {
             return;
         };
-        if self.neighbours.welcome(now, newcomer, &desired, restarted) {
-            self.introduce(now);
-        }
+        self.neighbours.welcome(now, newcomer, &desired, restarted);
     }
 
     /// Tells listeners, BFD and originations who the neighbours are.
@@ -364,26 +464,23 @@ impl Core {
         let Some(desired) = self.in_force.clone() else {
             return;
         };
+        self.neighbours.introduce_members();
         self.listeners.apply(now, &desired.listen, &self.neighbours);
         let specs = self.neighbours.iter().map(|(name, n)| (name, &n.spec));
         self.bfd.apply(specs);
         self.originate(&desired);
     }
 
-    fn originate(&mut self, desired: &DesiredState) {
-        let (ids, view) = (self.neighbours.ids(), self.kernel.view());
-        let mut originations = translate::originations(&desired.originations, &ids);
-        translate::add_interfaces(&mut originations, &desired.interfaces, view, &ids);
-        let imported = self.kernel.imported();
-        translate::add_kernel_tables(&mut originations, &desired.kernel_tables, imported, &ids);
-        self.rib.set_originations(originations);
+    fn originate(&mut self, desired: &Arc<DesiredState>) {
+        let (ids, on_node) = (self.neighbours.ids(), on_node(&self.kernel));
+        self.own_routes.follow(desired, ids, on_node, &mut self.rib);
     }
 
     /// Addresses of network interfaces come and go, and so do routes in the tables of others. Our ends
     /// of the sessions follow, and so does what of them is advertised.
     fn follow_kernel(&mut self) {
         let links = self.kernel.view();
-        let seen = (links.link_generation(), self.kernel.imported().generation());
+        let seen = on_node(&self.kernel).generations();
         let before = std::mem::replace(&mut self.kernel_seen, seen);
         let (links_moved, tables_moved) = (seen.0 != before.0, seen.1 != before.1);
         if links_moved {
@@ -407,6 +504,14 @@ impl Core {
     /// Who this speaker is, once known.
     pub(super) fn identity(&self) -> Option<&NodeIdentity> {
         self.in_force.as_ref()?.node.as_ref()
+    }
+}
+
+/// What the kernel has that may be advertised.
+fn on_node(kernel: &Kernel) -> OnNode<'_> {
+    OnNode {
+        links: kernel.view(),
+        tables: kernel.imported(),
     }
 }
 

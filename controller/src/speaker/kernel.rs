@@ -33,11 +33,11 @@ use redstart_rib::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tracing::{debug, error, info, warn};
 
-use super::{marks::Recorded, translate};
+use super::{marks::Recorded, neighbours::Place, translate};
 use crate::compile;
 
-/// Operations per batch.
-const BATCH: usize = 256;
+/// Routes of a dump that are compared before everybody else gets a turn: some milliseconds.
+const PIECE: usize = 8192;
 
 /// Batches on their way, so that the kernel does not wait while the next one is made.
 const BATCHES: usize = 2;
@@ -56,6 +56,8 @@ const AUDIT: Duration = Duration::from_secs(600);
 pub(super) enum Input {
     /// Something happened in the kernel.
     Event(KernelEvent),
+    /// The planner has a dump to compare with, and goes on with that.
+    Comparing,
     /// The batch that was out is done.
     Replies(Outcomes),
     /// What was left under these marks is removed, or not all of it.
@@ -262,6 +264,11 @@ impl Kernel {
 
     /// The next thing that the kernel says; never, if there is no kernel to talk to.
     pub(super) async fn next_event(&mut self) -> Input {
+        if self.planner.is_comparing() {
+            // Whoever else has something to say comes first.
+            tokio::task::yield_now().await;
+            return Input::Comparing;
+        }
         let Some(link) = &mut self.netlink else {
             return std::future::pending().await;
         };
@@ -306,11 +313,13 @@ impl Kernel {
                 }
                 self.view.on_event(&event);
                 self.imported.on_event(&event);
+                self.planner.on_event(now, &event);
+                // Last: a dump that has just come does not answer what happened while it was made.
                 if self.imported.take_doubt() {
                     self.planner.audit(now);
                 }
-                self.planner.on_event(now, &event);
             }
+            Input::Comparing => self.planner.compare(now, PIECE),
             Input::Replies(replies) => {
                 for (id, result) in replies {
                     self.report(&result);
@@ -413,7 +422,7 @@ impl Kernel {
             link.handle.resync();
         }
         while self.next.is_none() && link.out.len() < BATCHES {
-            let batch = self.planner.next_batch(now, BATCH);
+            let batch = self.planner.next_batch(now, link.handle.batch());
             if batch.is_empty() {
                 return;
             }
@@ -421,17 +430,26 @@ impl Kernel {
         }
     }
 
-    /// The session with a neighbour is over for good: before the RIB looks at each of its routes,
-    /// traffic moves away from it, wherever another neighbour is left that is as good.
-    pub(super) fn avoid(&mut self, now: Instant, (neighbour, link): (IpAddr, Option<u32>)) {
-        if !self.planner.avoid(neighbour, link) {
+    /// Nobody is at these places any more: before the RIB looks at each route that leads there, traffic
+    /// moves away, wherever another neighbour is left that is as good.
+    pub(super) fn avoid(&mut self, now: Instant, lost: &[Place]) {
+        // Else nobody would say when it is over.
+        if !self.install {
             return;
         }
-        let Some(link) = &mut self.netlink else {
+        let mut moves = false;
+        for (neighbour, link) in lost {
+            moves |= self.planner.avoid(*neighbour, *link);
+        }
+        let Some(link) = self.netlink.as_mut().filter(|_| moves) else {
             return;
         };
-        // One more than usual: this does not wait for the batches before it to be answered.
-        let urgent = self.planner.next_batch(now, BATCH);
+        // One more than usual: this does not wait for the batches before it to be answered. When several
+        // neighbours are lost one after the other, the later ones do; the netlink thread takes only so many.
+        if link.out.len() > BATCHES {
+            return;
+        }
+        let urgent = self.planner.next_batch(now, link.handle.batch());
         if !urgent.is_empty() {
             link.out.push_back(link.handle.submit(urgent));
         }

@@ -197,8 +197,10 @@ impl State {
         registered
             .extract_if(.., |id, _| neighbours.name(*id).is_none())
             .for_each(|(_, transport)| listener.unregister(&transport));
+        // A member of a range that has had no session comes by its range.
         let changed: Vec<_> = neighbours
             .iter()
+            .filter(|(_, n)| n.membership.as_ref().is_none_or(|m| m.is_introduced))
             .map(|(_, n)| (n, n.transport()))
             .filter(|(n, transport)| registered.get(&n.id) != Some(transport))
             .collect();

@@ -5,15 +5,13 @@
 //! rest are counted and told with the next one. Of a long message the log has the first
 //! [`MAX_OCTETS`]: all of it, unless RFC 8654 is in force.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use redstart_bgp::{time::Instant, types::NlriSet, wire::Update};
 use tracing::warn;
 
+use super::seldom::Seldom;
 use crate::compile::PeerName;
-
-/// How far apart two lines are.
-const INTERVAL: Duration = Duration::from_secs(60);
 
 /// How much of a message is logged: the length of the longest without RFC 8654.
 const MAX_OCTETS: usize = 4096;
@@ -23,10 +21,7 @@ const MAX_PREFIXES: usize = 16;
 
 /// What was logged of one neighbour.
 #[derive(Debug, Default)]
-pub(super) struct MalformedLog {
-    quiet_until: Option<Instant>,
-    unlogged: u64,
-}
+pub(super) struct MalformedLog(Seldom);
 
 impl MalformedLog {
     /// An UPDATE that was dealt with without a reset, if something was wrong with it.
@@ -35,7 +30,7 @@ impl MalformedLog {
         let (Some(message), Some(fault)) = (&update.malformed, strongest) else {
             return;
         };
-        let Some(unlogged) = self.turn(now) else {
+        let Some(unlogged) = self.0.turn(now) else {
             return;
         };
         warn!(
@@ -54,19 +49,9 @@ impl MalformedLog {
 
     /// A message that ended the connection.
     pub(super) fn unreadable(&mut self, now: Instant, name: &PeerName, message: &[u8]) {
-        if let Some(unlogged) = self.turn(now) {
+        if let Some(unlogged) = self.0.turn(now) {
             warn!(peer = %name, unlogged, message = hex(message), "malformed message: the connection ends");
         }
-    }
-
-    /// How many were not logged since the last that was; `None` if this one is not to be either.
-    fn turn(&mut self, now: Instant) -> Option<u64> {
-        if self.quiet_until.is_some_and(|until| now < until) {
-            self.unlogged += 1;
-            return None;
-        }
-        self.quiet_until = Some(now + INTERVAL);
-        Some(std::mem::take(&mut self.unlogged))
     }
 }
 
@@ -100,18 +85,6 @@ mod tests {
     use redstart_bgp::types::{Family, Nlri, Prefix};
 
     use super::*;
-
-    #[test]
-    fn one_message_a_minute_is_logged_and_the_rest_are_counted() {
-        let mut log = MalformedLog::default();
-        let start = Instant::ZERO;
-        assert_eq!(log.turn(start), Some(0));
-        for _ in 0..3 {
-            assert_eq!(log.turn(start + INTERVAL / 2), None);
-        }
-        assert_eq!(log.turn(start + INTERVAL), Some(3));
-        assert_eq!(log.turn(start + INTERVAL * 3), Some(0));
-    }
 
     #[test]
     fn a_message_is_logged_whole_up_to_a_bound() {

@@ -6,13 +6,14 @@
 
 use std::{
     collections::BTreeSet,
-    io,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
 use redstart_rib::fib::Marks;
 use tracing::warn;
+
+use super::beside;
 
 /// See the module's page.
 #[derive(Debug)]
@@ -72,7 +73,9 @@ impl Recorded {
         let Some(path) = &self.path else {
             return;
         };
-        if let Err(error) = replace(path, &self.marks) {
+        let line = |m: &Marks| format!("{} {} {}\n", m.table, m.protocol, m.metric);
+        let text: String = self.marks.iter().map(line).collect();
+        if let Err(error) = beside::replace(path, &text) {
             warn!(
                 reason = "marks-not-recorded",
                 path = %path.display(),
@@ -80,15 +83,6 @@ impl Recorded {
             );
         }
     }
-}
-
-/// A crash in between leaves the old file or the new one.
-fn replace(path: &Path, marks: &BTreeSet<Marks>) -> io::Result<()> {
-    let line = |m: &Marks| format!("{} {} {}\n", m.table, m.protocol, m.metric);
-    let text: String = marks.iter().map(line).collect();
-    let new = path.with_extension("marks.new");
-    std::fs::write(&new, text)?;
-    std::fs::rename(&new, path)
 }
 
 /// Table, protocol and metric.

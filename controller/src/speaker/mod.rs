@@ -15,6 +15,7 @@
 //! | `our_end` | our addresses of a session, which may change while it is up |
 //! | `bfd` | which neighbours are watched by BFD, and what a failure means |
 //! | `kernel` | the planner, and the batches that are out at the kernel |
+//! | `router_id` | the BGP Identifier that the neighbours know |
 //! | `marks` | under which marks routes of ours may be in the kernel |
 //! | `cleanup` | `redstart cleanup`: what an uninstall leaves behind, removed |
 //! | `transition` | from one topology of the mesh to another |
@@ -26,19 +27,33 @@
 //! | `operate` | what an operator has done to sessions by hand |
 //! | `unnumbered` | the routers at the other ends of interfaces |
 //! | `gateways` | the routers that default routes lead to |
+//! | `stations` | monitoring stations, and what each is told next |
+//! | `searches` | the list of what these two look for |
+//! | `own_routes` | the routes of our own, from what is in force to the RIB |
+//! | `own_addresses` | whether this host has the addresses of our ends of sessions |
+//! | `beside` | small files beside the control socket |
 //! | `restart` | what to make of routes that an earlier process left |
 //! | `translate` | words of the desired state to words of engine and RIB |
 //! | `views` | answers to the control socket |
+//! | `explain` | why a destination is as it is, step by step |
+//! | `why_down` | why there is no session with a neighbour |
+//! | `history` | what happened to a neighbour lately |
+//! | `diff` | what would change with other objects |
 //!
 //! A stop (SIGTERM, SIGINT) closes the sessions so that the neighbours keep our routes where graceful
 //! restart was negotiated, and leaves the kernel's routes in place for the next process.
 
 mod abilities;
+mod beside;
 mod bfd;
 mod cleanup;
 mod core;
+mod diff;
 mod drain;
+mod drain_order;
+mod explain;
 mod gateways;
+mod history;
 mod hold_down;
 mod kernel;
 mod listeners;
@@ -51,18 +66,25 @@ mod operate;
 mod options;
 mod origin;
 mod our_end;
+mod own_addresses;
+mod own_routes;
 mod ranges;
 mod restart;
 mod retention;
+mod router_id;
+mod searches;
+mod seldom;
+mod stations;
 mod transition;
 mod translate;
 mod unnumbered;
 mod views;
+mod why_down;
 
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, pin::pin, sync::Arc, time::Duration};
+use std::{io, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 pub use cleanup::{Cleanup, cleanup};
@@ -70,6 +92,7 @@ use kube::Client;
 pub use options::{LogFormat, Options};
 use redstart_bgp::net::Clock;
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -79,9 +102,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    bird,
-    control::{self, Drains},
-    health,
+    bird, cache,
+    control::{self, Doors, Drains},
+    glass, health,
     source::{
         self,
         kube::{ConnectError, connect},
@@ -105,29 +128,35 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let socket = control::unix_listener(&options.socket)?;
     let _file = control::SocketFile::new(&options.socket);
     let stop = CancellationToken::new();
-    let scrapes = health::listen(options.metrics_listen).await?;
+    let readers = Readers::listen(&options).await?;
     stop_on_signal(&stop)?;
 
     let (queries, asked) = mpsc::channel(QUERIES);
     let client = client(&options).await?;
-    let doors = control::serve(
-        socket,
-        queries.clone(),
-        drains(&options, client.as_ref()),
-        stop.clone(),
-    );
-    tokio::spawn(doors);
-    if !options.no_bird_socket
-        && let Some(door) = bird::Door::open(options.bird_socket.as_deref(), &options.socket)
-    {
-        tokio::spawn(door.serve(queries.clone(), options.bird_access, stop.clone()));
-    }
-    tokio::spawn(health::serve(scrapes, queries.clone(), stop.clone()));
+    let (previews, previewed) = mpsc::channel(1);
+    let doors = Doors {
+        core: queries.clone(),
+        drains: drains(&options, client.as_ref()),
+        previews,
+    };
+    tokio::spawn(control::serve(socket, doors, stop.clone()));
+    serve_birds_clients(&options, &queries, &stop);
+    readers.serve(&queries, &stop);
 
     let (configured, configuration) = watch::channel(objects::Configured::default());
     let (batches, seen) = source::channel();
-    tokio::spawn(objects::follow(options.node.clone(), seen, configured));
-    let (origin, source) = origin::start(&options, batches, &stop);
+    let (verdict, of_index) = watch::channel(cache::Verdict::default());
+    let drain_mark = drain::DrainMark::beside(&options.socket);
+    tokio::spawn(objects::follow(
+        options.node.clone(),
+        objects::Past::beside(&options.socket, &drain_mark),
+        seen,
+        previewed,
+        configured,
+        verdict,
+    ));
+    let ran_before = ran_before(&options.socket);
+    let (origin, source) = origin::start(&options, (ran_before, of_index), batches, &stop);
     let source = tokio::spawn(source);
     info!(
         node = options.node,
@@ -141,17 +170,58 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         tokio::spawn(writer.run(stop.clone()));
     }
 
-    let ran_before = ran_before(&options.socket);
-    let recorded = marks::Recorded::beside(&options.socket);
-    let core = core::Core::new(clock, options.node, origin, ran_before, recorded);
-    let core = tokio::spawn(core.run(
-        core::Inputs {
-            configuration,
-            asked,
-        },
-        stop.clone(),
-    ));
+    let core = core::Core::new(
+        clock,
+        options.node,
+        origin,
+        ran_before,
+        marks::Recorded::beside(&options.socket),
+        drain_mark,
+        hold_down::Told::beside(&options.socket, ran_before),
+    );
+    let inputs = core::Inputs {
+        configuration,
+        asked,
+    };
+    let core = tokio::spawn(core.run(inputs, stop.clone()));
     until_ended(core, source, &stop).await
+}
+
+/// Where the network may read: scrapes and probes, and the looking glass if it is wanted.
+struct Readers {
+    scrapes: TcpListener,
+    glass: Option<TcpListener>,
+}
+
+impl Readers {
+    async fn listen(options: &Options) -> io::Result<Self> {
+        let scrapes = health::listen(options.metrics_listen, "metrics and health").await?;
+        let glass = match options.looking_glass {
+            Some(address) => Some(health::listen(address, "the looking glass").await?),
+            None => None,
+        };
+        Ok(Self { scrapes, glass })
+    }
+
+    fn serve(self, queries: &mpsc::Sender<control::Query>, stop: &CancellationToken) {
+        tokio::spawn(health::serve(self.scrapes, queries.clone(), stop.clone()));
+        if let Some(glass) = self.glass {
+            tokio::spawn(glass::serve(glass, queries.clone(), stop.clone()));
+        }
+    }
+}
+
+/// Opens the door for `birdc` and the like, if it is wanted.
+fn serve_birds_clients(
+    options: &Options,
+    queries: &mpsc::Sender<control::Query>,
+    stop: &CancellationToken,
+) {
+    if !options.no_bird_socket
+        && let Some(door) = bird::Door::open(options.bird_socket.as_deref(), &options.socket)
+    {
+        tokio::spawn(door.serve(queries.clone(), options.bird_access, stop.clone()));
+    }
 }
 
 /// Waits for core and source. Whichever ends first takes the other one along.

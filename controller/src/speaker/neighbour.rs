@@ -1,23 +1,33 @@
 //! One neighbour: what the events of its session mean for the tables.
 
+mod limit;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use redstart_bgp::{
     net::{PeerHandle, Transport},
-    session::{DownReason, Event, Negotiated, PeerId, State, StopReason},
+    session::{
+        DownReason, Event, Negotiated, PeerId, State, StopReason, Unsendable, UnsendableReason,
+    },
     time::Instant,
     types::{Family, FamilySet, NlriSet},
-    wire::Update,
+    wire::{EncodeError, Update},
 };
-use redstart_rib::{LimitState, PeerDown, Rib, import::Refusal, resolver::KernelView};
+use redstart_rib::{
+    LimitState, PeerDown, Rib, export::Withheld, import::Refusal, resolver::KernelView,
+};
 use tracing::{debug, info, warn};
 
 use super::{
     bfd::PathFailure,
+    diff::Fate,
+    history::History,
     malformed::MalformedLog,
+    neighbours::OwnNextHops,
     our_end::{OnLink, our_end},
     ranges::{self, Membership},
     retention::{Due, Retention, forwarding_preserved, restart_time},
+    seldom::Seldom,
     translate::{self, Restarted},
 };
 use crate::compile::{self, NodeIdentity, PeerName, PeerRole};
@@ -31,11 +41,14 @@ const STALE_PATHS: Duration = Duration::from_secs(360);
 /// One neighbour.
 pub(super) struct Neighbour {
     pub(super) id: PeerId,
+    /// The peer of the desired state that it comes from: of its own name, unless that one stands for
+    /// several neighbours.
+    pub(super) configured: PeerName,
     /// Its `remote` is an address.
     pub(super) spec: compile::Peer,
     /// That address.
     pub(super) remote: SocketAddr,
-    /// The range that it came from, if nobody configured it.
+    /// Its place in the listen range that it came from, if it came from one.
     pub(super) membership: Option<Membership>,
     pub(super) handle: PeerHandle,
     node: NodeIdentity,
@@ -44,15 +57,19 @@ pub(super) struct Neighbour {
     /// Until when routes of the last session are kept.
     retention: Retention,
     /// It sent more routes than allowed, and its session ended for that.
-    over_limit: Option<OverLimit>,
+    over_limit: Option<limit::OverLimit>,
     /// The link to it is down, and its session ended for that.
     link_down: bool,
     /// An operator disabled it.
     pub(super) disabled: bool,
+    /// The next hops that it told as its own.
+    pub(super) own_next_hops: OwnNextHops,
     /// Families in which it came close to that.
     near_limit: FamilySet,
     /// Whether its task has told of a connection's end: before that there is one to come.
     heard_of: bool,
+    /// Why the last session is over.
+    last_end: Option<DownReason>,
     /// The last reason that was logged: one that repeats itself is logged once.
     logged: Option<DownReason>,
     /// It was said of this session that the node announces what is not its own.
@@ -65,17 +82,16 @@ pub(super) struct Neighbour {
     beyond_named: bool,
     /// When malformed messages were logged.
     malformed: MalformedLog,
-}
-
-/// Too many routes: the neighbour is stopped.
-struct OverLimit {
-    /// Until then; `None`: until its limits change.
-    until: Option<Instant>,
+    /// When routes that cannot be sent were.
+    cannot_send: Seldom,
+    /// What happened lately.
+    pub(super) history: History,
 }
 
 /// An established session.
 struct Session {
     negotiated: Arc<Negotiated>,
+    since: Instant,
     link: OnLink,
     /// The families whose initial table has not been received.
     awaited: FamilySet,
@@ -90,6 +106,7 @@ impl Session {
             awaited: negotiated.families,
             silent_until: silent.then_some(now + SILENT_INITIAL_TABLE),
             negotiated,
+            since: now,
             link,
         }
     }
@@ -109,12 +126,14 @@ pub(super) fn transport(remote: SocketAddr, spec: &compile::Peer) -> Transport {
 impl Neighbour {
     pub(super) fn new(
         id: PeerId,
+        configured: PeerName,
         (remote, spec): (SocketAddr, &compile::Peer),
         node: &NodeIdentity,
         handle: PeerHandle,
     ) -> Self {
         Self {
             id,
+            configured,
             spec: spec.clone(),
             remote,
             membership: None,
@@ -125,14 +144,18 @@ impl Neighbour {
             over_limit: None,
             link_down: false,
             disabled: false,
+            own_next_hops: OwnNextHops::default(),
             near_limit: FamilySet::EMPTY,
             heard_of: false,
+            last_end: None,
             logged: None,
             foreign_named: false,
             faults: 0,
             paths_beyond: 0,
             beyond_named: false,
             malformed: MalformedLog::default(),
+            cannot_send: Seldom::default(),
+            history: History::default(),
         }
     }
 
@@ -207,14 +230,6 @@ impl Neighbour {
             && self.retention.poll_timeout().is_none()
     }
 
-    /// Starts again after too many routes.
-    fn resume(&mut self, name: &PeerName) {
-        if self.over_limit.take().is_some() {
-            info!(peer = %name, reason = "maximum-prefixes", "starting again");
-            self.start_unless_held();
-        }
-    }
-
     /// The link to it went down or came up. The session does not wait for the hold timer, nor the next
     /// one for the connect retry timer.
     pub(super) fn follow_link(&mut self, up: bool) {
@@ -244,18 +259,25 @@ impl Neighbour {
         }
     }
 
+    /// Whether there may be routes of it: of its session, or kept after one.
+    pub(super) fn has_routes(&self) -> bool {
+        self.session.is_some() || self.retention.poll_timeout().is_some()
+    }
+
     /// Routes by a path that is gone are of no use: they go now, before the session's own task has
     /// heard of it. Kept routes of a restarting neighbour stay, unless it is sure that the failure is
     /// not part of the restart ([`super::bfd`]).
     pub(super) fn path_failed(&mut self, name: &PeerName, failure: PathFailure, rib: &mut Rib) {
+        if !self.is_lost_by(failure) {
+            return;
+        }
         let why = failure.reason;
         if self.session.take().is_some() {
             warn!(peer = %name, reason = "bfd-down", "the path is gone ({why}): the session ends");
+            self.last_end = Some(DownReason::Stopped(StopReason::BfdDown));
             self.handle.restart(StopReason::BfdDown);
-        } else if failure.control_plane_independent {
-            info!(peer = %name, reason = "bfd-down", "the path is gone ({why}): no route is kept");
         } else {
-            return;
+            info!(peer = %name, reason = "bfd-down", "the path is gone ({why}): no route is kept");
         }
         rib.peer_down(self.id, PeerDown::Flush);
         self.retention.forget();
@@ -293,35 +315,6 @@ impl Neighbour {
         }
     }
 
-    /// RFC 4271 section 6.7: too many routes end the session, with a Cease of subcode 1 (RFC 4486).
-    fn check_limit(&mut self, now: Instant, name: &PeerName, family: Family, rib: &mut Rib) {
-        let Some(limit) = self.spec.rules.limit(family).map(|limit| limit.max) else {
-            return;
-        };
-        let received = rib.family_counts(self.id, family).map_or(0, |c| c.received);
-        match rib.limit_state(self.id, family) {
-            LimitState::Within => self.near_limit.remove(family),
-            LimitState::Warning => {
-                if !self.near_limit.contains(family) {
-                    self.near_limit.insert(family);
-                    warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes-near", "the neighbour comes close to the number of routes that it may send");
-                }
-            }
-            LimitState::Exceeded if self.session.is_some() => {
-                warn!(peer = %name, %family, received, limit, reason = "maximum-prefixes", "too many routes: the session ends");
-                self.handle
-                    .stop(StopReason::MaximumPrefixes { family, limit });
-                // What is still on its way from the session is not for the table any more.
-                rib.peer_down(self.id, PeerDown::Flush);
-                self.session = None;
-                self.retention.forget();
-                let until = self.spec.limit_restart.map(|after| now + after);
-                self.over_limit = Some(OverLimit { until });
-            }
-            LimitState::Exceeded => {}
-        }
-    }
-
     pub(super) fn on_event(
         &mut self,
         now: Instant,
@@ -330,28 +323,48 @@ impl Neighbour {
         links: &KernelView,
         rib: &mut Rib,
     ) {
+        self.history.note_event(now, &event);
         match event {
             Event::StateChanged { from, to } => debug!(peer = %name, %from, %to, "state changed"),
             Event::Established(negotiated) => self.established(now, name, negotiated, links, rib),
             Event::Down { reason, retained } => {
                 self.heard_of = true;
+                if let Some(membership) = &mut self.membership {
+                    membership.ended(&reason);
+                }
                 self.down(now, name, reason, retained, rib);
             }
             Event::AttemptFailed { slot, reason } => {
                 self.heard_of = true;
-                if self.logged.as_ref() != Some(&reason) {
+                if let Some(membership) = &mut self.membership {
+                    // The range says so, for all who come from it.
+                    membership.ended(&reason);
+                } else if self.logged.as_ref() != Some(&reason) {
                     info!(peer = %name, remote = %self.remote, connection = %slot, reason = reason.id(), "no session: {reason}");
                     self.logged = Some(reason);
                 }
             }
             Event::Update(update) => self.update(now, name, &update, rib),
-            Event::RefreshRequested(family) => rib.refresh_out(self.id, family),
+            Event::RefreshRequested(family) => _ = rib.refresh_out(self.id, family),
             Event::RefreshBegin(family) => rib.refresh_begin(self.id, family),
             Event::RefreshEnd(family) => rib.refresh_end(self.id, family),
             Event::Malformed(message) => self.malformed.unreadable(now, name, &message),
-            Event::Unsendable(what) => {
-                warn!(peer = %name, routes = what.nlri.len(), reason = %what.reason, "routes cannot be sent");
-            }
+            Event::Unsendable(what) => self.unsendable(now, name, &what, rib),
+        }
+    }
+
+    /// Routes that no message to the neighbour can carry: it does not hold them.
+    fn unsendable(&mut self, now: Instant, name: &PeerName, what: &Unsendable, rib: &mut Rib) {
+        let why = match what.reason {
+            UnsendableReason::Encode(EncodeError::AttributesTooLong) => Withheld::TooLong,
+            UnsendableReason::Encode(EncodeError::NoNextHop) => Withheld::NoNextHopSelf,
+            UnsendableReason::Encode(EncodeError::NextHopFamily) => Withheld::UnusableNextHop,
+            UnsendableReason::FamilyNotNegotiated => Withheld::Family,
+        };
+        rib.unsendable(self.id, &what.nlri, why);
+        if let Some(unlogged) = self.cannot_send.turn(now) {
+            let first = what.nlri.iter().next().map(|nlri| nlri.prefix.to_string());
+            warn!(peer = %name, prefix = first.unwrap_or_default(), routes = what.nlri.len(), unlogged, reason = %why, "routes cannot be sent: {}", what.reason);
         }
     }
 
@@ -370,7 +383,11 @@ impl Neighbour {
             router_id = %negotiated.remote_router_id,
             "session established"
         );
+        if let Some(membership) = &mut self.membership {
+            membership.up();
+        }
         self.logged = None;
+        self.own_next_hops = OwnNextHops::default();
         self.foreign_named = false;
         self.beyond_named = false;
         let link = OnLink::of(&negotiated, links, OnLink::default());
@@ -414,17 +431,23 @@ impl Neighbour {
                 rib.peer_down(self.id, PeerDown::RetainStale(kept));
             }
         }
+        self.last_end = Some(reason.clone());
         self.logged = Some(reason);
     }
 
     /// Routes came, or faults in them.
     pub(super) fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
+        self.history.note_update(now, update);
         self.faults += update.faults.len() as u64;
         self.malformed.update(now, name, update);
         for nlri in &update.unreach {
             rib.withdraw(self.id, nlri);
         }
+        let external = self.negotiated().is_some_and(Negotiated::is_external);
         for reach in &update.reach {
+            if let Some(next_hop) = reach.attrs.next_hop.filter(|_| external) {
+                self.own_next_hops.note(reach.nlri.family(), next_hop);
+            }
             let outcome = rib.announce(self.id, &reach.attrs, &reach.nlri);
             for (reason, routes) in outcome.refused.iter() {
                 debug!(peer = %name, routes, %reason, "routes refused");
@@ -476,6 +499,29 @@ impl Neighbour {
         transport(self.remote, &self.spec)
     }
 
+    /// Whether the link to it is down, and it stays down for that.
+    pub(super) const fn is_link_down(&self) -> bool {
+        self.link_down
+    }
+
+    /// What would become of it if its part of the objects said this.
+    pub(super) fn fate(&self, spec: &compile::Peer, node: &NodeIdentity) -> Fate {
+        if self.is_another(spec) {
+            return Fate::Another;
+        }
+        let (old, new) = (self.transport(), transport(self.remote, spec));
+        if old != new && !old.differs_by_key(&new) {
+            return Fate::Transport;
+        }
+        let session = |spec, node| translate::session(spec, node, Restarted::default());
+        let remote = self.negotiated().map(|session| session.remote_as);
+        let (before, after) = (session(&self.spec, &self.node), session(spec, node));
+        if before == after && old == new && self.spec == *spec {
+            return Fate::Same;
+        }
+        Fate::Session(before.change(&after, remote))
+    }
+
     /// Whether it has a session now.
     pub(super) const fn has_session(&self) -> bool {
         self.session.is_some()
@@ -486,9 +532,29 @@ impl Neighbour {
         self.session.as_ref().is_some_and(|s| s.awaited.is_empty())
     }
 
+    /// Whether its routes are here as far as they are worth waiting for. RFC 4724 section 4.1 leaves
+    /// out who has restarted itself: we would wait for each other.
+    pub(super) fn has_told_all_or_restarts(&self) -> bool {
+        let restarts = |session: &Session| {
+            let restart = session.negotiated.graceful_restart.as_ref();
+            restart.is_some_and(|restart| restart.restarting)
+        };
+        self.has_told_all() || self.session.as_ref().is_some_and(restarts)
+    }
+
     /// The session's parameters, while there is one.
     pub(super) fn negotiated(&self) -> Option<&Negotiated> {
         self.session.as_ref().map(|s| &*s.negotiated)
+    }
+
+    /// The same, and since when there is a session.
+    pub(super) fn session_since(&self) -> Option<(&Arc<Negotiated>, Instant)> {
+        self.session.as_ref().map(|s| (&s.negotiated, s.since))
+    }
+
+    /// Why the last session is over.
+    pub(super) const fn last_end(&self) -> Option<&DownReason> {
+        self.last_end.as_ref()
     }
 }
 

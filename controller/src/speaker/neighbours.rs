@@ -4,10 +4,13 @@
 //! difference: whoever did not change is not touched, what a session can take over is handed to it,
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
+mod lost;
+
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,12 +24,15 @@ use redstart_rib::{PeerDown, PeerRules, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
+use self::lost::note_loss;
+pub(super) use self::lost::{OwnNextHops, Place};
 use super::{
     bfd::PathFailure,
     neighbour::{Neighbour, transport},
-    our_end::link_of,
+    own_routes::Ids,
     ranges::{self, Membership, Ranges},
-    transition::Standing,
+    searches::{Places, Spot, spot},
+    transition::{Losable, Sessions, Standing, Transition},
     translate::{self, Restarted},
 };
 use crate::compile::{self, DesiredState, NodeIdentity, PeerName, PeerRole, Remote, Spare};
@@ -45,17 +51,65 @@ pub(super) struct Neighbours {
     last_id: u32,
     by_name: BTreeMap<PeerName, Neighbour>,
     names: BTreeMap<PeerId, PeerName>,
-    /// Where neighbours are whose address the objects do not say.
-    found: BTreeMap<PeerName, SocketAddr>,
+    /// The numbers of the neighbours that each configured peer stands for.
+    ids: Arc<Ids>,
+    /// Where neighbours are whose address the objects do not say, by the configured peer.
+    found: BTreeMap<PeerName, Places>,
     /// How many others there are, where nobody knows yet.
     unfound: usize,
     pub(super) ranges: Ranges,
-    /// Whether members left, so that listeners and originations are to be told.
-    members_left: bool,
+    /// Whether members have come up, or left after that, so that listeners, BFD and originations are to
+    /// be told.
+    members_changed: bool,
+    /// Whether sessions have begun or ended, so that monitoring stations are to be told.
+    sessions_changed: bool,
+    /// Where those are, or were, that were lost since the last time, and nobody saw it coming.
+    lost: Vec<Place>,
+}
+
+/// The sessions, while the mesh changes its shape.
+pub(super) struct InTransition<'a> {
+    neighbours: &'a Neighbours,
+    target: &'a DesiredState,
+    rib: &'a Rib,
+    losable: Losable,
+}
+
+impl Sessions for InTransition<'_> {
+    fn served(&self) -> bool {
+        self.neighbours.is_served_by_mesh(self.target)
+    }
+
+    fn is_up(&self, name: &PeerName) -> bool {
+        self.neighbours.has_session(name)
+    }
+
+    fn standing(&self, name: &PeerName, spare: &Spare) -> Standing {
+        let Some(neighbour) = self.neighbours.by_name.get(name) else {
+            return Standing {
+                idle: true,
+                replaced: true,
+            };
+        };
+        let (id, rib) = (neighbour.id, self.rib);
+        let routes = |family| rib.family_counts(id, family).map_or(0, |c| c.received);
+        Standing {
+            idle: !neighbour.has_session()
+                && Family::ALL.into_iter().map(routes).sum::<usize>() == 0,
+            replaced: self.losable.is_replaced(id, &spare.prefixes),
+        }
+    }
+
+    fn is_needless(&self, name: &PeerName) -> bool {
+        let neighbour = self.neighbours.by_name.get(name);
+        neighbour.is_none_or(|it| self.losable.is_needless(it.id))
+    }
 }
 
 /// A neighbour that is to be there.
 struct Placed<'a> {
+    /// The peer of the desired state that it comes from.
+    configured: PeerName,
     remote: SocketAddr,
     spec: Cow<'a, compile::Peer>,
 }
@@ -69,101 +123,135 @@ impl Neighbours {
             last_id: 0,
             by_name: BTreeMap::new(),
             names: BTreeMap::new(),
+            ids: Arc::default(),
             found: BTreeMap::new(),
             unfound: 0,
             ranges: Ranges::default(),
-            members_left: false,
+            members_changed: false,
+            sessions_changed: false,
+            lost: Vec::new(),
         }
     }
 
-    /// Where a neighbour is whose address is found out, or that it is not found any more. Whether
-    /// that is news: then the desired state is to be applied again.
-    pub(super) fn locate(&mut self, name: &PeerName, remote: Option<SocketAddr>) -> bool {
-        let before = match remote {
-            Some(remote) => self.found.insert(name.clone(), remote),
-            None => self.found.remove(name),
+    /// Where the neighbours are that a configured peer stands for. Whether that is news: then the desired
+    /// state is to be applied again.
+    pub(super) fn locate(&mut self, configured: &PeerName, places: Places) -> bool {
+        let before = match places.is_empty() {
+            true => self.found.remove(configured),
+            false => self.found.insert(configured.clone(), places),
         };
-        before != remote
+        before.as_ref() != self.found.get(configured)
     }
 
-    /// The neighbours of `desired` whose address is known, and the members of its ranges.
+    /// The neighbours of `desired` whose address is known, and those members of its ranges that are not among
+    /// them by another name.
     fn placed<'a>(&self, desired: &'a DesiredState) -> BTreeMap<PeerName, Placed<'a>> {
-        let place = |name: &PeerName, spec: &'a compile::Peer| match spec.remote {
-            Remote::Address(remote) => Some(Placed {
-                remote,
-                spec: Cow::Borrowed(spec),
-            }),
-            Remote::Interface { .. } | Remote::DefaultGateway { .. } => {
-                let remote = *self.found.get(name)?;
-                let spec = compile::Peer {
-                    remote: Remote::Address(remote),
-                    ..spec.clone()
-                };
-                Some(Placed {
-                    remote,
-                    spec: Cow::Owned(spec),
-                })
+        let mut placed = BTreeMap::new();
+        for (configured, spec) in desired.peers.iter() {
+            let places = self.found.get(configured).into_iter().flatten();
+            match spec.remote {
+                Remote::Address(remote) => {
+                    let one = Placed {
+                        configured: configured.clone(),
+                        remote,
+                        spec: Cow::Borrowed(spec),
+                    };
+                    placed.insert(configured.clone(), one);
+                }
+                Remote::Interface { .. } | Remote::DefaultGateway { .. } => {
+                    placed.extend(places.map(|(name, remote)| {
+                        let spec = compile::Peer {
+                            remote: Remote::Address(*remote),
+                            ..spec.clone()
+                        };
+                        let one = Placed {
+                            configured: configured.clone(),
+                            remote: *remote,
+                            spec: Cow::Owned(spec),
+                        };
+                        (name.clone(), one)
+                    }));
+                }
+                Remote::Range { .. } => {}
             }
-            Remote::Range { .. } => None,
-        };
-        let peers = desired.peers.iter();
-        let configured = peers.filter_map(|(name, spec)| Some((name.clone(), place(name, spec)?)));
-        let members = self.by_name.iter().filter_map(|(name, n)| {
-            let range = &n.membership.as_ref()?.range;
-            let placed = Placed {
+        }
+        let known: BTreeSet<Spot> = placed.values().map(|one| spot(one.remote)).collect();
+        let members = self.by_name.iter().filter(|(_, n)| n.membership.is_some());
+        let members = members.filter(|(_, n)| !known.contains(&spot(n.remote)));
+        placed.extend(members.filter_map(|(name, n)| {
+            let one = Placed {
+                configured: n.configured.clone(),
                 remote: n.remote,
-                spec: Cow::Owned(ranges::member(desired, range, n.remote)?),
+                spec: Cow::Owned(ranges::member(desired, &n.configured, n.remote)?),
             };
-            Some((name.clone(), placed))
-        });
-        configured.chain(members).collect()
+            Some((name.clone(), one))
+        }));
+        placed
     }
 
-    /// Makes a neighbour of somebody who connected from a range. Whether it is a new one.
+    /// Makes a neighbour of somebody who connected from a range.
     pub(super) fn welcome(
         &mut self,
         now: Instant,
         newcomer: Newcomer,
         desired: &DesiredState,
         restarted: Restarted,
-    ) -> bool {
+    ) {
         let Some((range, node)) = self.ranges.name(newcomer.range).zip(desired.node.as_ref())
         else {
-            return false;
+            return;
         };
         let name = ranges::member_name(range, newcomer.remote);
         if let Some(known) = self.by_name.get(&name).filter(|n| n.membership.is_some()) {
             // It dialled twice before the listener knew it.
             known.handle.accept(newcomer.connection);
-            return false;
+            return;
         }
-        let Some(mut spec) = ranges::member(desired, range, newcomer.remote) else {
+        let at = spot(newcomer.remote);
+        let is_known = self.by_name.values().any(|n| spot(n.remote) == at);
+        let spec = ranges::member(desired, range, newcomer.remote);
+        let Some(mut spec) = spec.filter(|_| !is_known) else {
             warn!(peer = %name, remote = %newcomer.remote, reason = "duplicate-peer-name", "connection closed: another neighbour has the name or the address");
-            return false;
+            return;
         };
         let mut remote = newcomer.remote;
         // Where it listens, if it does; not where this connection happens to come from.
         remote.set_port(MEMBER_PORT);
         spec.remote = Remote::Address(remote);
-        info!(peer = %name, %remote, %range, "neighbour from a listen range");
-        let membership = Membership::new(range.clone(), newcomer.place);
-        self.add(now, &name, (remote, &spec), node, restarted);
+        debug!(peer = %name, %remote, %range, "neighbour from a listen range");
+        let placed = Placed {
+            configured: range.clone(),
+            remote,
+            spec: Cow::Owned(spec),
+        };
+        self.add(now, &name, &placed, node, restarted);
         if let Some(neighbour) = self.by_name.get_mut(&name) {
-            neighbour.membership = Some(membership);
+            neighbour.membership = Some(Membership::new(newcomer.place));
             neighbour.handle.accept(newcomer.connection);
         }
-        true
     }
 
     /// How many members a range has.
     pub(super) fn members(&self, range: &PeerName) -> usize {
-        let of = |n: &&Neighbour| n.membership.as_ref().is_some_and(|m| m.range == *range);
+        let of = |n: &&Neighbour| n.membership.is_some() && n.configured == *range;
         self.by_name.values().filter(of).count()
     }
 
-    /// Whether members left since this was asked.
-    pub(super) fn take_members_left(&mut self) -> bool {
-        std::mem::take(&mut self.members_left)
+    /// Whether sessions have begun or ended since this was asked.
+    pub(super) fn take_sessions_changed(&mut self) -> bool {
+        std::mem::take(&mut self.sessions_changed)
+    }
+
+    /// Whether members have come up, or left after that, since this was asked.
+    pub(super) fn take_members_changed(&mut self) -> bool {
+        std::mem::take(&mut self.members_changed)
+    }
+
+    /// Listeners, BFD and originations are about to be told of all that have a session, or had one.
+    pub(super) fn introduce_members(&mut self) {
+        let members = self.by_name.values_mut();
+        let members = members.filter_map(|n| n.membership.as_mut());
+        members.for_each(|membership| membership.is_introduced = membership.came_up);
     }
 
     /// Lets go of members whose session is over.
@@ -175,8 +263,11 @@ impl Neighbours {
             .map(|(name, _)| name.clone())
             .collect();
         for name in over {
+            if let Some(membership) = self.by_name.get(&name).and_then(|n| n.membership.as_ref()) {
+                membership.leaves();
+                self.members_changed |= membership.is_introduced;
+            }
             self.remove(&name, "its session is over", rib);
-            self.members_left = true;
         }
     }
 
@@ -218,14 +309,9 @@ impl Neighbours {
         self.names.get(&id)
     }
 
-    /// The number of each neighbour, and those of the members of each range.
-    pub(super) fn ids(&self) -> BTreeMap<PeerName, Vec<PeerId>> {
-        let mut ids: BTreeMap<PeerName, Vec<PeerId>> = BTreeMap::new();
-        for (name, n) in &self.by_name {
-            let configured = n.membership.as_ref().map_or(name, |m| &m.range);
-            ids.entry(configured.clone()).or_default().push(n.id);
-        }
-        ids
+    /// The numbers of the neighbours that each configured peer stands for.
+    pub(super) fn ids(&self) -> Arc<Ids> {
+        Arc::clone(&self.ids)
     }
 
     /// Makes the neighbours those of `desired`.
@@ -261,14 +347,14 @@ impl Neighbours {
         for name in gone {
             self.remove(&name, "removed from the configuration", rib);
         }
-        for (name, Placed { remote, spec }) in &placed {
+        for (name, one) in &placed {
             match self.by_name.get_mut(name) {
-                Some(neighbour) => neighbour.change(now, name, spec, node, restarted, rib),
-                None if desired.peers.contains_key(name) => {
-                    self.add(now, name, (*remote, spec), node, restarted);
-                }
+                Some(neighbour) => note_loss(neighbour, &mut self.lost, |neighbour| {
+                    neighbour.change(now, name, &one.spec, node, restarted, rib);
+                }),
                 // A member that had to go comes back by itself.
-                None => {}
+                None if self.ranges.get(&one.configured).is_some() => {}
+                None => self.add(now, name, one, node, restarted),
             }
         }
     }
@@ -277,10 +363,15 @@ impl Neighbours {
         &mut self,
         now: Instant,
         name: &PeerName,
-        (remote, spec): (SocketAddr, &compile::Peer),
+        Placed {
+            configured,
+            remote,
+            spec,
+        }: &Placed<'_>,
         node: &NodeIdentity,
         restarted: Restarted,
     ) {
+        let remote = *remote;
         self.last_id += 1;
         let id = PeerId(self.last_id);
         debug!(peer = %name, %remote, at = now.as_nanos(), "neighbour added");
@@ -292,7 +383,10 @@ impl Neighbours {
             self.clock,
             self.to_core.clone(),
         );
-        let neighbour = Neighbour::new(id, (remote, spec), node, handle);
+        let ids = Arc::make_mut(&mut self.ids);
+        ids.entry(configured.clone()).or_default().push(id);
+        let configured = configured.clone();
+        let neighbour = Neighbour::new(id, configured, (remote, spec), node, handle);
         self.by_name.insert(name.clone(), neighbour);
         self.names.insert(id, name.clone());
     }
@@ -301,27 +395,25 @@ impl Neighbours {
         let Some(neighbour) = self.by_name.remove(name) else {
             return;
         };
-        info!(peer = %name, reason = "peer-deconfigured", "neighbour removed: {why}");
+        if neighbour.membership.as_ref().is_none_or(|m| m.came_up) {
+            info!(peer = %name, reason = "peer-deconfigured", "neighbour removed: {why}");
+        }
+        self.sessions_changed = true;
         neighbour
             .handle
             .stop(StopReason::Deconfigured(why.to_owned()));
+        if neighbour.has_routes() {
+            self.lost.extend(neighbour.places());
+        }
         rib.peer_down(neighbour.id, PeerDown::Flush);
         self.names.remove(&neighbour.id);
-    }
-
-    /// The neighbour that is lost with this event, and the link it was on if that matters: its
-    /// session is over, and nothing of it is kept.
-    pub(super) fn lost_by(&self, event: &FromPeer) -> Option<(IpAddr, Option<u32>)> {
-        let FromPeer::Event {
-            peer,
-            event: Event::Down { retained, .. },
-        } = event
-        else {
-            return None;
-        };
-        let neighbour = self.by_name.get(self.names.get(peer)?)?;
-        let lost = (neighbour.remote.ip(), link_of(neighbour.remote));
-        retained.is_empty().then_some(lost)
+        let ids = Arc::make_mut(&mut self.ids);
+        if let Entry::Occupied(mut of_peer) = ids.entry(neighbour.configured) {
+            of_peer.get_mut().retain(|id| *id != neighbour.id);
+            if of_peer.get().is_empty() {
+                of_peer.remove();
+            }
+        }
     }
 
     /// What a neighbour's task says.
@@ -347,21 +439,35 @@ impl Neighbours {
                     return;
                 };
                 if let Some(neighbour) = self.by_name.get_mut(name) {
-                    for update in &updates {
-                        neighbour.update(now, name, update, rib);
-                    }
+                    note_loss(neighbour, &mut self.lost, |neighbour| {
+                        for update in &updates {
+                            neighbour.update(now, name, update, rib);
+                        }
+                    });
                 }
             }
             FromPeer::Event { peer, event } => {
+                self.sessions_changed |=
+                    matches!(event, Event::Established(_) | Event::Down { .. });
                 let Some(name) = self.names.get(&peer) else {
                     return;
                 };
-                if let Some(neighbour) = self.by_name.get_mut(name) {
-                    let over = matches!(event, Event::Down { .. } | Event::AttemptFailed { .. });
-                    neighbour.on_event(now, name, event, links, rib);
-                    if over && neighbour.membership.is_some() {
-                        self.release(rib);
-                    }
+                let Some(neighbour) = self.by_name.get_mut(name) else {
+                    return;
+                };
+                let Some(membership) = &neighbour.membership else {
+                    return neighbour.on_event(now, name, event, links, rib);
+                };
+                self.members_changed |=
+                    matches!(event, Event::Established(_)) && !membership.is_introduced;
+                if let Event::AttemptFailed { reason, .. } = &event {
+                    let who = (&neighbour.configured, name);
+                    self.ranges.no_session(now, who, neighbour.remote, reason);
+                }
+                let over = matches!(event, Event::Down { .. } | Event::AttemptFailed { .. });
+                neighbour.on_event(now, name, event, links, rib);
+                if over {
+                    self.release(rib);
                 }
             }
         }
@@ -371,7 +477,7 @@ impl Neighbours {
     /// try again.
     pub(super) fn on_time(&mut self, now: Instant, rib: &mut Rib) {
         for (name, neighbour) in &mut self.by_name {
-            neighbour.on_time(now, name, rib);
+            note_loss(neighbour, &mut self.lost, |it| it.on_time(now, name, rib));
         }
         if !self.ranges.is_empty() {
             self.release(rib);
@@ -405,8 +511,17 @@ impl Neighbours {
     /// Whether every neighbour is up and has sent what it has, those too that are still looked for.
     /// Nobody knows who else will come from a range.
     pub(super) fn all_initial_tables_received(&self) -> bool {
-        let all_are_there = self.ranges.is_empty() && self.unfound == 0;
-        all_are_there && self.by_name.values().all(Neighbour::has_told_all)
+        self.all_are_there() && self.by_name.values().all(Neighbour::has_told_all)
+    }
+
+    /// Whether that is so but for those who wait for us in the same way.
+    pub(super) fn all_initial_tables_received_but_of_restarting(&self) -> bool {
+        let told = Neighbour::has_told_all_or_restarts;
+        self.all_are_there() && self.by_name.values().all(told)
+    }
+
+    fn all_are_there(&self) -> bool {
+        self.ranges.is_empty() && self.unfound == 0
     }
 
     /// The rules of each neighbour.
@@ -416,29 +531,28 @@ impl Neighbours {
     }
 
     /// Whether some node of the mesh that `target` wants a session with has told all that it has.
-    pub(super) fn is_served_by_mesh(&self, target: &DesiredState) -> bool {
+    fn is_served_by_mesh(&self, target: &DesiredState) -> bool {
         self.by_name.iter().any(|(name, n)| {
             n.has_told_all() && n.spec.role != PeerRole::Router && target.peers.contains_key(name)
         })
     }
 
-    /// What would be lost by ending the session with a node.
-    pub(super) fn standing(&self, name: &PeerName, spare: &Spare, rib: &Rib) -> Standing {
-        let Some(neighbour) = self.by_name.get(name) else {
-            return Standing {
-                idle: true,
-                replaced: true,
-            };
-        };
-        let routes = |family| {
-            rib.family_counts(neighbour.id, family)
-                .map_or(0, |c| c.received)
-        };
-        let mut prefixes = spare.prefixes.iter();
-        Standing {
-            idle: !neighbour.has_session()
-                && Family::ALL.into_iter().map(routes).sum::<usize>() == 0,
-            replaced: prefixes.all(|prefix| rib.is_reachable_without(neighbour.id, *prefix)),
+    /// What would be lost by what the transition is to end.
+    pub(super) fn in_transition<'a>(
+        &'a self,
+        transition: &Transition,
+        target: &'a DesiredState,
+        rib: &'a Rib,
+    ) -> InTransition<'a> {
+        let number = |name: &PeerName| Some(self.by_name.get(name)?.id);
+        let leaving = transition.leaving().filter_map(number).collect();
+        let fellows = transition.fellows().filter_map(number).collect();
+        let of_node = |node: &str| number(&compile::mesh_peer_name(node));
+        InTransition {
+            losable: Losable::new(rib, &target.owners, (&leaving, &fellows), of_node),
+            neighbours: self,
+            target,
+            rib,
         }
     }
 

@@ -9,7 +9,7 @@ use redstart_bgp::{
 };
 use redstart_rib::Rib;
 
-use super::{core::Core, neighbour::Neighbour};
+use super::{core::Core, history::What, neighbour::Neighbour};
 use crate::control::{Operated, Operation, PeerPattern};
 
 /// What the neighbour's operator is told (RFC 9003).
@@ -22,6 +22,7 @@ impl Core {
         what: Operation,
         whom: &PeerPattern,
     ) -> Vec<(String, Operated)> {
+        let now = self.clock.now();
         let Self {
             neighbours, rib, ..
         } = self;
@@ -31,6 +32,7 @@ impl Core {
                 continue;
             }
             let became = neighbour.operate(what, rib);
+            neighbour.history.note(now, What::Operated(what));
             tracing::info!(peer = %name, operation = ?what, outcome = ?became, "operator");
             done.push((name.to_string(), became));
         }
@@ -61,7 +63,7 @@ impl Neighbour {
             Operation::ReloadIn => {
                 self.reload(|session| session.route_refresh, |f| self.handle.refresh(f))
             }
-            Operation::ReloadOut => self.reload(|_| true, |f| rib.refresh_out(self.id, f)),
+            Operation::ReloadOut => self.reload(|_| true, |f| _ = rib.refresh_out(self.id, f)),
         }
     }
 

@@ -54,6 +54,10 @@ pub struct Options {
     /// Where to serve /metrics, /healthz and /readyz.
     #[arg(long, value_name = "ADDR", default_value = "[::]:9179")]
     pub metrics_listen: SocketAddr,
+    /// Serve the looking glass here: a web page that shows sessions, history and the reasons of routes to
+    /// whoever can reach this address, and changes nothing. Not served without this.
+    #[arg(long, value_name = "ADDR", env = "REDSTART_LOOKING_GLASS")]
+    pub looking_glass: Option<SocketAddr>,
     /// What to log: a level, or a filter such as `info,redstart_bgp=debug`.
     #[arg(
         long,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use crate::{
-    cache::{Cache, CacheStatus},
+    cache::{Cache, CacheStatus, Verdict},
     source::{
         self, Batch, Source as _,
         dir::DirSource,
@@ -40,9 +40,11 @@ impl Origin {
 /// The task of a source. It ends when it is told to stop, or can never work.
 type SourceTask = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
-/// The source that the options name: a directory, or the Kubernetes API.
+/// The source that the options name: a directory, or the Kubernetes API. The second argument is for the
+/// cache: whether a speaker ran here since the host booted, and what the index makes of what it says.
 pub(super) fn start(
     options: &Options,
+    (ran_before, verdict): (bool, watch::Receiver<Verdict>),
     batches: mpsc::Sender<Batch>,
     stop: &CancellationToken,
 ) -> (Origin, SourceTask) {
@@ -55,7 +57,7 @@ pub(super) fn start(
             Box::pin(async move { Ok(source.run(batches, stop).await?) }),
         );
     }
-    let source = KubeSource::new(options.kubeconfig.clone());
+    let source = KubeSource::new(options.kubeconfig.clone()).for_node(&options.node);
     let mut origin = Origin {
         watches: Some(source.statuses()),
         ..Origin::described("the Kubernetes API".to_owned())
@@ -66,7 +68,11 @@ pub(super) fn start(
             Box::pin(async move { Ok(source.run(batches, stop).await?) }),
         );
     }
-    let cache = Cache::new(&options.cache, &options.node);
+    let cache = Cache::new(&options.cache, &options.node).heeding(verdict);
+    let cache = match ran_before {
+        true => cache,
+        false => cache.of_before_the_boot(),
+    };
     origin.cache = Some(cache.status());
     let task = Box::pin(async move {
         let (seen, arriving) = source::channel();

@@ -5,6 +5,11 @@
 //! holds one of the range's places until its session is over and nothing of it is kept any more
 //! (graceful restart); then it is gone, and the next connection makes a new one.
 //!
+//! Anybody in the range may connect, as often as they like, and say what they like. So whoever had no
+//! session, or a faulty one, rests ([`Place::failed`]) before it is let in again; nobody but the table of
+//! the neighbours hears of a member before it has a session, since telling listeners, BFD and originations
+//! costs as much as there is configured; and attempts that fail are logged once a minute.
+//!
 //! A configured address comes before a range: its connections go to its own neighbour, and a member
 //! that is there already leaves.
 
@@ -15,9 +20,13 @@ use std::{
 
 use redstart_bgp::{
     net::{Place, Range, RangeId},
+    session::DownReason,
+    time::Instant,
     types::Prefix,
 };
+use tracing::info;
 
+use super::seldom::Seldom;
 use crate::{
     compile::{self, DesiredState, PeerName, Remote},
     object::ObjectRef,
@@ -25,17 +34,41 @@ use crate::{
 
 /// What makes a neighbour a member of a range.
 pub(super) struct Membership {
-    /// The range.
-    pub(super) range: PeerName,
     /// Its place there: given back when the neighbour goes.
-    _place: Place,
+    place: Place,
+    /// Whether listeners, BFD and originations know of it.
+    pub(super) is_introduced: bool,
+    /// Whether it has had a session.
+    pub(super) came_up: bool,
+    /// How its last session, or attempt, ended.
+    fault: bool,
 }
 
 impl Membership {
-    pub(super) const fn new(range: PeerName, place: Place) -> Self {
+    pub(super) const fn new(place: Place) -> Self {
         Self {
-            range,
-            _place: place,
+            place,
+            is_introduced: false,
+            came_up: false,
+            fault: false,
+        }
+    }
+
+    /// A session is up.
+    pub(super) const fn up(&mut self) {
+        (self.came_up, self.fault) = (true, false);
+    }
+
+    /// A session, or an attempt, ended.
+    pub(super) fn ended(&mut self, reason: &DownReason) {
+        self.fault = reason.is_fault();
+    }
+
+    /// It leaves. The next connection of a host that had no session, or a faulty one, waits: the range
+    /// keeps in mind what a neighbour that goes takes along.
+    pub(super) fn leaves(&self) {
+        if self.fault || !self.came_up {
+            self.place.failed();
         }
     }
 }
@@ -46,6 +79,8 @@ pub(super) struct Ranges {
     by_name: BTreeMap<PeerName, Range>,
     sources: BTreeMap<RangeId, ObjectRef>,
     last_id: u32,
+    /// When attempts were logged that led to no session, by range.
+    failures: BTreeMap<PeerName, Seldom>,
 }
 
 impl Ranges {
@@ -53,6 +88,8 @@ impl Ranges {
     pub(super) fn apply(&mut self, desired: &DesiredState) {
         let mut before = std::mem::take(&mut self.by_name);
         self.sources.clear();
+        self.failures
+            .retain(|range, _| desired.peers.contains_key(range));
         for (name, spec) in desired.peers.iter() {
             let Remote::Range { prefix, limit } = spec.remote else {
                 continue;
@@ -74,6 +111,20 @@ impl Ranges {
             };
             self.sources.insert(id, spec.source.clone());
             self.by_name.insert(name.clone(), range);
+        }
+    }
+
+    /// Somebody from a range had no session.
+    pub(super) fn no_session(
+        &mut self,
+        now: Instant,
+        (range, name): (&PeerName, &PeerName),
+        remote: SocketAddr,
+        reason: &DownReason,
+    ) {
+        let seldom = self.failures.entry(range.clone()).or_default();
+        if let Some(unlogged) = seldom.turn(now) {
+            info!(peer = %name, %remote, %range, unlogged, reason = reason.id(), "no session with a host of a listen range: {reason}");
         }
     }
 
@@ -116,13 +167,13 @@ pub(super) const fn ttl(spec: &compile::Peer) -> redstart_bgp::net::Ttl {
     }
 }
 
-/// The name of a member: stable, and no other member's.
-pub(super) fn member_name(range: &PeerName, remote: SocketAddr) -> PeerName {
+/// The name of one of several neighbours that a configured peer stands for: stable, and no other's.
+pub(super) fn member_name(configured: &PeerName, remote: SocketAddr) -> PeerName {
     let scope = match remote {
         SocketAddr::V6(addr) if addr.scope_id() != 0 => format!("%{}", addr.scope_id()),
         _ => String::new(),
     };
-    PeerName(format!("{range}-{}{scope}", remote.ip()))
+    PeerName(format!("{configured}-{}{scope}", remote.ip()))
 }
 
 /// What a member at `remote` is, if `desired` has a place for it.

@@ -8,7 +8,14 @@
 //! route with two next hops would shrink to the one that was heard of first, and grow again. So the
 //! kernel keeps what it has for a short time (RFC 4724 section 4.1): the Restarting Speaker "MUST
 //! defer route selection for an address family until it either (a) receives the End-of-RIB marker
-//! from all its peers […] or (b) the Selection_Deferral_Timer referred to below has expired".
+//! from all its peers […] or (b) the Selection_Deferral_Timer referred to below has expired". The same
+//! goes for what is passed on: whoever keeps our routes over the restart lets go of those that it has not
+//! heard again by our End-of-RIB, and what we have yet to learn cannot be among them. Our own routes
+//! depend on no selection: a neighbour that is told nothing else has its End-of-RIB at once.
+//!
+//! Objects that an earlier process wrote down may lack what it heard last: a node that joined, and is no
+//! neighbour yet, or a prefix of our own. So while they are all that is known neither the kernel nor a
+//! neighbour lets go of anything before the restart time is over.
 
 use std::time::Duration;
 
@@ -16,6 +23,7 @@ use redstart_bgp::{
     time::Instant,
     types::{Family, FamilySet},
 };
+use redstart_rib::rib::Complete;
 
 use super::{kernel::Kernel, neighbours::Neighbours, translate::Restarted};
 use crate::compile::DesiredState;
@@ -39,9 +47,13 @@ pub(super) struct Restart {
     start_by: Option<Instant>,
     /// Until when the kernel is left as it is, at the latest.
     select_at: Option<Instant>,
+    /// Until when learned routes are not told to be complete, at the latest.
+    complete_at: Option<Instant>,
     /// When stale routes go at the latest.
     sweep_at: Option<Instant>,
     restarted: Restarted,
+    /// Whether all that is known of the cluster is what the process before knew.
+    recalled: bool,
     /// Whether a speaker ran here before, since the host booted.
     ran_before: bool,
 }
@@ -105,7 +117,19 @@ impl Restart {
         self.phase = Phase::Recovering;
         self.start_by = None;
         self.select_at = (!adopted.is_empty()).then_some(now + SELECTION_DEFERRAL);
+        let restarting = self.restarted.restarting;
+        self.complete_at = restarting.then_some(now + SELECTION_DEFERRAL);
         true
+    }
+
+    /// Whether the objects are those that the process before knew.
+    pub(super) const fn set_recalled(&mut self, recalled: bool) {
+        self.recalled = recalled;
+    }
+
+    /// Whether something of what is kept may yet turn out to be wanted by objects that are not known.
+    fn awaits_objects(&self, now: Instant) -> bool {
+        self.recalled && self.restarted.restarting && self.sweep_at.is_some_and(|at| now < at)
     }
 
     /// Whether the kernel is to be left as it is for now.
@@ -117,6 +141,29 @@ impl Restart {
             self.select_at = None;
         }
         self.select_at.is_some()
+    }
+
+    /// How much of what neighbours are told is known, now that they have started.
+    pub(super) fn complete(
+        &mut self,
+        now: Instant,
+        neighbours: &Neighbours,
+        desired: &DesiredState,
+    ) -> Complete {
+        if let Some(at) = self.complete_at
+            && (at <= now || neighbours.all_initial_tables_received_but_of_restarting())
+        {
+            self.complete_at = None;
+        }
+        if self.awaits_objects(now) {
+            return Complete::Nothing;
+        }
+        if self.complete_at.is_none() {
+            return Complete::All;
+        }
+        Complete::Own {
+            reflects: desired.peers.values().any(|peer| peer.rules.client),
+        }
     }
 
     /// What our OPENs say about the restart; `None` before the neighbours may start.
@@ -135,7 +182,7 @@ impl Restart {
     /// Whether stale routes may go now; true once.
     pub(super) fn is_over(&mut self, now: Instant, neighbours: &Neighbours) -> bool {
         let due = self.sweep_at.is_some_and(|at| at <= now);
-        let done = neighbours.all_initial_tables_received();
+        let done = !self.awaits_objects(now) && neighbours.all_initial_tables_received();
         if self.phase != Phase::Recovering || !(due || done) {
             return false;
         }
@@ -145,10 +192,15 @@ impl Restart {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.start_by, self.select_at, self.sweep_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.start_by,
+            self.select_at,
+            self.complete_at,
+            self.sweep_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }
 
@@ -223,6 +275,36 @@ mod tests {
     }
 
     #[test]
+    fn learned_routes_are_complete_in_time_whoever_is_dead() {
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::new(true));
+        let mut desired = desired();
+        restart.begin(Instant::ZERO, &desired);
+        let begin = Instant::ZERO + DUMP_TIMEOUT;
+        restart.take_start(begin, &kernel);
+        let neighbours = looked_for();
+        let own = |reflects| Complete::Own { reflects };
+        assert_eq!(restart.complete(begin, &neighbours, &desired), own(false));
+        let mut client = passive_router(SocketAddr::from(([192, 0, 2, 1], 179)));
+        client.rules.client = true;
+        desired.peers = Arc::new([(PeerName("client".to_owned()), client)].into());
+        assert_eq!(restart.complete(begin, &neighbours, &desired), own(true));
+        let end = begin + SELECTION_DEFERRAL;
+        assert_eq!(restart.poll_timeout(), Some(end));
+        assert_eq!(restart.complete(end, &neighbours, &desired), Complete::All);
+        assert!(restart.poll_timeout() > Some(end));
+    }
+
+    #[test]
+    fn a_first_start_has_nothing_to_wait_for() {
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::default());
+        let (begin, desired) = (Instant::ZERO + DUMP_TIMEOUT, desired());
+        restart.begin(Instant::ZERO, &desired);
+        restart.take_start(begin, &kernel);
+        let complete = restart.complete(begin, &looked_for(), &desired);
+        assert_eq!(complete, Complete::All);
+    }
+
+    #[test]
     fn recovery_ends_once_and_leaves_no_timer() {
         let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::default());
         restart.begin(Instant::ZERO, &desired());
@@ -238,6 +320,42 @@ mod tests {
         assert_eq!(from_now_on.forwarding, FamilySet::ALL);
     }
 
+    /// A restart with objects that an earlier process wrote down, and when the neighbours started.
+    fn recalled() -> (Restart, Instant) {
+        let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::new(true));
+        restart.begin(Instant::ZERO, &desired());
+        restart.set_recalled(true);
+        let begin = Instant::ZERO + DUMP_TIMEOUT;
+        restart.take_start(begin, &kernel);
+        (restart, begin)
+    }
+
+    #[test]
+    fn what_is_kept_waits_for_objects_that_may_have_changed_since_they_were_written_down() {
+        let (mut restart, begin) = recalled();
+        let (neighbours, desired) = (no_neighbours(), desired());
+        assert!(!restart.is_over(begin, &neighbours));
+        let complete = restart.complete(begin, &neighbours, &desired);
+        assert_eq!(complete, Complete::Nothing);
+
+        restart.set_recalled(false);
+        assert!(restart.is_over(begin, &neighbours));
+        let complete = restart.complete(begin, &neighbours, &desired);
+        assert_eq!(complete, Complete::All);
+    }
+
+    #[test]
+    fn an_api_server_that_is_away_is_waited_for_until_the_restart_time_is_over() {
+        let (mut restart, _) = recalled();
+        let (neighbours, desired) = (no_neighbours(), desired());
+        let end = Instant::ZERO + DEFAULT_WINDOW;
+        let before = Instant::ZERO + (DEFAULT_WINDOW - Duration::from_millis(1));
+        assert!(!restart.is_over(before, &neighbours));
+        assert!(restart.is_over(end, &neighbours));
+        let complete = restart.complete(end, &neighbours, &desired);
+        assert_eq!(complete, Complete::All);
+    }
+
     #[test]
     fn what_the_kernel_holds_waits_for_a_router_that_is_still_looked_for() {
         let (kernel, mut restart) = (Kernel::new(0, Recorded::nowhere()), Restart::new(true));
@@ -247,6 +365,9 @@ mod tests {
         let neighbours = looked_for();
         assert!(!restart.is_over(begin, &neighbours));
         assert!(restart.started().unwrap().restarting);
+        let selected = restart.poll_timeout().unwrap();
+        restart.complete(selected, &neighbours, &desired());
+        assert!(!restart.is_over(selected, &neighbours));
         let end = restart.poll_timeout().unwrap();
         assert!(restart.is_over(end, &neighbours), "but not for ever");
     }

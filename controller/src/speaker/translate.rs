@@ -1,24 +1,19 @@
 //! From the words of the desired state to those of the engine and of the RIB. Pure.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::num::NonZeroU32;
 
 use redstart_bgp::{
     net::{AoAlgorithm, AoKey},
-    session::{GracefulRestartConfig, LongLivedConfig, Negotiated, PeerConfig, PeerId, RemoteAs},
-    types::{Family, FamilySet, Prefix, Role},
+    session::{GracefulRestartConfig, LongLivedConfig, Negotiated, PeerConfig, RemoteAs},
+    types::{Family, FamilySet, Role},
     wire::Capability,
 };
 use redstart_rib::{
-    Advertise, ExportPolicy, ImportPolicy, OriginSource, Origination, PeerInfo, PeerSelector,
-    SessionKind, fib::FibConfig, imported::Imported, policy::RouteSource, resolver::KernelView,
+    ExportPolicy, ImportPolicy, PeerInfo, SessionKind, fib::FibConfig, policy::RouteSource,
 };
 
 use super::our_end::{OnLink, our_end};
-use crate::{
-    compile::{self, Import, NodeIdentity, PeerName, PeerRole},
-    index::usable_unicast,
-    object::ObjectRef,
-};
+use crate::compile::{self, Import, NodeIdentity, PeerRole};
 
 /// What this process knows of the one before it (RFC 4724 section 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,105 +160,6 @@ pub(super) fn import(import: &Import) -> ImportPolicy {
             refuse: refuse.clone(),
             default_route: *default_route,
         },
-    }
-}
-
-/// Routes of our own, with neighbours by number; those of a range by its name. A name without a
-/// neighbour is left out: it is one that could not be set up.
-pub(super) fn originations(
-    wanted: &compile::Originations,
-    ids: &Ids,
-) -> BTreeMap<Prefix, Origination> {
-    let origination = |o: &compile::Origination| Origination {
-        source: source(&o.object),
-        advertise: advertise(&o.advertise, ids),
-        blackhole: o.blackhole,
-    };
-    wanted
-        .iter()
-        .map(|(prefix, o)| (*prefix, origination(o)))
-        .collect()
-}
-
-/// Neighbours by the name that objects know them by: one, or the members of a range.
-type Ids = BTreeMap<PeerName, Vec<PeerId>>;
-
-fn advertise(entries: &[compile::Advertise], ids: &Ids) -> Vec<Advertise> {
-    let entry = |a: &compile::Advertise| Advertise {
-        source: source(&a.source),
-        to: PeerSelector::Peers(
-            a.peers
-                .iter()
-                .filter_map(|name| ids.get(name))
-                .flatten()
-                .copied()
-                .collect(),
-        ),
-        communities: a.communities.clone(),
-        large_communities: a.large_communities.clone(),
-        extended_communities: a.extended_communities.clone(),
-        local_pref: a.local_pref,
-        med: a.med,
-        prepend: a.prepend,
-    };
-    entries.iter().map(entry).collect()
-}
-
-/// Adds the addresses of this node's network interfaces as they are now, each as a host route. Only
-/// addresses that lead here from elsewhere count.
-pub(super) fn add_interfaces(
-    originations: &mut BTreeMap<Prefix, Origination>,
-    interfaces: &BTreeMap<String, Vec<compile::Advertise>>,
-    view: &KernelView,
-    ids: &Ids,
-) {
-    for (name, entries) in interfaces {
-        let Some(link) = view.link_named(name) else {
-            continue;
-        };
-        let here = view.addresses().filter(|a| a.ifindex == link.ifindex);
-        for address in here.map(|a| a.addr).filter(|a| usable_unicast(*a).is_ok()) {
-            let origination = originations
-                .entry(Prefix::host(address))
-                .or_insert_with(|| Origination {
-                    source: OriginSource {
-                        kind: "Interface".to_owned(),
-                        name: name.clone(),
-                    },
-                    advertise: Vec::new(),
-                    blackhole: false,
-                });
-            origination.advertise.extend(advertise(entries, ids));
-        }
-    }
-}
-
-/// Adds what kernel tables have routes to now. A default route is never passed on.
-pub(super) fn add_kernel_tables(
-    originations: &mut BTreeMap<Prefix, Origination>,
-    tables: &BTreeMap<u32, Vec<compile::Advertise>>,
-    imported: &Imported,
-    ids: &Ids,
-) {
-    for (table, entries) in tables {
-        for prefix in imported.prefixes(*table).filter(|p| p.len() > 0) {
-            let origination = originations.entry(prefix).or_insert_with(|| Origination {
-                source: OriginSource {
-                    kind: "KernelTable".to_owned(),
-                    name: table.to_string(),
-                },
-                advertise: Vec::new(),
-                blackhole: false,
-            });
-            origination.advertise.extend(advertise(entries, ids));
-        }
-    }
-}
-
-fn source(object: &ObjectRef) -> OriginSource {
-    OriginSource {
-        kind: object.kind.clone(),
-        name: object.name.clone(),
     }
 }
 

@@ -13,7 +13,6 @@
 //! - An interface that is gone, or came back under another index, takes its neighbour with it.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv6Addr, SocketAddr, SocketAddrV6},
     sync::Arc,
     time::Duration,
@@ -28,9 +27,12 @@ use redstart_rib::resolver::KernelView;
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::{neighbours::Neighbours, objects::log_difference};
+use super::{
+    neighbours::Neighbours,
+    searches::{Places, Search, Searches, Sought, Unfound},
+};
 use crate::{
-    compile::{DesiredState, Peer, PeerName, Remote},
+    compile::{DesiredState, PeerName, Remote},
     diagnostic::{Diagnostic, Reason},
 };
 
@@ -46,21 +48,30 @@ pub(super) struct Unnumbered {
     seed: u64,
     /// Notified by every search that sees something new.
     changed: Arc<Notify>,
-    searches: BTreeMap<PeerName, Search>,
-    /// The resolver's generation at the last round.
-    seen: Option<u64>,
-    problems: Vec<Diagnostic>,
+    searches: Searches<Router>,
 }
 
-/// One neighbour.
-struct Search {
-    spec: Peer,
+/// The router at the other end of an interface.
+struct Router {
     interface: String,
     port: u16,
-    since: Instant,
     link: Link,
-    /// Where the router is.
-    router: Option<SocketAddrV6>,
+    /// Where it is.
+    at: Option<SocketAddrV6>,
+}
+
+impl Sought for Router {
+    fn of(remote: &Remote) -> Option<Self> {
+        let Remote::Interface { name, port } = remote else {
+            return None;
+        };
+        Some(Self {
+            interface: name.clone(),
+            port: *port,
+            link: Link::Missing,
+            at: None,
+        })
+    }
 }
 
 /// What keeps a search from running, or the search.
@@ -85,44 +96,13 @@ impl Unnumbered {
             clock,
             seed,
             changed: Arc::default(),
-            searches: BTreeMap::new(),
-            seen: None,
-            problems: Vec::new(),
+            searches: Searches::default(),
         }
     }
 
     /// Searches for the neighbours of `desired` and for nobody else.
     pub(super) fn apply(&mut self, now: Instant, desired: &DesiredState, to: &mut Neighbours) {
-        let wanted = |(name, spec): (&PeerName, &Peer)| match &spec.remote {
-            Remote::Interface {
-                name: interface,
-                port,
-            } => Some((name.clone(), (spec.clone(), interface.clone(), *port))),
-            Remote::Address(_) | Remote::Range { .. } | Remote::DefaultGateway { .. } => None,
-        };
-        let wanted: BTreeMap<_, _> = desired.peers.iter().filter_map(wanted).collect();
-        self.searches.retain(|name, search| {
-            let same = |(_, interface, port): &(Peer, String, u16)| {
-                (interface, *port) == (&search.interface, search.port)
-            };
-            let kept = wanted.get(name).is_some_and(same);
-            if !kept {
-                to.locate(name, None);
-            }
-            kept
-        });
-        for (name, (spec, interface, port)) in wanted {
-            let search = self.searches.entry(name).or_insert_with(|| Search {
-                spec: spec.clone(),
-                interface,
-                port,
-                since: now,
-                link: Link::Missing,
-                router: None,
-            });
-            search.spec = spec;
-        }
-        self.seen = None;
+        self.searches.apply(now, desired, to);
     }
 
     /// Until some search sees something new.
@@ -133,31 +113,31 @@ impl Unnumbered {
 
     /// Follows the links, and tells `to` where the routers are. Whether anything changed there.
     pub(super) fn follow(&mut self, now: Instant, links: &KernelView, to: &mut Neighbours) -> bool {
-        if self.searches.is_empty() && self.problems.is_empty() {
+        if self.searches.is_empty() && self.problems().is_empty() {
             return false;
         }
-        let moved = self.seen.replace(links.generation()) != Some(links.generation());
+        let moved = self.searches.have_moved(links.generation());
         let mut news = false;
-        for (name, search) in &mut self.searches {
-            if moved || search.link.is_due(now) {
-                search.follow(now, links, self.seed, self.clock, &self.changed);
+        for (name, search) in self.searches.iter_mut() {
+            let router = &mut search.sought;
+            if (moved || router.link.is_due(now))
+                && router.follow(now, links, self.seed, self.clock, &self.changed)
+            {
+                search.since = now;
             }
-            to.follow_link(name, search.link.is_usable());
-            search.place(to.has_session(name));
-            news |= to.locate(name, search.router.map(SocketAddr::V6));
+            to.follow_link(name, router.link.is_usable());
+            router.place(to.has_session(name));
+            let at = router.at.map(|at| (name.clone(), SocketAddr::V6(at)));
+            news |= to.locate(name, Places::from_iter(at));
         }
-        let problems: Vec<_> = self
-            .searches
-            .values()
-            .filter_map(|s| s.problem(now))
-            .collect();
-        log_difference(&self.problems, &problems);
-        self.problems = problems;
+        let problems = self.searches.values().filter_map(|s| s.problem(now));
+        let problems = problems.collect();
+        self.searches.set_problems(problems);
         news
     }
 
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let due = |search: &Search| match &search.link {
+        let due = |search: &Search<Router>| match &search.sought.link {
             Link::Refused { retry_at, .. } => Some(*retry_at),
             Link::Searched { .. } => Some(search.since + GRACE).filter(|at| *at > now),
             Link::Missing | Link::Down | Link::NoLinkLocal => None,
@@ -167,30 +147,18 @@ impl Unnumbered {
 
     /// What keeps neighbours from being found, and what makes them doubtful.
     pub(super) fn problems(&self) -> &[Diagnostic] {
-        &self.problems
+        self.searches.problems()
     }
 
-    /// Neighbours that are not found: there is nothing else to show of them than this.
+    /// Peers whose router is not found.
     pub(super) fn unfound(&self) -> impl Iterator<Item = (&PeerName, Unfound<'_>)> {
-        self.searches
-            .iter()
-            .filter(|(_, search)| search.router.is_none())
-            .map(|(name, search)| {
-                let unfound = Unfound {
-                    spec: &search.spec,
-                    since: search.since,
-                    why: search.trouble().map(|(_, why)| why),
-                };
-                (name, unfound)
-            })
+        let all = self.searches.iter();
+        let unfound = all.filter(|(_, search)| search.sought.at.is_none());
+        unfound.map(|(name, search)| {
+            let why = search.sought.trouble().map(|(_, why)| why);
+            (name, search.unfound(why))
+        })
     }
-}
-
-/// A neighbour that is not found.
-pub(super) struct Unfound<'a> {
-    pub(super) spec: &'a Peer,
-    pub(super) since: Instant,
-    pub(super) why: Option<String>,
 }
 
 impl Link {
@@ -204,8 +172,8 @@ impl Link {
     }
 }
 
-impl Search {
-    /// Searches on the link as it is now.
+impl Router {
+    /// Searches on the link as it is now. Whether a search has begun.
     fn follow(
         &mut self,
         now: Instant,
@@ -213,27 +181,26 @@ impl Search {
         seed: u64,
         clock: Clock,
         changed: &Arc<Notify>,
-    ) {
+    ) -> bool {
         let Some(link) = links.link_named(&self.interface) else {
-            (self.link, self.router) = (Link::Missing, None);
-            return;
+            (self.link, self.at) = (Link::Missing, None);
+            return false;
         };
-        self.router = self.router.filter(|at| at.scope_id() == link.ifindex);
+        self.at = self.at.filter(|at| at.scope_id() == link.ifindex);
         if !(link.up && link.carrier) {
             self.link = Link::Down;
-            return;
+            return false;
         }
         let Some(own) = link_local(links, link.ifindex) else {
             self.link = Link::NoLinkLocal;
-            return;
+            return false;
         };
         let (ifindex, here) = (link.ifindex, (link.ifindex, own));
         match &self.link {
-            Link::Searched { ifindex, own, .. } if (*ifindex, *own) == here => return,
-            Link::Refused { retry_at, .. } if *retry_at > now => return,
+            Link::Searched { ifindex, own, .. } if (*ifindex, *own) == here => return false,
+            Link::Refused { retry_at, .. } if *retry_at > now => return false,
             _ => {}
         }
-        self.since = now;
         let seed = seed.wrapping_add(u64::from(ifindex));
         self.link = match LinkDiscovery::start(ifindex, own, seed, clock, changed.clone()) {
             Ok(discovery) => Link::Searched {
@@ -246,6 +213,7 @@ impl Search {
                 retry_at: now + RETRY,
             },
         };
+        true
     }
 
     /// Where the router is, by what the search sees. One with a session stays.
@@ -257,11 +225,11 @@ impl Search {
             return;
         };
         let at = SocketAddrV6::new(router, self.port, 0, ifindex);
-        if self.router == Some(at) || (self.router.is_some() && has_session) {
+        if self.at == Some(at) || (self.at.is_some() && has_session) {
             return;
         }
         info!(interface = self.interface, router = %router, "router found");
-        self.router = Some(at);
+        self.at = Some(at);
     }
 
     fn sighting(&self) -> Sighting {
@@ -300,7 +268,9 @@ impl Search {
             Link::Searched { .. } => return None,
         })
     }
+}
 
+impl Search<Router> {
     /// What people should know.
     fn problem(&self, now: Instant) -> Option<Diagnostic> {
         let warning = |reason, message| {
@@ -312,18 +282,19 @@ impl Search {
                 message,
             ))
         };
-        if let Some((reason, why)) = self.trouble() {
+        let router = &self.sought;
+        if let Some((reason, why)) = router.trouble() {
             if reason == Reason::RouterNotFound && now < self.since + GRACE {
                 return None;
             }
-            let effect = match self.router {
-                Some(router) => format!("what is known of {} stays", router.ip()),
+            let effect = match router.at {
+                Some(at) => format!("what is known of {} stays", at.ip()),
                 None => "there is no session over it".to_owned(),
             };
             return warning(reason, format!("{why}; {effect}"));
         }
-        let seen = self.sighting();
-        let chosen = self.router.map(|at| *at.ip());
+        let seen = router.sighting();
+        let chosen = router.at.map(|at| *at.ip());
         let others: Vec<String> = seen
             .others
             .iter()
@@ -334,7 +305,7 @@ impl Search {
         let (chosen, others) = (chosen.filter(|_| !others.is_empty())?, others.join(", "));
         let message = format!(
             "several routers send Router Advertisements on interface {}: the session is with {chosen}, not with {others}",
-            self.interface
+            router.interface
         );
         warning(Reason::SeveralRouters, message)
     }

@@ -4,22 +4,32 @@
 //! |---|---|
 //! | this one | `show status` and who is ready |
 //! | `protocols` | neighbours and their BFD sessions |
+//! | `sessions` | why a session is as it is, was, or would be |
 //! | `routes` | routes, and what the kernel holds |
+//! | `stations` | monitoring stations |
 //! | `metrics` | scrapes |
 
 mod metrics;
 mod protocols;
 mod routes;
+mod sessions;
+mod stations;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use redstart_bgp::{time::Instant, types::Family};
 
-use super::core::Core;
+pub(super) use routes::{gateways, kernel_state, source_kind};
+pub(super) use sessions::tcp_counters;
+
+use super::{
+    core::Core,
+    explain::{Facts, explain},
+};
 use crate::{
     cache::CacheStatus,
-    control::{Query, Services, views},
+    control::{Asked, PeerPattern, Query, Services, views},
     diagnostic::Diagnostic,
     source::Health,
 };
@@ -29,11 +39,16 @@ pub(super) fn answer(core: &Core, query: Query) {
     match query {
         Query::Status(reply) => _ = reply.send(core.status()),
         Query::Protocols(reply) => _ = reply.send(core.protocols()),
-        Query::Prefixes(reply) => _ = reply.send(core.rib.sorted_prefixes()),
+        Query::Walk(walk, reply) => _ = reply.send(core.walk(walk)),
         Query::Routes(prefixes, reply) => {
             let links = core.kernel.links();
             let routes = prefixes.iter().filter_map(|p| core.rib.lookup(*p));
             _ = reply.send(routes.map(|r| core.route(&r, &links)).collect());
+        }
+        Query::TablePeers(reply) => _ = reply.send(core.table_peers()),
+        Query::Held(prefixes, reply) => {
+            let held = prefixes.iter().filter_map(|p| core.rib.lookup(*p));
+            _ = reply.send(held.collect());
         }
         Query::RouteFor(addr, reply) => {
             let links = core.kernel.links();
@@ -43,33 +58,59 @@ pub(super) fn answer(core: &Core, query: Query) {
                     .map(|r| core.route(&r, &links)),
             );
         }
+        Query::Explain(asked, to, reply) => _ = reply.send(core.explain(asked, &to)),
+        Query::WhyDown(name, reply) => _ = reply.send(core.why_down(&name)),
+        Query::History(name, reply) => _ = reply.send(core.history(name.as_deref())),
+        Query::Capture(name, reply) => _ = reply.send(core.capture(&name)),
+        Query::Diff(compiled, reply) => _ = reply.send(core.diff(&compiled)),
         Query::Kernel(reply) => _ = reply.send(core.kernel_view()),
-        Query::Services(reply) => {
-            _ = reply.send(Services {
-                table: Arc::clone(&core.configured.services),
-                held: core.held(),
-                drain: core.draining.step(),
-            });
-        }
+        Query::Services(reply) => _ = reply.send(core.services()),
         Query::Tables(reply) => _ = reply.send(core.tables()),
         // The core does that itself: it changes something.
         Query::Operate(_, _, reply) => drop(reply),
         Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
+        Query::Bmp(reply) => _ = reply.send(core.bmp_stations()),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),
     }
 }
 
 /// Names of links, by index.
-type Links = BTreeMap<u32, String>;
+pub(super) type Links = BTreeMap<u32, String>;
 
 impl Core {
-    /// The wall-clock time of an instant.
+    fn services(&self) -> Services {
+        Services {
+            table: Arc::clone(&self.configured.services),
+            held: self.held(),
+            drain: self.draining.step(),
+        }
+    }
+
+    /// `None` where no neighbour is meant, and there are some.
+    fn explain(&self, asked: Asked, to: &PeerPattern) -> Option<views::Explanation> {
+        let peers = self.neighbours.iter();
+        let peers: Vec<_> = peers
+            .map(|(name, n)| (n.id, name.to_string(), n.spec.source.to_string()))
+            .collect();
+        let all = *to == PeerPattern::All;
+        if !all && !peers.iter().any(|(_, name, _)| to.matches(name)) {
+            return None;
+        }
+        let planner = self.kernel.planner();
+        let facts = Facts {
+            rib: &self.rib,
+            peers,
+            desired: self.in_force.as_deref(),
+            services: &self.services(),
+            kernel: &|prefix| (planner.status(prefix), planner.desired(prefix).cloned()),
+            links: &self.kernel.links(),
+        };
+        Some(explain(&facts, asked, |name| to.matches(name)))
+    }
+
     fn wall(&self, at: Instant) -> Timestamp {
-        let since = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
-        self.started
-            .checked_add(SignedDuration::from_nanos(since))
-            .unwrap_or(Timestamp::MAX)
+        wall(self.started, at)
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -83,6 +124,7 @@ impl Core {
                 _ => format!("{} is not listed yet", k.kind),
             })
             .collect();
+        reasons.extend(self.configured.unlisted());
         if self.configured.kinds.is_empty() {
             reasons.push("no objects yet".to_owned());
         } else if reasons.is_empty() && self.identity().is_none() {
@@ -153,7 +195,7 @@ impl Core {
                 .origin
                 .cache
                 .as_ref()
-                .map(|cache| cache_view(&cache.borrow())),
+                .map(|cache| cache_view(&cache.borrow(), self.configured.recalled)),
         }
     }
 
@@ -170,32 +212,33 @@ impl Core {
     }
 
     fn problems(&self) -> Vec<views::Problem> {
-        let problem = |d: &Diagnostic| views::Problem {
-            severity: d.severity.to_string(),
-            object: d.object.to_string(),
-            field: d.field.clone(),
-            reason: d.reason.to_string(),
-            message: d.message.clone(),
-        };
-        self.diagnostics().map(problem).collect()
+        self.diagnostics().map(views::Problem::from).collect()
     }
 
     /// What is wrong with the objects, and what of it shows on this node's links alone.
     fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.configured
-            .problems
+        // First what no object's condition says.
+        self.lacking
             .iter()
-            .chain(&self.lacking)
             .chain(self.unnumbered.problems())
             .chain(self.listeners.problems())
             .chain(self.gateways.problems())
+            .chain(self.own_addresses.problems())
+            .chain(&self.configured.problems)
     }
 }
 
-fn cache_view(cache: &CacheStatus) -> views::Cache {
+/// The wall-clock time of an instant, by a clock that began at `started`.
+pub(super) fn wall(started: Timestamp, at: Instant) -> Timestamp {
+    let since = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+    let at = started.checked_add(SignedDuration::from_nanos(since));
+    at.unwrap_or(Timestamp::MAX)
+}
+
+fn cache_view(cache: &CacheStatus, in_force: bool) -> views::Cache {
     views::Cache {
         directory: cache.directory.display().to_string(),
-        in_force: cache.in_force,
+        in_force,
         objects: cache.objects as u64,
         written: cache.written,
         behind: cache.behind,
@@ -210,6 +253,6 @@ fn link_name(links: &Links, index: u32) -> String {
         .unwrap_or_else(|| index.to_string())
 }
 
-fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+pub(super) fn texts<T: ToString>(list: &[T]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }

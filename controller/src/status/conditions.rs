@@ -7,16 +7,24 @@
 //!
 //! - `Accepted`: the object can be used as it is. If not, its last good version stays in force.
 //! - `ResolvedRefs`: what it names is there.
-//! - `NodesSelected`: its `nodeSelector` selects a Node.
+//! - `NodesSelected`: its `nodeSelector` selects a Node; that of the reflectors one of each AS.
+//! - `PeersSelected`: its `peers` selects a `BGPPeer`.
+//! - `NoConflicts`: no other object keeps it out of force on a node that it is for.
 //!
-//! The latter two are said only of what is accepted: of anything else it is not known what it names.
+//! All but the first are said only of what is accepted: of anything else it is not known what it names.
+//! And of a version that waits for what it names, only that is said: what it would select is not in force.
 
 use std::collections::BTreeMap;
 
-use super::page::cut;
+use super::{
+    known::{WITNESSES, is_witness},
+    page::cut,
+    ring::{Ring, first},
+};
 use crate::{
     api::{ConditionSpec, ConditionStatus, LabelSelector},
-    compile::missing_references,
+    compile::{self, Clash, Selection, missing_references, selects_no_peer, without_reflector},
+    control::views::Problem,
     diagnostic::{Diagnostic, Severity},
     index::{Index, Kind, ObjectKey, Objects, Standing},
     object::ObjectRef,
@@ -34,6 +42,27 @@ pub struct Verdict {
     pub claims: Vec<Claim>,
     /// What is wrong with it, whichever node looks.
     pub problems: Vec<Diagnostic>,
+    /// What is wrong with it on some nodes.
+    pub clashes: Vec<WitnessedClash>,
+}
+
+/// Something that is wrong with an object on some nodes, and which of them tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessedClash {
+    /// What.
+    pub problem: Diagnostic,
+    /// Names of nodes.
+    pub witnesses: Vec<String>,
+}
+
+impl WitnessedClash {
+    fn of(clash: Clash<'_>) -> Self {
+        let subject = clash.problem.object.to_string();
+        Self {
+            witnesses: first(WITNESSES, &subject, &clash.nodes),
+            problem: clash.problem,
+        }
+    }
 }
 
 /// A condition without its times.
@@ -107,6 +136,21 @@ fn pascal(kebab: &str) -> String {
 }
 
 impl Verdict {
+    /// Whether the speaker of `own`, which sees this problem with the object, tells of it.
+    pub(super) fn is_told_by(&self, own: &str, problem: &Problem, nodes: &Ring) -> bool {
+        let is_it =
+            |d: &Diagnostic| d.field == problem.field && d.reason.as_str() == problem.reason;
+        if self.problems.iter().any(is_it) {
+            return is_witness(own, &problem.object, nodes);
+        }
+        let mut known = self
+            .clashes
+            .iter()
+            .filter(|it| is_it(&it.problem))
+            .peekable();
+        known.peek().is_none() || known.any(|it| it.witnesses.iter().any(|name| name == own))
+    }
+
     /// Whether the API server has all this already, or something about a later version of the object.
     #[must_use]
     pub fn is_told(&self) -> bool {
@@ -122,9 +166,8 @@ impl Verdict {
             })
         };
         // A condition of ours that is not claimed any more is told no longer.
-        let ours = [ACCEPTED, RESOLVED_REFS, NODES_SELECTED];
         let claimed = |kind: &str| self.claims.iter().any(|claim| claim.kind == kind);
-        let stale = |c: &&ConditionSpec| ours.contains(&c.kind.as_str()) && !claimed(&c.kind);
+        let stale = |c: &&ConditionSpec| OURS.contains(&c.kind.as_str()) && !claimed(&c.kind);
         conditions.iter().any(later)
             || (self.claims.iter().all(same) && !conditions.iter().any(|c| stale(&c)))
     }
@@ -153,6 +196,15 @@ impl Verdict {
 const ACCEPTED: &str = "Accepted";
 const RESOLVED_REFS: &str = "ResolvedRefs";
 const NODES_SELECTED: &str = "NodesSelected";
+const PEERS_SELECTED: &str = "PeersSelected";
+const NO_CONFLICTS: &str = "NoConflicts";
+const OURS: [&str; 5] = [
+    ACCEPTED,
+    RESOLVED_REFS,
+    NODES_SELECTED,
+    PEERS_SELECTED,
+    NO_CONFLICTS,
+];
 
 /// What is to be said of each object that the API server has, once every kind was listed.
 #[must_use]
@@ -160,50 +212,99 @@ pub fn verdicts(index: &Index) -> BTreeMap<ObjectRef, Verdict> {
     let Some(objects) = index.complete() else {
         return BTreeMap::new();
     };
-    let mut missing = missing_references(objects);
-    missing.extend_from_slice(index.unresolved());
+    verdicts_of(index, objects, &Selection::of(objects))
+}
+
+pub(super) fn verdicts_of(
+    index: &Index,
+    objects: &Objects,
+    selection: &Selection<'_>,
+) -> BTreeMap<ObjectRef, Verdict> {
+    let missing = missing_references(objects);
+    let mut clashes: BTreeMap<ObjectRef, Vec<WitnessedClash>> = BTreeMap::new();
+    let without_reflector = without_reflector(objects);
+    let reflects = without_reflector.is_some();
+    for clash in compile::clashes(objects, selection)
+        .into_iter()
+        .chain(without_reflector.into_iter().flatten())
+    {
+        let of_object = clashes.entry(clash.problem.object.clone()).or_default();
+        of_object.push(WitnessedClash::of(clash));
+    }
     let verdict = |(key, standing): (&ObjectKey, &Standing)| {
         let object = key.object_ref();
         let own = index.problems_of(key);
-        let errors = own.iter().filter(|p| p.severity == Severity::Error);
-        let errors: Vec<&Diagnostic> = errors.collect();
-        let named: Vec<&Diagnostic> = missing.iter().filter(|p| p.object == object).collect();
+        let errors: Vec<&Diagnostic> = own
+            .iter()
+            .filter(|p| p.severity == Severity::Error)
+            .collect();
+        // Of a version that waits, what the one before names and selects is not worth telling.
+        let waits = index.is_waiting(key);
+        let in_force = missing.iter().filter(|_| !waits);
+        let named = in_force.chain(index.unresolved());
+        let named: Vec<&Diagnostic> = named.filter(|p| p.object == object).collect();
+        let clashes = clashes.get(&object).cloned().unwrap_or_default();
         let mut claims = vec![Claim::no(ACCEPTED, &errors)];
         if errors.is_empty() {
             claims.push(Claim::no(RESOLVED_REFS, &named));
-            claims.extend(nodes_selected(objects, key));
+        }
+        if errors.is_empty() && !waits {
+            let selected = selected((objects, selection), key, &clashes, reflects);
+            claims.extend(selected);
         }
         let problems = own.iter().chain(named).cloned().collect();
         let verdict = Verdict {
             standing: standing.clone(),
             claims,
             problems,
+            clashes,
         };
         (object, verdict)
     };
     index.standings().map(verdict).collect()
 }
 
-/// Whether the object's `nodeSelector`, if it has one, selects a Node.
-fn nodes_selected(objects: &Objects, key: &ObjectKey) -> Option<Claim> {
-    let selector = match key.kind {
-        Kind::BgpPeer => objects.peers.get(&key.name)?.node_selector.as_ref(),
-        Kind::BgpAdvertisement => {
-            let advertisement = objects.advertisements.get(&key.name)?;
-            advertisement.node_selector.as_ref()
+/// What there is to say of what the object selects. `reflects`: whether reflectors are chosen by label.
+fn selected(
+    (objects, selection): (&Objects, &Selection<'_>),
+    key: &ObjectKey,
+    clashes: &[WitnessedClash],
+    reflects: bool,
+) -> Vec<Claim> {
+    let clashes: Vec<&Diagnostic> = clashes.iter().map(|it| &it.problem).collect();
+    match key.kind {
+        Kind::BgpPeer => {
+            let Some(peer) = objects.peers.get(&key.name) else {
+                return Vec::new();
+            };
+            let nodes = nodes_selected(selection, peer.node_selector.as_ref());
+            vec![nodes, Claim::no(NO_CONFLICTS, &clashes)]
         }
-        _ => return None,
-    };
-    let selected = |selector: &LabelSelector| {
-        let mut nodes = objects.nodes.values();
-        nodes.any(|node| selector.matches(&node.meta.labels))
-    };
-    Some(if selector.is_none_or(selected) {
+        Kind::BgpAdvertisement => {
+            let Some(advertisement) = objects.advertisements.get(&key.name) else {
+                return Vec::new();
+            };
+            let nobody = selects_no_peer(objects, advertisement);
+            let nobody: Vec<&Diagnostic> = nobody.iter().collect();
+            vec![
+                nodes_selected(selection, advertisement.node_selector.as_ref()),
+                Claim::no(PEERS_SELECTED, &nobody),
+                Claim::no(NO_CONFLICTS, &clashes),
+            ]
+        }
+        Kind::BgpConfiguration if reflects => vec![Claim::no(NODES_SELECTED, &clashes)],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the object's `nodeSelector`, if it has one, selects a Node.
+fn nodes_selected(selection: &Selection<'_>, selector: Option<&LabelSelector>) -> Claim {
+    if selector.is_none() || selection.selected(selector).next().is_some() {
         Claim::holds(NODES_SELECTED)
     } else {
         let message = "spec.nodeSelector: no Node has such labels".to_owned();
         Claim::fails(NODES_SELECTED, "NoNodeSelected".to_owned(), message)
-    })
+    }
 }
 
 #[cfg(test)]

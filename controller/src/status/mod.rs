@@ -7,12 +7,14 @@
 //! state as it is when the API server can take it, and what happened in between is in its counters.
 //!
 //! Bounds: a page lists at most [`page::MAX_PEERS`] neighbours and [`page::MAX_PROBLEMS`] problems and
-//! its texts are cut; [`pace`] limits how often it is written, however much flaps; [`events`] keeps
+//! its texts are cut; [`pace`] limits how often it is written, however much flaps; [`ledger`] keeps
 //! one Event per subject and reason, and counts repetitions in its series.
 
 pub mod conditions;
 pub mod events;
 pub mod known;
+pub mod ledger;
 pub mod pace;
 pub mod page;
+pub mod ring;
 pub mod turn;

@@ -1,4 +1,7 @@
 //! When to write: soon after a change, never often, and from time to time without one.
+//!
+//! Many changes are seen by all nodes of a cluster at once (one of them dies, the configuration changes), so
+//! each waits for a random part of the interval before it tells.
 
 use std::time::Duration;
 
@@ -33,6 +36,8 @@ impl Default for Tuning {
 pub struct Pace {
     tuning: Tuning,
     last: Option<Instant>,
+    /// When the change that is to be told was noticed.
+    noticed: Option<Instant>,
     failures: u32,
     jitter: f64,
 }
@@ -44,6 +49,7 @@ impl Pace {
         Self {
             tuning,
             last: None,
+            noticed: None,
             failures: 0,
             jitter,
         }
@@ -51,16 +57,23 @@ impl Pace {
 
     /// Whether to write now, if what is to be said has `changed` since it was written.
     #[must_use]
-    pub fn is_due(&self, now: Instant, changed: bool) -> bool {
-        let Some(last) = self.last else {
-            return true;
-        };
+    pub fn is_due(&mut self, now: Instant, changed: bool) -> bool {
         let Tuning {
             interval,
             heartbeat,
             backoff_max,
             ..
         } = self.tuning;
+        let is_news = changed || self.last.is_none();
+        self.noticed = is_news.then(|| self.noticed.unwrap_or(now));
+        if let Some(noticed) = self.noticed
+            && now < noticed + interval.mul_f64(self.jitter)
+        {
+            return false;
+        }
+        let Some(last) = self.last else {
+            return true;
+        };
         let pause = if self.failures > 0 {
             let doubled = interval.saturating_mul(1 << self.failures.min(16));
             doubled.min(backoff_max)
@@ -76,6 +89,7 @@ impl Pace {
     /// An attempt was made.
     pub fn attempted(&mut self, now: Instant, succeeded: bool, jitter: f64) {
         self.last = Some(now);
+        self.noticed = None;
         self.jitter = jitter;
         self.failures = if succeeded {
             0
@@ -115,7 +129,28 @@ mod tests {
     #[test]
     fn without_a_change_there_is_a_heartbeat_in_time() {
         assert_eq!(writes(false, true, 0.0)[..3], [0, 300, 600]);
-        assert_eq!(writes(false, true, 1.0)[..3], [0, 225, 450]);
+        assert_eq!(writes(false, true, 1.0)[..3], [10, 235, 460]);
+    }
+
+    #[test]
+    fn what_all_nodes_see_at_once_they_do_not_tell_at_once() {
+        // All have been silent for long; at second 200 something changes.
+        let nodes = (0..1000_u32).map(|node| f64::from(node) / 1000.0);
+        let tells = |jitter| {
+            let mut pace = Pace::new(Tuning::default(), jitter);
+            pace.attempted(at(0), true, jitter);
+            (0..)
+                .find(|now| pace.is_due(at(*now), *now >= 200))
+                .unwrap()
+        };
+        let mut each_second = [0_usize; 11];
+        for second in nodes.map(tells) {
+            each_second[usize::try_from(second - 200).unwrap()] += 1;
+        }
+        assert!(
+            each_second.iter().all(|writes| *writes <= 100),
+            "{each_second:?}"
+        );
     }
 
     #[test]

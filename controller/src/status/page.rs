@@ -23,6 +23,8 @@ const MAX_CAPABILITIES: usize = 24;
 /// Most names in a message.
 const MAX_NAMES: usize = 5;
 
+/// The severity of what is not in force.
+const ERROR: &str = "error";
 /// The state of a neighbour with a session.
 pub(super) const ESTABLISHED: &str = "Established";
 
@@ -38,7 +40,9 @@ pub fn page(
     let now = second(status.now);
     let mut order: Vec<&Protocol> = peers.iter().collect();
     order.sort_by_key(|p| (p.state == ESTABLISHED, p.role != "router", &p.name));
-    let problems = status.problems.iter().take(MAX_PROBLEMS);
+    let mut problems: Vec<_> = status.problems.iter().collect();
+    problems.sort_by_key(|p| p.severity != ERROR);
+    let problems = problems.into_iter().take(MAX_PROBLEMS);
     NodeStatus {
         heartbeat_seconds,
         version: status.version.clone(),
@@ -145,7 +149,7 @@ fn conditions(
     let errors: Vec<_> = status
         .problems
         .iter()
-        .filter(|p| p.severity == "error")
+        .filter(|p| p.severity == ERROR)
         .collect();
     let objects = errors.iter().map(|p| p.object.as_str());
     let down: Vec<_> = peers.iter().filter(|p| p.state != ESTABLISHED).collect();
@@ -216,7 +220,7 @@ fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// A text that is not too long, without control characters.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     let clean = text.chars().filter(|c| !c.is_control());
     let mut short: String = clean.take(MAX_TEXT).collect();
     if text.chars().nth(MAX_TEXT).is_some() {

@@ -1,22 +1,20 @@
 //! Whose turn it is to write what every speaker would write alike.
 //!
-//! Each subject puts the nodes in an order of its own: that of a hash of both names, alike for all.
-//! The first node writes at once. If what it should write is not there after a while, the next three
-//! do, then the next twelve, and so on: a cluster in which few nodes are up gets its words within
-//! minutes, without a leader, and at any moment few write the same.
+//! Each object puts the nodes in an order, alike for all ([`Ring`]). The first node writes at once. If what
+//! it should write is not there after a while, the next three do, then the next twelve, and so on: a cluster in
+//! which few nodes are up gets its words within minutes, without a leader, and at any moment few write the same.
 //!
 //! Two speakers that disagree, in the middle of an upgrade, would write against each other for ever.
 //! So each waits twice as long before it says the same words once more.
 
-use std::{
-    collections::BTreeMap,
-    hash::{Hash as _, Hasher as _},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use redstart_bgp::time::Instant;
 
-use super::conditions::{Claim, Verdict};
+use super::{
+    conditions::{Claim, Verdict},
+    ring::Ring,
+};
 use crate::object::ObjectRef;
 
 /// From one group of nodes to the next.
@@ -25,26 +23,6 @@ pub const STEP: Duration = Duration::from_secs(20);
 const GROWTH: usize = 4;
 /// The longest wait before the same words are written again.
 pub const LONGEST: Duration = Duration::from_secs(3600);
-
-/// How many of `nodes` come before `own` in the order that `subject` puts them in. `own` need not be
-/// among them.
-#[must_use]
-pub fn place(own: &str, subject: &str, nodes: &[String]) -> usize {
-    let rank = |node: &str| {
-        // Every node must count alike, so the keys are fixed.
-        #[expect(
-            deprecated,
-            reason = "the one hasher of std that is the same everywhere"
-        )]
-        let mut hasher = std::hash::SipHasher::new();
-        (node, subject).hash(&mut hasher);
-        hasher.finish()
-    };
-    let mine = (rank(own), own);
-    let others = nodes.iter().map(String::as_str);
-    let others = others.filter(|node| *node != own && *node != subject);
-    others.filter(|node| (rank(node), *node) < mine).count()
-}
 
 /// How long a node in this place leaves it to those before it.
 fn patience(place: usize) -> Duration {
@@ -108,7 +86,7 @@ impl Turns {
         &mut self,
         now: Instant,
         own: &str,
-        nodes: &[String],
+        nodes: &Ring,
         verdicts: &BTreeMap<ObjectRef, Verdict>,
         limit: usize,
     ) -> Vec<ObjectRef> {
@@ -121,7 +99,7 @@ impl Turns {
                 continue;
             }
             let since = *wait.since.get_or_insert(now);
-            let patience = patience(place(own, &object.to_string(), nodes));
+            let patience = patience(nodes.place(own, &object.to_string()));
             let again = STEP.saturating_mul(1 << wait.written.min(16)).min(LONGEST);
             let wanted = match wait.written {
                 0 => patience,

@@ -28,14 +28,16 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::objects::Regarding;
 use crate::{
     api::{BGPNodeStatus, NodeStatus},
     control::{Query, ask, views},
     object::ObjectRef,
     status::{
         conditions::Verdict,
-        events::{Entry, Ledger, Look, happened},
+        events::{Look, happened},
         known::Known,
+        ledger::{Entry, Ledger},
         pace::{Pace, Tuning},
         page::{differs, page},
         turn::Turns,
@@ -107,7 +109,7 @@ impl Writer {
         let mut before = Look::default();
         let mut turns = Turns::new(random());
         loop {
-            // All nodes of a cluster may have started at once.
+            // Nodes that look at the same moment would go on doing so.
             tokio::time::sleep(self.tuning.look.mul_f64(0.5 + random())).await;
             if self.core.is_closed() {
                 return;
@@ -190,14 +192,22 @@ impl Writer {
         peers: &[views::Protocol],
         known: &Known,
     ) {
-        let look = Look::new(&self.node, peers, &status.problems, known);
         let now = self.clock.now();
+        let look = Look::new(now, before, &self.node, (peers, &status.problems), known);
         for notice in happened(before, &look) {
             ledger.note(now, notice);
         }
         *before = look;
-        for entry in ledger.due(now) {
+        let mut due = ledger.due(now).into_iter();
+        while let Some(entry) = due.next() {
             if let Err(error) = self.write_event(&entry, known, status.now).await {
+                if error.may_pass() {
+                    ledger.failed(&entry);
+                }
+                // Nor would the others be answered.
+                if matches!(error, WriteError::Timeout) {
+                    due.by_ref().for_each(|entry| ledger.failed(&entry));
+                }
                 debug!(
                     reason = "event-not-written",
                     subject = entry.subject.object,
@@ -248,7 +258,10 @@ impl Writer {
         known: &Known,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        let api: Api<events::Event> = Api::namespaced(self.client.clone(), EVENT_NAMESPACE);
+        let mut regarding = Regarding::of(&self.node, &entry.subject.object, known);
+        let namespace = regarding.namespace.clone();
+        let namespace = namespace.as_deref().unwrap_or(EVENT_NAMESPACE);
+        let api: Api<events::Event> = Api::namespaced(self.client.clone(), namespace);
         let name = objects::event_name(&self.node, entry);
         if !entry.new {
             let patch = objects::series(entry, now);
@@ -260,10 +273,27 @@ impl Writer {
                 other => return other.map(|_| ()),
             }
         }
-        let event = objects::event(&self.node, &name, EVENT_NAMESPACE, entry, known, now);
+        if regarding.uid.is_none() {
+            regarding.uid = self.uid(&regarding).await;
+        }
+        let place = (namespace, name.as_str());
+        let event = objects::event(&self.node, place, entry, &regarding, now);
         let event = serde_json::from_value(event)?;
         within(api.create(&PostParams::default(), &event)).await?;
         Ok(())
+    }
+
+    /// The uid of an object, if the API server has it: one question for each new Event, whose number is
+    /// bounded, instead of a uid for each of ten thousand Services in memory.
+    async fn uid(&self, regarding: &Regarding) -> Option<String> {
+        let resource = regarding.resource()?;
+        let client = self.client.clone();
+        let api: Api<DynamicObject> = match &regarding.namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        let object = within(api.get_metadata(&regarding.name)).await.ok()?;
+        object.metadata.uid
     }
 }
 
@@ -278,6 +308,17 @@ enum WriteError {
     NoNode,
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl WriteError {
+    /// Whether the same may be taken another time.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Kube(Error::Api(status)) => status.code == 429 || status.code >= 500,
+            Self::Kube(_) | Self::Timeout => true,
+            Self::NoNode | Self::Json(_) => false,
+        }
+    }
 }
 
 async fn within<T>(request: impl Future<Output = Result<T, Error>>) -> Result<T, WriteError> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
+use k8s_openapi::api::core::v1 as core;
 use kube::core::ApiResource;
 
 use crate::{
@@ -11,7 +12,12 @@ use crate::{
     },
     index::Kind,
     object::ObjectRef,
-    status::{conditions::Verdict, events::Entry, known::Known, page::second},
+    status::{
+        conditions::Verdict,
+        known::Known,
+        ledger::Entry,
+        page::{cut, second},
+    },
 };
 
 /// The longest field manager, instance and the like.
@@ -62,7 +68,9 @@ pub(super) fn resource(kind: &str) -> Option<ApiResource> {
         Kind::BgpAdvertisement => ApiResource::erase::<BGPAdvertisement>(&()),
         Kind::BgpPolicy => ApiResource::erase::<BGPPolicy>(&()),
         Kind::BfdProfile => ApiResource::erase::<BFDProfile>(&()),
-        Kind::Node | Kind::Secret | Kind::Service | Kind::EndpointSlice => return None,
+        Kind::Node | Kind::Secret | Kind::Service | Kind::EndpointSlice | Kind::ServiceCidr => {
+            return None;
+        }
     })
 }
 
@@ -86,39 +94,85 @@ pub(super) fn event_name(node: &str, entry: &Entry) -> String {
     format!("{subject}.{:016x}", entry.number)
 }
 
+/// The object that an Event is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Regarding {
+    kind: Kind,
+    /// Where it is, if it is in a namespace. There the Event is too.
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+    /// What tells it from others of its name, where that is known. `kubectl describe` asks for it.
+    pub(super) uid: Option<String>,
+    /// Whether it is the subject itself, and not the node in the place of something that is no object.
+    is_subject: bool,
+}
+
+impl Regarding {
+    /// The object of this subject, `Kind/name` or `Kind/namespace/name`. What is none, such as a file, is
+    /// told of the node.
+    pub(super) fn of(node: &str, subject: &str, known: &Known) -> Self {
+        let (kind, path) = subject.split_once('/').unwrap_or_default();
+        let watched = Kind::ALL.into_iter().find(|it| it.as_str() == kind);
+        let (namespace, name) = match path.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, path),
+        };
+        let named = watched.filter(|kind| kind.is_namespaced() == namespace.is_some());
+        let (kind, namespace, name) = match named {
+            Some(kind) => (kind, namespace, name),
+            None => (Kind::Node, None, node),
+        };
+        let object = ObjectRef {
+            kind: kind.as_str().to_owned(),
+            name: name.to_owned(),
+        };
+        let of_ours = known.verdicts.get(&object);
+        let own = || {
+            known
+                .node_uid
+                .as_ref()
+                .filter(|_| object == self::node(node))
+        };
+        let uid = match namespace {
+            Some(_) => None,
+            None => of_ours.map(|it| &it.standing.uid).or_else(own),
+        };
+        Self {
+            kind,
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+            uid: uid.cloned(),
+            is_subject: named.is_some(),
+        }
+    }
+
+    /// Where to ask for its uid: for those of Kubernetes, which nothing here keeps.
+    pub(super) fn resource(&self) -> Option<ApiResource> {
+        Some(match self.kind {
+            Kind::Service => ApiResource::erase::<core::Service>(&()),
+            Kind::Node => ApiResource::erase::<core::Node>(&()),
+            _ => return None,
+        })
+    }
+}
+
 pub(super) fn event(
     node: &str,
-    name: &str,
-    namespace: &str,
+    (namespace, name): (&str, &str),
     entry: &Entry,
-    known: &Known,
+    regarding: &Regarding,
     now: Timestamp,
 ) -> Json {
-    let (kind, subject) = entry
-        .subject
-        .object
-        .split_once('/')
-        .unwrap_or(("Node", node));
-    let object = ObjectRef {
-        kind: kind.to_owned(),
-        name: subject.to_owned(),
+    let note = match regarding.is_subject {
+        true => entry.note.clone(),
+        false => cut(&format!("{}: {}", entry.subject.object, entry.note)),
     };
-    let watched = Kind::ALL.into_iter().find(|it| it.as_str() == kind);
-    // What no object stands behind, such as a file, is told of the node.
-    let (object, api_version) = match watched {
-        Some(kind) if !kind.is_namespaced() => (object, kind.api_version()),
-        _ => (self::node(node), "v1"),
-    };
-    let uid = match known.verdicts.get(&object) {
-        Some(verdict) => Some(&verdict.standing.uid),
-        None => known
-            .node_uid
-            .as_ref()
-            .filter(|_| object == self::node(node)),
-    };
+    // What has waited for its turn may have happened again meanwhile.
+    let series = (entry.count > 1).then(|| series_of(entry, now));
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
+        "series": series,
         "metadata": {"name": name, "namespace": namespace},
         "eventTime": micro(now),
         "reportingController": "redstart.dev/speaker",
@@ -126,22 +180,24 @@ pub(super) fn event(
         "action": "Speak",
         "type": if entry.warning { "Warning" } else { "Normal" },
         "reason": entry.subject.reason,
-        "note": entry.note,
+        "note": note,
         "regarding": {
-            "apiVersion": api_version,
-            "kind": object.kind,
-            "name": object.name,
-            "uid": uid,
+            "apiVersion": regarding.kind.api_version(),
+            "kind": regarding.kind.as_str(),
+            "namespace": regarding.namespace,
+            "name": regarding.name,
+            "uid": regarding.uid,
         },
     })
 }
 
-/// What changes when an Event happens again.
+/// What changes when an Event happens again. Not its words: the API server takes no other ones.
 pub(super) fn series(entry: &Entry, now: Timestamp) -> Json {
-    json!({
-        "note": entry.note,
-        "series": {"count": entry.count, "lastObservedTime": micro(now)},
-    })
+    json!({"series": series_of(entry, now)})
+}
+
+fn series_of(entry: &Entry, now: Timestamp) -> Json {
+    json!({"count": entry.count, "lastObservedTime": micro(now)})
 }
 
 /// RFC 3339 to the microsecond, which this API wants.

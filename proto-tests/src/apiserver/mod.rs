@@ -41,7 +41,7 @@ mod write;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -58,6 +58,7 @@ pub use resource::{Gvr, Key, plain_crd};
 pub use status::Refusal;
 
 use self::{
+    request::{Query, Target},
     seed::Directory,
     store::{SharedStore, Write},
     tls::CurrentIdentity,
@@ -105,7 +106,7 @@ pub struct Api {
     store: SharedStore,
     faults: Faults,
     bookmark_interval: Duration,
-    grants: Option<Vec<Grant>>,
+    grants: RwLock<Option<Vec<Grant>>>,
 }
 
 impl Api {
@@ -194,7 +195,7 @@ impl ApiServer {
             store: SharedStore::default(),
             faults: Faults::new(options.token),
             bookmark_interval: options.bookmark_interval,
-            grants: options.grants,
+            grants: RwLock::new(options.grants),
         });
         if options.redstart_crds {
             for crd in redstart_crds() {
@@ -266,6 +267,12 @@ impl ApiServer {
         &self.api.faults
     }
 
+    /// Allows the account this from now on, and nothing else. Watches that are open go on.
+    pub fn grant(&self, grants: Vec<Grant>) {
+        let now = self.api.grants.write();
+        *now.unwrap_or_else(PoisonError::into_inner) = Some(grants);
+    }
+
     /// A kubeconfig with the right authority and the token that is accepted now.
     #[must_use]
     pub fn kubeconfig(&self) -> Kubeconfig {
@@ -323,6 +330,17 @@ impl ApiServer {
         if let Some(thread) = self.thread.take() {
             // Its panic has been printed.
             let _ = thread.join();
+        }
+    }
+}
+
+impl Api {
+    /// Whether the account may do that.
+    fn authorize(&self, verb: Verb, target: &Target, query: &Query) -> Result<(), Refusal> {
+        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        match &*grants {
+            Some(grants) => rbac::authorize(grants, verb, target, query),
+            None => Ok(()),
         }
     }
 }

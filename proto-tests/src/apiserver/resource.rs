@@ -97,6 +97,14 @@ const BUILT_IN: &[(&str, &str, &str, &str, bool, bool)] = &[
         true,
         false,
     ),
+    (
+        "networking.k8s.io",
+        "v1",
+        "servicecidrs",
+        "ServiceCIDR",
+        false,
+        true,
+    ),
     ("coordination.k8s.io", "v1", "leases", "Lease", true, false),
     ("apps", "v1", "daemonsets", "DaemonSet", true, true),
     (

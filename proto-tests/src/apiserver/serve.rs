@@ -22,7 +22,6 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Api,
     faults::{Action, Logged},
-    rbac,
     read::{self, Scope, Watch},
     request::{Query, Target, Verb},
     status::Refusal,
@@ -135,9 +134,7 @@ async fn answer(api: &Arc<Api>, request: Request<Incoming>) -> Result<Response<B
     }
     let target = Target::parse(path).ok_or_else(Refusal::no_such_path)?;
     let verb = Verb::of(&head.method, &target, &query).ok_or_else(Refusal::method_not_allowed)?;
-    if let Some(grants) = &api.grants {
-        rbac::authorize(grants, verb, &target, &query)?;
-    }
+    api.authorize(verb, &target, &query)?;
     match api.faults.action(verb, &target.gvr().plural) {
         Some(Action::Status { code, retry_after }) => {
             return Err(Refusal::injected(code, retry_after));

@@ -1,7 +1,7 @@
 //! Create, update, patch, apply and delete.
 //!
-//! Nothing here validates: the project's own readers must cope with whatever an object says, and
-//! tests hand them the worst. What the server itself owns (uid, revision, creation time, generation,
+//! Nothing here validates but changes of Events: the project's own readers must cope with whatever an
+//! object says, and tests hand them the worst. What the server itself owns (uid, revision, creation time, generation,
 //! the split between an object and its status) is kept as a real one keeps it.
 
 use std::sync::Arc;
@@ -131,8 +131,23 @@ pub(super) fn patch(
             other => return Err(Refusal::unsupported_media_type(other)),
         }
         check_revision(resource, key, old, &new)?;
+        check_event(resource, old, &new)?;
         Ok(only(resource, subresource, old, new))
     })
+}
+
+/// Of an Event of `events.k8s.io` only the series changes, and who deals with it.
+fn check_event(resource: &Resource, old: &Value, new: &Value) -> Result<(), Refusal> {
+    if resource.gvr.group != "events.k8s.io" {
+        return Ok(());
+    }
+    let fixed = ["note", "reason", "regarding", "eventTime", "type"];
+    match fixed.into_iter().find(|field| old[field] != new[field]) {
+        Some(field) => Err(Refusal::invalid(format!(
+            "{field}: Invalid value: field is immutable"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn apply(

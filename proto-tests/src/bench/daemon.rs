@@ -9,12 +9,12 @@ mod gobgp;
 mod openbgpd;
 mod redstart;
 
-use std::{fmt, fs, time::Duration};
+use std::{fmt, fs};
 
 use anyhow::{Context as _, Result};
 
 use super::{ground::Ground, peer::Identity, row::Row};
-use crate::lab::{process::Process, requirements::Binaries, wait};
+use crate::lab::{process::Process, requirements::Binaries};
 
 /// A daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -106,12 +106,4 @@ fn write(ground: &Ground, name: &str, text: &str) -> Result<std::path::PathBuf> 
     let file = ground.dir().join(name);
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
-}
-
-fn appears(path: &std::path::Path) -> Result<()> {
-    let what = format!("{} appears", path.display());
-    wait::until(&what, Duration::from_secs(15), || {
-        path.exists().then_some(()).context("not there")
-    })
-    .map(drop)
 }

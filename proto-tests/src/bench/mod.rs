@@ -14,17 +14,22 @@
 //! | [`peer`] | one neighbour: a blocking socket |
 //! | [`row`] | what is measured, and the neighbours that it takes |
 //! | [`daemon`] | the five daemons: configuration, start |
+//! | `start` | a daemon starts, and runs |
 //! | [`ground`] | namespaces and cable |
 //! | [`play`] | one row with one daemon |
 //! | [`report`] | medians and ratios |
+//!
+//! Routes into the kernel are measured in another way: [`kernel`].
 
 pub mod churn;
 pub mod daemon;
 pub mod exact;
 pub mod ground;
+pub mod kernel;
 pub mod peer;
 pub mod play;
 pub mod report;
 pub mod row;
+mod start;
 pub mod table;
 pub mod usage;

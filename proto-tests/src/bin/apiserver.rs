@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
-use redstart_proto_tests::apiserver::{ApiServer, Options};
+use redstart_proto_tests::apiserver::{ApiServer, Options, grants};
 
 /// A Kubernetes API server for tests. Faults are injected over HTTP below /_test/.
 #[derive(Parser)]
@@ -30,6 +30,9 @@ struct Args {
     /// Serve no redstart.dev kinds until their CRDs are created.
     #[arg(long)]
     without_crds: bool,
+    /// A file of Roles and ClusterRoles: all that the account may do.
+    #[arg(long)]
+    roles: Option<PathBuf>,
     /// Milliseconds between bookmarks on an idle watch.
     #[arg(long, default_value_t = 1000)]
     bookmark_millis: u64,
@@ -37,12 +40,13 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let roles = args.roles.map(std::fs::read_to_string).transpose()?;
     let server = ApiServer::start(Options {
         listen: args.listen,
         names: args.names,
         token: args.token,
         bookmark_interval: Duration::from_millis(args.bookmark_millis),
-        grants: None,
+        grants: roles.as_deref().map(grants).transpose()?,
         redstart_crds: !args.without_crds,
         objects: args.objects,
         follow_objects: args.follow,

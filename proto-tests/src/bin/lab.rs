@@ -1,20 +1,30 @@
 //! `lab`: brings up, explores, checks and removes a rack in network namespaces.
 
-use std::{net::SocketAddr, os::unix::process::CommandExt as _, path::PathBuf, process::ExitCode};
+use std::{
+    fs, iter,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand};
-use redstart_proto_tests::lab::{
-    Lab, LabOptions, checks,
-    cluster::LabCluster,
-    netns::{self, Netns},
-    relay,
-    report::Report,
-    requirements::Binaries,
-    run_dir::{self, RunDir},
-    speaker::{Source, SpeakerKind},
-    topology::{Daemon, Topology, TorKind},
-    traffic, wait,
+use redstart_proto_tests::{
+    lab::{
+        Lab, LabOptions, checks,
+        cluster::LabCluster,
+        netns::{self, Netns},
+        relay,
+        report::Report,
+        requirements::Binaries,
+        run_dir::{self, RunDir},
+        speaker::{Source, SpeakerKind},
+        topology::{Daemon, Topology, TorKind},
+        traffic, wait,
+    },
+    scale::peer::Reflector,
 };
 
 /// Three Kubernetes nodes, a top-of-rack router, an external host and pods, on this machine.
@@ -55,6 +65,12 @@ enum Command {
     /// Copy byte streams from one socket to another.
     #[command(hide = true)]
     Relay { from: relay::End, to: relay::End },
+    /// Act other nodes of a mesh, each at its address with its pod CIDR: a /24.
+    #[command(hide = true)]
+    Nodes {
+        /// A file with a line for each: ADDRESS NETWORK.
+        list: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -160,8 +176,21 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             println!("{}", serde_json::to_string(&traffic::connect(server)?)?);
         }
         Command::Relay { from, to } => relay::run(&from, &to)?,
+        Command::Nodes { list } => nodes(&list)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Acts nodes until it is ended.
+fn nodes(list: &Path) -> Result<()> {
+    for line in fs::read_to_string(list)?.lines() {
+        let (at, network) = line.split_once(' ').context("expected ADDRESS NETWORK")?;
+        let (at, network): (Ipv4Addr, Ipv4Addr) = (at.parse()?, network.parse()?);
+        Reflector::listen(at, iter::once((at, network)))?;
+    }
+    loop {
+        thread::park();
+    }
 }
 
 fn up(name: &str, what: &What) -> Result<()> {

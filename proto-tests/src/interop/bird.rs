@@ -6,12 +6,13 @@ use anyhow::{Result, bail};
 
 use super::{
     session::{
-        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED,
-        THEIR_ROUTER_ID, THIRD_ADDRESS, Third, family_word,
+        Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, Third, family_word,
     },
     side::{TheirSide, mentions, number_after},
     site::Site,
     subject::{Heard, Subject},
+    third::AIGP,
 };
 use crate::lab::{bird, netns::stdout_of, topology::Family};
 
@@ -57,7 +58,9 @@ fn channel(session: &Session, family: Family) -> String {
         Some(Extra::Limit(Side::Them)) => say("import limit 1 action disable;"),
         _ => {}
     }
-    if session.passes_on() {
+    if session.extra == Some(Extra::Aigp) {
+        say("aigp originate;");
+    } else if session.passes_on() {
         say("aigp on;");
     }
     say("import all;");
@@ -68,9 +71,6 @@ fn channel(session: &Session, family: Family) -> String {
     for community in session.their_communities() {
         let (high, low) = community.split_once(':').unwrap_or_default();
         say(&format!("  bgp_community.add(({high},{low}));"));
-    }
-    if !session.four_octet_as {
-        say(&format!("  bgp_path.prepend({BEHIND_THEM});"));
     }
     say("  accept;");
     say("};");
@@ -128,11 +128,15 @@ fn top(session: &Session) -> String {
         }
         _ => {}
     }
+    let metric = match session.extra {
+        Some(Extra::Aigp) => format!(" {{ igp_metric = {AIGP}; }}"),
+        _ => String::new(),
+    };
     for family in Family::ALL {
         let routes: String = session
             .their_prefixes(family)
             .iter()
-            .map(|prefix| format!(" route {prefix} blackhole;"))
+            .map(|prefix| format!(" route {prefix} blackhole{metric};"))
             .collect();
         let _ = writeln!(
             text,
@@ -284,6 +288,15 @@ impl Subject for Bird {
 
     fn refresh_delimited(&self) -> Result<()> {
         mentions(&self.side.log(), &["Got BEGIN-OF-RR", "Got END-OF-RR"])
+    }
+
+    fn refresh_asked(&self) -> Result<()> {
+        mentions(&self.side.log(), &["Got ROUTE-REFRESH"])
+    }
+
+    fn answer_delimited(&self) -> Result<()> {
+        let log = self.side.log();
+        mentions(&log, &["Sending BEGIN-OF-RR", "Sending END-OF-RR"])
     }
 
     fn hold_time(&self) -> Result<u32> {

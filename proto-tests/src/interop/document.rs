@@ -37,7 +37,6 @@ pub fn render(columns: &[Column]) -> String {
 fn cell<'a>(outcome: Option<&'a Outcome>, notes: &mut Vec<&'a str>) -> String {
     match outcome {
         Some(Outcome::Holds) => "yes".to_owned(),
-        Some(Outcome::NotYet) => "not yet".to_owned(),
         Some(Outcome::NotThere(reason)) => {
             let note = notes.iter().position(|note| note == reason);
             let note = note.unwrap_or_else(|| {
@@ -68,7 +67,6 @@ against what is in there, and writes those columns anew.
 | cell | means |
 |---|---|
 | yes | It held, seen from both sides where both show it. |
-| not yet | Redstart does not do it yet, or no scene shows it yet. |
 | n/a | The other side cannot; the note says what is missing there. It is not tried. |
 ";
 

@@ -16,13 +16,13 @@ use serde_json::Value;
 
 use super::{
     session::{
-        AS_TRANS, BEHIND_THEM, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID,
-        THIRD_ADDRESS, Third, family_word,
+        AS_TRANS, Dial, Extra, SHARED_PREFIX, Session, THEIR_MED, THEIR_ROUTER_ID, THIRD_ADDRESS,
+        THIRD_PREFIX, Third, family_word,
     },
     side::{TheirSide, mentions},
     site::Site,
     subject::{Heard, Subject},
-    third,
+    third::{self, AIGP},
 };
 use crate::lab::topology::Family;
 
@@ -49,17 +49,16 @@ impl ExaBgp {
 
     fn tell_route(&self, verb: &str, family: Family) -> Result<()> {
         let session = self.side.session()?;
-        let as_path = if session.four_octet_as {
-            String::new()
-        } else {
-            format!(" as-path [{} {BEHIND_THEM}]", session.their_as)
+        let aigp = match session.extra {
+            Some(Extra::Aigp) => format!(" aigp {AIGP}"),
+            _ => String::new(),
         };
         session
             .their_prefixes(family)
             .iter()
             .try_for_each(|prefix| {
                 self.tell(&format!(
-                    "{verb} route {prefix} next-hop {} med {THEIR_MED} community [{}]{as_path}",
+                    "{verb} route {prefix} next-hop {} med {THEIR_MED} community [{}]{aigp}",
                     session.their_next_hop(family),
                     session.their_communities().join(" ")
                 ))
@@ -173,9 +172,14 @@ impl Subject for ExaBgp {
                     "announce route {SHARED_PREFIX} next-hop {next_hop} path-information 0.0.0.{path}"
                 );
             }
+            let _ = writeln!(
+                commands,
+                "announce route {THIRD_PREFIX} next-hop {THIRD_ADDRESS} \
+                 originator-id {THIRD_ADDRESS} cluster-list [ {THEIR_ROUTER_ID} ]"
+            );
         }
         if session.third == Some(Third::BehindThem) {
-            for route in third::routes(&format!("{} ", session.their_as)) {
+            for route in third::routes(session, &format!("{} ", session.their_as)) {
                 let _ = writeln!(commands, "announce {route}");
             }
         }
@@ -287,6 +291,14 @@ impl Subject for ExaBgp {
         // As it wrote them: these events are not JSON.
         let words = ["begin", "end"].map(|word| format!("\"subtype\": \"\"{word}\"\""));
         mentions(&self.says()?, &words.each_ref().map(String::as_str))
+    }
+
+    fn refresh_asked(&self) -> Result<()> {
+        mentions(&self.says()?, &["\"subtype\": \"\"query\"\""])
+    }
+
+    fn answer_delimited(&self) -> Result<()> {
+        bail!("it cannot write them")
     }
 
     fn hold_time(&self) -> Result<u32> {

@@ -57,17 +57,21 @@ rows! {
     TheirNoExport: "they keep what carries NO_EXPORT from us", "1997";
     OurAigp: "we pass on AIGP", "7311";
     TheirAigp: "their AIGP arrives in `redc`", "7311";
+    OurInternalAigp: "we pass on AIGP within the AS", "7311";
+    TheirInternalAigp: "their AIGP arrives in `redc` within the AS", "7311";
     OurWithdrawal: "our withdrawal arrives", "4271, 4760";
     TheirWithdrawal: "their withdrawal arrives, also in the kernel", "4271, 4760";
     RouteRefresh: "they ask for our routes again", "2918";
     OurRefresh: "we ask for their routes again", "2918";
     EnhancedRefresh: "our answer stands between BoRR and EoRR", "7313";
-    TheirEnhancedRefresh: "their answer stands between BoRR and EoRR", "7313";
+    TheirEnhancedRefresh: "their answer stands between BoRR and EoRR: what it does not repeat is gone",
+        "7313";
     EndOfRib: "our End-of-RIB arrives, for both families", "4724";
     Md5: "session with an MD5 password, Redstart dials; with different ones, none", "2385";
     Md5TheyDial: "session with an MD5 password, they dial; with different ones, none", "2385";
     Md5Rotation: "our password changes and changes back: the same session; both change: a session again",
         "2385";
+    Md5BothEnds: "both passwords change, one soon after the other: the same session", "2385";
     ListenRange: "they dial into a listen range with an MD5 password; with a different one, none",
         "2385";
     TtlSecurity: "session with TTL security, Redstart dials; without it on their side, none", "5082";
@@ -120,8 +124,6 @@ pub enum Outcome {
     Holds,
     /// The other side cannot do it, for this reason.
     NotThere(String),
-    /// Redstart cannot do it yet.
-    NotYet,
     /// It did not hold.
     Failed(String),
 }

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::{
     session::{
-        BEHIND_THEM, Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED,
-        THEIR_ROUTER_ID, THIRD_ADDRESS, Third, family_word,
+        Dial, Extra, SHARED_PREFIX, STALE_TIME, Session, Side, THEIR_MED, THEIR_ROUTER_ID,
+        THIRD_ADDRESS, Third, family_word,
     },
-    side::{TheirSide, log_has, mentions},
+    side::{TheirSide, log_has},
     site::Site,
     subject::{Heard, Subject},
+    third::AIGP,
 };
 use crate::lab::{
     frr::DAEMON_DIR,
@@ -298,8 +299,8 @@ fn route_map(session: &Session) -> String {
              set community {} additive\n",
             communities.join(" ")
         ));
-        if number == 10 && !session.four_octet_as {
-            text.push_str(&format!(" set as-path prepend {BEHIND_THEM}\n"));
+        if session.extra == Some(Extra::Aigp) {
+            text.push_str(&format!(" set aigp-metric {AIGP}\n"));
         }
         text.push_str(" on-match next\nexit\n");
         number += 10;
@@ -390,7 +391,23 @@ impl Subject for Frr {
 
     fn refresh_delimited(&self) -> Result<()> {
         let log = self.side.log();
-        mentions(&log, &["route-refresh (BoRR)", "route-refresh (EoRR)"])
+        log_has(&log, &["rcvd", "route-refresh (BoRR)"])?;
+        log_has(&log, &["rcvd", "route-refresh (EoRR)"])
+    }
+
+    fn refresh_asked(&self) -> Result<()> {
+        let neighbor = self.neighbor()?;
+        let received = neighbor.pointer("/messageStats/routeRefreshRecv");
+        match received.and_then(Value::as_u64) {
+            Some(1..) => Ok(()),
+            count => bail!("vtysh shows {count:?} ROUTE-REFRESHes"),
+        }
+    }
+
+    fn answer_delimited(&self) -> Result<()> {
+        let log = self.side.log();
+        log_has(&log, &["sending", "route-refresh (BoRR)"])?;
+        log_has(&log, &["sending", "route-refresh (EoRR)"])
     }
 
     fn hold_time(&self) -> Result<u32> {

@@ -13,6 +13,7 @@ use super::{
     side::{TheirSide, log_has},
     site::Site,
     subject::{Heard, Subject},
+    third::AIGP,
 };
 use crate::lab::{netns::stdout_of, topology::Family, wait};
 
@@ -54,13 +55,17 @@ impl GoBgp {
         let session = self.side.session()?;
         let next_hop = session.their_next_hop(family);
         let word = family_word(family);
+        let aigp = match session.extra {
+            Some(Extra::Aigp) => format!(" aigp metric {AIGP}"),
+            _ => String::new(),
+        };
         session
             .their_prefixes(family)
             .iter()
             .try_for_each(|prefix| {
                 self.gobgp(&format!(
                     "global rib {verb} {prefix} nexthop {next_hop} med {THEIR_MED} \
-                 community {THEIR_COMMUNITY} -a {word}"
+                 community {THEIR_COMMUNITY}{aigp} -a {word}"
                 ))
                 .map(drop)
             })
@@ -86,6 +91,20 @@ const CLIENT: &str = "\
 [neighbors.route-reflector.config]
 route-reflector-client = true
 route-reflector-cluster-id = \"192.0.2.2\"
+";
+
+/// Without it, it gives its own address as next hop to external neighbours.
+const NEXT_HOP_UNCHANGED: &str = "\
+[[policy-definitions]]
+name = \"as-it-came\"
+[[policy-definitions.statements]]
+[policy-definitions.statements.actions]
+route-disposition = \"accept-route\"
+[policy-definitions.statements.actions.bgp-actions]
+set-next-hop = \"unchanged\"
+[global.apply-policy.config]
+export-policy-list = [\"as-it-came\"]
+default-export-policy = \"accept-route\"
 ";
 
 fn config(session: &Session) -> String {
@@ -137,15 +156,22 @@ fn config(session: &Session) -> String {
         text.push_str(&family_config(session, *family));
     }
     if session.third_is_theirs() {
-        text.push_str(&format!(
-            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{THIRD_ADDRESS}\"\n\
-             peer-as = {}\n[neighbors.transport.config]\npassive-mode = true\n",
-            session.third_as()
-        ));
+        text.push_str(&third(session));
     }
-    if session.third == Some(Third::TheirClient) {
-        text.push_str(CLIENT);
-    }
+    text
+}
+
+/// The third speaker, and what is done with its routes.
+fn third(session: &Session) -> String {
+    let mut text = format!(
+        "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{THIRD_ADDRESS}\"\n\
+         peer-as = {}\n[neighbors.transport.config]\npassive-mode = true\n",
+        session.third_as()
+    );
+    text.push_str(match session.third {
+        Some(Third::TheirClient) => CLIENT,
+        _ => NEXT_HOP_UNCHANGED,
+    });
     text
 }
 
@@ -261,6 +287,19 @@ impl Subject for GoBgp {
     }
 
     fn refresh_delimited(&self) -> Result<()> {
+        bail!("it does not know them")
+    }
+
+    fn refresh_asked(&self) -> Result<()> {
+        let neighbor = self.neighbor()?;
+        let received = neighbor.pointer("/state/messages/received/refresh");
+        match received.and_then(Value::as_u64) {
+            Some(1..) => Ok(()),
+            count => bail!("gobgp shows {count:?} ROUTE-REFRESHes"),
+        }
+    }
+
+    fn answer_delimited(&self) -> Result<()> {
         bail!("it does not know them")
     }
 

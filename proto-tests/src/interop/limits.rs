@@ -1,5 +1,7 @@
 //! What is known not to work, and why: rows that are not even tried.
 
+use std::env;
+
 use super::{
     feature::{Feature, Outcome},
     subject::Implementation,
@@ -41,7 +43,17 @@ const SHORT_OPEN: &str = "writes the length of its parameters into one octet";
 const NO_DSCP: &str = "marks nothing, and has no option for it";
 const AIGP_THROWN_AWAY: &str = "throws AIGP away, with `neighbor aigp` as without: \"received AIGP attribute, but eBGP peer \
      do not support it\"";
+const DEAF_TO_REFRESH: &str = "heeds no ROUTE-REFRESH, BIRD's as little as ours: \"AID IPv4 unicast not negotiated\", though \
+     it is";
+const NO_BORR: &str = "ends the session when it is asked: it cannot write a BoRR (\"'RouteRefresh' object is not \
+     iterable\")";
+const NEW_KEY_NEW_SESSION: &str =
+    "ends the session with a Cease when its configuration has a new password";
 const NO_BFD: &str = "has no BFD: no daemon and no option for it";
+const NO_AIGP: &str = "has no AIGP: attribute 26 is one that it does not know, and drops";
+const DEAF_TO_AIGP: &str =
+    "throws AIGP away when it arrives, on every session: its switch for it has no effect";
+const NO_ENHANCED_REFRESH: &str = "never offers capability 70, and has no option for it";
 const NO_LLGR: &str = "never offers capability 71, and has no option for it";
 
 /// What is not on the other side.
@@ -56,12 +68,27 @@ const NOT_THERE: &[Limit] = {
             Now,
             "sends no ROUTE-REFRESH of its own accord: a soft reset uses its own table",
         ),
-        limit(F::EnhancedRefresh, GoBgp, Now, OLD),
-        limit(F::TheirEnhancedRefresh, GoBgp, Now, OLD),
+        limit(F::EnhancedRefresh, GoBgp, Now, NO_ENHANCED_REFRESH),
+        limit(F::TheirEnhancedRefresh, GoBgp, Now, NO_ENHANCED_REFRESH),
+        limit(F::OurRefresh, OpenBgpd, Bookworm, DEAF_TO_REFRESH),
+        limit(F::TheirEnhancedRefresh, OpenBgpd, Bookworm, DEAF_TO_REFRESH),
+        limit(F::OurRefresh, ExaBgp, Now, NO_BORR),
+        limit(F::TheirEnhancedRefresh, ExaBgp, Now, NO_BORR),
+        limit(F::Md5BothEnds, Bird, Now, NEW_KEY_NEW_SESSION),
+        limit(F::Md5BothEnds, Frr, Now, NEW_KEY_NEW_SESSION),
+        limit(F::Md5BothEnds, GoBgp, Now, NEW_KEY_NEW_SESSION),
+        limit(F::Md5BothEnds, ExaBgp, Now, NEW_KEY_NEW_SESSION),
+        limit(
+            F::Md5BothEnds,
+            OpenBgpd,
+            Now,
+            "gives a new password to new sessions only: the one that there is goes on with the old \
+             one until a hold timer expires",
+        ),
         limit(
             F::Md5,
             OpenBgpd,
-            Now,
+            Bookworm,
             "gives no password to the socket that it listens on (on Linux)",
         ),
         limit(
@@ -87,12 +114,6 @@ const NOT_THERE: &[Limit] = {
             GoBgp,
             Now,
             "always knows AS numbers of four octets",
-        ),
-        limit(
-            F::As4Path,
-            OpenBgpd,
-            Now,
-            "puts no AS but its own and its neighbour's in a path",
         ),
         limit(F::WeRestart, ExaBgp, Now, NO_TABLE),
         limit(
@@ -157,9 +178,13 @@ const NOT_THERE: &[Limit] = {
         ),
         limit(F::TheirCease, ExaBgp, Now, "its API takes no text"),
         limit(F::TheirLimit, ExaBgp, Now, "counts no routes"),
-        limit(F::RouteReflector, ExaBgp, Now, NO_PASSING_ON),
         limit(F::TheirNoExport, ExaBgp, Now, NO_PASSING_ON),
-        limit(F::ExtendedMessages, GoBgp, Now, OLD),
+        limit(
+            F::ExtendedMessages,
+            GoBgp,
+            Now,
+            "never offers capability 6, and has no option for it",
+        ),
         limit(F::ExtendedMessages, OpenBgpd, Bookworm, OLD),
         limit(F::ExtendedNextHop, OpenBgpd, Bookworm, OLD),
         limit(F::Roles, GoBgp, Now, NO_ROLES),
@@ -183,17 +208,11 @@ const NOT_THERE: &[Limit] = {
         limit(
             F::NoFamily,
             OpenBgpd,
-            Now,
+            Bookworm,
             "comes back without capabilities after the refusal, and so with IPv4 after all",
         ),
         limit(F::TheirDscp, GoBgp, Now, NO_DSCP),
         limit(F::TheirDscp, ExaBgp, Now, NO_DSCP),
-        limit(
-            F::TheirThirdParty,
-            GoBgp,
-            Now,
-            "always gives its own address as next hop to external neighbours",
-        ),
         limit(
             F::TheirNoExport,
             GoBgp,
@@ -212,12 +231,8 @@ const NOT_THERE: &[Limit] = {
             Bookworm,
             "acts on its role only where both sides have said theirs",
         ),
-        limit(
-            F::OurAigp,
-            ExaBgp,
-            Now,
-            "its switch for AIGP on external sessions has no effect: it throws the attribute away",
-        ),
+        limit(F::OurAigp, ExaBgp, Now, DEAF_TO_AIGP),
+        limit(F::OurInternalAigp, ExaBgp, Now, DEAF_TO_AIGP),
         limit(F::Unnumbered, OpenBgpd, Bookworm, OLD),
         limit(
             F::Unnumbered,
@@ -225,35 +240,27 @@ const NOT_THERE: &[Limit] = {
             Now,
             "takes no address with an interface: \"fe80::1%eth0 is an invalid IP address\"",
         ),
+        limit(F::OurInternalAigp, Frr, Bookworm, OLD),
+        limit(F::TheirInternalAigp, Frr, Bookworm, OLD),
+        limit(F::OurInternalAigp, OpenBgpd, Now, NO_AIGP),
+        limit(F::TheirInternalAigp, OpenBgpd, Now, NO_AIGP),
         limit(F::OurAigp, Frr, Bookworm, OLD),
         limit(F::TheirAigp, Frr, Bookworm, OLD),
         limit(F::OurAigp, Frr, Now, AIGP_THROWN_AWAY),
         limit(F::TheirAigp, Frr, Now, AIGP_THROWN_AWAY),
-        limit(
-            F::OurAigp,
-            OpenBgpd,
-            Now,
-            "has no AIGP: attribute 26 is one that it does not know, and drops",
-        ),
-        limit(
-            F::TheirAigp,
-            OpenBgpd,
-            Now,
-            "has no AIGP: attribute 26 is one that it does not know, and drops",
-        ),
+        limit(F::OurAigp, OpenBgpd, Now, NO_AIGP),
+        limit(F::TheirAigp, OpenBgpd, Now, NO_AIGP),
     ]
 };
 
-/// What Redstart does not do yet.
-const NOT_YET: &[Feature] = &[Feature::OurRefresh, Feature::TheirEnhancedRefresh];
-
-/// The outcome that needs no trying. `newer`: not with Debian 12's release.
+/// The outcome that needs no trying. `newer`: not with Debian 12's release. `REDSTART_INTEROP_TRY=1`
+/// tries everything, and so shows what has become possible.
 pub fn known(feature: Feature, kind: Implementation, newer: bool) -> Option<Outcome> {
+    if env::var_os("REDSTART_INTEROP_TRY").is_some() {
+        return None;
+    }
     let there = NOT_THERE.iter().find(|limit| {
         limit.feature == feature && limit.kind == kind && (limit.until == Until::Now || !newer)
     });
-    if let Some(limit) = there {
-        return Some(Outcome::NotThere(limit.why.to_owned()));
-    }
-    NOT_YET.contains(&feature).then_some(Outcome::NotYet)
+    there.map(|limit| Outcome::NotThere(limit.why.to_owned()))
 }

@@ -25,6 +25,7 @@ pub mod scenes;
 pub mod session;
 pub mod side;
 pub mod site;
+pub mod slipped_in;
 pub mod subject;
 pub mod third;
 pub mod wire;

@@ -42,6 +42,17 @@ impl OpenBgpd {
         Ok(self.side.peer()? + scope(self.side.session()?))
     }
 
+    /// Fails unless it has counted some ROUTE-REFRESH of each of these kinds.
+    fn counts_refresh(&self, direction: &str, kinds: &[&str]) -> Result<()> {
+        let answer = self.ask(&["show", "neighbor", &self.peer()?])?;
+        let counts = answer.pointer(&format!("/neighbors/0/stats/route-refresh/{direction}"));
+        let count = |kind: &&str| counts?.get(kind)?.as_u64();
+        match kinds.iter().find(|kind| !matches!(count(kind), Some(1..))) {
+            None => Ok(()),
+            Some(kind) => bail!("bgpctl shows no {kind} {direction}: {counts:?}"),
+        }
+    }
+
     fn ask(&self, words: &[&str]) -> Result<Value> {
         let text = self.bgpctl(&[&["-j"], words].concat())?;
         serde_json::from_str(&text).with_context(|| format!("bgpctl answered {text}"))
@@ -236,13 +247,15 @@ impl Subject for OpenBgpd {
     }
 
     fn refresh_delimited(&self) -> Result<()> {
-        let answer = self.ask(&["show", "neighbor", &self.peer()?])?;
-        let got = "/neighbors/0/stats/route-refresh/received";
-        let count = |name: &str| answer.pointer(&format!("{got}/{name}"))?.as_u64();
-        match (count("borr"), count("eorr")) {
-            (Some(1..), Some(1..)) => Ok(()),
-            counts => bail!("bgpctl shows {counts:?} BoRR and EoRR"),
-        }
+        self.counts_refresh("received", &["borr", "eorr"])
+    }
+
+    fn refresh_asked(&self) -> Result<()> {
+        self.counts_refresh("received", &["request"])
+    }
+
+    fn answer_delimited(&self) -> Result<()> {
+        self.counts_refresh("sent", &["borr", "eorr"])
     }
 
     fn refuses(&self, prefix: &str) -> Result<()> {

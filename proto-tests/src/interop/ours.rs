@@ -1,7 +1,7 @@
 //! Redstart's side of a session: a Node, a BGPConfiguration, a BGPPeer, a BGPAdvertisement, and the
 //! real daemon with its real CLI.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use redstart_controller::control::views;
@@ -12,6 +12,7 @@ use super::{
         Dial, Extra, MANY, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, SHARED_PREFIX, STALE_TIME,
         Session, Side, THIRD_ADDRESS, Third, our_address, our_prefix,
     },
+    side::mentions,
     site::{NODE, Site},
 };
 use crate::lab::{
@@ -114,6 +115,8 @@ impl Ours {
         command.args(["run", "--node", NODE]);
         command.arg("--objects").arg(self.run_dir.objects());
         command.arg("--socket").arg(self.run_dir.socket(NODE));
+        command.arg("--bird-socket").arg(self.bird_socket());
+        command.args(["--bird-access", "operate"]);
         command.args(["--log-format", "text"]);
         command.env_remove("KUBECONFIG");
         self.process = Some(site.processes.spawn(ROLE, &command)?);
@@ -143,6 +146,18 @@ impl Ours {
         let mut command = Command::new(self.binaries.path("redc"));
         command.arg("-s").arg(self.run_dir.socket(NODE));
         stdout_of(command.args(words))
+    }
+
+    fn bird_socket(&self) -> PathBuf {
+        self.run_dir.bird_socket(NODE)
+    }
+
+    /// Asks the other side for its routes again. That is a command of BIRD's client, this machine's.
+    pub fn refresh(&self) -> Result<()> {
+        let mut command = Command::new("birdc");
+        command.arg("-s").arg(self.bird_socket());
+        let answer = stdout_of(command.args(["reload", "in", "them"]))?;
+        mentions(&answer, &["them: reloading"])
     }
 
     fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {

@@ -74,6 +74,8 @@ pub enum Extra {
     ListenRange,
     /// Neither side has an address but the link-local ones of their MAC addresses.
     Unnumbered,
+    /// RFC 7311: the other side's own routes have [`AIGP`](super::third::AIGP).
+    Aigp,
 }
 
 /// The roles of the two sides.
@@ -104,8 +106,8 @@ pub enum Third {
     TheirClient,
     /// The same, and we reflect.
     OurClient,
-    /// A neighbour in AS [`THIRD_AS`] of the other side, which passes its routes on to us: those of
-    /// [`third`](super::third). We have a role, provider, and they have none.
+    /// A neighbour of the other side, in AS [`THIRD_AS`] or [`THIRD_LONG_AS`]. The other side passes its
+    /// routes on to us: those of [`third`](super::third). We have a role, provider, and they have none.
     BehindThem,
     /// The same neighbour is ours, and we pass on. They have a role, provider, and we have none.
     BehindUs,
@@ -191,6 +193,8 @@ impl Session {
     pub fn their_role(&self) -> Option<&'static str> {
         match (self.extra, self.third) {
             (Some(Extra::Roles(Roles::CustomerThere)), _) => Some("customer"),
+            // Roles are between ASes.
+            (Some(Extra::Aigp), _) => None,
             (Some(Extra::Roles(_)), _) | (_, Some(Third::BehindUs)) => Some("provider"),
             _ => None,
         }
@@ -208,6 +212,7 @@ impl Session {
     /// The AS of the third speaker.
     pub fn third_as(&self) -> u32 {
         match self.third {
+            Some(Third::BehindThem | Third::BehindUs) if !self.four_octet_as => THIRD_LONG_AS,
             Some(Third::BehindThem | Third::BehindUs) => THIRD_AS,
             _ => self.our_as,
         }
@@ -216,6 +221,15 @@ impl Session {
     /// Whether the third speaker is a neighbour of the other side.
     pub fn third_is_theirs(&self) -> bool {
         matches!(self.third, Some(Third::TheirClient | Third::BehindThem))
+    }
+
+    /// A session within one AS, into which we pass on the routes of a third speaker.
+    pub fn accumulating() -> Self {
+        Self {
+            their_as: 65001,
+            extra: Some(Extra::Aigp),
+            ..Self::passing_on(Third::BehindUs)
+        }
     }
 
     /// Whether routes of a third AS are passed on.
@@ -294,8 +308,9 @@ pub const STALE_TIME: u32 = 60;
 pub const MANY: u32 = 1100;
 /// What stands for a number that 16 bits cannot hold (RFC 6793 section 2).
 pub const AS_TRANS: u32 = 23456;
-/// An AS behind the other side that 16 bits cannot hold.
-pub const BEHIND_THEM: u32 = 4_200_000_077;
+/// The third speaker's AS where a neighbour of two-octet numbers stands before it: 16 bits cannot hold
+/// it.
+pub const THIRD_LONG_AS: u32 = 4_200_000_077;
 /// MED of our routes.
 pub const OUR_MED: u32 = 50;
 /// Community of our routes.

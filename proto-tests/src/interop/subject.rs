@@ -157,6 +157,12 @@ pub trait Subject: fmt::Debug {
     /// Whether it shows that BoRR and EoRR have arrived.
     fn refresh_delimited(&self) -> Result<()>;
 
+    /// Whether it shows that it was asked for its routes again.
+    fn refresh_asked(&self) -> Result<()>;
+
+    /// Whether it shows that it has sent BoRR and EoRR.
+    fn answer_delimited(&self) -> Result<()>;
+
     /// Fails unless it has left a route of ours out, as one that leaked.
     fn refuses(&self, prefix: &str) -> Result<()> {
         match self.heard(Family::V4, prefix)? {

@@ -3,12 +3,12 @@
 //! Where somebody reflects: another Redstart, in the same AS. Where somebody passes routes on: an
 //! ExaBGP in an AS of its own, whose routes carry what an ordinary speaker would not make.
 
-use std::{fs, path::Path};
+use std::{fs, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use super::{
-    session::{SHARED_PREFIX, Session, THIRD_ADDRESS, THIRD_AS, THIRD_PREFIX, Third},
+    session::{SHARED_PREFIX, Session, THIRD_ADDRESS, THIRD_PREFIX, Third},
     site::{Site, THIRD_NODE},
 };
 use crate::lab::{process::Process, requirements::Binaries};
@@ -29,9 +29,10 @@ pub const NOT_EXPORTED: &str = "198.51.105.0/24";
 pub const FOR_CUSTOMERS: &str = "198.51.106.0/24";
 
 /// Those routes, as ExaBGP is told them. `through`: the AS that has passed them on, if one has.
-pub(super) fn routes(through: &str) -> [String; 3] {
+pub(super) fn routes(session: &Session, through: &str) -> [String; 3] {
+    let origin = session.third_as();
     let route = |prefix, more: &str| {
-        format!("route {prefix} next-hop {THIRD_ADDRESS} as-path [ {through}{THIRD_AS} ] {more}")
+        format!("route {prefix} next-hop {THIRD_ADDRESS} as-path [ {through}{origin} ] {more}")
     };
     let extended = EXTENDED.map(|community| {
         community
@@ -71,8 +72,8 @@ pub(super) fn start(
             let objects = objects(&neighbor.to_string(), session.our_as);
             redstart(site, binaries, &dir, &objects)
         }
-        Third::BehindThem => exabgp(site, &dir, &neighbor.to_string(), session.their_as),
-        Third::BehindUs => exabgp(site, &dir, &neighbor.to_string(), session.our_as),
+        Third::BehindThem => exabgp(site, &dir, session, &neighbor, session.their_as),
+        Third::BehindUs => exabgp(site, &dir, session, &neighbor, session.our_as),
     }
 }
 
@@ -102,11 +103,20 @@ fn objects(reflector: &str, asn: u32) -> String {
 }
 
 /// The one of this machine, whatever release the other side is of.
-fn exabgp(site: &Site, dir: &Path, neighbor: &str, asn: u32) -> Result<Process> {
-    let routes: String = routes("").map(|route| format!("    {route};\n")).concat();
+fn exabgp(
+    site: &Site,
+    dir: &Path,
+    session: &Session,
+    neighbor: &IpAddr,
+    asn: u32,
+) -> Result<Process> {
+    let local_as = session.third_as();
+    let routes: String = routes(session, "")
+        .map(|route| format!("    {route};\n"))
+        .concat();
     let config = format!(
         "neighbor {neighbor} {{\n  router-id {THIRD_ADDRESS};\n  local-address {THIRD_ADDRESS};\n  \
-         local-as {THIRD_AS};\n  peer-as {asn};\n  hold-time 9;\n  family {{\n    ipv4 unicast;\n  }}\n  static {{\n{routes}  }}\n}}\n"
+         local-as {local_as};\n  peer-as {asn};\n  hold-time 9;\n  family {{\n    ipv4 unicast;\n  }}\n  static {{\n{routes}  }}\n}}\n"
     );
     let file = dir.join("exabgp.conf");
     fs::write(&file, config)?;

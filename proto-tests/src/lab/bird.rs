@@ -164,6 +164,17 @@ pub fn start(
     processes.spawn(role, &command)
 }
 
+/// What `birdc show route` prints with these words: nothing where there is no such route, which birdc
+/// calls a failure. Any other failure is one.
+pub fn routes(dir: &Path, words: &[&str]) -> Result<String> {
+    let mut command = Command::new("birdc");
+    command.arg("-s").arg(dir.join(SOCKET));
+    match stdout_of(command.args(["show", "route"]).args(words)) {
+        Err(error) if format!("{error:#}").contains("Network not found") => Ok(String::new()),
+        shown => shown,
+    }
+}
+
 /// Asks `birdc` for every BGP session.
 pub fn sessions(dir: &Path) -> Result<Vec<RouterSession>> {
     let mut command = Command::new("birdc");

@@ -5,7 +5,10 @@ use std::{
     io::{BufRead as _, BufReader},
     net::IpAddr,
     process::{Child, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -13,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{netns::Netns, topology::Family};
+use super::{netns::Netns, topology::Family, wait};
 
 /// A route of the main table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,23 +106,36 @@ pub fn routes_to(netns: &Netns, family: Family, dst: &str) -> Result<Vec<KernelR
     Ok(routes)
 }
 
-/// The route that shows that a monitor listens (RFC 2544: never used outside benchmarks).
+/// The route that shows how far a monitor has come (RFC 2544: never used outside benchmarks).
 const MONITOR_PROBE: &str = "198.18.255.255";
 
-/// `ip monitor route` in a namespace, running.
+/// The metric of the next such route: by it a monitor knows its own.
+static NEXT_PROBE: AtomicU32 = AtomicU32::new(4242);
+
+/// For a monitor to show what happened, on a machine that is busy.
+const SHOWN: Duration = Duration::from_secs(30);
+
+/// `ip monitor` in a namespace, running.
 #[derive(Debug)]
 pub struct RouteMonitor {
+    netns: Netns,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl RouteMonitor {
-    /// Starts to listen, and returns once it certainly does: it has seen a route that was made
-    /// for that purpose (and is gone again).
+    /// Starts to listen to changes of routes, and returns once it certainly does: it has seen a
+    /// route that was made for that purpose (and is gone again).
     pub fn start(netns: &Netns) -> Result<Self> {
+        Self::with(netns, &[])
+    }
+
+    /// The same, and `others` beside routes, in the words of `ip monitor`: `nexthop`, ….
+    pub fn with(netns: &Netns, others: &[&str]) -> Result<Self> {
         let mut command = netns.command("ip");
         command
             .args(["-o", "monitor", "route"])
+            .args(others)
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = command.spawn().context("cannot start ip monitor")?;
@@ -133,22 +149,36 @@ impl RouteMonitor {
                     .push(line);
             }
         });
-        let monitor = Self { child, lines };
-        super::wait::until("ip monitor listens", Duration::from_secs(5), || {
-            netns.ip(&[
-                format!("route replace unreachable {MONITOR_PROBE} metric 4242"),
-                format!("route del unreachable {MONITOR_PROBE} metric 4242"),
-            ])?;
-            if monitor
-                .lines()
-                .iter()
-                .any(|line| line.starts_with("Deleted"))
-            {
-                return Ok(());
-            }
-            bail!("it shows nothing")
-        })?;
+        let netns = netns.clone();
+        let monitor = Self {
+            netns,
+            child,
+            lines,
+        };
+        monitor.catch_up()?;
         Ok(monitor)
+    }
+
+    /// Waits until it has shown everything up to now: a route comes and goes after all that, and it
+    /// shows things in their order.
+    fn catch_up(&self) -> Result<()> {
+        let metric = NEXT_PROBE.fetch_add(1, Ordering::Relaxed);
+        let probe = format!("unreachable {MONITOR_PROBE} metric {metric}");
+        let is_it = |line: &String| {
+            let mut words = line.split_whitespace().skip_while(|word| *word != "metric");
+            line.starts_with("Deleted")
+                && line.contains(MONITOR_PROBE)
+                && words.nth(1) == Some(&*metric.to_string())
+        };
+        wait::until("ip monitor shows what happens", SHOWN, || {
+            let once = ["replace", "del"].map(|verb| format!("route {verb} {probe}"));
+            self.netns.ip(&once)?;
+            match self.lines().iter().any(is_it) {
+                true => Ok(()),
+                false => bail!("not yet"),
+            }
+        })?;
+        Ok(())
     }
 
     fn lines(&self) -> Vec<String> {
@@ -158,11 +188,12 @@ impl RouteMonitor {
             .clone()
     }
 
-    /// Every change to a route since the start.
-    pub fn changes(&self) -> Vec<String> {
+    /// Every change from the start up to now. What `ip monitor` has yet to print is waited for.
+    pub fn changes(&self) -> Result<Vec<String>> {
+        self.catch_up()?;
         let mut lines = self.lines();
         lines.retain(|line| !line.contains(MONITOR_PROBE));
-        lines
+        Ok(lines)
     }
 }
 

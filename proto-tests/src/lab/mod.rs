@@ -259,6 +259,14 @@ impl Lab {
         Ok(())
     }
 
+    /// Sends a signal to the daemons of a router.
+    pub fn signal_router(&self, router: &str, signal: Signal) -> Result<()> {
+        let prefix = format!("{router}-");
+        let daemons = self.others.iter();
+        let mut daemons = daemons.filter(|process| process.record.role.starts_with(&prefix));
+        daemons.try_for_each(|process| process.record.signal(signal))
+    }
+
     /// The speaker of a node as a process.
     pub fn speaker(&mut self, node: &str) -> Result<&mut Process> {
         self.speakers

@@ -283,8 +283,8 @@ impl Cluster {
             let local = load_balancer_ip(flapping);
             let withdrawn = |object| (object, Said::Withdrawn(local));
             let announced = |object| (object, Said::Announced(local));
-            let everywhere = self.local_slice(flapping, true);
-            let elsewhere = self.local_slice(flapping, false);
+            let everywhere = self.local_slice(flapping, Some(State::Ready));
+            let elsewhere = self.local_slice(flapping, None);
             [
                 (service(moving, other), Said::Announced(other)),
                 announced(everywhere),
@@ -299,11 +299,11 @@ impl Cluster {
         changes.take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// The slice of a Service with an endpoint on the speaker's node, or with none there.
-    fn local_slice(&self, service: u32, here: bool) -> Value {
-        let node = if here { 0 } else { 1 };
+    /// The slice of a Service with an endpoint in this state on the speaker's node, or with none there.
+    fn local_slice(&self, service: u32, here: Option<State>) -> Value {
+        let (node, state) = here.map_or((1, State::Ready), |state| (0, state));
         let endpoint = json!({
-            "addresses": ["10.192.0.1"], "conditions": State::Ready.conditions(),
+            "addresses": ["10.192.0.1"], "conditions": state.conditions(),
             "nodeName": name(node),
         });
         let elsewhere = json!({
@@ -322,6 +322,29 @@ impl Cluster {
             [State::Terminating, State::Starting, State::Ready]
                 .map(|state| self.slice(service, &[(k, state)]))
         })
+    }
+
+    /// An endpoint on the speaker's node for each of so many Services of policy `Local`, whose addresses it
+    /// advertises as long as that is ready.
+    pub fn endpoints_here(&self, endpoints: u32) -> impl Iterator<Item = Value> + '_ {
+        let services = self.local_elsewhere(endpoints);
+        services.map(|service| self.local_slice(service, Some(State::Ready)))
+    }
+
+    /// Those are restarted one by one: each address is withdrawn and advertised again.
+    pub fn rolling_restart_here(&self, endpoints: u32) -> impl Iterator<Item = Value> + '_ {
+        self.local_elsewhere(endpoints).flat_map(|service| {
+            [State::Terminating, State::Starting, State::Ready]
+                .map(|state| self.local_slice(service, Some(state)))
+        })
+    }
+
+    /// The last of the Services of policy `Local` with an advertised address and no endpoint on the speaker's
+    /// node. Those that change one by one are the first.
+    fn local_elsewhere(&self, count: u32) -> impl Iterator<Item = u32> + '_ {
+        let services = (0..self.size.services).rev().filter(|n| is_local(*n));
+        let elsewhere = services.filter(|n| !self.nodes_of(*n).any(|node| node == 0));
+        elsewhere.take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// Every Node with a new heartbeat in its conditions.

@@ -28,10 +28,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
-use self::{cluster::Cluster, ground::Ground, stage::Stage};
-use crate::lab::requirements::Binaries;
+use self::{
+    cluster::Cluster,
+    ground::Ground,
+    stage::{Stage, put},
+};
+use crate::{apiserver::ApiServer, lab::requirements::Binaries};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -106,46 +110,79 @@ pub fn measure(ground: &Ground, size: &Size, binaries: &Binaries) -> Result<Stri
         thread::sleep(3 * SETTLE);
         Ok(())
     })?;
-    let mut latencies = Vec::new();
-    report.phase(stage, "changes of Services, one by one", || {
-        for change in cluster.changes(size.changes) {
-            latencies.push(stage.time(&change)?);
-        }
-        Ok(())
-    })?;
-    report.phase(stage, "rolling restart of endpoints", || {
-        let pause = Duration::from_secs(1) / size.rate.max(1);
-        paced(stage, cluster.rolling_restart(size.restarts), pause)
-    })?;
+    let [alone, meanwhile] = services(&mut report, stage, &cluster, size)?;
     report.phase(stage, "a heartbeat of each Node", || {
-        paced(stage, cluster.heartbeats(), Duration::from_millis(2))
+        paced(
+            &stage.server,
+            cluster.heartbeats(),
+            Duration::from_millis(2),
+        )
     })?;
     report.phase(stage, "a Node joins and leaves, ten times", || {
         for node in size.nodes..size.nodes + 10 {
-            paced(stage, [cluster.newcomer(node)], Duration::ZERO)?;
+            paced(&stage.server, [cluster.newcomer(node)], Duration::ZERO)?;
             cluster.leaves(&stage.server, node);
         }
         Ok(())
     })?;
-    writeln!(report.0, "\n{}", percentiles(&mut latencies))?;
+    let (alone, meanwhile) = (percentiles(alone), percentiles(meanwhile));
+    writeln!(report.0, "\n{alone}\nWhile endpoints restart:\n{meanwhile}")?;
     Ok(report.0)
+}
+
+/// What happens to Services and their endpoints; how long single changes took, alone and while endpoints
+/// restart.
+fn services(
+    report: &mut Report,
+    stage: &Stage<'_>,
+    cluster: &Cluster,
+    size: &Size,
+) -> Result<[Vec<Duration>; 2]> {
+    let pause = Duration::from_secs(1) / size.rate.max(1);
+    let (server, endpoints) = (&stage.server, size.restarts);
+    let (mut alone, mut meanwhile) = (Vec::new(), Vec::new());
+    report.phase(stage, "changes of Services, one by one", || {
+        for change in cluster.changes(size.changes) {
+            alone.push(stage.time(&change)?);
+        }
+        Ok(())
+    })?;
+    report.phase(stage, "rolling restart of endpoints", || {
+        paced(server, cluster.rolling_restart(endpoints), pause)
+    })?;
+    report.phase(stage, "the same, and changes one by one meanwhile", || {
+        thread::scope(|scope| {
+            let objects = cluster.rolling_restart(endpoints);
+            let restart = scope.spawn(move || paced(server, objects, pause));
+            for change in cluster.changes(size.changes / 5) {
+                meanwhile.push(stage.time(&change)?);
+            }
+            let restarted = restart.join();
+            restarted.map_err(|_| anyhow!("the restart panicked"))?
+        })
+    })?;
+    paced(server, cluster.endpoints_here(endpoints), Duration::ZERO)?;
+    report.phase(stage, "rolling restart on this node, policy Local", || {
+        paced(server, cluster.rolling_restart_here(endpoints), pause)
+    })?;
+    Ok([alone, meanwhile])
 }
 
 /// Writes objects, with a pause after each, and waits for what follows.
 fn paced(
-    stage: &Stage<'_>,
+    server: &ApiServer,
     objects: impl IntoIterator<Item = serde_json::Value>,
     pause: Duration,
 ) -> Result<()> {
     for object in objects {
-        stage.put(object)?;
+        put(server, object)?;
         thread::sleep(pause);
     }
     thread::sleep(SETTLE);
     Ok(())
 }
 
-fn percentiles(latencies: &mut [Duration]) -> String {
+fn percentiles(mut latencies: Vec<Duration>) -> String {
     latencies.sort_unstable();
     let last = latencies.len().saturating_sub(1);
     let at = |percent: usize| {

@@ -28,6 +28,12 @@ use crate::{
     },
 };
 
+/// Writes an object.
+pub(super) fn put(server: &ApiServer, object: Value) -> Result<()> {
+    let stored = server.put(object);
+    stored.map(drop).map_err(|e| anyhow!("{e:?}"))
+}
+
 /// A cluster with one real speaker.
 pub(super) struct Stage<'a> {
     ground: &'a Ground,
@@ -75,8 +81,7 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn put(&self, object: Value) -> Result<()> {
-        let stored = self.server.put(object);
-        stored.map(drop).map_err(|e| anyhow!("{e:?}"))
+        put(&self.server, object)
     }
 
     /// What the speaker has cost so far.

@@ -5,9 +5,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use redstart_controller::control::views;
 use redstart_proto_tests::lab::{
     exclusive::Exclusive,
@@ -159,14 +165,19 @@ impl World {
     /// Starts the speaker of a Node with these addresses.
     pub(crate) fn start_redstart_at(&mut self, addresses: &[&str]) -> Result<()> {
         self.put_node(addresses)?;
+        self.put_configuration()?;
+        let objects = self.run_dir.objects();
+        self.run_redstart(&["--objects", &objects.to_string_lossy()])
+    }
+
+    /// Writes the configuration: no mesh, and no waiting.
+    pub(crate) fn put_configuration(&self) -> Result<()> {
         self.put(
             "configuration",
             "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata:\n  name: default\n\
              spec:\n  asn: 65010\n  mesh:\n    mode: None\n  timers:\n    connectRetrySeconds: 1\n    \
              holdTimeSeconds: 240\n",
-        )?;
-        let objects = self.run_dir.objects();
-        self.run_redstart(&["--objects", &objects.to_string_lossy()])
+        )
     }
 
     /// Starts the speaker with its objects from elsewhere.
@@ -180,6 +191,25 @@ impl World {
         self.spawn("redstart", &command)
     }
 
+    /// Starts an API server with the objects written so far, whose account may do what these roles say.
+    /// Where its kubeconfig is.
+    pub(crate) fn start_apiserver(&mut self, roles: &str) -> Result<PathBuf> {
+        let (file, kubeconfig) = (self.path("roles.yaml"), self.path("kubeconfig"));
+        fs::write(&file, roles)?;
+        let program = self.binaries.path("apiserver");
+        let mut command = self.us.command(&program.to_string_lossy());
+        command.arg("--roles").arg(file);
+        command.arg("--objects").arg(self.run_dir.objects());
+        command.arg("--kubeconfig-out").arg(&kubeconfig);
+        self.spawn("apiserver", &command)?;
+        wait::until("the API server", SOON, || {
+            ensure!(kubeconfig.exists(), "it has written no kubeconfig");
+            Ok(())
+        })
+        .with_context(|| self.log("apiserver"))?;
+        Ok(kubeconfig)
+    }
+
     /// What the speaker answers to a GET on its port for probes and metrics.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
         let script = format!(
@@ -188,14 +218,32 @@ impl World {
         self.us.output("bash", &["-c", &script])
     }
 
-    fn spawn(&mut self, role: &str, command: &Command) -> Result<()> {
+    /// Starts a program, which ends with this value.
+    pub(crate) fn spawn(&mut self, role: &str, command: &Command) -> Result<()> {
         self.running.push(self.processes.spawn(role, command)?);
         Ok(())
     }
 
-    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+    /// The speaker's control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run_dir.socket(NODE)
+    }
+
+    /// `redc`, before its words.
+    pub(crate) fn redc_command(&self) -> Command {
         let mut command = Command::new(self.binaries.path("redc"));
-        command.arg("-s").arg(self.run_dir.socket(NODE));
+        command.arg("-s").arg(self.socket());
+        command
+    }
+
+    /// What `redc` prints.
+    pub(crate) fn redc(&self, words: &str) -> Result<String> {
+        netns::stdout_of(self.redc_command().args(words.split_whitespace()))
+    }
+
+    /// What `redc` answers.
+    pub(crate) fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let mut command = self.redc_command();
         let answer = netns::stdout_of(command.args(["-o", "json"]).args(words))?;
         serde_json::from_str(&answer).with_context(|| format!("redc answered {answer}"))
     }
@@ -205,6 +253,13 @@ impl World {
         let all: Vec<views::Protocol> = self.ask(&["show", "protocols", "all"])?;
         let found = all.into_iter().find(|protocol| protocol.name == name);
         found.with_context(|| format!("redc shows no {name}"))
+    }
+
+    /// How a neighbour is watched.
+    pub(crate) fn bfd(&self, name: &str) -> Result<views::BfdSession> {
+        let all: Vec<views::BfdSession> = self.ask(&["show", "bfd", "sessions"])?;
+        let found = all.into_iter().find(|session| session.peer == name);
+        found.with_context(|| format!("{name} is not watched"))
     }
 
     /// The names of all neighbours.
@@ -335,18 +390,32 @@ impl World {
 
     /// Starts FRR with this configuration of bgpd.
     pub(crate) fn start_frr(&mut self, bgpd: &str) -> Result<()> {
+        self.start_frr_daemons(&["zebra", "bgpd"], bgpd, "")
+    }
+
+    /// The same with its BFD.
+    pub(crate) fn start_frr_with_bfd(&mut self, bgpd: &str, bfdd: &str) -> Result<()> {
+        self.start_frr_daemons(&["zebra", "bfdd", "bgpd"], bgpd, bfdd)
+    }
+
+    fn start_frr_daemons(&mut self, daemons: &[&str], bgpd: &str, bfdd: &str) -> Result<()> {
         let dir = self.their_dir();
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("zebra.conf"), "hostname them\nlog stdout\n")?;
         fs::write(dir.join("vtysh.conf"), "")?;
         fs::write(dir.join("bgpd.conf"), bgpd)?;
+        fs::write(dir.join("bfdd.conf"), bfdd)?;
         netns::stdout_of(Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
-        for daemon in ["zebra", "bgpd"] {
+        for &daemon in daemons {
             let mut command = self.them.command(&format!("{DAEMON_DIR}/{daemon}"));
             command.arg("-f").arg(dir.join(format!("{daemon}.conf")));
             command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
             command.arg("--vty_socket").arg(&dir).args(["-P", "0"]);
             command.arg("-z").arg(dir.join("zserv.api"));
+            if daemon == "bfdd" {
+                let control = format!("{}/bfdd.sock", dir.display());
+                command.args(["--bfdctl", &control]);
+            }
             self.spawn(daemon, &command)?;
             if daemon == "zebra" {
                 wait::until("zebra's socket", SOON, || {
@@ -359,25 +428,49 @@ impl World {
 
     /// What FRR's bgpd answers.
     pub(crate) fn vtysh(&self, words: &str) -> Result<String> {
-        self.vtysh_lines(&[words])
+        self.vtysh_lines("bgpd", &[words])
+    }
+
+    /// What FRR's bfdd answers.
+    pub(crate) fn vtysh_of_bfd(&self, words: &str) -> Result<String> {
+        self.vtysh_lines("bfdd", &[words])
     }
 
     /// Changes the configuration of FRR's bgpd.
     pub(crate) fn vtysh_configure(&self, lines: &[&str]) -> Result<()> {
-        self.vtysh_lines(&[&["configure terminal"], lines].concat())
+        self.vtysh_lines("bgpd", &[&["configure terminal"], lines].concat())
             .map(drop)
     }
 
-    fn vtysh_lines(&self, lines: &[&str]) -> Result<String> {
+    fn vtysh_lines(&self, daemon: &str, lines: &[&str]) -> Result<String> {
         let dir = self.their_dir();
         let mut command = Command::new("vtysh");
         command.arg("--vty_socket").arg(&dir);
         command.arg("--config_dir").arg(&dir);
-        command.args(["-d", "bgpd"]);
+        command.args(["-d", daemon]);
         for line in lines {
             command.args(["-c", line]);
         }
         netns::stdout_of(&mut command)
+    }
+
+    /// Starts a way from a TCP port on their side to a Unix socket of the test's.
+    pub(crate) fn start_relay(&mut self, port: u16, socket: &Path) -> Result<()> {
+        let program = self.binaries.path("lab");
+        let mut command = self.them.command(&program.to_string_lossy());
+        command.args(["relay", &format!("tcp:10.30.0.11:{port}")]);
+        command.arg(format!("unix:{}", socket.display()));
+        self.spawn("relay", &command)
+    }
+
+    /// Tells a program something.
+    pub(crate) fn signal(&self, role: &str, signal: Signal) -> Result<()> {
+        let mut running = self.running.iter();
+        let process = running.find(|process| process.record.role == role);
+        process
+            .with_context(|| format!("no {role} runs"))?
+            .record
+            .signal(signal)
     }
 
     /// Ends a program like a crash would.

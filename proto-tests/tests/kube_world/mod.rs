@@ -10,7 +10,7 @@
 
 pub mod core;
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use redstart_controller::{
     index::{Index, Kind, Objects},
@@ -20,8 +20,9 @@ use redstart_controller::{
     },
 };
 use redstart_proto_tests::apiserver::{
-    ApiServer, Gvr, Kubeconfig, Options,
+    ApiServer, Grant, Gvr, Kubeconfig, Options, Verb,
     faults::{Action, Rule},
+    grants,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -150,16 +151,28 @@ pub fn with_world<F: Future<Output = ()>>(
     prepare: impl FnOnce(&ApiServer),
     body: impl FnOnce(World) -> F,
 ) {
-    let server = ApiServer::start(Options::default()).unwrap();
-    for object in objects.into_iter().chain(one_secret()) {
-        server.put(object).unwrap();
-    }
+    let server = server(Options::default(), objects.into_iter().chain(one_secret()));
     prepare(&server);
     block_on(async {
         let mut follower = Follower::start(&server.kubeconfig());
         follower.until_complete().await;
         body(World { server, follower }).await;
     });
+}
+
+/// A server with this content.
+pub fn server(options: Options, objects: impl IntoIterator<Item = Value>) -> ApiServer {
+    let server = ApiServer::start(options).unwrap();
+    for object in objects {
+        server.put(object).unwrap();
+    }
+    server
+}
+
+/// What the roles of the manifests allow a speaker.
+pub fn base_roles() -> Vec<Grant> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base/rbac.yaml");
+    grants(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
 pub fn block_on(body: impl Future<Output = ()>) {
@@ -198,14 +211,25 @@ pub fn peer(name: &str, address: &str) -> Value {
     })
 }
 
+pub fn secret(name: &str, password: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": "redstart-system"},
+        "stringData": {"password": password},
+    })
+}
+
+/// A router with a password from this Secret.
+pub fn peer_with_secret(name: &str, address: &str, secret: &str) -> Value {
+    let mut peer = peer(name, address);
+    peer["spec"]["passwordSecretRef"] = json!({"name": secret});
+    peer
+}
+
 /// A Secret, and the configuration that names it: only what is named is watched.
 pub fn one_secret() -> [Value; 2] {
     [
-        json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": "mesh", "namespace": "redstart-system"},
-            "stringData": {"password": "swordfish"},
-        }),
+        secret("mesh", "swordfish"),
         json!({
             "apiVersion": "redstart.dev/v1alpha1", "kind": "BGPConfiguration",
             "metadata": {"name": "default"},
@@ -234,15 +258,30 @@ pub fn watches_of_nodes(server: &ApiServer) -> usize {
     watches.count()
 }
 
+/// What becomes of requests for Nodes, the next so many.
+pub fn nodes_get(verb: Verb, times: u32, action: Action) -> Rule {
+    Rule {
+        verb: Some(verb),
+        plural: Some("nodes".to_owned()),
+        skip: 0,
+        times: Some(times),
+        action,
+    }
+}
+
+/// An error of the server.
+pub const fn error(code: u16) -> Action {
+    Action::Status {
+        code,
+        retry_after: None,
+    }
+}
+
+/// Every request for Nodes fails.
 pub fn refuse_nodes(code: u16) -> Rule {
     Rule {
         verb: None,
-        plural: Some("nodes".to_owned()),
-        skip: 0,
         times: None,
-        action: Action::Status {
-            code,
-            retry_after: None,
-        },
+        ..nodes_get(Verb::List, 0, error(code))
     }
 }

@@ -145,17 +145,39 @@ pub(crate) fn opens() -> Vec<Open> {
     });
     let capabilities = capabilities();
     assert_eq!(capabilities.iter().map(name).collect::<BTreeSet<_>>(), all);
-    let open = |capability| Open {
+    let with_number = |capability| match capability {
+        Capability::FourOctetAs(_) => vec![capability],
+        other => vec![other, Capability::FourOctetAs(Asn(70_000))],
+    };
+    capabilities
+        .into_iter()
+        .map(with_number)
+        .map(open)
+        .collect()
+}
+
+/// OPENs with more than 255 octets of parameters, from the shortest to nearly all that a message holds.
+pub(crate) fn long_opens() -> Vec<Open> {
+    let number = Capability::FourOctetAs(Asn(70_000));
+    let unknown = |code, len| Capability::Unknown {
+        code,
+        value: vec![7; len],
+    };
+    // Capabilities of 254 octets: six for the number, two before a value.
+    let shortest = vec![unknown(130, 246), number.clone()];
+    let longest = (130..145).map(|code| unknown(code, 255));
+    let longest = longest.chain([number]).collect();
+    [shortest, longest].map(open).into()
+}
+
+fn open(capabilities: Vec<Capability>) -> Open {
+    Open {
         version: 4,
         asn: Asn(70_000),
         hold_time: 90,
         router_id: RouterId(Ipv4Addr::new(192, 0, 2, 1)),
-        capabilities: match capability {
-            Capability::FourOctetAs(_) => vec![capability],
-            other => vec![other, Capability::FourOctetAs(Asn(70_000))],
-        },
-    };
-    capabilities.into_iter().map(open).collect()
+        capabilities,
+    }
 }
 
 /// Every code and subcode that has a name, and every subtype of ROUTE-REFRESH that we send.

@@ -125,11 +125,6 @@ fn lower_med_wins_within_one_neighbouring_as() {
 }
 
 #[test]
-fn a_missing_med_is_zero_and_wins() {
-    step_decides(Step::Med, |c| c.med = 0, |c| c.med = 1);
-}
-
-#[test]
 fn med_of_different_neighbouring_ases_is_not_compared() {
     let a = Candidate {
         neighbor_as: 65002,

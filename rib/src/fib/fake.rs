@@ -48,12 +48,23 @@ pub struct FakeKernel {
     routes: BTreeMap<(Prefix, u32), KernelRoute>,
     nexthops: BTreeMap<NexthopId, KernelNexthop>,
     events: VecDeque<KernelEvent>,
+    /// A dump that is not told yet.
+    making: Option<Making>,
+    /// How often whoever has read every event finds nothing more before a dump is told.
+    pub dump_takes: u32,
     /// How many events fit; `None`: any number.
     pub event_capacity: Option<usize>,
     overrun: bool,
     /// Answers for the next operations, before the kernel even looks at them.
     pub refuse_next: VecDeque<i32>,
     table: u32,
+}
+
+/// A dump, as it was when it was begun.
+#[derive(Debug)]
+struct Making {
+    dump: Dump,
+    takes: u32,
 }
 
 impl FakeKernel {
@@ -122,9 +133,6 @@ impl FakeKernel {
     ) -> Result<(), KernelError> {
         let there = self.nexthops.get(&id);
         let spec = match change {
-            NexthopChange::Add(_) if there.is_some() => {
-                return Err(KernelError::new(errno::EEXIST));
-            }
             NexthopChange::Add(spec) | NexthopChange::Replace(spec) => spec,
             NexthopChange::Delete if there.is_none() => {
                 return Err(KernelError::new(errno::ENOENT));
@@ -134,11 +142,7 @@ impl FakeKernel {
                 return Ok(());
             }
         };
-        let is_group = |s: &NexthopSpec| matches!(s, NexthopSpec::Group(_));
-        let was = there.and_then(|n| n.spec.as_ref());
-        if was.is_some_and(|was| is_group(was) != is_group(spec)) {
-            return Err(KernelError::new(errno::EINVAL));
-        }
+        // What an object shall be is judged before what is there.
         match spec {
             NexthopSpec::Leg(leg) => self.check_leg(leg)?,
             NexthopSpec::Group(group) => {
@@ -146,6 +150,20 @@ impl FakeKernel {
                     return Err(KernelError::new(errno::EINVAL));
                 }
             }
+        }
+        let is_group = |s: &NexthopSpec| matches!(s, NexthopSpec::Group(_));
+        let was = there.and_then(|n| n.spec.as_ref());
+        match change {
+            NexthopChange::Add(_) if there.is_some() => {
+                return Err(KernelError::new(errno::EEXIST));
+            }
+            NexthopChange::Replace(_) if there.is_none() => {
+                return Err(KernelError::new(errno::ENOENT));
+            }
+            _ if was.is_some_and(|was| is_group(was) != is_group(spec)) => {
+                return Err(KernelError::new(errno::EINVAL));
+            }
+            _ => {}
         }
         let spec = Some(spec.clone());
         self.nexthops
@@ -427,33 +445,55 @@ impl FakeKernel {
         if self.event_capacity.is_some_and(|c| self.events.len() >= c) {
             self.overrun = true;
         } else {
+            if let Some(making) = &mut self.making {
+                making.dump.since.push(event.clone());
+            }
             self.events.push_back(event);
         }
     }
 
-    /// The next event. After a loss the queue ends with `Overrun`.
+    /// The next event. After a loss the queue ends with `Overrun`, and a dump that is being made is
+    /// begun again.
     pub fn next_event(&mut self) -> Option<KernelEvent> {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
-        core::mem::take(&mut self.overrun).then_some(KernelEvent::Overrun)
+        if core::mem::take(&mut self.overrun) {
+            if self.making.is_some() {
+                self.request_dump();
+            }
+            return Some(KernelEvent::Overrun);
+        }
+        let making = self.making.as_mut()?;
+        if making.takes > 0 {
+            making.takes -= 1;
+            return None;
+        }
+        let done = self.making.take()?;
+        Some(KernelEvent::Synced(Arc::new(done.dump)))
     }
 
-    /// Queues a dump behind the events that are waiting, as the driver does on request. What is done
-    /// before it is read is not in it.
+    /// Begins a dump, as the driver does on request: it is told behind the events that came before it is
+    /// done. What is done meanwhile is not in it.
     pub fn request_dump(&mut self) {
-        self.events.push_back(self.synced());
+        let (dump, takes) = (self.dump(), self.dump_takes);
+        self.making = Some(Making { dump, takes });
     }
 
     /// Everything there is, as an event.
     #[must_use]
     pub fn synced(&self) -> KernelEvent {
-        KernelEvent::Synced(Arc::new(Dump {
+        KernelEvent::Synced(Arc::new(self.dump()))
+    }
+
+    fn dump(&self) -> Dump {
+        Dump {
             links: self.links.values().cloned().collect(),
             addresses: self.addresses.clone(),
             nexthops: self.nexthops.values().cloned().collect(),
             routes: self.routes().cloned().collect(),
-        }))
+            since: Vec::new(),
+        }
     }
 
     /// The table.

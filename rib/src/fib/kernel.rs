@@ -64,6 +64,16 @@ pub enum Change {
     Delete(Option<Arc<Form>>),
 }
 
+impl Change {
+    /// The object that the route will name.
+    pub(super) fn writes(&self) -> Option<NexthopId> {
+        match self {
+            Self::Add(form) | Self::Replace(form) => form.object(),
+            Self::Delete(_) => None,
+        }
+    }
+}
+
 /// The kernel refused an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} (errno {errno})", message.as_deref().unwrap_or("the kernel gave no reason"))]
@@ -172,7 +182,7 @@ pub struct LinkAddress {
     pub subnet: Prefix,
 }
 
-/// Links, addresses, nexthop objects and the routes of one table, read while changes are being watched.
+/// Links, addresses, nexthop objects and the routes of some tables, read while changes are being watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
     /// Every link.
@@ -181,16 +191,20 @@ pub struct Dump {
     pub addresses: Vec<LinkAddress>,
     /// Every nexthop object, ours and others'.
     pub nexthops: Vec<KernelNexthop>,
-    /// Every route of the table, ours and others'.
+    /// Every route of the tables, ours and others'.
     pub routes: Vec<KernelRoute>,
+    /// What happened while all this was being read, in order: it may or may not show above, and each is
+    /// still true in its turn. Whoever takes over a dump takes over these after it, at once.
+    pub since: Vec<KernelEvent>,
 }
 
 /// Something changed in the kernel, and it was not one of our own operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
-    /// Everything there is. Comes first, and again once for each request. Events that follow may
-    /// repeat what the dump already shows; each is still true in its turn. Operations that are carried
-    /// out while it is being made may or may not be in it.
+    /// Everything there is. Comes first, and again once for each request. Reading it takes a while;
+    /// after the first one, what happens meanwhile is told at once, and with the dump again
+    /// ([`Dump::since`]). Operations that are carried out while it is being made may or may not be in
+    /// it.
     Synced(Arc<Dump>),
     /// A link appeared or changed.
     Link(Link),

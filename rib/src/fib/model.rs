@@ -67,7 +67,11 @@ pub enum RouteKind {
 }
 
 /// A route as it is written to the kernel.
+///
+/// A million routes share one, whose users the planner counts while another thread reads it: so it does
+/// not share a cache line with the count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(align(64))]
 pub struct Form {
     /// What happens to packets.
     pub target: Target,
@@ -85,10 +89,19 @@ impl Form {
         }
     }
 
+    /// The object that the route names.
+    #[must_use]
+    pub const fn object(&self) -> Option<NexthopId> {
+        match self.target {
+            Target::Object(id) => Some(id),
+            Target::Gateways(_) | Target::Blackhole => None,
+        }
+    }
+
     /// Whether the route names the object `id`.
     #[must_use]
     pub fn names(&self, id: NexthopId) -> bool {
-        self.target == Target::Object(id)
+        self.object() == Some(id)
     }
 }
 
@@ -213,7 +226,7 @@ impl Default for FibConfig {
             nexthops: NexthopStyle::Objects { resilient: None },
             first_nexthop_id: Self::FIRST_NEXTHOP_ID,
             nexthop_linger: Duration::from_secs(10),
-            max_in_flight: 512,
+            max_in_flight: 2048,
             retry_first: Duration::from_millis(250),
             retry_max: Duration::from_secs(60),
         }

@@ -112,7 +112,9 @@ pub struct KernelNexthop {
 pub enum NexthopChange {
     /// Create it, and fail with `EEXIST` if the id is taken.
     Add(NexthopSpec),
-    /// Overwrite what is there: only for what we know to be ours. Moves every route that names it.
+    /// Overwrite what is there, and fail with `ENOENT` if nothing is: only for what we know to be ours.
+    /// Moves every route that names it. Were it created instead, nobody would tell us that the routes
+    /// had gone with the one that was there.
     Replace(NexthopSpec),
     /// Remove it. The kernel removes every route that names it as well, without a word.
     Delete,

@@ -36,7 +36,6 @@ pub(super) fn event(message: NetlinkMessage<Message>) -> Option<KernelEvent> {
         Message::Route(inner) => of_library(inner),
         Message::Nexthop(nexthop) => nexthop.map(KernelEvent::Nexthop),
         Message::NexthopGone(nexthop) => nexthop.map(|n| KernelEvent::NexthopGone(n.id)),
-        Message::GetNexthops => None,
     }
 }
 

@@ -23,6 +23,8 @@ const NLM_F_CREATE: u16 = 0x400;
 pub(super) const ADD: u16 = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL;
 /// Create, or overwrite.
 pub(super) const REPLACE: u16 = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+/// Overwrite, and fail if there is nothing.
+pub(super) const OVERWRITE: u16 = NLM_F_REQUEST | NLM_F_REPLACE;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -87,7 +89,8 @@ pub(super) const fn family(family: Family) -> u8 {
 fn keyed(key: &RouteKey, scope: u8, kind: u8, flags: u8, w: &mut Writer) {
     // The header has room for 255 tables only; the attribute overrides it.
     let table = u8::try_from(key.table);
-    for octet in [
+    let [a, b, c, d] = u32::from(flags).to_ne_bytes();
+    w.octets_of(&[
         family(key.prefix.family()),
         key.prefix.len(),
         0,
@@ -96,10 +99,11 @@ fn keyed(key: &RouteKey, scope: u8, kind: u8, flags: u8, w: &mut Writer) {
         key.protocol,
         scope,
         kind,
-    ] {
-        w.u8(octet);
-    }
-    w.u32(u32::from(flags));
+        a,
+        b,
+        c,
+        d,
+    ]);
     if table.is_err() {
         w.attribute_u32(RTA_TABLE, key.table);
     }

@@ -13,8 +13,6 @@ use crate::fib::KernelNexthop;
 pub(super) enum Message {
     /// One of the library's.
     Route(RouteNetlinkMessage),
-    /// Asks for every nexthop object.
-    GetNexthops,
     /// An object, or the news of one; `None` if it could not be read.
     Nexthop(Option<KernelNexthop>),
     /// The news of one that is gone.
@@ -37,7 +35,6 @@ impl NetlinkSerializable for Message {
     fn message_type(&self) -> u16 {
         match self {
             Self::Route(message) => message.message_type(),
-            Self::GetNexthops => nexthop::RTM_GETNEXTHOP,
             Self::Nexthop(_) => nexthop::RTM_NEWNEXTHOP,
             Self::NexthopGone(_) => nexthop::RTM_DELNEXTHOP,
         }
@@ -46,8 +43,6 @@ impl NetlinkSerializable for Message {
     fn buffer_len(&self) -> usize {
         match self {
             Self::Route(message) => message.buffer_len(),
-            // `struct nhmsg` alone, and empty.
-            Self::GetNexthops => 8,
             // These are only received.
             Self::Nexthop(_) | Self::NexthopGone(_) => 0,
         }
@@ -56,7 +51,6 @@ impl NetlinkSerializable for Message {
     fn serialize(&self, buffer: &mut [u8]) {
         match self {
             Self::Route(message) => message.serialize(buffer),
-            Self::GetNexthops => buffer.fill(0),
             Self::Nexthop(_) | Self::NexthopGone(_) => {}
         }
     }

@@ -21,6 +21,7 @@ pub mod interfaces;
 mod message;
 mod monitor;
 mod nexthop;
+mod pace;
 mod removal;
 mod requests;
 mod socket;
@@ -31,6 +32,7 @@ mod wire;
 use core::time::Duration;
 use std::{collections::BTreeSet, io, sync::Arc};
 
+use pace::Pace;
 pub use removal::{RemovalError, Removed};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -41,7 +43,8 @@ use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
 pub struct NetlinkConfig {
     /// The tables to watch; `main` is always watched as well, for next hops resolve there.
     pub tables: BTreeSet<u32>,
-    /// Most operations in one datagram. Whatever is urgent waits for one of them to be worked off.
+    /// Most operations in one datagram. How many are sent at a time follows from how fast the kernel is:
+    /// see [`NetlinkHandle::batch`].
     pub batch: usize,
     /// How long the kernel may take to answer a batch.
     pub request_timeout: Duration,
@@ -57,7 +60,7 @@ impl Default for NetlinkConfig {
     fn default() -> Self {
         Self {
             tables: BTreeSet::new(),
-            batch: 256,
+            batch: 1024,
             request_timeout: Duration::from_secs(5),
             dump_timeout: Duration::from_secs(30),
             event_capacity: 4096,
@@ -108,6 +111,7 @@ pub enum NetlinkError {
 pub struct NetlinkHandle {
     config: Arc<NetlinkConfig>,
     batches: mpsc::Sender<Batch>,
+    pace: Arc<Pace>,
     resync: Arc<Notify>,
     trouble: watch::Receiver<Option<Arc<NetlinkError>>>,
 }
@@ -115,8 +119,12 @@ pub struct NetlinkHandle {
 /// One call of [`NetlinkHandle::apply`].
 struct Batch {
     ops: Vec<KernelOp>,
-    answer: oneshot::Sender<Outcomes>,
+    answer: oneshot::Sender<Answered>,
 }
+
+/// What became of a batch, and the batch: who made it lets go of it. What it shares with the planner is
+/// counted, and two threads that count take turns.
+type Answered = (Outcomes, Vec<KernelOp>);
 
 /// How many batches may wait for the one that is being carried out.
 const WAITING: usize = 4;
@@ -125,7 +133,7 @@ const WAITING: usize = 4;
 #[derive(Debug)]
 pub struct Submitted {
     ids: Vec<OpId>,
-    outcomes: oneshot::Receiver<Outcomes>,
+    outcomes: oneshot::Receiver<Answered>,
 }
 
 impl Submitted {
@@ -133,7 +141,7 @@ impl Submitted {
     /// again.
     pub async fn outcomes(&mut self) -> Outcomes {
         match (&mut self.outcomes).await {
-            Ok(outcomes) => outcomes,
+            Ok((outcomes, _)) => outcomes,
             Err(_) => self
                 .ids
                 .drain(..)
@@ -163,6 +171,7 @@ pub fn open(
     let resync = Arc::new(Notify::new());
     let ports = Arc::new(requests::OwnPorts::default());
 
+    let pace = Arc::new(Pace::new(config.batch.max(1)));
     let requests = requests::Requests::open(Arc::clone(&config), Arc::clone(&ports))?;
     let monitor = monitor::Monitor::open(
         Arc::clone(&config),
@@ -173,13 +182,15 @@ pub fn open(
     )?;
     // Of this network namespace, as sockets that it opens again must be.
     let thread = std::thread::Builder::new().name("netlink".to_owned());
+    let paced = Arc::clone(&pace);
     thread
-        .spawn(move || requests.run(batches_rx))
+        .spawn(move || requests.run(batches_rx, &paced))
         .map_err(NetlinkError::Socket)?;
     tokio::spawn(monitor.run());
     let handle = NetlinkHandle {
         config,
         batches,
+        pace,
         resync,
         trouble,
     };
@@ -202,6 +213,13 @@ impl NetlinkHandle {
         // What does not get in is dropped, and with it the sender of the answer.
         let _ = self.batches.try_send(Batch { ops, answer });
         Submitted { ids, outcomes }
+    }
+
+    /// How many operations to submit at a time, so that each batch takes the kernel about a
+    /// millisecond: what is urgent waits for those that were submitted before.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.pace.batch()
     }
 
     /// Asks for a [`KernelEvent::Synced`] among the events, of a time after this call. Whoever asks

@@ -7,12 +7,13 @@
 //! that was read, so from then on a new socket listens.
 //!
 //! A dump is made at the start and on request; so whoever asks for one knows what was done before it.
-//! It is made while events are being collected, and is put before those that came meanwhile. So an
-//! event that follows it may tell what the dump already shows, but never is one lost in between. A
-//! dump that is lost with the backlog is made again once the consumer has taken the news of the loss.
+//! A table may have a million routes, and the kernel may refuse to be read for a while: so events are
+//! told while it is being made as at any other time, and once more with the dump, which may or may not
+//! show what they did. Never is one lost in between. A dump during which events were lost is made again
+//! once the consumer has taken the news of the loss.
 
 use core::time::Duration;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, future::pending, pin::Pin, sync::Arc};
 
 use futures_util::{Stream, StreamExt};
 use netlink_packet_core::NetlinkMessage;
@@ -21,7 +22,7 @@ use rtnetlink::MulticastGroup;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::AbortHandle,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -38,6 +39,9 @@ const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Nexthop,
 ];
 
+/// So many times the events that the consumer may be behind are told again with a dump.
+const SINCE: usize = 8;
+
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -53,6 +57,22 @@ pub(super) struct Monitor {
     /// Events were dropped, and the consumer does not know yet.
     losing: bool,
     wants_dump: bool,
+    /// The consumer has had a dump.
+    has_told: bool,
+    /// Or there is one in the backlog.
+    is_telling: bool,
+    reading: Option<Reading>,
+    /// The last dump failed: not before this another one.
+    retry_at: Option<Instant>,
+    /// After the next failure.
+    pause: Duration,
+}
+
+/// A dump in the making.
+struct Reading {
+    dump: Pin<Box<dyn Future<Output = Result<Dump, NetlinkError>> + Send>>,
+    /// What came since it was begun. `None`: some of that was lost, or it was too much.
+    since: Option<Vec<KernelEvent>>,
 }
 
 impl Monitor {
@@ -74,23 +94,24 @@ impl Monitor {
             backlog: VecDeque::new(),
             losing: false,
             wants_dump: true,
+            has_told: false,
+            is_telling: false,
+            reading: None,
+            retry_at: None,
+            pause: RETRY_FIRST,
         })
     }
 
     /// Until the consumer is gone.
     pub(super) async fn run(mut self) {
         loop {
-            if self.wants_dump && !self.losing {
-                if !self.synchronise().await {
-                    return;
-                }
-                continue;
-            }
+            self.begin_dump();
             let events = self.events.clone();
             tokio::select! {
                 permit = events.reserve(), if !self.backlog.is_empty() => {
                     let Ok(permit) = permit else { return };
                     if let Some(event) = self.backlog.pop_front() {
+                        self.has_told |= matches!(event, KernelEvent::Synced(_));
                         permit.send(event);
                     }
                     self.losing &= !self.backlog.is_empty();
@@ -99,6 +120,11 @@ impl Monitor {
                     if !self.take(message).await {
                         return;
                     }
+                }
+                dump = read(self.reading.as_mut()) => self.end_dump(dump),
+                () = time(self.retry_at) => {
+                    self.retry_at = None;
+                    self.wants_dump = true;
                 }
                 () = self.resync.notified() => self.wants_dump = true,
                 () = events.closed() => return,
@@ -121,13 +147,7 @@ impl Monitor {
                 return self.reopen().await;
             }
             _ if self.losing => {}
-            Some(event) if self.concerns(&event) => {
-                if self.backlog.len() < self.config.event_capacity {
-                    self.backlog.push_back(event);
-                } else {
-                    self.lose();
-                }
-            }
+            Some(event) if self.concerns(&event) => self.note(event),
             _ => {}
         }
         true
@@ -143,65 +163,73 @@ impl Monitor {
         }
     }
 
+    fn note(&mut self, event: KernelEvent) {
+        let most = self.config.event_capacity;
+        if self.backlog.len() >= most {
+            return self.lose();
+        }
+        if let Some(reading) = &mut self.reading {
+            // Who hears of so much meanwhile needs another dump, and has lost nothing.
+            let since = reading.since.take();
+            reading.since = since.filter(|since| since.len() < most * SINCE);
+            if let Some(since) = &mut reading.since {
+                since.push(event.clone());
+            }
+        }
+        // Before the first dump nobody has anything to compare it with.
+        if self.is_telling {
+            self.backlog.push_back(event);
+        }
+    }
+
     fn lose(&mut self) {
         let mut lost = self.backlog.drain(..);
         self.wants_dump |= lost.any(|event| matches!(event, KernelEvent::Synced(_)));
         drop(lost);
+        if let Some(reading) = &mut self.reading {
+            reading.since = None;
+        }
+        self.is_telling = self.has_told;
         self.backlog.push_back(KernelEvent::Overrun);
         self.losing = true;
     }
 
-    /// Makes a dump and puts it behind the backlog, and what came meanwhile behind it. Whether to go
-    /// on.
-    async fn synchronise(&mut self) -> bool {
-        let mut pause = RETRY_FIRST;
-        loop {
-            match self.dump().await {
-                Ok(None) => return true,
-                Ok(Some((dump, meanwhile))) => {
-                    self.trouble.send_replace(None);
-                    self.wants_dump = false;
-                    self.backlog.push_back(KernelEvent::Synced(Arc::new(dump)));
-                    self.backlog.extend(meanwhile);
-                    return true;
-                }
-                Err(error) => drop(self.trouble.send_replace(Some(Arc::new(error)))),
+    /// Begins a dump, if one is wanted and it is time.
+    fn begin_dump(&mut self) {
+        let is_free = !self.losing && self.reading.is_none() && self.retry_at.is_none();
+        if !self.wants_dump || !is_free {
+            return;
+        }
+        self.wants_dump = false;
+        let config = Arc::clone(&self.config);
+        self.reading = Some(Reading {
+            dump: Box::pin(async move { dump::dump(&config).await }),
+            since: Some(Vec::new()),
+        });
+    }
+
+    /// Puts a dump behind the events that came before it was done.
+    fn end_dump(&mut self, dump: Result<Dump, NetlinkError>) {
+        let since = self.reading.take().and_then(|reading| reading.since);
+        match (dump, since) {
+            (Ok(dump), Some(since)) => {
+                self.trouble.send_replace(None);
+                self.pause = RETRY_FIRST;
+                self.is_telling = true;
+                let dump = Dump { since, ..dump };
+                self.backlog.push_back(KernelEvent::Synced(Arc::new(dump)));
             }
-            tokio::select! {
-                () = sleep(pause) => pause = RETRY_MAX.min(pause * 2),
-                () = self.events.closed() => return false,
+            (Ok(_), None) => self.try_again(),
+            (Err(error), _) => {
+                self.trouble.send_replace(Some(Arc::new(error)));
+                self.try_again();
             }
         }
     }
 
-    /// A dump and the events that came while it was made; `None` if some of those were lost.
-    async fn dump(&mut self) -> Result<Option<(Dump, VecDeque<KernelEvent>)>, NetlinkError> {
-        let config = Arc::clone(&self.config);
-        let dump = dump::dump(&config);
-        tokio::pin!(dump);
-        let before = core::mem::take(&mut self.backlog);
-        let result = loop {
-            tokio::select! {
-                result = &mut dump => break result,
-                message = self.socket.messages.next() => {
-                    if !self.take(message).await {
-                        break Err(NetlinkError::Closed);
-                    }
-                }
-            }
-        };
-        if self.losing {
-            // Whatever was before is lost too; this dump is still wanted.
-            return Ok(None);
-        }
-        let meanwhile = core::mem::replace(&mut self.backlog, before);
-        match result {
-            Ok(dump) => Ok(Some((dump, meanwhile))),
-            Err(error) => {
-                self.backlog.extend(meanwhile);
-                Err(error)
-            }
-        }
+    fn try_again(&mut self) {
+        self.retry_at = Some(Instant::now() + self.pause);
+        self.pause = RETRY_MAX.min(self.pause * 2);
     }
 
     /// Opens the socket again. Whether to go on.
@@ -220,6 +248,21 @@ impl Monitor {
                 () = self.events.closed() => return false,
             }
         }
+    }
+}
+
+/// The end of a dump in the making.
+async fn read(reading: Option<&mut Reading>) -> Result<Dump, NetlinkError> {
+    match reading {
+        Some(reading) => reading.dump.as_mut().await,
+        None => pending().await,
+    }
+}
+
+async fn time(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

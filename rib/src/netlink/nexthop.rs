@@ -53,7 +53,7 @@ pub(super) fn encode(
             });
         }
         NexthopChange::Replace(spec) => {
-            writer.message(RTM_NEWNEXTHOP, encode::REPLACE, number, |w| {
+            writer.message(RTM_NEWNEXTHOP, encode::OVERWRITE, number, |w| {
                 with_spec(id, protocol, spec, w);
             });
         }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Batch, NetlinkConfig, NetlinkError, Outcomes,
     encode::{self, NLM_F_ACK},
+    pace::Pace,
     socket,
     wire::{self, Writer},
 };
@@ -48,6 +49,9 @@ impl OwnPorts {
     }
 }
 
+/// What the kernel said to a message, if it said anything.
+type Answer = Option<Result<(), OpError>>;
+
 /// Most octets of one datagram. The socket's send buffer must hold it, and its default is three times
 /// as much.
 const DATAGRAM: usize = 64 << 10;
@@ -73,11 +77,18 @@ impl Requests {
     }
 
     /// Until nobody is left to ask for anything.
-    pub(super) fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+    #[expect(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "how long the kernel takes is to be seen here alone"
+    )]
+    pub(super) fn run(mut self, mut batches: mpsc::Receiver<Batch>, pace: &Pace) {
         while let Some(Batch { ops, answer }) = batches.blocking_recv() {
+            let began = std::time::Instant::now();
             let outcomes = self.apply(&ops);
+            pace.note(ops.len(), began.elapsed());
             // Nobody waits any more if the caller was cancelled; it will resync.
-            let _ = answer.send(outcomes);
+            let _ = answer.send((outcomes, ops));
         }
     }
 
@@ -85,28 +96,31 @@ impl Requests {
         let mut outcomes = Outcomes::with_capacity(ops.len());
         let mut rest = ops;
         while !rest.is_empty() {
-            let results = self.send(rest);
+            let (results, silence) = self.send(rest);
             // At least one, or this would never end.
             let (sent, left) = rest.split_at(results.len().clamp(1, rest.len()));
+            let results = (results.into_iter()).map(|r| r.unwrap_or_else(|| silence.clone()));
             outcomes.extend(sent.iter().map(|op| op.id).zip(results));
             rest = left;
         }
         outcomes
     }
 
-    /// Sends as many as one datagram takes; what became of each.
-    fn send(&mut self, ops: &[KernelOp]) -> Vec<Result<(), OpError>> {
+    /// Sends as many as one datagram takes; what the kernel said to each, and what it means if it said
+    /// nothing.
+    fn send(&mut self, ops: &[KernelOp]) -> (Vec<Answer>, Result<(), OpError>) {
         if self.connection.as_ref().is_none_or(Connection::is_worn) {
             self.connection = Connection::open(&self.config, &self.ports).ok();
         }
         let Some(connection) = &mut self.connection else {
-            return vec![Err(OpError::Lost); ops.len()];
+            return (vec![None; ops.len()], Err(OpError::Lost));
         };
-        let (results, healthy) = connection.exchange(ops, self.config.batch.max(1));
-        if !healthy {
-            self.connection = None;
+        let (results, complete) = connection.exchange(ops, self.config.batch.max(1));
+        if complete {
+            return (results, Ok(()));
         }
-        results
+        self.connection = None;
+        (results, Err(OpError::Lost))
     }
 }
 
@@ -143,9 +157,9 @@ impl Connection {
         self.sent > u32::MAX / 2
     }
 
-    /// Sends the first of `ops`, at most `most`, in one datagram. What became of each, and whether
-    /// the connection can be used further.
-    fn exchange(&mut self, ops: &[KernelOp], most: usize) -> (Vec<Result<(), OpError>>, bool) {
+    /// Sends the first of `ops`, at most `most`, in one datagram. What the kernel said to each, and
+    /// whether nothing of it is missing.
+    fn exchange(&mut self, ops: &[KernelOp], most: usize) -> (Vec<Answer>, bool) {
         let first = self.sent.wrapping_add(1);
         let mut count = 0;
         self.writer.clear();
@@ -162,16 +176,11 @@ impl Connection {
         let kernel = SocketAddr::new(0, 0);
         let sent = self.socket.send_to(self.writer.octets(), &kernel, 0);
         let complete = sent.is_ok() && self.collect(first, &mut results);
-        let silence = if complete { Ok(()) } else { Err(OpError::Lost) };
-        let results = results
-            .into_iter()
-            .map(|result| result.unwrap_or_else(|| silence.clone()))
-            .collect();
         (results, complete)
     }
 
     /// Reads answers until that to the last message. Whether none is missing.
-    fn collect(&mut self, first: u32, results: &mut [Option<Result<(), OpError>>]) -> bool {
+    fn collect(&mut self, first: u32, results: &mut [Answer]) -> bool {
         let Some(last) = results.len().checked_sub(1) else {
             return true;
         };

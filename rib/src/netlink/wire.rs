@@ -41,11 +41,10 @@ impl Writer {
     ) {
         let start = self.octets.len();
         self.last = start;
-        self.u32(0);
-        self.u16(kind);
-        self.u16(flags);
-        self.u32(number);
-        self.u32(0);
+        let [a, b] = kind.to_ne_bytes();
+        let [c, d] = flags.to_ne_bytes();
+        let [e, f, g, h] = number.to_ne_bytes();
+        self.octets_of(&[0, 0, 0, 0, a, b, c, d, e, f, g, h, 0, 0, 0, 0]);
         body(self);
         let len = self.octets.len() - start;
         self.set_u32(start, u32::try_from(len).unwrap_or(u32::MAX));
@@ -58,6 +57,10 @@ impl Writer {
             let all = u16::from_ne_bytes([*low, *high]) | flags;
             [*low, *high] = all.to_ne_bytes();
         }
+    }
+
+    pub(super) fn octets_of(&mut self, value: &[u8]) {
+        self.octets.extend_from_slice(value);
     }
 
     pub(super) fn u8(&mut self, value: u8) {
@@ -101,11 +104,23 @@ impl Writer {
     }
 
     pub(super) fn attribute_u32(&mut self, kind: u16, value: u32) {
-        self.attribute(kind, |w| w.u32(value));
+        self.attribute_of(kind, value.to_ne_bytes());
     }
 
     pub(super) fn attribute_address(&mut self, kind: u16, address: IpAddr) {
-        self.attribute(kind, |w| w.address(address));
+        match address {
+            IpAddr::V4(a) => self.attribute_of(kind, a.octets()),
+            IpAddr::V6(a) => self.attribute_of(kind, a.octets()),
+        }
+    }
+
+    /// An attribute whose value needs no padding.
+    fn attribute_of<const N: usize>(&mut self, kind: u16, value: [u8; N]) {
+        const { assert!(N.is_multiple_of(4)) };
+        let [a, b] = u16::try_from(4 + N).unwrap_or(u16::MAX).to_ne_bytes();
+        let [c, d] = kind.to_ne_bytes();
+        self.octets.extend_from_slice(&[a, b, c, d]);
+        self.octets.extend_from_slice(&value);
     }
 
     /// A length of 16 bits, an octet each of flags and hops, an index, and attributes: `struct

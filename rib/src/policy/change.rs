@@ -22,9 +22,9 @@ pub(crate) struct Passed<'a> {
 }
 
 impl<'a> Passed<'a> {
-    pub(super) const fn unchanged(attrs: &'a PathAttributes) -> Self {
+    pub(super) const fn unchanged(attrs: Cow<'a, PathAttributes>) -> Self {
         Self {
-            attrs: Cow::Borrowed(attrs),
+            attrs,
             med_decided: false,
             prepend: 0,
             next_hop: None,

@@ -24,6 +24,14 @@ impl Condition {
         }
     }
 
+    /// The ASes of which one must be in the path for it to hold.
+    pub(super) const fn needed_ases(&self) -> Option<&BTreeSet<Asn>> {
+        match self {
+            Self::PathContains(asns) | Self::OriginAs(asns) | Self::NeighborAs(asns) => Some(asns),
+            _ => None,
+        }
+    }
+
     /// Whether it holds for a route; `within` says whether the prefix is within the
     /// [`ranges`](Self::ranges).
     pub(super) fn holds(&self, subject: Subject<'_>, within: bool, attrs: &PathAttributes) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A route is asked about its prefix once: one walk of a trie finds every condition on prefixes that
 //! holds, of all rules together ([`Hits`]). Rules that need a prefix which is not there are never
-//! visited. What is left depends on attributes alone, so two routes with the same attributes and the
+//! visited. Nor are those that need an AS which is not in the path, which no rule changes: a chain of a
+//! thousand rules about as many ASes costs one look-up for each AS of a path. What is left depends on attributes alone, so two routes with the same attributes and the
 //! same hits have the same ruling: whoever judges many routes remembers it ([`Admission`],
 //! `rib::pull`).
 //!
@@ -12,9 +13,11 @@
 //! [`Admission`]: crate::rib::admit
 
 use core::{fmt, ops::Range};
-use std::sync::Arc;
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-use redstart_bgp::types::{PathAttributes, Prefix};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use redstart_bgp::types::{AsPath, Asn, PathAttributes, Prefix};
 use smallvec::SmallVec;
 
 use super::{
@@ -33,7 +36,9 @@ pub struct Program {
     first_hit: Vec<u32>,
     /// For each condition on prefixes the rule that cannot match without it.
     needed_by: Vec<Option<u32>>,
-    /// Rules that may match whatever the prefix.
+    /// Of the rules that may match whatever the prefix, those that need an AS in the path, by that AS.
+    passing: HashMap<Asn, Vec<u32>, FixedState>,
+    /// Those that may match whatever the prefix and the path.
     anywhere: Vec<u32>,
     trie: RangeTrie<u32>,
     overrides: SafeDefaults,
@@ -81,8 +86,16 @@ impl Program {
             needs_prefix |= first;
             self.needed_by.push(first.then_some(number));
         }
-        if !needs_prefix {
-            self.anywhere.push(number);
+        if needs_prefix {
+            return;
+        }
+        match rule.conditions.iter().find_map(Condition::needed_ases) {
+            Some(asns) => {
+                for asn in asns {
+                    self.passing.entry(*asn).or_default().push(number);
+                }
+            }
+            None => self.anywhere.push(number),
         }
     }
 
@@ -104,6 +117,11 @@ impl Program {
         self.overrides.contains(default)
     }
 
+    /// Whether rules look at prefixes at all.
+    pub(crate) const fn looks_at_prefixes(&self) -> bool {
+        !self.needed_by.is_empty()
+    }
+
     /// What the rules find special about a prefix.
     pub(crate) fn hits(&self, prefix: Prefix) -> Hits {
         if self.needed_by.is_empty() {
@@ -123,7 +141,7 @@ impl Program {
         &self,
         hits: &Hits,
         subject: Subject<'_>,
-        attrs: &'a PathAttributes,
+        attrs: Cow<'a, PathAttributes>,
     ) -> Result<Passed<'a>, usize> {
         self.run_and_tell(hits, subject, attrs, |_| ())
     }
@@ -133,11 +151,11 @@ impl Program {
         &self,
         hits: &Hits,
         subject: Subject<'_>,
-        attrs: &'a PathAttributes,
+        attrs: Cow<'a, PathAttributes>,
         mut matched: impl FnMut(usize),
     ) -> Result<Passed<'a>, usize> {
         let mut passed = Passed::unchanged(attrs);
-        for i in self.candidates(hits) {
+        for i in self.candidates(hits, &passed.attrs.as_path) {
             let rule = &self.rules[i];
             if !self.matches(i, rule, hits, subject, &passed.attrs) {
                 continue;
@@ -166,6 +184,7 @@ impl Program {
     ) -> Vec<RuleSource> {
         let mut decided = Vec::new();
         let hits = self.hits(prefix);
+        let attrs = Cow::Borrowed(attrs);
         if let Err(rejecting) = self.run_and_tell(&hits, subject, attrs, |i| decided.push(i)) {
             decided = vec![rejecting];
         }
@@ -173,15 +192,22 @@ impl Program {
         decided.into_iter().map(source).collect()
     }
 
-    /// The rules that can match a prefix with these hits, in order.
-    fn candidates<'a>(&'a self, hits: &'a Hits) -> impl Iterator<Item = usize> + 'a {
+    /// The rules that can match a prefix with these hits by this path, in order.
+    fn candidates(&self, hits: &Hits, path: &AsPath) -> impl Iterator<Item = usize> + use<'_> {
         let by_prefix = hits.iter().filter_map(|hit| self.needed_by[*hit as usize]);
-        let mut by_prefix = by_prefix.peekable();
+        let mut needy: SmallVec<[u32; 8]> = by_prefix.collect();
+        if !self.passing.is_empty() {
+            let rules = path.iter().filter_map(|asn| self.passing.get(&asn));
+            needy.extend(rules.flatten().copied());
+            needy.sort_unstable();
+            needy.dedup();
+        }
+        let mut needy = needy.into_iter().peekable();
         let mut anywhere = self.anywhere.iter().copied().peekable();
         core::iter::from_fn(move || {
-            let next = match (by_prefix.peek(), anywhere.peek()) {
-                (Some(a), Some(b)) if a < b => by_prefix.next(),
-                (Some(_), None) => by_prefix.next(),
+            let next = match (needy.peek(), anywhere.peek()) {
+                (Some(a), Some(b)) if a < b => needy.next(),
+                (Some(_), None) => needy.next(),
                 _ => anywhere.next(),
             };
             next.map(|rule| rule as usize)
@@ -228,9 +254,11 @@ impl Program {
         }
     }
 
-    /// Whether none of these rules can match anywhere.
-    fn needs_prefixes(&self, rules: Range<usize>) -> bool {
-        !self.anywhere.iter().any(|i| rules.contains(&(*i as usize)))
+    /// Whether none of these rules can match whatever the prefix.
+    fn needs_prefixes(&self, mut rules: Range<usize>) -> bool {
+        let needing = self.needed_by.iter().flatten();
+        let needing: BTreeSet<usize> = needing.map(|rule| *rule as usize).collect();
+        rules.all(|i| needing.contains(&i))
     }
 }
 

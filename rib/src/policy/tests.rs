@@ -1,6 +1,6 @@
 //! The compiled program against one that is read rule by rule, and what differs between two.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use proptest::prelude::*;
 use redstart_bgp::types::{AsPath, Asn, Community, Family, PathAttributes, Prefix};
@@ -127,7 +127,7 @@ fn change_naively(outcome: &mut Outcome, change: &Change) {
 
 fn run(program: &Program, route: &Route<'_>) -> Result<Outcome, usize> {
     let hits = program.hits(route.prefix);
-    let passed = program.run(&hits, route.subject(), &route.attrs)?;
+    let passed = program.run(&hits, route.subject(), Cow::Borrowed(&route.attrs))?;
     Ok(Outcome {
         attrs: passed.attrs.into_owned(),
         med_decided: passed.med_decided,

@@ -70,6 +70,7 @@ fn view_with(config: ResolverConfig) -> KernelView {
             route("172.16.0.0/12", 4, 50, via("10.0.3.254", 3)),
             route("172.20.0.0/16", 4, 5, RouteAction::Blackhole),
         ],
+        since: vec![],
     };
     view.on_event(&KernelEvent::Synced(Arc::new(dump)));
     view
@@ -101,6 +102,25 @@ fn a_neighbour_on_a_link_is_its_own_gateway() {
 #[test]
 fn a_static_route_leads_through_its_gateway_at_its_metric() {
     assert_eq!(ask(&view(), "172.16.0.1"), resolved("10.0.3.254", 3, 50));
+}
+
+#[test]
+fn what_happened_while_a_dump_was_made_is_part_of_it() {
+    let mut view = view();
+    let dump = Dump {
+        links: vec![link(2, true, true), link(3, true, true)],
+        addresses: vec![address(2, "10.0.2.1", 24), address(3, "10.0.3.1", 24)],
+        nexthops: vec![],
+        routes: vec![route("172.16.0.0/12", 4, 50, via("10.0.3.254", 3))],
+        since: vec![
+            KernelEvent::Link(link(2, true, false)),
+            KernelEvent::RouteGone(route("172.16.0.0/12", 4, 50, via("10.0.3.254", 3))),
+            KernelEvent::Route(route("172.16.0.0/12", 4, 50, via("10.0.3.253", 3))),
+        ],
+    };
+    view.on_event(&KernelEvent::Synced(Arc::new(dump)));
+    assert_eq!(ask(&view, "10.0.2.9"), Err(Unresolved::LinkDown));
+    assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.3.253", 3, 50));
 }
 
 #[test]
@@ -314,18 +334,6 @@ fn the_default_gateways_are_those_that_the_kernel_would_use() {
         via.map(|via| via.to_string()).collect()
     };
     let (v4, v6) = (Family::Ipv4Unicast, Family::Ipv6Unicast);
-    view.on_event(&KernelEvent::RouteGone(route(
-        "0.0.0.0/0",
-        4,
-        0,
-        via("10.0.2.254", 2),
-    )));
-    for metric in [0, 100, 200, 1024] {
-        for (prefix, protocol) in [("0.0.0.0/0", 4), ("0.0.0.0/0", 16), ("::/0", 4)] {
-            let gone = route(prefix, protocol, metric, device(2));
-            view.on_event(&KernelEvent::RouteGone(gone));
-        }
-    }
     let none: [&str; 0] = [];
     assert_eq!(found(&view, v4), none);
     // One that BGP made does not count, nor does one without a gateway.
@@ -347,4 +355,65 @@ fn the_default_gateways_are_those_that_the_kernel_would_use() {
     view.on_event(&KernelEvent::Link(link(2, true, false)));
     assert_eq!(found(&view, v4), ["10.0.3.254"]);
     assert_eq!(found(&view, v6), none);
+}
+
+/// One gateway of several goes, and comes back: the others stay. IPv6 tells of it as of a route with that
+/// gateway; what Router Advertisements bring is a route for each router.
+#[test]
+fn several_default_gateways_come_and_go_one_by_one() {
+    let legs = |all: &[(&str, u32)]| {
+        let legs = all.iter();
+        let legs = legs.map(|(addr, link)| Gateway::via(addr.parse().unwrap(), *link));
+        RouteAction::Forward(legs.collect())
+    };
+    let found = |view: &KernelView, family: Family| -> Vec<String> {
+        let gateways = view.default_gateways(family);
+        let via = gateways.iter().filter_map(|gateway| gateway.via);
+        via.map(|via| via.to_string()).collect()
+    };
+    let (v4, v6) = (Family::Ipv4Unicast, Family::Ipv6Unicast);
+    let come = |view: &mut KernelView, prefix: &str, protocol, action| {
+        view.on_event(&KernelEvent::Route(route(prefix, protocol, 100, action)));
+    };
+    let gone = |view: &mut KernelView, prefix: &str, protocol, action| {
+        view.on_event(&KernelEvent::RouteGone(route(
+            prefix, protocol, 100, action,
+        )));
+    };
+    let mut view = view();
+    let both = legs(&[("10.0.2.254", 2), ("10.0.3.254", 3)]);
+    come(&mut view, "0.0.0.0/0", 4, both.clone());
+    assert_eq!(found(&view, v4), ["10.0.2.254", "10.0.3.254"]);
+    // One leg has no carrier.
+    view.on_event(&KernelEvent::Link(link(3, true, false)));
+    assert_eq!(found(&view, v4), ["10.0.2.254"]);
+    view.on_event(&KernelEvent::Link(link(3, true, true)));
+    gone(&mut view, "0.0.0.0/0", 4, both);
+    assert_eq!(found(&view, v4), [""; 0]);
+
+    for protocol in [4, 9] {
+        let advertised = protocol == 9;
+        come(&mut view, "::/0", protocol, legs(&[("fe80::11", 2)]));
+        // The kernel tells of the whole set, and of an advertised route alone.
+        let second = match advertised {
+            true => legs(&[("fe80::12", 2)]),
+            false => legs(&[("fe80::11", 2), ("fe80::12", 2)]),
+        };
+        come(&mut view, "::/0", protocol, second);
+        assert_eq!(found(&view, v6), ["fe80::11", "fe80::12"], "{protocol}");
+        gone(&mut view, "::/0", protocol, legs(&[("fe80::11", 2)]));
+        assert_eq!(found(&view, v6), ["fe80::12"], "{protocol}");
+        // It was not there any more.
+        let before = view.generation();
+        gone(&mut view, "::/0", protocol, legs(&[("fe80::11", 2)]));
+        assert_eq!(view.generation(), before);
+        gone(&mut view, "::/0", protocol, legs(&[("fe80::12", 2)]));
+        assert_eq!(found(&view, v6), [""; 0], "{protocol}");
+    }
+    // Beside somebody's own route of that metric, the advertised one takes nothing away.
+    come(&mut view, "::/0", 4, legs(&[("fe80::13", 2)]));
+    come(&mut view, "::/0", 9, legs(&[("fe80::11", 2)]));
+    assert_eq!(found(&view, v6), ["fe80::13"]);
+    gone(&mut view, "::/0", 9, legs(&[("fe80::11", 2)]));
+    assert_eq!(found(&view, v6), ["fe80::13"]);
 }

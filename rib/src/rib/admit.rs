@@ -5,7 +5,7 @@
 //! policy changes is kept as another attribute set beside the received one, so that the next policy
 //! begins with what the peer said.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Admission {
     from: PeerIndex,
     family: Family,
+    /// Whether prefixes that can be routed are taken as they come, all but the default route.
+    open: bool,
     rulings: HashMap<(AttrId, Hits), Ruling, FixedState>,
     checked: HashMap<AttrId, Checked, FixedState>,
 }
@@ -38,10 +40,14 @@ type Checked = (AttrId, Option<Refusal>);
 type Ruling = Option<(AttrId, SafeDefaults)>;
 
 impl Admission {
-    pub(crate) fn new(from: PeerIndex, family: Family) -> Self {
+    pub(crate) fn new(shared: &Shared, from: PeerIndex, family: Family) -> Self {
+        let open = |peer: &Peer| {
+            peer.info.policies.import.is_empty() && peer.import.protects_nothing(family)
+        };
         Self {
             from,
             family,
+            open: shared.peers.get(from).is_some_and(open),
             rulings: HashMap::default(),
             checked: HashMap::default(),
         }
@@ -73,6 +79,10 @@ impl Admission {
         prefix: Prefix,
         received: AttrId,
     ) -> (AttrId, Option<Refusal>) {
+        if self.open && prefix.len() > 0 {
+            let martian = import::is_martian(prefix);
+            return (received, martian.then_some(Refusal::Martian));
+        }
         let Some(peer) = shared.peers.get(self.from) else {
             return (received, None);
         };
@@ -112,7 +122,7 @@ impl Admission {
             // The policy does not see it; one that the policy sets counts.
             attrs.med = None;
         }
-        let passed = program.run(&key.1, info.subject(self.family), &attrs);
+        let passed = program.run(&key.1, info.subject(self.family), Cow::Borrowed(&attrs));
         let made = passed.ok().map(|passed| {
             let overrides = passed.overrides;
             (dressed(info, self.family, passed), overrides)
@@ -179,7 +189,7 @@ fn dressed(info: &PeerInfo, family: Family, passed: Passed<'_>) -> Option<PathAt
         attrs.to_mut().next_hop = Some(NextHop::from(address));
     }
     match attrs {
-        std::borrow::Cow::Borrowed(_) => None,
-        std::borrow::Cow::Owned(attrs) => Some(attrs),
+        Cow::Borrowed(_) => None,
+        Cow::Owned(attrs) => Some(attrs),
     }
 }

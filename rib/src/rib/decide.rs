@@ -3,7 +3,7 @@
 //! Whoever changes the paths of a prefix takes a [`Standing`] first and calls [`redecide`] after:
 //! the difference between the two says which peers have to look again and whether the FIB has to.
 
-use redstart_bgp::types::PrefixKey;
+use redstart_bgp::{session::PeerId, types::PrefixKey};
 use smallvec::SmallVec;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     owners::Owners,
     paths::Path,
     peers::{Peer, PeerInfo, Peers, SessionKind},
-    rib::RibConfig,
+    rib::{RibConfig, observe::Observers},
     table::{Entry, Table},
     tracking::NextHopId,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     /// Whose the prefixes of the mesh are.
     pub(crate) owners: Owners,
+    /// Who looks on.
+    pub(crate) observers: Observers,
     /// Seconds of the daemon's clock.
     pub(crate) now: u32,
 }
@@ -43,12 +45,16 @@ impl Standing {
             best: None,
             forwarding: SmallVec::new(),
         };
-        let paths = entry.paths.as_slice().iter();
-        for path in paths.take_while(|path| path.is_multipath()) {
+        for path in entry.paths.as_slice() {
+            if !path.is_multipath() {
+                break;
+            }
             standing
                 .best
                 .get_or_insert((path.peer, path.attr, path.path_id, path.is_long_lived()));
-            standing.forwarding.extend(attrs.hot(path.attr).next_hop);
+            if let Some(next_hop) = attrs.hot(path.attr).next_hop {
+                standing.forwarding.push(next_hop);
+            }
         }
         standing
     }
@@ -126,33 +132,45 @@ pub(crate) fn removes_med(shared: &Shared, from: &PeerInfo, attr: AttrId) -> boo
     from.rules.remove_med && !shared.attrs.is_imported(attr)
 }
 
-/// Whether a usable path to `prefix` is left without those of `except` and our own. One that is kept
-/// over a restart may be gone in a moment, and does not count.
-pub(crate) fn is_reachable_without<P: PrefixKey>(
+/// The peers that told usable paths to `prefix`, `with_stale` ones or without.
+pub(crate) fn tellers<P: PrefixKey>(
     table: &Table<P>,
     shared: &Shared,
     prefix: P,
-    except: Option<PeerIndex>,
-) -> bool {
+    with_stale: bool,
+) -> Vec<PeerId> {
     let Some(id) = table.find(prefix) else {
-        return false;
+        return Vec::new();
     };
-    let mut paths = table.entry(id).paths.as_slice().iter();
-    paths.any(|path| {
-        let counts = !path.peer.is_local() && Some(path.peer) != except && !path.is_stale();
+    let paths = table.entry(id).paths.as_slice().iter();
+    let usable = paths.filter(|path| {
+        let counts = !path.peer.is_local() && (with_stale || !path.is_stale());
         counts && candidate(path, shared).is_some()
-    })
+    });
+    let peers = usable.filter_map(|path| Some(shared.peers.get(path.peer)?.id));
+    peers.collect()
+}
+
+/// Decides about a path without rivals; whether it is usable.
+pub(crate) fn place_alone(path: &mut Path, shared: &Shared) -> bool {
+    let usable = is_candidate(path, shared);
+    if usable {
+        path.place(true, true);
+    } else {
+        path.place_out();
+    }
+    usable
 }
 
 /// Puts the paths in order and marks the best and those that share the traffic with it.
 fn elect(paths: &mut [Path], shared: &Shared) {
-    if let [only] = paths {
-        if is_candidate(only, shared) {
-            only.place(true, true);
-        } else {
-            only.place_out();
+    match paths {
+        [] => return,
+        [only] => {
+            place_alone(only, shared);
+            return;
         }
-        return;
+        _ => {}
     }
     let mut usable: SmallVec<[Path; 8]> = SmallVec::with_capacity(paths.len());
     let mut candidates: SmallVec<[Candidate; 8]> = SmallVec::with_capacity(paths.len());
@@ -191,6 +209,7 @@ pub(crate) fn redecide<P: PrefixKey>(
     before: &Standing,
 ) {
     let entry = table.entry_mut(id);
+    let prefix = entry.prefix;
     elect(entry.paths.as_mut_slice(), shared);
     let after = Standing::of(entry, &shared.attrs);
     let best_changed = before.best != after.best;
@@ -200,13 +219,14 @@ pub(crate) fn redecide<P: PrefixKey>(
     if local {
         shared.peers.mark(P::FAMILY, id, |_| true);
     } else if best_changed {
-        shared.peers.mark_listeners(P::FAMILY, id);
+        shared.peers.mark_listeners(P::FAMILY, &[id]);
     } else if audience.add_path {
         let concerned = |peer: &Peer| peer.takes_paths(P::FAMILY) && audience.contains(peer);
         shared.peers.mark(P::FAMILY, id, concerned);
     }
     if best_changed {
         count_best::<P>(shared, before.best_peer(), after.best_peer());
+        shared.touch_loc_rib(id, prefix);
     }
     if before.forwarding != after.forwarding || before.is_local() != after.is_local() {
         table.fib_dirty.insert(id);

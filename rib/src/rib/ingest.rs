@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use super::{
     admit::Admission,
+    arrivals::Arrivals,
     decide::{Shared, Standing, redecide},
 };
 use crate::{
-    ids::{AttrId, PeerIndex, PrefixId},
+    ids::{PeerIndex, PrefixId},
     import::{self, Refusal, RefusalCounts},
     limit::LimitState,
     paths::Path,
@@ -51,7 +52,8 @@ pub(crate) fn announce<P: PrefixKey>(
     let refused = import::refuses_attributes(&peer.info, &attrs);
     // One reference of our own for the loop; each path takes another.
     let received = shared.attrs.intern_received(&attrs, peer.info.interface);
-    let mut admission = Admission::new(from, P::FAMILY);
+    let mut admission = Admission::new(shared, from, P::FAMILY);
+    let mut arrivals = Arrivals::new(from);
     for nlri in list {
         let (attr, refused) = match refused {
             Some(_) => (received, refused),
@@ -59,12 +61,20 @@ pub(crate) fn announce<P: PrefixKey>(
         };
         let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
         path.refused = refused;
-        let held = upsert(table, shared, nlri.prefix, path);
+        let id = table.find_or_insert(nlri.prefix);
+        let held = if refused.is_none() && table.entry(id).paths.is_empty() {
+            arrivals.take(table, shared, id, path);
+            true
+        } else {
+            arrivals.settle(table, shared);
+            put(table, shared, id, path)
+        };
         match refused.or((!held).then_some(Refusal::TooManyPaths)) {
             Some(reason) => outcome.refused.add(reason),
             None => outcome.accepted += 1,
         }
     }
+    arrivals.settle(table, shared);
     admission.finish(shared);
     shared.attrs.release(received);
     if let Some(peer) = shared.peers.get(from) {
@@ -82,24 +92,35 @@ pub(crate) fn upsert<P: PrefixKey>(
     path: Path,
 ) -> bool {
     let id = table.find_or_insert(prefix);
+    put(table, shared, id, path)
+}
+
+/// As [`upsert`], for the prefix of an entry.
+fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, path: Path) -> bool {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
     let mut replaced = None;
     match entry.paths.find_mut(path.peer, path.path_id) {
+        Some(old) if old.attr == path.attr && old.refused == path.refused => {
+            // The same again: it is confirmed, and nothing else, unless it was the last resort.
+            let last_resort = old.is_long_lived();
+            let was_stale = old.is_stale();
+            if was_stale && let Some(counts) = shared.peers.counts_mut(path.peer, P::FAMILY) {
+                counts.stale -= 1;
+            }
+            old.confirm();
+            if was_stale {
+                shared.touch_adj_in(id, entry.prefix, &path);
+            }
+            if last_resort {
+                redecide(table, shared, id, &before);
+            }
+            return true;
+        }
         Some(old) => {
             count_remove(shared, P::FAMILY, old);
             count_add(shared, P::FAMILY, &path);
-            if old.attr == path.attr && old.refused == path.refused {
-                // The same again: it is confirmed, and nothing else, unless it was the last resort.
-                let last_resort = old.is_long_lived();
-                old.confirm();
-                if last_resort {
-                    redecide(table, shared, id, &before);
-                }
-                return true;
-            }
-            replaced = Some(old.attr);
-            *old = path;
+            replaced = Some(core::mem::replace(old, path).attr);
         }
         None => {
             if entry.paths.is_full(path.peer) {
@@ -109,26 +130,15 @@ pub(crate) fn upsert<P: PrefixKey>(
             entry.paths.push(path);
         }
     }
+    shared.touch_adj_in(id, entry.prefix, &path);
     shared.attrs.retain(path.attr);
-    wait_if_pending(table, shared, id, path.attr);
+    table.wait_if_pending(id, path.attr, &shared.attrs);
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.
     if let Some(attr) = replaced {
         shared.attrs.release(attr);
     }
     true
-}
-
-fn wait_if_pending<P: PrefixKey>(
-    table: &mut Table<P>,
-    shared: &Shared,
-    id: PrefixId,
-    attr: AttrId,
-) {
-    let next_hop = shared.attrs.hot(attr).next_hop;
-    if next_hop.is_some_and(|next_hop| shared.attrs.next_hops.is_pending(next_hop)) {
-        table.wait(id);
-    }
 }
 
 fn count_add(shared: &mut Shared, family: Family, path: &Path) {
@@ -163,6 +173,7 @@ pub(crate) fn remove<P: PrefixKey>(
     let before = Standing::of(entry, &shared.attrs);
     if let Some(path) = entry.paths.remove(peer, path_id) {
         count_remove(shared, P::FAMILY, &path);
+        shared.touch_adj_in(id, entry.prefix, &path);
         redecide(table, shared, id, &before);
         shared.attrs.release(path.attr);
     }
@@ -211,6 +222,10 @@ pub(crate) fn flush<P: PrefixKey>(
     pick: impl Fn(&Path) -> bool,
 ) {
     for id in table.ids() {
+        let mut paths = table.entry(id).paths.as_slice().iter();
+        if !paths.any(|path| path.peer == peer) {
+            continue;
+        }
         if !has_routes::<P>(shared, peer) {
             return;
         }
@@ -296,7 +311,7 @@ pub(crate) fn rejudge<P: PrefixKey>(
     if !has_routes::<P>(shared, from) {
         return;
     }
-    let mut admission = Admission::new(from, P::FAMILY);
+    let mut admission = Admission::new(shared, from, P::FAMILY);
     for id in table.ids() {
         if difference.concerns(table.entry(id).prefix.into()) {
             rejudge_entry(table, shared, &mut admission, (id, from));
@@ -318,7 +333,7 @@ pub(crate) fn rejudge_prefix<P: PrefixKey>(table: &mut Table<P>, shared: &mut Sh
     peers.sort_unstable();
     peers.dedup();
     for from in peers {
-        let mut admission = Admission::new(from, P::FAMILY);
+        let mut admission = Admission::new(shared, from, P::FAMILY);
         rejudge_entry(table, shared, &mut admission, (id, from));
         admission.finish(shared);
     }
@@ -357,7 +372,9 @@ fn rejudge_path<P: PrefixKey>(
     path.refused = refused;
     let replaced = core::mem::replace(&mut path.attr, shared.attrs.retain(attr));
     count_add(shared, P::FAMILY, path);
-    wait_if_pending(table, shared, id, attr);
+    let touched = *path;
+    shared.touch_adj_in(id, entry.prefix, &touched);
+    table.wait_if_pending(id, attr, &shared.attrs);
     // Also where nothing changed here: rules of the peer may have a say in the decision itself.
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.

@@ -15,16 +15,28 @@
 //! | `decide` | the decision process applied to an entry, and whom its outcome concerns |
 //! | `admit` | safe defaults and policies applied to what was received |
 //! | `ingest` | Adj-RIB-In |
+//! | `arrivals` | routes to new prefixes, in bulk |
+//! | `own` | the routes of this speaker |
 //! | `pull` | Adj-RIB-Out |
+//! | `collect` | what one peer is told next |
+//! | `alike` | the same again for another member of its group |
 //! | `forward` | next hops in, kernel routes out |
 //! | `view` | what the CLI shows |
+//! | `walk` | which prefixes there are, in bounded steps |
+//! | `observe` | what monitoring stations are shown |
 
 mod admit;
+mod alike;
+mod arrivals;
+mod collect;
 pub(crate) mod decide;
 mod forward;
 pub(crate) mod ingest;
+mod observe;
+mod own;
 mod pull;
 mod view;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +56,6 @@ use crate::{
     export::Originations,
     ids::PeerIndex,
     limit::LimitState,
-    origination::Origination,
     owners::{self, Owners},
     paths::Path,
     peers::{OurEnd, PeerDown, PeerInfo, Peers, TooManyPeers},
@@ -54,7 +65,10 @@ use crate::{
 use decide::Shared;
 
 pub use ingest::AnnounceOutcome;
+pub use observe::{Observed, ObserverId, Seen, View, Views};
+pub use pull::Complete;
 pub use view::{NotBest, PathSource, PathView, RouteView, SourceKind, TrackedNextHop};
+pub use walk::{Cursor, Sources, Walked, Wanted};
 
 /// What the RIB is configured with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +91,8 @@ pub struct Rib {
     v4: Table<Ipv4Prefix>,
     v6: Table<Ipv6Prefix>,
     originations: Originations,
-    end_of_rib_released: bool,
+    /// How much of what peers are told is known.
+    complete: Complete,
 }
 
 /// Does the same to the table of either family.
@@ -107,12 +122,13 @@ impl Rib {
                 attrs: AttrStore::new(seed),
                 peers: Peers::new(seed),
                 owners: Owners::new(),
+                observers: observe::Observers::new(seed),
                 now: 0,
             },
             v4: Table::new(seed),
             v6: Table::new(seed),
             originations: BTreeMap::new(),
-            end_of_rib_released: false,
+            complete: Complete::default(),
         }
     }
 
@@ -226,6 +242,7 @@ impl Rib {
     /// are still marked as stale for that address family."
     pub fn end_of_rib(&mut self, peer: PeerId, family: Family) {
         self.sweep_stale(peer, Some(family));
+        self.note_end(peer, family);
     }
 
     /// The peer starts to send all its routes of a family again (RFC 7313 section 4). What it has not
@@ -399,18 +416,13 @@ impl Rib {
         }
     }
 
-    /// Whether there is a usable path to `prefix` that neither `peer` told nor this speaker
-    /// originates: what stays if the session with `peer` ends.
+    /// The peers that told usable paths to `prefix`, each as often as it told one. What is kept over a
+    /// restart of its peer counts where `with_stale` says so: it may be gone in a moment.
     #[must_use]
-    pub fn is_reachable_without(&self, peer: PeerId, prefix: Prefix) -> bool {
-        let except = self.shared.peers.find(peer);
+    pub fn tellers(&self, prefix: Prefix, with_stale: bool) -> Vec<PeerId> {
         match prefix {
-            Prefix::V4(prefix) => {
-                decide::is_reachable_without(&self.v4, &self.shared, prefix, except)
-            }
-            Prefix::V6(prefix) => {
-                decide::is_reachable_without(&self.v6, &self.shared, prefix, except)
-            }
+            Prefix::V4(prefix) => decide::tellers(&self.v4, &self.shared, prefix, with_stale),
+            Prefix::V6(prefix) => decide::tellers(&self.v6, &self.shared, prefix, with_stale),
         }
     }
 
@@ -442,32 +454,6 @@ impl Rib {
         }
     }
 
-    /// The routes of this speaker, all of them: what is not in the map is withdrawn, what did not
-    /// change is left alone.
-    pub fn set_originations(&mut self, originations: BTreeMap<Prefix, Origination>) {
-        let before = core::mem::replace(&mut self.originations, originations);
-        let gone = before
-            .keys()
-            .filter(|prefix| !self.originations.contains_key(prefix));
-        for prefix in gone {
-            match *prefix {
-                Prefix::V4(prefix) => take_own(&mut self.v4, &mut self.shared, prefix),
-                Prefix::V6(prefix) => take_own(&mut self.v6, &mut self.shared, prefix),
-            }
-        }
-        for (prefix, origination) in &self.originations {
-            let was = before.get(prefix);
-            if was == Some(origination) {
-                continue;
-            }
-            let changed = was.is_some();
-            match *prefix {
-                Prefix::V4(prefix) => put_own(&mut self.v4, &mut self.shared, prefix, changed),
-                Prefix::V6(prefix) => put_own(&mut self.v6, &mut self.shared, prefix, changed),
-            }
-        }
-    }
-
     /// How many attribute sets are stored: received, and told to peers.
     #[must_use]
     pub fn attribute_sets(&self) -> usize {
@@ -479,23 +465,4 @@ fn mark_own<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, peer: PeerIndex
     if let Some(id) = table.find(prefix) {
         shared.peers.mark_one(peer, P::FAMILY, id);
     }
-}
-
-fn take_own<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P) {
-    if let Some(id) = table.find(prefix) {
-        ingest::remove(table, shared, id, PeerIndex::LOCAL, 0);
-    }
-}
-
-/// Adds a route of our own, or has everybody look at it again if it was there and `changed`.
-fn put_own<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, prefix: P, changed: bool) {
-    if changed && let Some(id) = table.find(prefix) {
-        pull::mark_for_all(table, shared, prefix);
-        table.fib_dirty.insert(id);
-        return;
-    }
-    let attr = shared.attrs.intern_own(&PathAttributes::default());
-    let path = Path::new(attr, PeerIndex::LOCAL, 0, shared.now);
-    ingest::upsert(table, shared, prefix, path);
-    shared.attrs.release(attr);
 }

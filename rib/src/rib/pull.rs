@@ -1,264 +1,55 @@
 //! The Adj-RIB-Out side: peers pull what changed for them.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use hashbrown::HashMap;
 use redstart_bgp::{
     session::{OutBatch, PeerId},
-    types::{Family, Nlri, PathAttributes, PathId, Prefix, PrefixKey},
+    types::{Family, Nlri, NlriSet, PathAttributes, Prefix, PrefixKey},
 };
-use smallvec::SmallVec;
 
 use super::{
     Rib,
+    collect::Collector,
     decide::{Shared, removes_med},
 };
 use crate::{
-    adj_out::{AdjOut, ToldPath, ToldPaths},
     export::{self, ExportVerdict, Exported, Learned, Originations, Withheld},
-    ids::{AttrId, PeerIndex, PrefixId, ToldId},
+    ids::{PeerIndex, ToldId},
     paths::Path,
     peers::Peer,
-    policy::{Difference, Hits, family_index},
-    table::{Entry, Table},
+    policy::{Difference, family_index},
+    table::Table,
 };
 
-/// A path for the export rules. `attrs` are its attributes.
+/// A path for the export rules.
 fn exported<'a>(
     prefix: Prefix,
-    path: Option<(&Path, &'a PathAttributes)>,
+    path: Option<&Path>,
     shared: &'a Shared,
     originations: &'a Originations,
 ) -> Exported<'a> {
-    let Some((path, attrs)) = path else {
+    let Some(path) = path else {
         return Exported::None;
     };
     if path.peer.is_local() {
         return Exported::Own(originations.get(&prefix));
     }
-    match shared.peers.get(path.peer) {
+    match learned(path, shared) {
         None => Exported::None,
-        Some(from) => Exported::Learned(Learned {
-            from,
-            attrs,
-            long_lived: path.is_long_lived(),
-            med_removed: removes_med(shared, &from.info, path.attr),
-        }),
+        Some(learned) => Exported::Learned(learned),
     }
 }
 
-/// What a peer shall be told about a prefix if `path` is to be told.
-fn judge(
-    peer: &Peer,
-    prefix: Prefix,
-    path: Option<&Path>,
-    shared: &Shared,
-    originations: &Originations,
-) -> Result<PathAttributes, Withheld> {
-    let attrs = path.map(|path| (path, shared.attrs.get(path.attr)));
-    let path = attrs.as_ref().map(|(path, attrs)| (*path, attrs));
-    export::judge(peer, prefix, exported(prefix, path, shared, originations))
-}
-
-/// The changes of one family for one peer, being collected.
-struct Collector<P> {
-    out: AdjOut,
-    withdraw: Vec<Nlri<P>>,
-    reach: Vec<(Arc<PathAttributes>, Vec<Nlri<P>>)>,
-    group_of: HashMap<ToldId, usize, foldhash::fast::FixedState>,
-    /// The group that was announced last: neighbours in the table often share it.
-    group: Option<(ToldId, usize)>,
-    /// The last learned route judged, and what came out.
-    last: Option<(LearnedKey, Option<ToldId>)>,
-    /// What was judged last, for the batch.
-    fresh: Option<(ToldId, Arc<PathAttributes>)>,
-}
-
-/// What the verdict on a learned path depends on, beside the peer that it is for: attributes, sender,
-/// whether it is stale for long, and what the peer's policies find special about the prefix.
-type LearnedKey = (AttrId, PeerIndex, bool, Hits);
-
-/// How many routes share attributes, as a rule.
-const TYPICAL_GROUP: usize = 8;
-
-impl<P: PrefixKey> Collector<P> {
-    /// What the peer shall be told about a prefix if `path` is to be told, with a reference to it.
-    fn judge(
-        &mut self,
-        prefix: P,
-        path: Option<&Path>,
-        shared: &mut Shared,
-        originations: &Originations,
-        to: PeerIndex,
-    ) -> Option<ToldId> {
-        let peer = shared.peers.get(to)?;
-        let learned = path.filter(|path| !path.peer.is_local());
-        let key = learned.map(|path| {
-            let hits = peer.info.policies.export.hits(prefix.into());
-            (path.attr, path.peer, path.is_long_lived(), hits)
-        });
-        if let (Some((last, told)), Some(key)) = (&self.last, &key)
-            && last == key
-        {
-            return told.map(|told| shared.attrs.retain_told(told));
-        }
-        let attrs = judge(peer, prefix.into(), path, shared, originations).ok();
-        let told = attrs.map(|attrs| {
-            let told = shared.attrs.tell(&attrs);
-            self.fresh = Some((told, Arc::new(attrs)));
-            told
-        });
-        // What is remembered stays in use while it is: the prefix that it came from is told it.
-        self.last = key.map(|key| (key, told));
-        told
-    }
-
-    fn announce(&mut self, nlri: Nlri<P>, told: ToldId, shared: &Shared) {
-        let group = match self.group {
-            Some((last, group)) if last == told => group,
-            _ => self.group_of(told, shared),
-        };
-        self.group = Some((told, group));
-        self.reach[group].1.push(nlri);
-    }
-
-    fn group_of(&mut self, told: ToldId, shared: &Shared) -> usize {
-        let (reach, fresh) = (&mut self.reach, &self.fresh);
-        *self.group_of.entry(told).or_insert_with(|| {
-            let attrs = match fresh {
-                Some((id, attrs)) if *id == told => Arc::clone(attrs),
-                _ => Arc::new(shared.attrs.told(told)),
-            };
-            reach.push((attrs, Vec::with_capacity(TYPICAL_GROUP)));
-            reach.len() - 1
-        })
-    }
-
-    /// What the peer shall be told about a prefix of which it takes several paths: who sent each, and
-    /// a reference to the attributes.
-    fn judge_paths(
-        &mut self,
-        entry: &Entry<P>,
-        shared: &mut Shared,
-        originations: &Originations,
-        to: PeerIndex,
-    ) -> SmallVec<[((PeerIndex, u32), ToldId); 2]> {
-        let most = shared.peers.get(to).map_or(0, |peer| {
-            let most = peer.info.rules.max_paths_sent;
-            most.map_or(usize::MAX, usize::from)
-        });
-        let paths = entry.paths.as_slice().iter();
-        paths
-            .take_while(|path| path.is_usable())
-            .filter_map(|path| {
-                let told = self.judge(entry.prefix, Some(path), shared, originations, to)?;
-                Some(((path.peer, path.path_id), told))
-            })
-            .take(most)
-            .collect()
-    }
-
-    /// Looks at one prefix of which the peer takes several paths; how much there was to say.
-    fn visit_paths(
-        &mut self,
-        table: &mut Table<P>,
-        shared: &mut Shared,
-        originations: &Originations,
-        to: PeerIndex,
-        id: PrefixId,
-    ) -> usize {
-        let asked = self.out.resend.remove(id);
-        let wanted = self.judge_paths(table.entry(id), shared, originations, to);
-        let before = self.out.take_paths(id);
-        let prefix = table.entry(id).prefix;
-        let mut after = ToldPaths::new();
-        let mut said = 0;
-        for (source, attr) in wanted {
-            let known = before.iter().find(|told| told.source == source);
-            let path_id = known.map_or_else(|| free_path_id(&before, &after), |told| told.path_id);
-            if asked || known.is_none_or(|told| told.attr != attr) {
-                let path_id = PathId(path_id);
-                self.announce(Nlri { prefix, path_id }, attr, shared);
-                said += 1;
-            }
-            after.push(ToldPath {
-                source,
-                path_id,
-                attr,
-            });
-        }
-        for told in &before {
-            if after.iter().all(|path| path.path_id != told.path_id) {
-                let path_id = PathId(told.path_id);
-                self.withdraw.push(Nlri { prefix, path_id });
-                said += 1;
-            }
-            shared.attrs.release_told(told.attr);
-        }
-        let entry = table.entry_mut(id);
-        entry.announced += u16::from(before.is_empty() && !after.is_empty());
-        entry.announced -= u16::from(!before.is_empty() && after.is_empty());
-        self.out.set_paths(id, after);
-        table.free_if_unused(id);
-        said
-    }
-
-    /// Looks at one prefix; whether there was something to say.
-    fn visit(
-        &mut self,
-        table: &mut Table<P>,
-        shared: &mut Shared,
-        originations: &Originations,
-        to: PeerIndex,
-        id: PrefixId,
-    ) -> bool {
-        let asked = self.out.resend.remove(id);
-        let entry = table.entry(id);
-        let (prefix, best) = (entry.prefix, entry.paths.best());
-        let told = self.judge(prefix, best, shared, originations, to);
-        let before = self.out.set_sent(id, told);
-        if let Some(before) = before {
-            shared.attrs.release_told(before);
-        }
-        let entry = table.entry_mut(id);
-        let nlri = Nlri::plain(prefix);
-        match (before, told) {
-            (None, None) => return false,
-            (Some(before), Some(told)) if before == told && !asked => return false,
-            (Some(_), Some(told)) => self.announce(nlri, told, shared),
-            (None, Some(told)) => {
-                entry.announced += 1;
-                self.announce(nlri, told, shared);
-            }
-            (Some(_), None) => {
-                entry.announced -= 1;
-                self.withdraw.push(nlri);
-                table.free_if_unused(id);
-            }
-        }
-        true
-    }
-
-    fn finish(self, batch: &mut OutBatch) {
-        if !self.withdraw.is_empty() {
-            batch.withdraw.push(P::into_set(self.withdraw));
-        }
-        let reach = self.reach.into_iter();
-        batch
-            .reach
-            .extend(reach.map(|(attrs, list)| (attrs, P::into_set(list))));
-    }
-}
-
-/// The lowest path identifier that the peer knows no path by.
-fn free_path_id(before: &ToldPaths, after: &ToldPaths) -> u32 {
-    let taken = |path_id| {
-        before
-            .iter()
-            .chain(after)
-            .any(|told| told.path_id == path_id)
-    };
-    (1..).find(|path_id| !taken(*path_id)).unwrap_or(u32::MAX)
+/// A path that a peer sent.
+pub(super) fn learned<'a>(path: &Path, shared: &'a Shared) -> Option<Learned<'a>> {
+    let from = shared.peers.get(path.peer)?;
+    Some(Learned {
+        from,
+        attrs: Cow::Owned(shared.attrs.get(path.attr)),
+        long_lived: path.is_long_lived(),
+        med_removed: removes_med(shared, &from.info, path.attr),
+    })
 }
 
 /// Puts about `max` changes into `batch`, more only where one prefix has several; how many they were.
@@ -270,35 +61,17 @@ fn pull_family<P: PrefixKey>(
     max: usize,
     batch: &mut OutBatch,
 ) -> usize {
-    let family = family_index(P::FAMILY);
-    let Some(peer) = shared.peers.get_mut(to) else {
+    let Some(mut collector) = Collector::begin(shared, to) else {
         return 0;
     };
-    let several = peer.takes_paths(P::FAMILY);
-    let mut collector = Collector {
-        out: core::mem::take(&mut peer.out[family]),
-        withdraw: Vec::new(),
-        reach: Vec::new(),
-        group_of: HashMap::default(),
-        group: None,
-        last: None,
-        fresh: None,
-    };
     let mut found = 0;
-    while found < max {
-        let Some(id) = collector.out.dirty.pop() else {
-            break;
-        };
-        found += if several {
-            collector.visit_paths(table, shared, originations, to, id)
-        } else {
-            usize::from(collector.visit(table, shared, originations, to, id))
-        };
+    while found < max
+        && let Some(repeated) = collector.repeat(table, shared, max - found)
+    {
+        found += repeated;
     }
-    if let Some(peer) = shared.peers.get_mut(to) {
-        peer.out[family] = core::mem::take(&mut collector.out);
-    }
-    collector.finish(batch);
+    found += collector.collect(table, shared, originations, max - found);
+    collector.finish(shared, batch);
     found
 }
 
@@ -318,6 +91,38 @@ pub(crate) fn forget_told<P: PrefixKey>(
     }
     for id in out.prefixes() {
         table.entry_mut(id).announced -= 1;
+        table.free_if_unused(id);
+    }
+}
+
+/// The session could not carry these: the peer does not hold them.
+pub(crate) fn take_back<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    to: PeerIndex,
+    list: &[Nlri<P>],
+    why: Withheld,
+) {
+    for nlri in list {
+        let Some((id, peer)) = table.find(nlri.prefix).zip(shared.peers.get_mut(to)) else {
+            continue;
+        };
+        let several = peer.takes_paths(P::FAMILY);
+        let out = &mut peer.out[family_index(P::FAMILY)];
+        let told = if several {
+            out.forget_path(id, nlri.path_id.0)
+        } else {
+            out.set_sent(id, None)
+        };
+        let Some(told) = told else {
+            continue;
+        };
+        out.unsendable.insert(id, why);
+        let is_told = out.sent(id).is_some();
+        let path_id = if several { nlri.path_id.0 } else { 0 };
+        shared.touch_adj_out(id, nlri.prefix, to, path_id);
+        shared.attrs.release_told(told);
+        table.entry_mut(id).announced -= u16::from(!is_told);
         table.free_if_unused(id);
     }
 }
@@ -357,8 +162,41 @@ pub(crate) fn mark_for_all<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, 
     }
 }
 
+/// How much of what this speaker tells its peers is known. RFC 4724 section 4.1 has a restarting
+/// speaker wait with its End-of-RIB until its routes are selected: a peer that kept the old ones lets
+/// go of whatever it was not told by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Complete {
+    /// Nothing is.
+    #[default]
+    Nothing,
+    /// The routes of our own. What the peers have to say is still awaited.
+    Own {
+        /// Whether some internal peer is a client, be it there already or not: then internal peers may
+        /// be told what internal peers say.
+        reflects: bool,
+    },
+    /// All.
+    All,
+}
+
+impl Complete {
+    /// Whether a peer can be told the end of its initial table.
+    fn is_all_for(self, peer: &Peer) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Own { reflects } => {
+                let reflected = reflects && peer.info.is_internal();
+                !reflected && !peer.info.takes_learned()
+            }
+            Self::All => true,
+        }
+    }
+}
+
 /// Notes what begins and what is complete with the batch.
-fn mark_ends(peer: &mut Peer, end_of_rib: bool, batch: &mut OutBatch) {
+fn mark_ends(peer: &mut Peer, complete: Complete, batch: &mut OutBatch) {
+    let end_of_rib = complete.is_all_for(peer);
     for family in core::mem::take(&mut peer.refresh_due).iter() {
         batch.refresh_begin.insert(family);
         peer.refreshing.insert(family);
@@ -375,6 +213,11 @@ fn mark_ends(peer: &mut Peer, end_of_rib: bool, batch: &mut OutBatch) {
             peer.refreshing.remove(family);
             batch.refresh_end.insert(family);
         }
+        // It asked again while it was answered: what it was told before it did counts for nothing.
+        if peer.refresh_again.contains(family) {
+            peer.refresh_again.remove(family);
+            peer.send_again(family);
+        }
     }
 }
 
@@ -390,12 +233,11 @@ fn explain<P: PrefixKey>(
         .and_then(|id| peer.out[family_index(P::FAMILY)].sent(id))
         .map(|told| Arc::new(rib.shared.attrs.told(told)));
     let paths = id.map_or([].as_slice(), |id| table.entry(id).paths.as_slice());
-    let judge = |path| judge(peer, prefix.into(), path, &rib.shared, &rib.originations);
+    let exported = |path| exported(prefix.into(), path, &rib.shared, &rib.originations);
+    let judge = |path| export::judge(peer, prefix.into(), exported(path));
     let best = paths.first().filter(|path| path.is_best());
-    let attrs = best.map(|path| (path, rib.shared.attrs.get(path.attr)));
-    let attrs = attrs.as_ref().map(|(path, attrs)| (*path, attrs));
-    let route = exported(prefix.into(), attrs, &rib.shared, &rib.originations);
-    let because = match route {
+    let route = exported(best);
+    let because = match &route {
         Exported::Own(Some(own)) => own.towards(peer.id).map(|a| a.source.clone()).collect(),
         _ => Vec::new(),
     };
@@ -410,6 +252,12 @@ fn explain<P: PrefixKey>(
         let mut others = others.filter_map(|path| judge(Some(path)).ok());
         others.next().ok_or(why)
     });
+    // What no message could carry, since it was looked at last.
+    let unsendable = id.and_then(|id| peer.out[family_index(P::FAMILY)].unsendable.get(&id));
+    let decision = match unsendable {
+        Some(why) if told.is_none() => decision.and(Err(*why)),
+        _ => decision,
+    };
     let rules = match decision {
         Ok(_) | Err(Withheld::Policy) => export::rules(peer, prefix.into(), route),
         Err(_) => Vec::new(),
@@ -428,7 +276,7 @@ impl Rib {
     pub fn has_updates(&self, peer: PeerId) -> bool {
         let peer = self.up(peer).and_then(|i| self.shared.peers.get(i));
         peer.is_some_and(|peer| {
-            peer.has_dirty() || (self.end_of_rib_released && !peer.end_of_rib_due.is_empty())
+            peer.has_dirty() || (!peer.end_of_rib_due.is_empty() && self.complete.is_all_for(peer))
         })
     }
 
@@ -456,33 +304,55 @@ impl Rib {
         let left = max_prefixes.saturating_sub(found);
         pull_family(&mut self.v6, shared, own, to, left, &mut batch);
         if let Some(peer) = shared.peers.get_mut(to) {
-            mark_ends(peer, self.end_of_rib_released, &mut batch);
+            mark_ends(peer, self.complete, &mut batch);
+            batch.more = peer.has_dirty();
         }
         batch
     }
 
     /// The peer asked for all routes of a family again (RFC 2918). The batches that follow say where
-    /// the answer begins and ends (RFC 7313).
-    pub fn refresh_out(&mut self, peer: PeerId, family: Family) {
+    /// the answer begins and ends (RFC 7313). How many routes were marked for it: none while the answer
+    /// to an earlier request is under way. Then another one follows, however often it asks, so that it
+    /// pays for each with the whole answer.
+    pub fn refresh_out(&mut self, peer: PeerId, family: Family) -> usize {
         let Some(index) = self.up(peer) else {
-            return;
+            return 0;
         };
-        if let Some(peer) = self.shared.peers.get_mut(index) {
-            peer.out[family_index(family)].resend_all();
-            // The initial table has an end of its own, and RFC 7313 section 4 forbids the other
-            // marker before it.
-            if peer.info.families.contains(family) && !peer.end_of_rib_due.contains(family) {
-                peer.refresh_due.insert(family);
-            }
+        let Some(peer) = self.shared.peers.get_mut(index) else {
+            return 0;
+        };
+        if !peer.info.families.contains(family) {
+            return 0;
         }
+        if !peer.out[family_index(family)].resend.is_empty() {
+            peer.refresh_again.insert(family);
+            return 0;
+        }
+        let marked = peer.send_again(family);
         self.shared.peers.set_ready(index);
+        marked
     }
 
-    /// The routes of this speaker are complete: peers may be told the end of their initial table.
-    /// RFC 4724 section 4.1 has a restarting speaker wait with it until its routes are selected.
-    pub fn release_end_of_rib(&mut self) {
-        self.end_of_rib_released = true;
-        self.shared.peers.set_all_ready();
+    /// The session could not carry routes that were [pulled](Self::pull) for it: the peer does not hold
+    /// them, and is told of them again once they change.
+    pub fn unsendable(&mut self, peer: PeerId, routes: &NlriSet, why: Withheld) {
+        let Some(to) = self.up(peer) else {
+            return;
+        };
+        let shared = &mut self.shared;
+        match routes {
+            NlriSet::V4(list) => take_back(&mut self.v4, shared, to, list, why),
+            NlriSet::V6(list) => take_back(&mut self.v6, shared, to, list, why),
+        }
+    }
+
+    /// So much of what peers are told is complete: those that are told nothing else may hear the end of
+    /// their initial table.
+    pub fn set_complete(&mut self, complete: Complete) {
+        if self.complete != complete {
+            self.complete = complete;
+            self.shared.peers.set_all_ready();
+        }
     }
 
     /// Why a peer is told, or not told, about a prefix.

@@ -5,10 +5,12 @@ mod bent;
 mod chains;
 mod checks;
 mod exports;
+mod groups;
 mod history;
 mod lifecycle;
 mod model;
 mod naive;
+mod onlooker;
 mod our_end;
 mod owners;
 mod passed_on;
@@ -18,6 +20,7 @@ mod rules;
 mod selection;
 mod several;
 mod stale;
+mod walk;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +34,7 @@ use super::*;
 use crate::{
     fib::Route,
     nexthop::{Gateway, Resolve, Resolved, Unresolved},
-    origination::{Advertise, OriginSource, PeerSelector},
+    origination::{Advertise, OriginSource, Origination, PeerSelector},
     peers::{NextHopSelf, SessionKind},
     policy::{Action, Change, Condition, NextHopRule, RouteSource, Rule, RuleSource, SafeDefaults},
 };
@@ -62,6 +65,14 @@ fn list(prefixes: &[Prefix]) -> NlriSet {
         }
     }
     set
+}
+
+/// A session with router `n` of AS 65001, whatever `n`.
+fn same_as(n: u8) -> PeerInfo {
+    PeerInfo {
+        remote_as: Asn(65001),
+        ..info(SessionKind::Ebgp, n)
+    }
 }
 
 /// A session with peer `n`, at 10.0.0.n, in AS 65000+n or ours.
@@ -133,6 +144,18 @@ fn attrs(path: &[u32], n: u8) -> PathAttributes {
     }
 }
 
+/// Every next hop is on link 1.
+struct Anywhere;
+
+impl Resolve for Anywhere {
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+        Ok(Resolved {
+            gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), 1)]),
+            metric: 0,
+        })
+    }
+}
+
 /// Resolves what it lists, by the link 1 with the metric given.
 #[derive(Clone, Debug, Default)]
 struct Links(BTreeMap<IpAddr, u32>);
@@ -176,7 +199,7 @@ fn advertise(to: PeerSelector) -> Advertise {
 fn origination(advertise: Vec<Advertise>) -> Origination {
     Origination {
         source: source("n1"),
-        advertise,
+        advertise: advertise.into_iter().map(Arc::new).collect(),
         blackhole: false,
     }
 }

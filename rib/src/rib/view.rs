@@ -233,25 +233,13 @@ impl Rib {
         })
     }
 
-    /// Every prefix of a family that has a path, in order. Sorts the prefixes when called; the views
-    /// are made as they are taken.
-    pub fn routes(&self, family: Family) -> impl Iterator<Item = RouteView> + '_ {
-        let prefixes: Vec<Prefix> = match family {
-            Family::Ipv4Unicast => self.v4.sorted().into_iter().map(Prefix::V4).collect(),
-            Family::Ipv6Unicast => self.v6.sorted().into_iter().map(Prefix::V6).collect(),
-        };
-        prefixes
-            .into_iter()
-            .filter_map(|prefix| self.lookup(prefix))
-    }
-
-    /// Every prefix that has a path, in order, IPv4 first: what to [`lookup`](Self::lookup) page by
-    /// page.
+    /// Every prefix with a path, usable or not, that contains `addr`: longest first.
     #[must_use]
-    pub fn sorted_prefixes(&self) -> Vec<Prefix> {
-        let v4 = self.v4.sorted().into_iter().map(Prefix::V4);
-        let v6 = self.v6.sorted().into_iter().map(Prefix::V6);
-        v4.chain(v6).collect()
+    pub fn covering(&self, addr: IpAddr) -> Vec<Prefix> {
+        match addr {
+            IpAddr::V4(_) => self.v4.covering(addr).map(Into::into).collect(),
+            IpAddr::V6(_) => self.v6.covering(addr).map(Into::into).collect(),
+        }
     }
 
     /// How many prefixes of a family are known.

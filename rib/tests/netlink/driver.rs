@@ -1,6 +1,10 @@
 //! The driver's own promises: nothing waited for in vain, nothing lost unnoticed, errors with words.
 
-use core::time::Duration;
+use core::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use std::sync::Arc;
 
 use redstart_rib::{
     fib::{InstallState, KernelEvent, KernelRoute, OpError, Route},
@@ -91,6 +95,51 @@ fn what_a_slow_consumer_missed_comes_as_a_dump() {
         assert_eq!(overruns, 1);
         let there = |r: &&KernelRoute| p("10.50.0.0/16").covers(r.prefix);
         assert_eq!(dump.routes.iter().filter(there).count(), 100);
+    });
+}
+
+#[test]
+fn what_happens_while_a_dump_is_made_is_told_before_it_and_with_it() {
+    const DUMPS: usize = 5;
+    in_namespace(async {
+        // Enough for a dump to take a while. Nobody listens yet: the kernel makes whoever adds routes wait
+        // for listeners that do not keep up.
+        let many = (0..50_000).map(|i| {
+            format!(
+                "route add 10.{}.{}.{}/32 dev eth2",
+                60 + i / 65536,
+                i / 256 % 256,
+                i % 256
+            )
+        });
+        lab::ip_batch(many);
+        let (handle, mut events) = netlink::open(NetlinkConfig::default()).unwrap();
+        assert!(matches!(events.recv().await, Some(KernelEvent::Synced(_))));
+
+        let is_down =
+            |e: &KernelEvent| matches!(e, KernelEvent::Link(link) if link.ifindex == 3 && !link.up);
+        let mut during = 0;
+        while during < DUMPS {
+            // Not all the time: a dump that is interrupted again and again is put off.
+            let flaps = ["down", "up"].map(|to| format!("link set eth3 {to}"));
+            let flaps = flaps.into_iter().cycle().take(40);
+            let flapping = std::thread::Builder::new().spawn(|| lab::ip_batch(flaps));
+            let flapping = flapping.unwrap();
+            while !flapping.is_finished() {
+                handle.resync();
+                let mut told = Vec::new();
+                let dump = loop {
+                    match events.recv().await.unwrap() {
+                        KernelEvent::Synced(dump) => break dump,
+                        event => told.push(event),
+                    }
+                };
+                assert!(dump.routes.len() > 50_000);
+                assert!(told.ends_with(&dump.since), "{told:?} {:?}", dump.since);
+                during += usize::from(dump.since.iter().any(is_down));
+            }
+            flapping.join().unwrap();
+        }
     });
 }
 
@@ -192,5 +241,36 @@ fn without_the_capability_the_reason_names_it_and_events_still_come() {
             node.planner.status(p("10.9.0.0/16")).to_string(),
             "foreign-route"
         );
+    });
+}
+
+#[test]
+fn a_dump_lacks_nothing_while_others_come_and_go() {
+    // The kernel marks a dump that it interrupted, and the library says nothing of the mark.
+    in_namespace(async {
+        let mut node = Node::start().await;
+        for i in 0..3000 {
+            let prefix = format!("10.{}.{}.0/24", 100 + i / 250, i % 250);
+            node.desire(&prefix, unicast(&[gateway("10.0.2.9", 2)]));
+        }
+        node.settle().await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let others = std::thread::Builder::new().spawn(move || {
+            let mut rounds = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                ip(&["route", "add", "10.60.0.0/24", "dev", "eth2"]);
+                ip(&["route", "del", "10.60.0.0/24", "dev", "eth2"]);
+                rounds += 1;
+            }
+            rounds
+        });
+        for _ in 0..10 {
+            let dump = node.handle.dump().await.unwrap();
+            let there = |r: &&KernelRoute| p("10.96.0.0/11").covers(r.prefix);
+            assert_eq!(dump.routes.iter().filter(there).count(), 3000);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(others.unwrap().join().unwrap() > 0, "nothing came or went");
     });
 }

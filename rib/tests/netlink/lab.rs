@@ -1,7 +1,12 @@
 //! A namespace with two links, and a planner with its driver in it.
 
 use core::{future::Future, time::Duration};
-use std::{collections::BTreeMap, io, net::IpAddr, process::Command};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    net::IpAddr,
+    process::{Command, Stdio},
+};
 
 use redstart_bgp::{
     time::Instant,
@@ -94,6 +99,18 @@ fn set_up() {
         ip(&["link", "set", &peer, "up"]);
         ip(&["link", "set", &link, "up"]);
     }
+}
+
+/// Has one `ip` carry out many commands in this namespace.
+pub(crate) fn ip_batch(commands: impl Iterator<Item = String>) {
+    let mut ip = Command::new("ip");
+    let ip = ip.args(["-batch", "-"]).stdin(Stdio::piped());
+    let mut child = ip.spawn().expect("iproute2 is missing");
+    let lines: String = commands.map(|command| command + "\n").collect();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success(), "ip -batch failed");
 }
 
 /// Runs `ip` in this namespace; its output with spaces squeezed.
@@ -245,6 +262,7 @@ impl Node {
             let event = event.expect("the driver has stopped");
             self.view.on_event(&event);
             self.planner.on_event(self.now(), &event);
+            self.planner.compare(self.now(), usize::MAX);
         }
         self.ask_for_dump();
         self.push().await;

@@ -256,3 +256,32 @@ fn a_route_that_was_appended_to_ours_stays_when_ours_steps_aside() {
         );
     });
 }
+
+#[test]
+fn lie_8_metric_0_is_1024_for_ipv6_so_ours_always_has_one() {
+    in_namespace(async {
+        for (family, prefix) in [("-4", "10.9.0.0/16"), ("-6", "fd09::/64")] {
+            ip(&[
+                family, "route", "add", prefix, "dev", "eth2", "metric", "0", "proto", "static",
+            ]);
+        }
+        let metric_of = |family, prefix| {
+            let routes = ip(&[family, "route", "show", prefix]);
+            let mut words = routes.split(' ').map(str::to_owned);
+            words.find(|word| word == "metric").and(words.next())
+        };
+        assert_eq!(metric_of("-4", "10.9.0.0/16"), None);
+        assert_eq!(metric_of("-6", "fd09::/64").as_deref(), Some("1024"));
+        // One of ours is found again under the key that it was made with.
+        let mut node = Node::start().await;
+        node.desire("10.1.0.0/16", unicast(&[gateway("10.0.2.9", 2)]));
+        node.desire("fd01::/64", unicast(&[gateway("fd00:2::9", 2)]));
+        node.settle().await;
+        for (family, prefix) in [("-4", "10.1.0.0/16"), ("-6", "fd01::/64")] {
+            assert_eq!(metric_of(family, prefix).as_deref(), Some("179"));
+        }
+        node.planner.withdraw_all();
+        node.settle().await;
+        assert_eq!(ip(&["-6", "route", "show", "fd01::/64"]), "");
+    });
+}

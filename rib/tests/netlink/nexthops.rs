@@ -171,6 +171,34 @@ fn lie_7_a_deleted_object_takes_its_routes_along() {
 }
 
 #[test]
+fn an_object_that_is_gone_is_not_made_again_by_a_change() {
+    in_namespace(async {
+        let mut node = Node::start().await;
+        with_many(&mut node, &unicast(&[gateway("10.0.2.9", 2)])).await;
+        // What the link takes along is not heard of before the change is on its way.
+        ip(&["link", "set", "eth2", "down"]);
+        assert_eq!(over("eth2"), 0);
+        node.planner.avoid("10.0.2.9".parse().unwrap(), None);
+        node.planner.caught_up();
+        for i in 0..COUNT {
+            let prefix = format!("10.{}.{}.0/24", 100 + i / 250, i % 250);
+            node.desire(&prefix, unicast(&[gateway("10.0.3.9", 3)]));
+        }
+        let ops = node.planner.next_batch(node.now(), 2);
+        assert_eq!(ops.len(), 2, "a leg, and the group: {ops:?}");
+        let outcomes = node.handle.apply(ops).await;
+        assert!(outcomes[1].1.is_err(), "{outcomes:?}");
+        for (id, outcome) in outcomes {
+            node.planner.on_reply(node.now(), id, outcome);
+        }
+        node.settle().await;
+        node.assert_all_installed();
+        assert_eq!(over("eth3"), 300);
+        node.assert_kernel_agrees().await;
+    });
+}
+
+#[test]
 fn objects_of_others_are_left_alone() {
     in_namespace(async {
         let first = redstart_rib::fib::FibConfig::FIRST_NEXTHOP_ID.get();
@@ -216,11 +244,18 @@ fn a_restart_touches_neither_routes_nor_objects() {
         node.planner.sweep();
         node.settle().await;
         node.assert_all_installed();
-        // The first event that the watcher sees is the one made now.
+        // The first event of a route or an object that the watcher sees is the one made now.
         ip(&[
             "nexthop", "add", "id", "5", "via", "10.0.3.7", "dev", "eth3",
         ]);
-        match watched.recv().await {
+        let first = loop {
+            match watched.recv().await {
+                // The kernel takes its time with the addresses that it gives to links.
+                Some(KernelEvent::Address(_) | KernelEvent::Link(_)) => {}
+                other => break other,
+            }
+        };
+        match first {
             Some(KernelEvent::Nexthop(nexthop)) => assert_eq!(nexthop.id, NexthopId(5)),
             other => panic!("{other:?}"),
         }

@@ -126,9 +126,15 @@ fn a_restart_adopts_without_a_single_route_event() {
         assert_eq!(node.planner.counters().adopted, 7);
         // The first event that the watcher sees is the one made now.
         ip(&["route", "add", "10.9.0.0/16", "via", "10.0.2.7"]);
-        match watched.recv().await {
-            Some(KernelEvent::Route(route)) => assert_eq!(route.prefix, p("10.9.0.0/16")),
-            other => panic!("{other:?}"),
+        loop {
+            match watched.recv().await {
+                Some(KernelEvent::Route(route)) => {
+                    break assert_eq!(route.prefix, p("10.9.0.0/16"));
+                }
+                // Links and addresses settle in their own time.
+                Some(KernelEvent::Link(_) | KernelEvent::Address(_)) => {}
+                other => panic!("{other:?}"),
+            }
         }
         // What is not wanted again goes, changed routes change, others stay.
         drop(node);
@@ -345,5 +351,32 @@ fn a_preferred_source_is_prescribed_until_the_address_goes() {
         node.desire(v6, unicast(&[gateway("fd00:2::9", 2)]));
         node.settle_all().await;
         node.assert_kernel_agrees().await;
+    });
+}
+
+#[test]
+fn rules_of_policy_routing_stay_as_they_are() {
+    in_namespace(async {
+        ip(&["rule", "add", "from", "10.0.2.0/24", "table", "1000"]);
+        ip(&["-6", "rule", "add", "fwmark", "7", "table", "1001"]);
+        let rules = || (ip(&["rule", "show"]), ip(&["-6", "rule", "show"]));
+        let before = rules();
+        let fib = FibConfig {
+            table: 1000,
+            ..FibConfig::default()
+        };
+        let config = NetlinkConfig {
+            tables: [1000].into(),
+            ..NetlinkConfig::default()
+        };
+        let mut node = Node::with_fib(config, fib).await;
+        node.desire("10.1.0.0/16", unicast(&[gateway("10.0.2.9", 2)]));
+        node.desire("fd01::/64", unicast(&[gateway("fd00:2::9", 2)]));
+        node.settle().await;
+        node.assert_all_installed();
+        assert_eq!(rules(), before);
+        node.planner.withdraw_all();
+        node.settle().await;
+        assert_eq!(rules(), before);
     });
 }

@@ -30,6 +30,20 @@ fn gaps(sent: &[(Instant, Packet)]) -> Vec<Duration> {
     sent.windows(2).map(|w| w[1].0 - w[0].0).collect()
 }
 
+/// Each gap is drawn anew between these: "on a per-packet basis" (section 6.8.7).
+fn assert_jittered(gaps: &[Duration], least: Duration, most: Duration) {
+    let bounds = least..=most;
+    assert!(gaps.iter().all(|gap| bounds.contains(gap)), "{gaps:?}");
+    let spread = gaps
+        .iter()
+        .max()
+        .unwrap()
+        .saturating_sub(*gaps.iter().min().unwrap());
+    assert!(spread > (most - least) / 2, "{gaps:?}");
+    let different: std::collections::BTreeSet<_> = gaps.iter().collect();
+    assert!(different.len() > gaps.len() / 2, "{gaps:?}");
+}
+
 #[test]
 fn until_it_is_up_a_session_sends_once_a_second() {
     let (mut session, now) = session_in(State::Down, config(50, 3));
@@ -40,10 +54,7 @@ fn until_it_is_up_a_session_sends_once_a_second() {
     );
     let gaps = gaps(&sent);
     assert!((20..=27).contains(&gaps.len()), "{}", gaps.len());
-    assert!(
-        gaps.iter().all(|gap| (MS * 750..=MS * 1000).contains(gap)),
-        "{gaps:?}"
-    );
+    assert_jittered(&gaps, MS * 750, MS * 1000);
 }
 
 #[test]
@@ -58,12 +69,7 @@ fn a_session_that_is_up_sends_as_often_as_both_can_bear() {
         let gaps = gaps(&run(&mut session, now, now + MS * 30_000));
         assert!(gaps.len() > 20);
         // The first may be early: the interval became shorter.
-        assert!(
-            gaps[1..]
-                .iter()
-                .all(|gap| (MS * agreed * 3 / 4..=MS * agreed).contains(gap)),
-            "{gaps:?}"
-        );
+        assert_jittered(&gaps[1..], MS * agreed * 3 / 4, MS * agreed);
     }
 }
 
@@ -74,10 +80,7 @@ fn with_a_multiplier_of_one_there_is_a_tenth_to_spare() {
     heard.detect_multiplier = 255;
     session.received(now, &heard);
     let gaps = gaps(&run(&mut session, now, now + MS * 30_000));
-    assert!(
-        gaps.iter().all(|gap| (MS * 225..=MS * 270).contains(gap)),
-        "{gaps:?}"
-    );
+    assert_jittered(&gaps, MS * 225, MS * 270);
 }
 
 #[test]
@@ -198,6 +201,29 @@ fn a_neighbour_in_demand_mode_hears_nothing_but_polls_and_answers() {
     assert_eq!(run(&mut session, now, now + MS * 10_000), []);
     session.reconfigure(now + MS * 10_000, config(500, 3));
     assert!(session.poll_transmit(now + MS * 10_000).unwrap().poll);
+}
+
+/// Section 4.1: D is for who wishes to operate in Demand mode, C for who goes on detecting without its
+/// control plane, and a Required Min Echo RX Interval of zero says that no echo packets are taken.
+#[test]
+fn we_ask_for_neither_demand_mode_nor_echo_and_share_the_fate_of_our_control_plane() {
+    for state in State::ALL {
+        let (mut session, now) = session_in(state, config(300, 3));
+        let mut heard = from_them(state);
+        (heard.demand, heard.control_plane_independent) = (true, true);
+        (heard.poll, heard.detect_multiplier) = (true, 255);
+        session.received(now, &heard);
+        session.reconfigure(now, config(200, 3));
+        let sent = run(&mut session, now, now + MS * 5000);
+        assert!(!sent.is_empty(), "{state}");
+        for (_, packet) in sent {
+            assert!(
+                !packet.demand && !packet.control_plane_independent,
+                "{packet:?}"
+            );
+            assert!(packet.required_min_echo_rx.is_zero(), "{packet:?}");
+        }
+    }
 }
 
 #[test]

@@ -3,12 +3,18 @@
 use core::cell::RefCell;
 use std::io::{self, ErrorKind};
 
+use bytes::Bytes;
+
 use crate::{
-    session::{Disconnect, Slot},
+    session::{Disconnect, Peer, Slot},
     time::Instant,
 };
 
-use super::{super::connect::disconnect, Task};
+use super::{
+    super::{connect::disconnect, tap::Passing},
+    Task,
+    tapped::pass,
+};
 
 /// Octets to read at once.
 const READ: usize = 64 * 1024;
@@ -21,28 +27,51 @@ thread_local! {
 impl Task {
     /// Reads what is there, up to one buffer. Never waits.
     pub(super) fn read(&mut self, now: Instant, slot: Slot) {
-        let socket = match slot {
-            Slot::Outgoing => &self.outgoing,
-            Slot::Incoming => &self.incoming,
-        };
-        let Some(socket) = socket else {
+        let Some(read) = self.take(slot, |peer, bytes| peer.received(now, slot, bytes)) else {
             return;
         };
-        let (stream, peer) = (&socket.stream, &mut self.peer);
-        let read: io::Result<usize> = BUFFER.with_borrow_mut(|buffer| {
-            let count = stream.try_read(buffer)?;
-            let bytes = buffer.get(..count).unwrap_or_default();
-            if !bytes.is_empty() {
-                peer.received(now, slot, bytes);
-            }
-            Ok(count)
-        });
         match read {
             Ok(0) => self.lost(now, slot, Disconnect::Closed),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => self.lost(now, slot, disconnect(&error)),
         }
+    }
+
+    /// Reads all that there is of a connection that is broken: it may have said why before it went. Also
+    /// where the core has no room, for nothing of it goes there but the reason.
+    fn hear_out(&mut self, now: Instant, slot: Slot) {
+        let last = |peer: &mut Peer, bytes: &[u8]| peer.received_last(now, slot, bytes);
+        while let Some(Ok(1..)) = self.take(slot, last) {
+            // A NOTIFICATION closes the connection, and there is nothing to read from then.
+            while let Some(action) = self.peer.poll_action() {
+                self.act(action);
+            }
+        }
+    }
+
+    /// Gives the engine up to one buffer of what the connection in `slot` has, if there is one.
+    fn take(
+        &mut self,
+        slot: Slot,
+        receive: impl Fn(&mut Peer, &[u8]),
+    ) -> Option<io::Result<usize>> {
+        let socket = match slot {
+            Slot::Outgoing => &self.outgoing,
+            Slot::Incoming => &self.incoming,
+        };
+        let (socket, peer) = (socket.as_ref()?, &mut self.peer);
+        let (tap, clock) = (&mut self.tap, self.clock);
+        Some(BUFFER.with_borrow_mut(|buffer| {
+            let count = socket.stream.try_read(buffer)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if !bytes.is_empty() {
+                let what = || Passing::Received(Bytes::copy_from_slice(bytes));
+                pass(tap, clock, socket.ends, what);
+                receive(peer, bytes);
+            }
+            Ok(count)
+        }))
     }
 
     /// Writes what the kernel takes. `true`: the connection is gone.
@@ -60,13 +89,14 @@ impl Task {
                 return false;
             }
             match socket.stream.try_write(pending) {
-                Ok(n) => self.peer.wrote(now, slot, n),
+                Ok(n) => {
+                    let written = pending.get(..n).unwrap_or_default();
+                    socket.sent(written, &mut self.tap, self.clock);
+                    self.peer.wrote(now, slot, n);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => socket.full = true,
                 Err(error) => {
-                    // It may have told why before it went.
-                    if self.undelivered.is_none() {
-                        self.read(now, slot);
-                    }
+                    self.hear_out(now, slot);
                     self.lost(now, slot, disconnect(&error));
                     return true;
                 }

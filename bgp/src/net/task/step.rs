@@ -75,7 +75,7 @@ impl Task {
 
 /// Waits until the socket can be read (if it shall be) or written (if it could not before).
 async fn ready(socket: &Option<Socket>, slot: Slot, reading: bool) -> Step {
-    let Some(Socket { stream, full }) = socket else {
+    let Some(Socket { stream, full, .. }) = socket else {
         return core::future::pending().await;
     };
     let interest = match (reading, full) {

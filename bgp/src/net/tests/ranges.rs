@@ -443,3 +443,26 @@ async fn a_range_of_one_address_and_the_neighbour_there_do_not_share_a_key() {
         tokio::join!(a.established(), b.established());
     }
 }
+
+#[tokio::test]
+async fn an_address_that_failed_is_refused_for_a_while_and_nobody_else_is() {
+    let (listener, mut owned) = open(&range(9));
+    let _stream = connect_from(&listener, host(2)).await;
+    let first = newcomer(&mut owned).await;
+    // More than this test takes.
+    (0..7).for_each(|_| first.place.failed());
+    drop(first);
+    let rejected = Some(ErrorCode::Cease(CeaseSubcode::ConnectionRejected));
+    for n in 1..=3 {
+        let again = connect_from(&listener, host(2)).await;
+        assert_eq!(refusal(again).await, rejected);
+        assert_eq!(listener.refused(Refusal::IdleHold), n);
+    }
+    let _other = connect_from(&listener, host(3)).await;
+    assert_eq!(newcomer(&mut owned).await.remote.ip(), host(3));
+    // What the range is told anew does not shorten the rest.
+    let (owner, _owned) = mpsc::channel(4);
+    listener.register_range(&range(5), owner).unwrap();
+    let again = connect_from(&listener, host(2)).await;
+    assert_eq!(refusal(again).await, rejected);
+}

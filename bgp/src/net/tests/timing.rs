@@ -19,8 +19,21 @@ use crate::{
 
 const HOLD: Duration = Duration::from_secs(3);
 
+/// Has a table of so many prefixes for the neighbour, and gives it when it is pulled.
+pub(super) async fn give(a: &mut End, prefixes: u32) {
+    a.peer.routes_ready();
+    let table = async {
+        loop {
+            if let Some(FromPeer::Pull { reply, .. }) = a.core.recv().await {
+                return reply.send(batch(0, prefixes)).unwrap();
+            }
+        }
+    };
+    timeout(LIMIT, table).await.unwrap();
+}
+
 /// A session with a neighbour that is in the test's own hands, and that takes little at once.
-async fn by_hand() -> (End, TcpStream) {
+pub(super) async fn by_hand() -> (End, TcpStream) {
     let mut passive = config(1);
     passive.passive = true;
     let mut a = end(1, listen(A), &Transport::new((B, 1).into()), passive);
@@ -76,15 +89,7 @@ async fn a_keepalive_does_not_wait_behind_updates() {
     const KEEPALIVE: u8 = 4;
     const PREFIXES: u32 = 1 << 20;
     let (mut a, mut stream) = by_hand().await;
-    a.peer.routes_ready();
-    let table = async {
-        loop {
-            if let Some(FromPeer::Pull { reply, .. }) = a.core.recv().await {
-                return reply.send(batch(0, PREFIXES)).unwrap();
-            }
-        }
-    };
-    timeout(LIMIT, table).await.unwrap();
+    give(&mut a, PREFIXES).await;
     // One acknowledged the OPEN; the next one is due while the neighbour takes nothing.
     let mut status = a.peer.watch_status();
     let due = status.wait_for(|status| status.sent.keepalive == 2);

@@ -51,6 +51,16 @@ impl Peer {
         }
     }
 
+    /// Octets that had arrived when the connection in `slot` turned out to be broken; [`Peer::closed`]
+    /// follows. The neighbour may have said why in a NOTIFICATION. Routes before it are of no use any
+    /// more, and nobody may have room for them.
+    pub fn received_last(&mut self, now: Instant, slot: Slot, bytes: &[u8]) {
+        if let Some(link) = self.connection_mut(slot).link_mut() {
+            link.broken = true;
+        }
+        self.received(now, slot, bytes);
+    }
+
     fn message(&mut self, now: Instant, slot: Slot, message: Message) {
         // RFC 4271 names KEEPALIVE and UPDATE here; any message is as good a sign of life.
         if let Some(session) = self.connection_mut(slot).session_mut() {
@@ -61,8 +71,10 @@ impl Peer {
             self.end_delay(now, slot);
         }
         let state = self.connection(slot).state().unwrap_or_default();
+        let broken = self.connection(slot).link().is_some_and(|l| l.broken);
         match (state, message) {
             (_, Message::Notification(n)) => self.notification(now, slot, n),
+            (State::Established, _) if broken => {}
             (State::OpenSent, Message::Open(open)) => self.open(now, slot, open),
             (State::OpenConfirm, Message::Keepalive) => self.establish(now, slot),
             (State::Established, Message::Keepalive) => {}

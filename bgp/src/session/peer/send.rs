@@ -1,9 +1,13 @@
 //! What leaves: batches of routes, requests, and the bytes for the sockets.
 
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use bytes::BytesMut;
+
 use crate::{
     time::Instant,
-    types::{Family, FamilySet, NlriSet},
-    wire::{Message, RefreshKind, RouteRefresh},
+    types::{Family, FamilySet, Nlri, NlriSet, PathAttributes, PrefixKey},
+    wire::{Codec, EncodeError, Message, RefreshKind, RouteRefresh},
 };
 
 use super::{
@@ -20,7 +24,8 @@ use super::{
 impl Peer {
     /// Queues route changes. Without a session they are forgotten: the next one starts from the whole
     /// table. What the session cannot carry is reported as [`Event::Unsendable`], and withdrawn in case
-    /// that it could be carried before.
+    /// that it could be carried before. Where the batch says that there is more, up to one message of its
+    /// routes is held back, to be filled with those of the next batch.
     pub fn send_batch(&mut self, now: Instant, batch: &OutBatch) {
         let sent = &mut self.record.sent;
         let Some(established) = established_mut(&mut self.outgoing, &mut self.incoming) else {
@@ -34,6 +39,14 @@ impl Peer {
         established.session.link.outbox.arm(now);
         self.events
             .extend(unsendable.into_iter().map(Event::Unsendable));
+    }
+
+    /// Whether routes are held back. Another batch sends them, be it empty.
+    #[must_use]
+    pub fn holds_routes(&self) -> bool {
+        self.connections()
+            .filter_map(|(_, connection)| connection.established())
+            .any(|established| established.session.held.is_some())
     }
 
     /// Asks the neighbour for all its routes of a family again. `false`: there is no session, or it
@@ -82,40 +95,161 @@ impl Peer {
     }
 }
 
-/// Queues the routes of a batch. Returns the number of messages, and what could not be sent.
+/// Queues the routes of a batch, and those that were held back. Returns the number of messages, and what
+/// could not be sent.
 fn routes(session: &mut Session, batch: &OutBatch) -> (usize, Vec<Unsendable>) {
-    let (codec, families) = (session.negotiated.codec, session.negotiated.families);
-    let out = session.link.outbox.updates();
-    let mut messages = 0;
-    let mut unsendable = Vec::new();
-    let mut skipped = |nlri: &NlriSet, reason| {
-        let nlri = nlri.clone();
-        unsendable.push(Unsendable { nlri, reason });
+    let held = session.held.take();
+    let mut queue = Queue {
+        codec: session.negotiated.codec,
+        families: session.negotiated.families,
+        out: session.link.outbox.updates(),
+        messages: 0,
+        unsendable: Vec::new(),
     };
-    for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
-        if families.contains(nlri.family()) {
-            messages += codec.encode_unreach(nlri, out);
-        } else {
-            skipped(nlri, UnsendableReason::FamilyNotNegotiated);
+    let mut groups: Vec<Group<'_>> = batch
+        .reach
+        .iter()
+        .filter(|(_, nlri)| !nlri.is_empty())
+        .map(|(attrs, nlri)| (attrs, Cow::Borrowed(nlri)))
+        .collect();
+    if let Some((attrs, nlri)) = &held {
+        // What was held back goes before whatever the batch says of the same prefixes.
+        let same = |(others, list): &Group<'_>| *others == attrs && list.family() == nlri.family();
+        let joins = groups.iter().position(same);
+        match joins.filter(|_| batch.withdraw.is_empty()) {
+            Some(at) => {
+                let (attrs, list) = groups.remove(at);
+                groups.insert(0, (attrs, Cow::Owned(joined(nlri, &list))));
+            }
+            None => queue.reach(attrs, nlri),
         }
     }
-    for (attrs, nlri) in batch.reach.iter().filter(|(_, nlri)| !nlri.is_empty()) {
-        if !families.contains(nlri.family()) {
-            skipped(nlri, UnsendableReason::FamilyNotNegotiated);
-            continue;
+    for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
+        queue.unreach(nlri);
+    }
+    let is_end = !batch.end_of_rib.is_empty() || !batch.refresh_end.is_empty();
+    let last = if batch.more && !is_end {
+        groups.pop()
+    } else {
+        None
+    };
+    for (attrs, nlri) in &groups {
+        queue.reach(attrs, nlri);
+    }
+    let rest = last.and_then(|(attrs, nlri)| {
+        let rest = queue.reach_whole(attrs, &nlri)?;
+        Some((Arc::clone(attrs), rest))
+    });
+    let result = (queue.messages, queue.unsendable);
+    session.held = rest;
+    result
+}
+
+/// Routes that share attributes.
+type Group<'a> = (&'a Arc<PathAttributes>, Cow<'a, NlriSet>);
+
+/// Where UPDATEs are queued.
+struct Queue<'a> {
+    codec: Codec,
+    families: FamilySet,
+    out: &'a mut BytesMut,
+    messages: usize,
+    unsendable: Vec<Unsendable>,
+}
+
+impl Queue<'_> {
+    fn skip(&mut self, nlri: NlriSet, reason: UnsendableReason) {
+        self.unsendable.push(Unsendable { nlri, reason });
+    }
+
+    fn unreach(&mut self, nlri: &NlriSet) {
+        if self.families.contains(nlri.family()) {
+            self.messages += self.codec.encode_unreach(nlri, self.out);
+        } else {
+            self.skip(nlri.clone(), UnsendableReason::FamilyNotNegotiated);
         }
-        match codec.encode_reach(attrs, nlri, out) {
-            Ok(sent) => messages += sent,
-            // RFC 8654 section 4: "if the NLRI was previously advertised to that peer, it must be
-            // withdrawn from service". Whether it was is not known here, and withdrawing what the
-            // neighbour does not have is harmless.
-            Err(error) => {
-                messages += codec.encode_unreach(nlri, out);
-                skipped(nlri, error.into());
+    }
+
+    fn reach(&mut self, attrs: &PathAttributes, nlri: &NlriSet) {
+        if !self.families.contains(nlri.family()) {
+            return self.skip(nlri.clone(), UnsendableReason::FamilyNotNegotiated);
+        }
+        match self.codec.encode_reach(attrs, nlri, self.out) {
+            Ok(sent) => self.messages += sent,
+            // A shorter prefix may fit where a longer one does not.
+            Err(EncodeError::AttributesTooLong) => {
+                let by_octets = match nlri {
+                    NlriSet::V4(list) => by_octets(list),
+                    NlriSet::V6(list) => by_octets(list),
+                };
+                for part in by_octets {
+                    match self.codec.encode_reach(attrs, &part, self.out) {
+                        Ok(sent) => self.messages += sent,
+                        Err(error) => self.cannot(part, error),
+                    }
+                }
+            }
+            Err(error) => self.cannot(nlri.clone(), error),
+        }
+    }
+
+    /// Queues as many of the routes as fill whole messages, and gives back the others.
+    fn reach_whole(&mut self, attrs: &PathAttributes, nlri: &NlriSet) -> Option<NlriSet> {
+        let whole = self
+            .families
+            .contains(nlri.family())
+            .then(|| self.codec.encode_reach_whole(attrs, nlri, self.out));
+        match whole {
+            Some(Ok((sent, routes))) => {
+                self.messages += sent;
+                let rest = after(nlri, routes);
+                (!rest.is_empty()).then_some(rest)
+            }
+            Some(Err(_)) | None => {
+                self.reach(attrs, nlri);
+                None
             }
         }
     }
-    (messages, unsendable)
+
+    /// RFC 8654 section 4: "if the NLRI was previously advertised to that peer, it must be withdrawn from
+    /// service". Whether it was is not known here, and withdrawing what the neighbour does not have is
+    /// harmless.
+    fn cannot(&mut self, nlri: NlriSet, error: EncodeError) {
+        self.messages += self.codec.encode_unreach(&nlri, self.out);
+        self.skip(nlri, error.into());
+    }
+}
+
+/// Prefixes that take as many octets in a message, together.
+fn by_octets<P: PrefixKey>(list: &[Nlri<P>]) -> Vec<NlriSet> {
+    let mut parts: BTreeMap<u8, Vec<Nlri<P>>> = BTreeMap::new();
+    for nlri in list {
+        let octets = nlri.prefix.len().div_ceil(8);
+        parts.entry(octets).or_default().push(*nlri);
+    }
+    parts.into_values().map(P::into_set).collect()
+}
+
+/// The routes of both, which are of one family.
+fn joined(first: &NlriSet, second: &NlriSet) -> NlriSet {
+    match (first, second) {
+        (NlriSet::V4(first), NlriSet::V4(second)) => {
+            NlriSet::V4([&first[..], &second[..]].concat())
+        }
+        (NlriSet::V6(first), NlriSet::V6(second)) => {
+            NlriSet::V6([&first[..], &second[..]].concat())
+        }
+        (_, second) => second.clone(),
+    }
+}
+
+/// All routes but the first `n`.
+fn after(nlri: &NlriSet, n: usize) -> NlriSet {
+    match nlri {
+        NlriSet::V4(list) => NlriSet::V4(list.get(n..).unwrap_or_default().to_vec()),
+        NlriSet::V6(list) => NlriSet::V6(list.get(n..).unwrap_or_default().to_vec()),
+    }
 }
 
 fn end_of_rib(established: &mut Established, families: FamilySet, sent: &mut Counters) {

@@ -9,7 +9,7 @@ use super::{
         config::PeerConfig,
         connection::Connection,
         negotiate::Negotiated,
-        state::State,
+        state::{Slot, State},
         status::{PeerStatus, Timers},
     },
     Peer, Phase,
@@ -34,6 +34,14 @@ impl Peer {
         self.connections()
             .find_map(|(_, connection)| connection.established())
             .map(|established| &established.session.negotiated)
+    }
+
+    /// In the middle of which messages the connection in `slot` is: what has been received of one that is
+    /// not whole, and how many octets are left to send of one that has begun.
+    #[must_use]
+    pub fn under_way(&self, slot: Slot) -> (&[u8], usize) {
+        let link = self.connection(slot).link();
+        link.map_or((&[], 0), |link| (link.framer.part(), link.outbox.torn()))
     }
 
     /// A snapshot of everything.

@@ -3,14 +3,20 @@
 use core::time::Duration;
 
 use crate::{
-    session::{Event, GracefulRestartConfig, OutBatch, Slot, State},
-    types::{AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes},
+    session::{
+        Event, GracefulRestartConfig, LongLivedConfig, OutBatch, PeerConfig, RemoteAs, Slot, State,
+        offer::{Withheld, local_open},
+    },
+    types::{
+        AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes, Role,
+        RouterId,
+    },
     wire::{
         Capability, ErrorCode, GracefulRestart, Message, Notification, RefreshKind, RouteRefresh,
     },
 };
 
-use super::support::{Harness, our_config, their_open};
+use super::support::{Harness, encode, our_config, their_open};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,6 +70,49 @@ fn a_hold_time_of_zero_gives_the_neighbour_all_the_time_it_wants() {
     h.peer.send_batch(h.now, &batch);
     assert!(!h.peer.transmit(Slot::Outgoing).is_empty());
     assert_eq!(h.peer.poll_timeout(), None);
+}
+
+/// RFC 9072 section 2: its form is for more than 255 octets of parameters. Everything that there is to
+/// offer needs a third of that; a field that is new to [`PeerConfig`] has to be named here.
+#[test]
+fn no_configuration_makes_our_open_long() {
+    let everything = PeerConfig {
+        local_as: Asn(u32::MAX - 1),
+        remote_as: RemoteAs::External,
+        router_id: RouterId::from_u32(u32::MAX),
+        hold_time: u16::MAX,
+        connect_retry: SECOND,
+        idle_hold: SECOND,
+        passive: false,
+        families: FamilySet::ALL,
+        graceful_restart: Some(GracefulRestartConfig {
+            restart_time: 4095,
+            restarting: true,
+            forwarding_preserved: FamilySet::ALL,
+            notification: true,
+        }),
+        long_lived: Some(LongLivedConfig {
+            stale_time: 0x00ff_ffff,
+            families: FamilySet::ALL,
+        }),
+        add_path_receive: FamilySet::ALL,
+        add_path_send: FamilySet::ALL,
+        role: Some(Role::Provider),
+        strict_role: true,
+        enhanced_route_refresh: true,
+        refresh_time: SECOND,
+        delay_open: None,
+        send_hold: None,
+        extended_messages: true,
+        extended_next_hop: true,
+        collision_established: true,
+    };
+    let open = local_open(&everything, &Withheld::default());
+    assert_eq!(open.capabilities.len(), 11);
+    let octets = encode(&Message::Open(open));
+    // The length of the parameters, after 28 octets of the message.
+    assert_eq!(usize::from(octets[28]), octets.len() - 29);
+    assert!(octets[28] <= 85, "{}", octets[28]);
 }
 
 /// RFC 4724 section 3.

@@ -15,6 +15,7 @@ use super::{
 
 const SLOT: Slot = Slot::Outgoing;
 const V4: Family = Family::Ipv4Unicast;
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn ipv4() -> FamilySet {
@@ -123,11 +124,33 @@ fn a_refresh_that_begins_again_is_one_refresh() {
     let mut h = established(our_config(), with(&their_config()));
     for _ in 0..3 {
         h.receive(SLOT, &refresh(RefreshKind::Begin));
+        h.sleep(SECOND);
     }
     h.receive(SLOT, &refresh(RefreshKind::End));
     assert_eq!(told(&mut h), ["begin", "begin", "begin", "end"]);
     h.sleep(MINUTE);
     assert_eq!(told(&mut h), [""; 0]);
+}
+
+/// Each beginning, and each end, has the table look through everything.
+#[test]
+fn a_flood_of_markers_is_one_refresh_a_second() {
+    let mut h = established(our_config(), with(&their_config()));
+    let mut walks = 0;
+    for _ in 0..5 {
+        for _ in 0..1000 {
+            h.receive(SLOT, &refresh(RefreshKind::Begin));
+            h.receive(SLOT, &refresh(RefreshKind::End));
+        }
+        walks += told(&mut h).len();
+        h.sleep(SECOND);
+    }
+    assert_eq!(walks, 2 * 5);
+    // Open or not.
+    for _ in 0..1000 {
+        h.receive(SLOT, &refresh(RefreshKind::Begin));
+    }
+    assert_eq!(told(&mut h), ["begin"]);
 }
 
 #[test]
@@ -176,6 +199,7 @@ fn no_marker_is_heeded_before_the_end_of_a_restart() {
         h.receive(SLOT, &refresh(RefreshKind::End));
         let expected: &[_] = if restarts { &[] } else { &["begin", "end"] };
         assert_eq!(told(&mut h), expected);
+        h.sleep(SECOND);
         h.receive(SLOT, &end_of_rib());
         h.receive(SLOT, &refresh(RefreshKind::Begin));
         assert_eq!(told(&mut h), ["update", "begin"]);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use crate::{
     session::{Event, OutBatch, Slot, State, UnsendableReason},
-    types::{AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes},
+    types::{
+        AsPath, Asn, Community, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet,
+        PathAttributes,
+    },
     wire::{EncodeError, Message},
 };
 
@@ -123,4 +126,103 @@ fn a_family_that_was_not_negotiated_is_not_sent() {
     );
     assert!(!h.peer.send_route_refresh(h.now, Family::Ipv4Unicast));
     assert!(h.peer.send_route_refresh(h.now, Family::Ipv6Unicast));
+}
+
+/// Attributes may leave room for a short prefix where a long one does not fit.
+#[test]
+fn of_a_group_what_fits_is_sent() {
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);
+    let codec = h.peer.negotiated().unwrap().codec;
+    let nlri = |addr: u32, len| Nlri::plain(Ipv4Prefix::new(addr.into(), len).unwrap());
+    let (short, long) = (nlri(0, 0), nlri(0xcb00_7101, 32));
+    let with = |communities: u32| {
+        let mut attrs = attrs();
+        attrs.communities = (0..communities).map(Community).collect();
+        attrs
+    };
+    let fits = |attrs: &PathAttributes, route| {
+        let routes = NlriSet::V4(vec![route]);
+        let mut out = bytes::BytesMut::new();
+        codec.encode_reach(attrs, &routes, &mut out).is_ok()
+    };
+    // Four octets make the difference: for some number of communities one fits and the other does not.
+    let longest = if codec.extended_messages {
+        65_535
+    } else {
+        4096
+    };
+    let between = |n: &u32| fits(&with(*n), short) && !fits(&with(*n), long);
+    let n = (longest / 4 - 20..longest / 4).find(between).unwrap();
+    let batch = OutBatch {
+        reach: vec![(Arc::new(with(n)), NlriSet::V4(vec![long, short]))],
+        ..OutBatch::default()
+    };
+    h.peer.send_batch(h.now, &batch);
+    let events = h.events();
+    let [Event::Unsendable(unsendable)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(unsendable.nlri, NlriSet::V4(vec![long]));
+    let mut sent = Vec::new();
+    for message in h.written(Slot::Outgoing) {
+        let Message::Update(update) = message else {
+            panic!("{message:?}");
+        };
+        sent.extend(update.unreach.into_iter().map(|nlri| (false, nlri)));
+        sent.extend(update.reach.into_iter().map(|reach| (true, reach.nlri)));
+    }
+    let one = |route| NlriSet::V4(vec![route]);
+    assert_eq!(sent, [(true, one(short)), (false, one(long))]);
+}
+
+/// What is held back to fill a message is never told after what overtakes it, nor left behind.
+#[test]
+fn what_is_held_back_goes_first() {
+    let more = |mut batch: OutBatch| {
+        batch.more = true;
+        batch
+    };
+    let other = || PathAttributes {
+        med: Some(7),
+        ..attrs()
+    };
+    let withdrawal = || OutBatch {
+        withdraw: vec![ipv4_batch(2, attrs()).reach.remove(0).1],
+        ..OutBatch::default()
+    };
+    let end = || OutBatch {
+        end_of_rib: FamilySet::from_iter([Family::Ipv4Unicast]),
+        more: true,
+        ..OutBatch::default()
+    };
+    // Each message in short: routes with and without a MED, withdrawn ones, the end.
+    for (next, expected) in [
+        (ipv4_batch(2, other()), vec!["2", "2 med"]),
+        (withdrawal(), vec!["2", "2 gone"]),
+        (end(), vec!["2", "end"]),
+        (OutBatch::default(), vec!["2"]),
+        (ipv4_batch(3, attrs()), vec!["5"]),
+    ] {
+        let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);
+        h.peer.send_batch(h.now, &more(ipv4_batch(2, attrs())));
+        assert!(h.peer.holds_routes() && h.peer.wants_batch());
+        assert_eq!(h.written(Slot::Outgoing), []);
+        h.peer.send_batch(h.now, &next);
+        assert!(!h.peer.holds_routes());
+        let mut sent = Vec::new();
+        for message in h.written(Slot::Outgoing) {
+            let Message::Update(update) = message else {
+                panic!("{message:?}");
+            };
+            for reach in &update.reach {
+                let med = reach.attrs.med.map_or("", |_| " med");
+                sent.push(format!("{}{med}", reach.nlri.len()));
+            }
+            for nlri in &update.unreach {
+                sent.push(format!("{} gone", nlri.len()));
+            }
+            sent.extend(update.end_of_rib.map(|_| "end".to_owned()));
+        }
+        assert_eq!(sent, expected);
+    }
 }

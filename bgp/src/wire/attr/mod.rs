@@ -27,11 +27,12 @@ use super::{
 use crate::types::{Aggregator, Aigp, AsPath, PathAttributes, UnknownAttribute};
 
 pub(super) use as_path::merge_as4;
+pub(crate) use mp::put_next_hop_alone;
 pub(super) use mp::{
     MpReach, MpUnreach, mp_reach_header_len, mp_reach_room, mp_unreach_header_len,
     put_mp_reach_header, put_mp_unreach_header,
 };
-pub(super) use put::put_attributes;
+pub(crate) use put::put_attributes;
 
 /// Flag bits (RFC 4271 section 4.3).
 pub(super) mod flag {

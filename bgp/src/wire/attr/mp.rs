@@ -182,6 +182,19 @@ pub(in super::super) fn put_mp_reach_header(
     out.put_u8(0);
 }
 
+/// Appends MP_REACH_NLRI with nothing but the next hop, as tables have it (RFC 6396 section 4.3.4).
+pub(crate) fn put_next_hop_alone(next_hop: NextHop, out: &mut BytesMut) {
+    let octets = next_hop_octets(next_hop);
+    let len = u8::try_from(octets.len()).unwrap_or(u8::MAX);
+    out.put_slice(&[
+        flag::OPTIONAL,
+        code::MP_REACH_NLRI,
+        len.saturating_add(1),
+        len,
+    ]);
+    out.put_slice(&octets);
+}
+
 /// Octets that [`put_mp_reach_header`] appends.
 pub(in super::super) fn mp_reach_header_len(next_hop: NextHop, nlri_len: usize) -> usize {
     let fixed = 3 + 2 + next_hop_octets(next_hop).len();

@@ -44,7 +44,7 @@ fn put_header(flags: u8, code: u8, len: usize, out: &mut BytesMut) {
 }
 
 /// Appends everything but the MP attributes. `next_hop`: whether NEXT_HOP is among them.
-pub(in super::super) fn put_attributes(
+pub(crate) fn put_attributes(
     codec: &Codec,
     attrs: &PathAttributes,
     next_hop: bool,

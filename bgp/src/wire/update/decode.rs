@@ -18,7 +18,7 @@ use super::{
     },
     Reach, Update,
 };
-use crate::types::{Family, NextHop, NlriSet};
+use crate::types::{Family, NextHop, NlriSet, PathAttributes};
 
 /// The three fields of the message.
 struct Fields<'a> {
@@ -167,6 +167,11 @@ fn check_mandatory(codec: &Codec, announced: &Announced, collected: &mut Collect
     }
 }
 
+fn reach(attrs: PathAttributes, (nlri, next_hop): (NlriSet, Option<NextHop>)) -> Reach {
+    let attrs = Arc::new(PathAttributes { next_hop, ..attrs });
+    Reach { attrs, nlri }
+}
+
 /// The routes that a message announces.
 struct Announced {
     classic: NlriSet,
@@ -187,25 +192,21 @@ impl Announced {
     }
 
     fn announce(self, collected: &mut Collected<'_>, update: &mut Update) {
-        let attrs = collected.take_attributes();
-        let mp = self.mp.filter(|(nlri, _)| !nlri.is_empty());
-        if let Some((nlri, next_hop)) = mp {
-            let attrs = crate::types::PathAttributes {
-                next_hop,
-                ..attrs.clone()
-            };
-            update.reach.push(Reach {
-                attrs: Arc::new(attrs),
-                nlri,
-            });
+        if self.is_empty() {
+            return;
         }
-        if !self.classic.is_empty() {
-            let next_hop = collected.next_hop.map(NextHop::V4);
-            let attrs = crate::types::PathAttributes { next_hop, ..attrs };
-            update.reach.push(Reach {
-                attrs: Arc::new(attrs),
-                nlri: self.classic,
-            });
+        let attrs = collected.take_attributes();
+        let next_hop = collected.next_hop.map(NextHop::V4);
+        let mp = self.mp.filter(|(nlri, _)| !nlri.is_empty());
+        // One, as a rule, and no room for four.
+        update.reach.reserve_exact(1);
+        match mp {
+            None => update.reach.push(reach(attrs, (self.classic, next_hop))),
+            Some(mp) if self.classic.is_empty() => update.reach.push(reach(attrs, mp)),
+            Some(mp) => {
+                update.reach.push(reach(attrs.clone(), mp));
+                update.reach.push(reach(attrs, (self.classic, next_hop)));
+            }
         }
     }
 }

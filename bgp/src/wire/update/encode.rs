@@ -33,6 +33,35 @@ pub(crate) fn encode_reach(
     routes: &NlriSet,
     out: &mut BytesMut,
 ) -> Result<usize, EncodeError> {
+    let (messages, _) = encode(codec, attrs, routes, Last::Too, out)?;
+    Ok(messages)
+}
+
+/// Packs announcements that fill messages. See [`Codec::encode_reach_whole`].
+pub(crate) fn encode_reach_whole(
+    codec: &Codec,
+    attrs: &PathAttributes,
+    routes: &NlriSet,
+    out: &mut BytesMut,
+) -> Result<(usize, usize), EncodeError> {
+    encode(codec, attrs, routes, Last::Not, out)
+}
+
+/// Whether to write the last message, which may have room for more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Too,
+    Not,
+}
+
+/// How many messages, and how many routes are in them.
+fn encode(
+    codec: &Codec,
+    attrs: &PathAttributes,
+    routes: &NlriSet,
+    last: Last,
+    out: &mut BytesMut,
+) -> Result<(usize, usize), EncodeError> {
     let next_hop = attrs.next_hop.ok_or(EncodeError::NoNextHop)?;
     let family = routes.family();
     let classic = match (family, next_hop) {
@@ -56,8 +85,8 @@ pub(crate) fn encode_reach(
         attributes: &attributes,
     };
     match routes {
-        NlriSet::V4(list) => message.pack(codec, list, room, out),
-        NlriSet::V6(list) => message.pack(codec, list, room, out),
+        NlriSet::V4(list) => message.pack(codec, list, room, last, out),
+        NlriSet::V6(list) => message.pack(codec, list, room, last, out),
     }
 }
 
@@ -74,10 +103,11 @@ impl Announcement<'_> {
         codec: &Codec,
         mut routes: &[Nlri<P>],
         room: usize,
+        last: Last,
         out: &mut BytesMut,
-    ) -> Result<usize, EncodeError> {
+    ) -> Result<(usize, usize), EncodeError> {
         let add_path = codec.add_path_send.contains(P::FAMILY);
-        let start = out.len();
+        let (start, all) = (out.len(), routes.len());
         let mut messages = 0;
         while !routes.is_empty() {
             let (count, len) = nlri::fitting(routes, add_path, room);
@@ -86,11 +116,14 @@ impl Announcement<'_> {
                 out.truncate(start);
                 return Err(EncodeError::AttributesTooLong);
             }
+            if rest.is_empty() && last == Last::Not {
+                break;
+            }
             self.put(P::FAMILY, len, out, |out| nlri::put(now, add_path, out));
             messages += 1;
             routes = rest;
         }
-        Ok(messages)
+        Ok((messages, all - routes.len()))
     }
 
     fn put(

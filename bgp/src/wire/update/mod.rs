@@ -17,7 +17,7 @@ use super::error::AttributeFault;
 use crate::types::{Family, NlriSet, PathAttributes};
 
 pub(crate) use decode::decode;
-pub(crate) use encode::{encode_end_of_rib, encode_reach, encode_unreach};
+pub(crate) use encode::{encode_end_of_rib, encode_reach, encode_reach_whole, encode_unreach};
 
 /// A decoded UPDATE, dispositions applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

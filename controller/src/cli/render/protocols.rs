@@ -2,12 +2,25 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Style, table};
+use super::{Style, Table};
 use crate::control::views::{BfdSession, Protocol};
 
 /// `show protocols`
 #[must_use]
 pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
+    if !all {
+        return protocol_table(list, style).text();
+    }
+    let block = |p: &Protocol| {
+        let line = protocol_table(std::slice::from_ref(p), style).text();
+        line + &protocol_details(p, style)
+    };
+    list.iter().map(block).collect::<Vec<_>>().join("\n")
+}
+
+/// The same as a table.
+#[must_use]
+pub fn protocol_table(list: &[Protocol], style: &Style) -> Table {
     let header = ["Name", "Proto", "Table", "State", "Since", "Info"];
     let row = |p: &Protocol| {
         let error = match (&p.last_error, p.state.as_str()) {
@@ -23,20 +36,7 @@ pub fn protocols(list: &[Protocol], all: bool, style: &Style) -> String {
             format!("{}{error}", p.state),
         ]
     };
-    if !all {
-        return table(&header, &list.iter().map(row).collect::<Vec<_>>());
-    }
-    let blocks: Vec<String> = list
-        .iter()
-        .map(|p| {
-            format!(
-                "{}{}",
-                table(&header, &[row(p)]),
-                protocol_details(p, style)
-            )
-        })
-        .collect();
-    blocks.join("\n")
+    Table::new(&header, list.iter().map(row).collect())
 }
 
 /// BIRD's word for a state: `up` with a session, `start` while trying, `down` otherwise.
@@ -49,7 +49,8 @@ fn bird_state(state: &str) -> &'static str {
 }
 
 fn detail(out: &mut String, label: &str, value: &str) {
-    let _ = writeln!(out, "  {:<24}{value}", format!("{label}:"));
+    let line = format!("  {:<24}{value}", format!("{label}:"));
+    let _ = writeln!(out, "{}", line.trim_end());
 }
 
 fn protocol_details(p: &Protocol, style: &Style) -> String {
@@ -161,6 +162,12 @@ fn traffic_details(out: &mut String, p: &Protocol) {
 /// `show bfd sessions`
 #[must_use]
 pub fn bfd_sessions(list: &[BfdSession], style: &Style) -> String {
+    bfd_table(list, style).text()
+}
+
+/// The same as a table.
+#[must_use]
+pub fn bfd_table(list: &[BfdSession], style: &Style) -> Table {
     let header = [
         "Peer", "Address", "Hops", "State", "Since", "Interval", "Timeout", "Failures", "Info",
     ];
@@ -183,5 +190,5 @@ pub fn bfd_sessions(list: &[BfdSession], style: &Style) -> String {
             why.unwrap_or_default(),
         ]
     };
-    table(&header, &list.iter().map(row).collect::<Vec<_>>())
+    Table::new(&header, list.iter().map(row).collect())
 }

@@ -2,46 +2,60 @@
 
 use std::fmt::Write as _;
 
-use super::table;
-use crate::control::views::{Kernel, KernelState, Path, Rejected, Route};
+use super::Table;
+use crate::control::views::{Count, Kernel, KernelState, Path, Rejected, Route};
 
-/// `show route`
+/// A destination of `show route`.
 #[must_use]
-pub fn routes(list: &[Route], all: bool) -> String {
+pub fn route(route: &Route, all: bool) -> String {
     let mut out = String::new();
-    for route in list {
-        for (i, path) in route.paths.iter().enumerate() {
-            let prefix = if i == 0 { route.prefix.as_str() } else { "" };
-            out.push_str(&path_line(prefix, path));
-            out.push('\n');
-            for gateway in &path.gateways {
-                let _ = writeln!(out, "\t{gateway}");
-            }
-            if let Some(why) = path.not_best.as_ref().filter(|_| path.is_refused()) {
-                let _ = writeln!(out, "\t{why}{}", by(&path.rules));
-            }
-            if let Some(why) = &path.unresolved {
-                let _ = writeln!(out, "\tunreachable: {why}");
-            }
-            if all {
-                out.push_str(&path_details(path));
-            }
+    for (i, path) in route.paths.iter().enumerate() {
+        let prefix = if i == 0 { route.prefix.as_str() } else { "" };
+        out.push_str(&path_line(prefix, path));
+        out.push('\n');
+        for gateway in &path.gateways {
+            let _ = writeln!(out, "\t{gateway}");
+        }
+        if let Some(why) = path.not_best.as_ref().filter(|_| path.is_refused()) {
+            let _ = writeln!(out, "\t{why}{}", by(&path.rules));
+        }
+        if let Some(why) = &path.unresolved {
+            let _ = writeln!(out, "\tunreachable: {why}");
         }
         if all {
-            out.push_str(&route_details(route));
+            out.push_str(&path_details(path));
         }
+    }
+    if all {
+        out.push_str(&route_details(route));
     }
     out
 }
 
-/// What `show route filtered` leaves of the routes: paths that were refused.
+/// `show route count`, as birdc says it.
 #[must_use]
-pub fn filtered(mut list: Vec<Route>) -> Vec<Route> {
-    for route in &mut list {
-        route.paths.retain(Path::is_refused);
+pub fn counts(counts: &[Count]) -> String {
+    let mut out = String::new();
+    for count in counts {
+        let Count {
+            family,
+            routes,
+            of,
+            networks,
+        } = count;
+        let _ = writeln!(
+            out,
+            "{routes} of {of} routes for {networks} networks in {family}"
+        );
     }
-    list.retain(|route| !route.paths.is_empty());
-    list
+    let total = |number: fn(&Count) -> u64| counts.iter().map(number).sum::<u64>();
+    let (routes, of) = (total(|c| c.routes), total(|c| c.of));
+    let networks = total(|c| c.networks);
+    let _ = writeln!(
+        out,
+        "Total: {routes} of {of} routes for {networks} networks"
+    );
+    out
 }
 
 /// What birdc puts behind the name of the protocol: `*` the best path, `+` one that shares the traffic
@@ -191,7 +205,7 @@ pub fn kernel(k: &Kernel) -> String {
         })
         .collect();
     if !rows.is_empty() {
-        out.push_str(&table(&["Prefix", "Next hop", "State"], &rows));
+        out.push_str(&Table::new(&["Prefix", "Next hop", "State"], rows).text());
     }
     out
 }

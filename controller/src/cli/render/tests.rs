@@ -1,18 +1,21 @@
 //! Snapshots of the tables.
 
+mod widths;
+
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::*;
 use crate::control::views::{
-    BfdSession, Kernel, KernelRoute, KernelState, KernelTotals, MessageCounts, Notice, Path,
+    BfdSession, Count, Kernel, KernelRoute, KernelState, KernelTotals, MessageCounts, Notice, Path,
     Protocol, Rejected, Route, RouteCounts,
 };
 
 fn style() -> Style {
     Style {
         zone: TimeZone::UTC,
+        width: None,
     }
 }
 
@@ -151,8 +154,8 @@ fn routes_read_like_birds() {
                      unicast [tor2-v4] (100) [AS65009i]
 \tvia 10.10.0.1 on eth0
 ";
-    assert_eq!(routes(std::slice::from_ref(&route), false), expected);
-    let all = routes(&[route], true);
+    assert_eq!(super::route(&route, false), expected);
+    let all = super::route(&route, true);
     for line in [
         "\tBGP.as_path: 65001 65009",
         "\tBGP.community: (65001:7)",
@@ -164,6 +167,22 @@ fn routes_read_like_birds() {
             "{line:?} is missing in\n{all}"
         );
     }
+}
+
+#[test]
+fn counts_read_like_birds() {
+    let count = |family: &str, routes| Count {
+        family: family.into(),
+        routes,
+        of: 10,
+        networks: 4,
+    };
+    let expected = "\
+3 of 10 routes for 4 networks in ipv4
+0 of 10 routes for 4 networks in ipv6
+Total: 3 of 20 routes for 8 networks
+";
+    assert_eq!(counts(&[count("ipv4", 3), count("ipv6", 0)]), expected);
 }
 
 #[test]
@@ -180,7 +199,7 @@ fn stale_routes_are_marked_and_long_lived_ones_with_a_capital() {
         exported: vec![],
         rejected: vec![],
     };
-    let text = routes(std::slice::from_ref(&route), true);
+    let text = super::route(&route, true);
     for line in [
         "10.20.0.0/24         unicast [tor] *s (100) [AS65009i]",
         "                     unicast [tor] S (100) [AS65009i]",
@@ -214,7 +233,7 @@ fn what_a_policy_did_names_the_rule() {
             rule: "tor-out rule 2".into(),
         }],
     };
-    let all = routes(std::slice::from_ref(&route), true);
+    let all = super::route(&route, true);
     for line in [
         "\tpolicy: tor-in rule 1",
         "\trefused-policy: rejected by policy tor-in rule 3 (no-lab)",
@@ -225,11 +244,6 @@ fn what_a_policy_did_names_the_rule() {
             "{line:?} is missing in\n{all}"
         );
     }
-    let filtered = filtered(vec![route.clone()]);
-    assert_eq!(filtered[0].paths.len(), 1);
-    let mut fine = route;
-    fine.paths.pop();
-    assert_eq!(super::filtered(vec![fine]).len(), 0);
 }
 
 #[test]

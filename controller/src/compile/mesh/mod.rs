@@ -17,10 +17,11 @@ use std::{
 use redstart_bgp::types::{Asn, Family, FamilySet, RouterId};
 use redstart_rib::{PeerPolicies, PeerRules, PrefixLimit};
 
+pub(super) use self::topology::without_reflector;
 use self::topology::{Need, Topology};
 use super::{
-    AddPath, Import, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Ttl,
-    Until, configuration_ref, identity::identity, node_ref, password, pod_cidrs::by_seniority,
+    AddPath, Import, Password, Peer, PeerName, PeerRole, Remote, RemoteAs, Scope, Spare, Spares,
+    Ttl, Until, configuration_ref, identity::identity, node_ref, password, pod_cidrs::by_seniority,
     session::SessionParameters,
 };
 use crate::{
@@ -35,22 +36,37 @@ const LEAST_LIMIT: u32 = 1024;
 /// When a session that ended for more is tried again. Nobody changes a limit of the mesh by hand.
 const LIMIT_RESTART: Duration = Duration::from_secs(60);
 
+/// What the names of sessions with nodes begin with.
+pub(super) const NAME_PREFIX: &str = "mesh-";
+
 /// The name of the session with a node.
 pub(super) fn peer_name(node: &str) -> PeerName {
-    PeerName(format!("mesh-{node}"))
+    PeerName(format!("{NAME_PREFIX}{node}"))
 }
 
 /// The sessions of the mesh.
 #[derive(Default)]
-pub(super) struct Sessions {
+pub(super) struct Sessions<'a> {
     /// Those that must be.
     pub(super) wanted: BTreeMap<PeerName, Peer>,
     /// Those that need not be, but stay for a while where they are.
-    pub(super) spare: BTreeMap<PeerName, Spare>,
+    pub(super) spare: BTreeMap<PeerName, Session<'a>>,
+    password: Option<Password>,
+}
+
+/// A session before it is put together: there may be thousands, and most need not be.
+#[derive(Clone, Copy)]
+pub(super) struct Session<'a> {
+    pub(super) node: &'a Node,
+    pub(super) remote: IpAddr,
+    local: IpAddr,
+    asn: Asn,
+    rules: PeerRules,
+    until: Until,
 }
 
 /// Every session of the mesh.
-pub(super) fn sessions(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> Sessions {
+pub(super) fn sessions<'a>(scope: &Scope<'a>, diagnostics: &mut Vec<Diagnostic>) -> Sessions<'a> {
     let mut sessions = Sessions::default();
     if scope.configuration.mesh.mode == MeshMode::None {
         return sessions;
@@ -65,7 +81,9 @@ pub(super) fn sessions(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> 
         return sessions;
     };
     check_router_ids(scope, diagnostics);
+    sessions.password = password;
     let topology = Topology::new(scope, diagnostics);
+    let limits = Family::ALL.map(|family| Some(limit(scope, family)));
     let mut taken: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let own = &scope.own.meta.name;
     for node in by_seniority(&scope.objects.nodes) {
@@ -77,9 +95,18 @@ pub(super) fn sessions(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> 
         match common_addresses(scope, node).and_then(|ends| free(scope, node, ends, &taken)) {
             Ok((local, remote)) => {
                 taken.insert(remote, &node.meta.name);
-                let mut peer = peer(scope, node, asn, (local, remote), password.clone());
-                peer.rules = rules(scope, &topology, node);
-                sessions.add(scope, &node.meta.name, peer, need);
+                let session = Session {
+                    node,
+                    remote,
+                    local,
+                    asn,
+                    rules: PeerRules {
+                        limits,
+                        ..rules(scope, &topology, node)
+                    },
+                    until: Until::Down,
+                };
+                sessions.add(scope, session, need);
             }
             // Who need not be a neighbour need not be able to.
             Err(_) if need != Need::Wanted => {}
@@ -89,39 +116,46 @@ pub(super) fn sessions(scope: &Scope<'_>, diagnostics: &mut Vec<Diagnostic>) -> 
     sessions
 }
 
-impl Sessions {
-    fn add(&mut self, scope: &Scope<'_>, node: &str, peer: Peer, need: Need) {
+impl<'a> Sessions<'a> {
+    fn add(&mut self, scope: &Scope<'a>, session: Session<'a>, need: Need) {
+        let name = peer_name(&session.node.meta.name);
         let until = match need {
             Need::Wanted => {
-                self.wanted.insert(peer_name(node), peer);
+                let peer = peer(scope, &session, self.password.clone());
+                self.wanted.insert(name, peer);
                 return;
             }
             Need::Kept => Until::Down,
             Need::Replaced => Until::Replaced,
         };
-        let spare = Spare {
-            peer,
-            until,
-            prefixes: scope.pod_cidrs.of(node),
+        self.spare.insert(name, Session { until, ..session });
+    }
+
+    /// The sessions that need not be, each as `finish` leaves it.
+    pub(super) fn spares(&self, scope: &Scope<'a>, mut finish: impl FnMut(&mut Peer)) -> Spares {
+        let spare = |(name, session): (&PeerName, &Session<'a>)| {
+            let mut peer = peer(scope, session, self.password.clone());
+            finish(&mut peer);
+            let spare = Spare {
+                peer,
+                until: session.until,
+                prefixes: scope.pod_cidrs.of(&session.node.meta.name),
+            };
+            (name.clone(), spare)
         };
-        self.spare.insert(peer_name(node), spare);
+        self.spare.iter().map(spare).collect()
     }
 }
 
 /// A reflector has every other node as its client, but for its fellow reflectors (RFC 4456 section 6:
 /// those are non-clients, fully meshed).
 fn rules(scope: &Scope<'_>, topology: &Topology<'_>, node: &Node) -> PeerRules {
-    let limits = Family::ALL.map(|family| Some(limit(scope, family)));
     if !topology.is_reflector(&scope.own.meta.name) {
-        return PeerRules {
-            limits,
-            ..PeerRules::default()
-        };
+        return PeerRules::default();
     }
     PeerRules {
         client: !topology.is_reflector(&node.meta.name),
         cluster_id: topology::cluster_id(scope.own, scope),
-        limits,
         ..PeerRules::default()
     }
 }
@@ -143,11 +177,16 @@ fn limit(scope: &Scope<'_>, family: Family) -> PrefixLimit {
 /// Our address and the other node's.
 type Ends = (IpAddr, IpAddr);
 
-fn common_addresses(scope: &Scope<'_>, node: &Node) -> Result<Ends, Diagnostic> {
-    let own = scope.own;
+/// The two ends of a session between these nodes, the first one's own before the other's.
+pub(super) fn ends(own: &Node, node: &Node) -> Option<Ends> {
     let v4 = own.ipv4.zip(node.ipv4).map(|(a, b)| (a.into(), b.into()));
     let v6 = own.ipv6.zip(node.ipv6).map(|(a, b)| (a.into(), b.into()));
-    v4.or(v6).ok_or_else(|| {
+    v4.or(v6)
+}
+
+fn common_addresses(scope: &Scope<'_>, node: &Node) -> Result<Ends, Diagnostic> {
+    let own = scope.own;
+    ends(own, node).ok_or_else(|| {
         let (reason, what) = if node.ipv4.is_none() && node.ipv6.is_none() {
             let what = "the node has no usable InternalIP and no annotation redstart.dev/address";
             (Reason::NoAddress, what.to_owned())
@@ -196,13 +235,8 @@ fn free(
     }
 }
 
-fn peer(
-    scope: &Scope<'_>,
-    node: &Node,
-    asn: Asn,
-    (local, remote): Ends,
-    password: Option<Password>,
-) -> Peer {
+fn peer(scope: &Scope<'_>, with: &Session<'_>, password: Option<Password>) -> Peer {
+    let (node, local, remote) = (with.node, with.local, with.remote);
     let session = SessionParameters::new(
         scope.configuration,
         &TimersSpec::default(),
@@ -216,7 +250,7 @@ fn peer(
         remote: Remote::Address(SocketAddr::new(remote, scope.configuration.listen_port)),
         bind_interface: None,
         local: Some(local),
-        remote_as: RemoteAs::Number(asn),
+        remote_as: RemoteAs::Number(with.asn),
         local_as: scope.identity.asn,
         families: FamilySet::ALL,
         passive: false,
@@ -232,7 +266,7 @@ fn peer(
         password,
         tcp_ao: Vec::new(),
         import: Import::Owner(node.meta.name.clone()),
-        rules: PeerRules::default(),
+        rules: with.rules,
         transit: false,
         limit_restart: Some(LIMIT_RESTART),
         add_path: AddPath::default(),

@@ -15,6 +15,9 @@
 //!   when it shrinks, they can just come.
 //! - Up to [`AutoMeshSpec::full_mesh_up_to`] nodes all sessions are made; with up to a tenth more they
 //!   are neither made nor ended. A size that goes to and fro within these bounds changes nothing.
+//! - A node that is not ready reflects only where no other is left, so one that dies is replaced as soon as
+//!   Kubernetes says so (by default 40 s later). Where nodes are not ready all at once, as they seem when the
+//!   kubelets do not reach the API server, everything stays as it is.
 //! - Reflectors are those nodes that come first by a hash of their names (rendezvous hashing), so a
 //!   node that joins or leaves changes at most one of them; first the best node of each zone, then
 //!   the second best, so they are spread.
@@ -26,11 +29,11 @@ use std::{
 
 use redstart_bgp::types::{Asn, Family, FamilySet};
 
-use super::super::{Scope, configuration_ref, drain, identity};
+use super::super::{Clash, Scope, configuration, configuration_ref, drain, identity};
 use crate::{
     api::{AutoMeshSpec, MeshMode},
     diagnostic::{Diagnostic, Reason},
-    index::Node,
+    index::{Node, Objects},
 };
 
 /// The well-known label that says where a node is.
@@ -111,18 +114,44 @@ fn by_label<'a>(
         .map(|node| node.meta.name.as_str())
         .collect();
     if selected.is_empty() {
-        diagnostics.push(Diagnostic::warning(
-            configuration_ref(),
-            "spec.mesh.routeReflector.nodeSelector",
-            Reason::NoReflector,
-            format!(
-                "it selects no node of AS {}; until it does, these all peer with each other",
-                scope.identity.asn
-            ),
-        ));
+        diagnostics.push(no_reflector(scope.identity.asn));
         return (selected, Need::Wanted);
     }
     (selected, Need::Replaced)
+}
+
+fn no_reflector(asn: Asn) -> Diagnostic {
+    Diagnostic::warning(
+        configuration_ref(),
+        "spec.mesh.routeReflector.nodeSelector",
+        Reason::NoReflector,
+        format!("it selects no node of AS {asn}; until it does, these all peer with each other"),
+    )
+}
+
+/// The ASes of nodes that are to have reflectors by label and have none, looked at from nowhere. `None`
+/// where reflectors are not chosen by label.
+pub(in super::super) fn without_reflector(objects: &Objects) -> Option<Vec<Clash<'_>>> {
+    let configuration = &*configuration(objects);
+    if configuration.mesh.mode != MeshMode::RouteReflector {
+        return None;
+    }
+    let selector = configuration.mesh.route_reflector.node_selector.as_ref();
+    let mut without: BTreeMap<Asn, Vec<&str>> = BTreeMap::new();
+    let mut with = BTreeSet::new();
+    for node in objects.nodes.values() {
+        let asn = identity::asn(node, configuration);
+        without.entry(asn).or_default().push(&node.meta.name);
+        if selector.is_some_and(|s| s.matches(&node.meta.labels)) {
+            with.insert(asn);
+        }
+    }
+    without.retain(|asn, _| !with.contains(asn));
+    let clash = |(asn, nodes)| Clash {
+        problem: no_reflector(asn),
+        nodes,
+    };
+    Some(without.into_iter().map(clash).collect())
 }
 
 fn by_size(nodes: usize, spec: &AutoMeshSpec) -> Need {
@@ -149,17 +178,17 @@ fn elect<'a>(internal: &[&'a Node], wanted: usize, scope: &Scope<'_>) -> BTreeSe
     let mut candidates: Vec<Candidate<'_>> = internal
         .iter()
         .map(|node| Candidate {
-            unfit: is_unfit(node, everywhere, scope),
+            worth: Worth::of(node, everywhere, scope),
             round: 0,
             hash: hash(&node.meta.name),
             name: &node.meta.name,
-            zone: node.meta.labels.get(ZONE).map_or("", String::as_str),
+            zone: node.meta.labels.get(ZONE).unwrap_or_default(),
         })
         .collect();
     candidates.sort();
-    let mut rounds: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+    let mut rounds: BTreeMap<(Worth, &str), usize> = BTreeMap::new();
     for candidate in &mut candidates {
-        let round = rounds.entry((candidate.unfit, candidate.zone)).or_default();
+        let round = rounds.entry((candidate.worth, candidate.zone)).or_default();
         candidate.round = *round;
         *round += 1;
     }
@@ -171,7 +200,7 @@ fn elect<'a>(internal: &[&'a Node], wanted: usize, scope: &Scope<'_>) -> BTreeSe
 /// A node that could reflect. The first ones in order do.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate<'a> {
-    unfit: bool,
+    worth: Worth,
     /// How many nodes of its zone come before it.
     round: usize,
     hash: u64,
@@ -179,20 +208,37 @@ struct Candidate<'a> {
     zone: &'a str,
 }
 
-/// Whether a node shall reflect only where there is no better one: it is about to go, its network does
-/// not work, or there are nodes that it cannot reach.
-fn is_unfit(node: &Node, everywhere: FamilySet, scope: &Scope<'_>) -> bool {
-    let own = identity::families(node);
-    let reaches_all = Family::ALL
-        .into_iter()
-        .all(|family| own.contains(family) || !everywhere.contains(family));
-    let leaving = drain::is_asked_for(node, &scope.configuration.drain);
-    node.network_unavailable || leaving || !reaches_all
+/// How well a node can reflect. One reflects only where there is no better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    Full,
+    /// There are nodes that it cannot reach.
+    LacksFamily,
+    /// It is about to go or is not ready, or its network does not work.
+    Unfit,
 }
 
-/// The cluster that the node reflects for; `None`: its BGP Identifier.
+impl Worth {
+    fn of(node: &Node, everywhere: FamilySet, scope: &Scope<'_>) -> Self {
+        let own = identity::families(node);
+        let lacks = |family: &Family| everywhere.contains(*family) && !own.contains(*family);
+        let is_leaving = drain::is_asked_for(node, &scope.configuration.drain);
+        if is_leaving || node.network_unavailable || node.is_unready {
+            Self::Unfit
+        } else if Family::ALL.iter().any(lacks) {
+            Self::LacksFamily
+        } else {
+            Self::Full
+        }
+    }
+}
+
+/// The cluster that the node reflects for; `None`: its BGP Identifier. Where nodes choose the reflectors, no
+/// common one counts: a former reflector that cannot hear that it is one no more would refuse what the new ones
+/// pass on.
 pub(super) fn cluster_id(node: &Node, scope: &Scope<'_>) -> Option<u32> {
     let common = scope.configuration.mesh.route_reflector.cluster_id.as_ref();
+    let common = common.filter(|_| scope.configuration.mesh.mode == MeshMode::RouteReflector);
     let common = || Some(common?.parse::<Ipv4Addr>().ok()?.to_bits());
     node.cluster_id.or_else(common)
 }

@@ -1,37 +1,44 @@
 //! Which addresses of Services this node advertises.
 //!
-//! Three steps, each a pure function:
+//! Four steps, each a pure function:
 //!
 //! | file | step |
 //! |---|---|
 //! | `rules` | what the node may advertise, from `BGPConfiguration`, `BGPAdvertisement`s and its Node |
 //! | `verdict` | one Service and its endpoints against the rules: a verdict for each address |
-//! | `routes` | all verdicts together: host routes and aggregates |
+//! | `claims` | all verdicts together: who asks for which prefix |
+//! | `routes` | the route that they ask for at one prefix |
 //!
 //! Verdicts are kept by Service. When a Service or an endpoint changes, only that Service is judged
 //! again, and if its verdicts come out the same, which is the rule in a rolling restart, nothing else
-//! is looked at.
+//! is looked at. Otherwise the prefixes that it asked for or asks for are, and no others.
 //!
 //! Two Services may share an address: it is advertised while either of them can be served here. So
-//! none of them takes it away from the other by going, and a change of hands is no withdrawal.
+//! none of them takes it away from the other by going, and a change of hands is no withdrawal. Where one
+//! of them has no endpoint here and its traffic policy is Local, what comes for it to this node is
+//! dropped; that is said.
 
+mod claims;
 mod routes;
 mod rules;
 mod verdict;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-pub(super) use routes::add_routes;
+use claims::Claims;
+use redstart_bgp::types::Prefix;
 pub(super) use rules::Rules;
 pub use verdict::{ServiceRoute, Verdict, Withheld};
 
-use redstart_bgp::types::Prefix;
-
 use super::PeerName;
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Reason},
     index::{Kind, Objects, ServiceKey},
     object::ObjectRef,
+    shared_map::SharedMap,
 };
 
 /// What was decided about every address of every Service, for `show services` and explanations.
@@ -39,8 +46,8 @@ use crate::{
 pub struct ServiceTable {
     /// What asks for Services to be advertised, and to whom; verdicts name them by position.
     pub sources: Arc<[(ObjectRef, Vec<PeerName>)]>,
-    /// By Service.
-    pub services: BTreeMap<ServiceKey, Arc<[ServiceRoute]>>,
+    /// By Service. A copy of the table shares them.
+    pub services: SharedMap<ServiceKey, Arc<[ServiceRoute]>>,
 }
 
 impl ServiceTable {
@@ -51,8 +58,8 @@ impl ServiceTable {
             .name
             .split_once('/')
             .map(|(namespace, name)| ServiceKey {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
+                namespace: namespace.into(),
+                name: name.into(),
             });
         let is_service = object.kind == Kind::Service.as_str();
         let routes = key
@@ -67,6 +74,17 @@ impl ServiceTable {
             lacks && Prefix::host(route.address) == prefix
         })
     }
+
+    /// The prefixes that stand for advertised addresses together.
+    #[must_use]
+    pub fn aggregates(&self) -> BTreeSet<Prefix> {
+        let routes = self.services.values().flat_map(|routes| routes.iter());
+        let aggregates = routes.flat_map(|route| match &route.verdict {
+            Verdict::Advertised { aggregates, .. } => &aggregates[..],
+            Verdict::Withheld(_) => &[],
+        });
+        aggregates.map(|(_, prefix)| *prefix).collect()
+    }
 }
 
 /// The rules, and the verdicts by them.
@@ -74,49 +92,115 @@ impl ServiceTable {
 pub(super) struct Services {
     rules: Rules,
     table: ServiceTable,
+    claims: Claims,
+    /// What is wrong with Services, for those with which anything is.
+    problems: BTreeMap<ServiceKey, Vec<Diagnostic>>,
+    /// Addresses that this node advertises for some Services, and drops the traffic of others that have them.
+    torn: BTreeMap<Prefix, Vec<Diagnostic>>,
+}
+
+/// What other verdicts have changed.
+#[derive(Debug, Default)]
+pub(super) struct Rejudged {
+    /// Whether any verdict is another one now.
+    pub(super) differs: bool,
+    /// The prefixes that were or are asked for by those that are.
+    pub(super) prefixes: BTreeSet<Prefix>,
 }
 
 impl Services {
-    /// Judges every Service.
-    pub(super) fn new(rules: Rules, objects: &Objects) -> Self {
-        let mut services = Self {
+    /// No Service yet.
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
             table: ServiceTable {
                 sources: rules.sources(),
-                services: BTreeMap::new(),
+                ..ServiceTable::default()
             },
             rules,
-        };
-        services.update(objects, objects.services.keys());
-        services
+            claims: Claims::default(),
+            problems: BTreeMap::new(),
+            torn: BTreeMap::new(),
+        }
     }
 
-    /// Judges these again. Whether any verdict is another one now.
+    /// Goes by other rules. What was decided by those before stands until it is judged again.
+    pub(super) fn under(mut self, rules: Rules) -> Self {
+        self.table.sources = rules.sources();
+        self.rules = rules;
+        self
+    }
+
+    /// Judges all again. Most verdicts come out as before, and stay the same values: so there are never two
+    /// of everything.
+    pub(super) fn update_all(&mut self, objects: &Objects) -> Rejudged {
+        let known = self.table.services.keys();
+        let gone = known.filter(|key| !objects.services.contains_key(key));
+        let gone: Vec<ServiceKey> = gone.cloned().collect();
+        self.update(objects, gone.iter().chain(objects.services.keys()))
+    }
+
+    /// Judges these again.
     pub(super) fn update<'a>(
         &mut self,
         objects: &Objects,
         keys: impl IntoIterator<Item = &'a ServiceKey>,
-    ) -> bool {
-        let mut changed = false;
+    ) -> Rejudged {
+        let mut rejudged = Rejudged::default();
         for key in keys {
-            changed |= self.judge(objects, key);
+            self.judge(objects, key, &mut rejudged);
         }
-        changed
+        for &prefix in &rejudged.prefixes {
+            let torn: Vec<Diagnostic> = self.torn(prefix).collect();
+            match torn.is_empty() {
+                true => _ = self.torn.remove(&prefix),
+                false => _ = self.torn.insert(prefix, torn),
+            }
+        }
+        rejudged
     }
 
-    fn judge(&mut self, objects: &Objects, key: &ServiceKey) -> bool {
-        let Some(service) = objects.services.get(key) else {
-            return self.table.services.remove(key).is_some();
+    /// The Services whose traffic this node attracts at an address for the sake of another one, and drops.
+    fn torn(&self, prefix: Prefix) -> impl Iterator<Item = Diagnostic> {
+        let served = self.claims.hosts(prefix).next();
+        let dropped = served.map(|served| (served, self.claims.elsewhere(prefix)));
+        dropped.into_iter().flat_map(move |(served, dropped)| {
+            let warning = move |key: &ServiceKey| {
+                let message = format!(
+                    "{} is advertised here for {} too; what comes to this node for this Service is dropped, because it has no endpoint here and its traffic policy is Local",
+                    prefix.addr(),
+                    served.object_ref(),
+                );
+                let (object, reason) = (key.object_ref(), Reason::SharedAddress);
+                Diagnostic::warning(object, "spec.externalTrafficPolicy", reason, message)
+            };
+            dropped.map(warning)
+        })
+    }
+
+    fn judge(&mut self, objects: &Objects, key: &ServiceKey, rejudged: &mut Rejudged) {
+        let before = self.table.services.get(key).cloned();
+        let now = objects.services.get(key).map(|service| {
+            let routes = verdict::judge(&self.rules, key, service, &objects.endpoints);
+            Arc::<[ServiceRoute]>::from(routes)
+        });
+        if before == now {
+            return;
+        }
+        rejudged.differs = true;
+        self.problems.remove(key);
+        if let Some(routes) = before {
+            self.claims.remove(key, &routes, &mut rejudged.prefixes);
+        }
+        let Some(routes) = now else {
+            self.table.services.remove(key);
+            return;
         };
-        let routes = verdict::judge(&self.rules, key, service, &objects.endpoints);
-        if self.table.services.get(key).map(|r| &**r) == Some(&*routes) {
-            return false;
+        self.claims.add(key, &routes, &mut rejudged.prefixes);
+        let problems: Vec<_> = routes.iter().filter_map(|r| r.diagnostic(key)).collect();
+        if !problems.is_empty() {
+            self.problems.insert(key.clone(), problems);
         }
-        self.table.services.insert(key.clone(), routes.into());
-        true
-    }
-
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
+        self.table.services.insert(key.clone(), routes);
     }
 
     pub(super) fn table(&self) -> &ServiceTable {
@@ -124,8 +208,8 @@ impl Services {
     }
 
     /// What is wrong with Services.
-    pub(super) fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> + '_ {
-        let routes = self.table.services.iter();
-        routes.flat_map(|(key, routes)| routes.iter().filter_map(|r| r.diagnostic(key)))
+    pub(super) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        let all = self.problems.values().chain(self.torn.values());
+        all.flatten()
     }
 }

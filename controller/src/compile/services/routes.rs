@@ -1,60 +1,56 @@
-//! All verdicts together: host routes, and aggregates for as long as an address in them is advertised.
+//! The route that Services ask for at one prefix: a host route, or an aggregate for as long as an
+//! address in it is advertised.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use redstart_bgp::types::Prefix;
 
 use super::{Rules, Services, Verdict};
-use crate::{compile::originations::Drafts, object::ObjectRef};
+use crate::{compile::Origination, index::ServiceKey, object::ObjectRef};
 
-/// A route to make.
-#[derive(Default)]
-struct Wanted {
-    /// What it stands for: the first Service, or what asks for the aggregate.
-    object: Option<ObjectRef>,
-    choices: BTreeSet<usize>,
-    blackhole: bool,
-}
-
-/// Adds the routes to the node's other ones.
-pub(in super::super) fn add_routes(services: &Services, drafts: &mut Drafts) {
-    let rules = services.rules();
-    for (prefix, wanted) in wanted(services) {
-        let Some(object) = wanted.object else {
-            continue;
+impl Services {
+    /// Adds to what there is at `prefix` anyway what Services ask for there.
+    pub(in super::super) fn route(
+        &self,
+        prefix: Prefix,
+        route: Option<Origination>,
+    ) -> Option<Origination> {
+        let aggregates: BTreeSet<usize> = self.claims.aggregates(prefix).collect();
+        let mut choices = aggregates.clone();
+        for key in self.claims.hosts(prefix) {
+            choices.extend(self.choices(key, prefix));
+        }
+        let Some(object) = self.object(prefix, &aggregates) else {
+            return route;
         };
-        let advertise = wanted.choices.iter().filter_map(|c| rules.advertise(*c));
-        drafts.add(prefix, &object, advertise);
-        if wanted.blackhole {
-            drafts.blackhole(prefix);
-        }
+        let mut route = route.unwrap_or_else(|| Origination::new(object));
+        let ways = choices.iter().filter_map(|c| self.rules.advertise(*c));
+        route.add(ways);
+        let mut aggregates = aggregates.into_iter();
+        let blackhole = aggregates.any(|choice| has_blackhole(&self.rules, choice, prefix));
+        route.blackhole |= blackhole && !route.advertise.is_empty();
+        Some(route)
     }
-}
 
-fn wanted(services: &Services) -> BTreeMap<Prefix, Wanted> {
-    let rules = services.rules();
-    let mut wanted: BTreeMap<Prefix, Wanted> = BTreeMap::new();
-    for (key, routes) in &services.table().services {
-        for route in routes.iter() {
-            let Verdict::Advertised { host, aggregates } = &route.verdict else {
-                continue;
-            };
-            if !host.is_empty() {
-                let entry = wanted.entry(Prefix::host(route.address)).or_default();
-                entry.object.get_or_insert_with(|| key.object_ref());
-                entry.choices.extend(host);
-            }
-            for &(choice, prefix) in aggregates {
-                let entry = wanted.entry(prefix).or_default();
-                if entry.choices.insert(choice) {
-                    let source = || rules.advertise(choice).map(|a| a.source.clone());
-                    entry.object = entry.object.take().or_else(source);
-                    entry.blackhole |= has_blackhole(rules, choice, prefix);
-                }
-            }
-        }
+    /// What a route stands for: the first Service, or what asks for the aggregate.
+    fn object(&self, prefix: Prefix, aggregates: &BTreeSet<usize>) -> Option<ObjectRef> {
+        let service = self.claims.hosts(prefix).next();
+        let source = |choice: &usize| Some(self.rules.advertise(*choice)?.source.clone());
+        let service = service.map(ServiceKey::object_ref);
+        service.or_else(|| aggregates.iter().find_map(source))
     }
-    wanted
+
+    /// The choices that want an address of a Service as a host route.
+    fn choices(&self, key: &ServiceKey, prefix: Prefix) -> impl Iterator<Item = usize> {
+        let routes = self.table.services.get(key).into_iter();
+        let routes = routes.flat_map(|routes| routes.iter());
+        let here = routes.filter(move |route| Prefix::host(route.address) == prefix);
+        here.filter_map(|route| match &route.verdict {
+            Verdict::Advertised { host, .. } => Some(host.iter().copied()),
+            Verdict::Withheld(_) => None,
+        })
+        .flatten()
+    }
 }
 
 fn has_blackhole(rules: &Rules, choice: usize, prefix: Prefix) -> bool {

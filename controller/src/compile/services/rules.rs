@@ -1,7 +1,7 @@
 //! What this node may advertise of Services: everything of a verdict that is not the Service's own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -35,6 +35,8 @@ pub(in super::super) struct Rules {
     allowed_load_balancer_ips: BTreeSet<Prefix>,
     /// Of all nodes; no two overlap.
     pod_cidrs: BTreeSet<Prefix>,
+    /// Of all nodes, and of the routers with an address.
+    speakers: HashSet<IpAddr>,
     /// Each with what asks for it: the position is its name in verdicts.
     choices: Vec<Choice>,
 }
@@ -43,7 +45,7 @@ pub(in super::super) struct Rules {
 #[derive(Clone, Debug)]
 struct Choice {
     services: ServiceChoice,
-    advertise: Advertise,
+    advertise: Arc<Advertise>,
 }
 
 impl Rules {
@@ -60,6 +62,7 @@ impl Rules {
                 .map(|c| c.allowed_load_balancer_ips.clone())
                 .unwrap_or_default(),
             pod_cidrs: scope.pod_cidrs.owned(),
+            speakers: speakers(scope),
             choices: choices(scope, peers),
         }
     }
@@ -86,7 +89,7 @@ impl Rules {
     }
 
     /// How a choice is advertised.
-    pub(super) fn advertise(&self, choice: usize) -> Option<&Advertise> {
+    pub(super) fn advertise(&self, choice: usize) -> Option<&Arc<Advertise>> {
         self.choices.get(choice).map(|c| &c.advertise)
     }
 
@@ -110,6 +113,9 @@ impl Rules {
         let below = self.pod_cidrs.range(..=host).next_back();
         if below.is_some_and(|p| p.covers(host)) {
             return Err(Withheld::PodAddress);
+        }
+        if self.speakers.contains(&address) {
+            return Err(Withheld::SpeakerAddress);
         }
         let within = |ranges: &BTreeSet<Prefix>| ranges.iter().any(|p| p.covers(host));
         let allowed = match kind {
@@ -139,6 +145,16 @@ impl Rules {
 }
 
 impl ServiceChoice {
+    /// Whether it asks for an address of this kind that the Service has.
+    pub(in super::super) fn has_address(
+        &self,
+        key: &ServiceKey,
+        service: &Service,
+        kind: ServiceAddress,
+    ) -> bool {
+        !service.addresses(kind).is_empty() && self.wants(key, service, kind)
+    }
+
     fn wants(&self, key: &ServiceKey, service: &Service, kind: ServiceAddress) -> bool {
         let class = || {
             let class = service.load_balancer_class.as_ref();
@@ -146,13 +162,21 @@ impl ServiceChoice {
         };
         let any_class = kind != ServiceAddress::LoadBalancerIP;
         self.addresses.contains(&kind)
-            && (self.namespaces.is_empty() || self.namespaces.contains(&key.namespace))
+            && (self.namespaces.is_empty() || self.namespaces.contains(&*key.namespace))
             && (any_class || self.load_balancer_classes.is_empty() || class())
             && self
                 .selector
                 .as_ref()
                 .is_none_or(|s| s.matches(&service.labels))
     }
+}
+
+fn speakers(scope: &Scope<'_>) -> HashSet<IpAddr> {
+    let nodes = scope.objects.nodes.values();
+    let nodes = nodes.flat_map(|node| node.addresses.iter().copied());
+    let routers = scope.objects.peers.values();
+    let routers = routers.filter_map(|peer| Some(peer.remote.address()?.ip()));
+    nodes.chain(routers).collect()
 }
 
 /// Kubernetes' own words for a node that is to carry no traffic from outside. That a Node is not
@@ -181,7 +205,7 @@ fn choices(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Vec<Choice> {
                 load_balancer_classes: BTreeSet::new(),
                 aggregates: Vec::new(),
             },
-            advertise: by_configuration(routers(peers)),
+            advertise: by_configuration(routers(peers)).into(),
         }];
     }
     let here = advertisements.values().filter(|a| {
@@ -191,7 +215,7 @@ fn choices(scope: &Scope<'_>, peers: &BTreeMap<PeerName, Peer>) -> Vec<Choice> {
     here.filter_map(|a| {
         Some(Choice {
             services: a.services.clone()?,
-            advertise: by_object(scope, peers, a),
+            advertise: by_object(scope, peers, a).into(),
         })
     })
     .collect()

@@ -47,6 +47,9 @@ pub enum Withheld {
     UnusableAddress,
     /// It is the address of a pod, or may become one.
     PodAddress,
+    /// It is the address of a node, or of a router that some node peers with: traffic to it, that of its
+    /// sessions too, would go where the Service is.
+    SpeakerAddress,
     /// It is outside of the ranges that `BGPConfiguration` allows.
     NotAllowed,
     /// The Node has the label `node.kubernetes.io/exclude-from-external-load-balancers`.
@@ -71,6 +74,7 @@ impl Withheld {
             Self::NotSelected => "not-selected",
             Self::UnusableAddress => "unusable-address",
             Self::PodAddress => "pod-address",
+            Self::SpeakerAddress => "speaker-address",
             Self::NotAllowed => "not-allowed",
             Self::NodeExcluded => "node-excluded",
             Self::NetworkUnavailable => "network-unavailable",
@@ -96,23 +100,12 @@ pub(super) fn judge(
     endpoints: &Endpoints,
 ) -> Vec<ServiceRoute> {
     let mut routes = Vec::new();
-    for (kind, addresses, local_only) in [
-        (
-            ServiceAddress::ClusterIP,
-            &service.cluster_ips,
-            service.internal_local,
-        ),
-        (
-            ServiceAddress::ExternalIP,
-            &service.external_ips,
-            service.external_local,
-        ),
-        (
-            ServiceAddress::LoadBalancerIP,
-            &service.load_balancer_ips,
-            service.external_local,
-        ),
+    for (kind, local_only) in [
+        (ServiceAddress::ClusterIP, service.internal_local),
+        (ServiceAddress::ExternalIP, service.external_local),
+        (ServiceAddress::LoadBalancerIP, service.external_local),
     ] {
+        let addresses = service.addresses(kind);
         if addresses.is_empty() {
             continue;
         }
@@ -203,6 +196,11 @@ impl ServiceRoute {
             return None;
         };
         let address = self.address;
+        let field = match self.kind {
+            ServiceAddress::ClusterIP => "spec.clusterIPs",
+            ServiceAddress::ExternalIP => "spec.externalIPs",
+            ServiceAddress::LoadBalancerIP => "status.loadBalancer.ingress",
+        };
         let (reason, message) = match withheld {
             Withheld::UnusableAddress => (
                 Reason::InvalidAddress,
@@ -219,12 +217,15 @@ impl ServiceRoute {
                     self.allowed_by()
                 ),
             ),
+            Withheld::SpeakerAddress => {
+                // Some load balancers give out nothing else.
+                let message = format!(
+                    "{address} is the address of a node or of a router; it is not advertised"
+                );
+                let (object, reason) = (key.object_ref(), Reason::AddressNotAllowed);
+                return Some(Diagnostic::warning(object, field, reason, message));
+            }
             _ => return None,
-        };
-        let field = match self.kind {
-            ServiceAddress::ClusterIP => "spec.clusterIPs",
-            ServiceAddress::ExternalIP => "spec.externalIPs",
-            ServiceAddress::LoadBalancerIP => "status.loadBalancer.ingress",
         };
         Some(Diagnostic::error(key.object_ref(), field, reason, message))
     }

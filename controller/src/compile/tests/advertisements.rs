@@ -132,3 +132,26 @@ fn a_peer_that_does_not_exist_is_a_warning() {
     assert_eq!(diagnostic.severity, Severity::Warning);
     assert_eq!(desired.originations.len(), 2);
 }
+
+/// As the first advertisement it takes the built-in ones from the routers, and gives them none.
+#[test]
+fn a_selector_that_no_peer_has_the_labels_of_is_a_warning() {
+    let with = |peers: &str| {
+        let spec = format!("{{ podCIDRs: true, peers: {peers} }}");
+        NODES.to_owned() + &tor("tor", "") + &object("BGPAdvertisement", "adv", &spec)
+    };
+    let (desired, diagnostic) = one(&with("{ matchLabels: { name: nobody } }"), "a");
+    says(
+        &diagnostic,
+        "BGPAdvertisement/adv",
+        "spec.peers",
+        Reason::NoPeerSelected,
+    );
+    assert_eq!(diagnostic.severity, Severity::Warning);
+    assert_eq!(advertised(&desired)["10.0.1.0/24"], ["mesh-b"]);
+    clean(&with("{ matchLabels: { name: tor } }"), "a");
+    clean(
+        &with("{ names: [tor], matchLabels: { name: nobody } }"),
+        "a",
+    );
+}

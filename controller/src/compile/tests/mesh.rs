@@ -66,6 +66,11 @@ fn the_cluster_id_is_the_nodes_or_the_common_one_or_the_router_id() {
     let id = |node| rules(&clean(&yaml, node), "mesh-a").cluster_id;
     assert_eq!(id("r"), Some(0x0102_0304));
     assert_eq!(id("s"), Some(7));
+    // Reflectors that are chosen each have their own, or what their Node says.
+    let auto = "mode: Auto, routeReflector: { clusterID: 1.2.3.4 }";
+    let chosen = nodes("ar") + &node("s", "192.0.2.9", "10.0.9.0/24", own) + &mesh(auto);
+    let id = |node| rules(&clean(&chosen, node), "mesh-a").cluster_id;
+    assert_eq!((id("r"), id("s")), (None, Some(7)));
 
     let bad = own.replace("0.0.0.7", "seven");
     let yaml = nodes("ar") + &node("s", "192.0.2.9", "10.0.9.0/24", &bad) + &mesh(&common);
@@ -200,4 +205,71 @@ fn a_node_may_send_a_multiple_of_what_the_cluster_has() {
     assert_eq!(limits(512), [1024, 1024]);
     assert_eq!(limits(513), [2048, 1024], "each family by itself");
     assert_eq!(limits(700), limits(900), "not with every Node");
+}
+
+/// ADR 25: whatever is asked for goes to routers; nodes tell each other their pod CIDRs, with one path each.
+#[test]
+fn the_mesh_carries_pod_cidrs_alone() {
+    let everything = object(
+        "BGPAdvertisement",
+        "all",
+        "{ services: { addresses: [ClusterIP, ExternalIP, LoadBalancerIP] }, staticPrefixes: [203.0.113.0/24], interfaces: [lo], kernelTables: [100] }",
+    );
+    let service = services::load_balancer("web", "198.51.100.1", "externalTrafficPolicy: Local")
+        + &services::slice("web", &[("a", "ready: true"), ("r", "ready: true")]);
+    let yaml = nodes("abrs") + &tor("tor", "") + &everything + &service;
+    for mode in [
+        "mode: FullMesh",
+        BY_LABEL,
+        "mode: Auto, auto: { fullMeshUpTo: 2, reflectors: 2 }",
+    ] {
+        for node in ["a", "r"] {
+            let desired = clean(&(yaml.clone() + &mesh(mode)), node);
+            let in_mesh = |name: &str| name.starts_with("mesh-");
+            for (prefix, to) in advertised(&desired) {
+                let is_pod_cidr = prefix.starts_with("10.0.");
+                assert_eq!(
+                    to.iter().any(|name| in_mesh(name)),
+                    is_pod_cidr,
+                    "{mode}: {prefix} to {to:?}"
+                );
+                assert_eq!(
+                    to.contains(&"tor"),
+                    !is_pod_cidr,
+                    "{mode}: {prefix} to {to:?}"
+                );
+            }
+            assert!(advertised(&desired).contains_key("198.51.100.1/32"));
+            let found = desired
+                .interfaces
+                .values()
+                .chain(desired.kernel_tables.values());
+            for way in found.flatten() {
+                assert!(way.peers.iter().all(|name| !in_mesh(&name.0)), "{way:?}");
+            }
+            let nodes = desired
+                .peers
+                .values()
+                .filter(|peer| peer.role != PeerRole::Router);
+            assert!(
+                nodes
+                    .into_iter()
+                    .all(|peer| peer.add_path == AddPath::default())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_session_that_need_not_be_is_what_it_would_be_otherwise() {
+    let nodes = nodes("abrs");
+    let spare = clean(&(nodes.clone() + &mesh(BY_LABEL)), "a").spare;
+    let full = clean(&(nodes + &mesh("mode: FullMesh")), "a");
+    let name = PeerName("mesh-b".to_owned());
+    let kept = spare.get(&name).unwrap();
+    assert_eq!(Some(&kept.peer), full.peers.get(&name));
+    assert_eq!(kept.prefixes.len(), 1);
+    assert!(spare.contains_key(&name) && spare.values().eq([kept]));
+    let absent = PeerName("mesh-r".to_owned());
+    assert!(spare.get(&absent).is_none() && !spare.contains_key(&absent));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redstart_rib::policy::{Action, Condition, Program};
 
 use super::*;
+use crate::diagnostic::Severity;
 
 fn policy(name: &str, rules: &str) -> String {
     object("BGPPolicy", name, &format!("{{ rules: [{rules}] }}"))
@@ -147,13 +148,25 @@ fn nothing_passes_where_a_policy_never_was() {
 #[test]
 fn service_ranges_are_refused_like_pod_cidrs() {
     let configuration = "{ serviceCIDRs: [10.96.0.0/12, 'fd00:96::/108'] }";
-    let yaml =
-        NODES.to_owned() + &object("BGPConfiguration", "default", configuration) + &tor("tor", "");
+    let services =
+        "{ services: { addresses: [LoadBalancerIP], aggregates: [{ prefix: 198.51.100.0/24 }] } }";
+    let yaml = NODES.to_owned()
+        + &object("BGPConfiguration", "default", configuration)
+        + &object("BGPAdvertisement", "vips", services)
+        + "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\nmetadata: { name: kubernetes }\nspec: { cidrs: [172.20.0.0/16, 'fd00:97::/108'] }\n---\n"
+        + &tor("tor", "");
     let desired = clean(&yaml, "a");
     let Import::AllBut { refuse, .. } = &peer(&desired, "tor").import else {
         panic!("a router may say everything but");
     };
-    for range in ["10.0.1.0/24", "10.96.0.0/12", "fd00:96::/108"] {
+    for range in [
+        "10.0.1.0/24",
+        "10.96.0.0/12",
+        "fd00:96::/108",
+        "172.20.0.0/16",
+        "fd00:97::/108",
+        "198.51.100.0/24",
+    ] {
         assert!(refuse.contains(&range.parse().unwrap()), "{range}");
     }
 }
@@ -170,6 +183,13 @@ fn an_external_router_without_policies_exchanges_nothing_if_they_are_required() 
             "not for the mesh"
         );
         let tor = &peer(&desired, "tor").policies;
+        for program in [&tor.import, &tor.export] {
+            for rule in program.rules() {
+                let nothing_passes = rule.conditions.is_empty() && rule.action == Action::Reject;
+                let is_closed = &*rule.source.policy == "requireEBGPPolicy";
+                assert_eq!(nothing_passes, is_closed, "{rule:?}");
+            }
+        }
         (rules(&tor.import), rules(&tor.export))
     };
     let closed = vec!["requireEBGPPolicy".to_owned()];
@@ -187,9 +207,29 @@ fn an_external_router_without_policies_exchanges_nothing_if_they_are_required() 
     assert_eq!(programs(&(base + &internal)), (Vec::new(), Vec::new()));
 }
 
+/// There is no Echo function (RFC 5880 section 6.4), and a neighbour is watched without it.
+#[test]
+fn a_profile_with_echo_is_in_force_without_it_and_says_so() {
+    let profile = |echo| {
+        let spec = format!("{{ transmitInterval: 60, echoMode: {echo} }}");
+        NODES.to_owned()
+            + &object("BFDProfile", "fast", &spec)
+            + &tor("tor", "bfd: { profile: fast }")
+    };
+    let without = clean(&profile(false), "a");
+    let (desired, diagnostic) = one(&profile(true), "a");
+    let (object, field) = ("BFDProfile/fast", "spec.echoMode");
+    says(&diagnostic, object, field, Reason::NotImplemented);
+    assert_eq!(diagnostic.severity, Severity::Error);
+    let bfd = peer(&desired, "tor").bfd;
+    assert_eq!(bfd, peer(&without, "tor").bfd);
+    assert_eq!(bfd.unwrap().transmit.as_millis(), 60);
+}
+
 #[test]
 fn bfd_comes_from_a_profile_or_has_its_defaults() {
-    let profile = "{ receiveInterval: 50, transmitInterval: 60, detectMultiplier: 5, echoMode: true, echoInterval: 20 }";
+    let profile =
+        "{ receiveInterval: 50, transmitInterval: 60, detectMultiplier: 5, echoInterval: 20 }";
     let configuration = "{ mesh: { bfd: {} } }";
     let yaml = NODES.to_owned()
         + &object("BFDProfile", "fast", profile)

@@ -119,6 +119,24 @@ fn of_two_peers_with_one_address_the_first_by_name_counts() {
     assert_eq!(names(&desired), ["mesh-b"]);
 }
 
+/// Who comes later takes no session away, whatever its name.
+#[test]
+fn of_two_peers_with_one_address_the_older_one_counts() {
+    let aged = |name: &str, created: &str| {
+        let name = format!("name: {name}");
+        let dated = format!("{name}, creationTimestamp: \"{created}\"");
+        tor(&name[6..], "").replacen(&name, &dated, 1)
+    };
+    let (old, new) = (
+        aged("t2", "2026-05-28T20:26:40Z"),
+        aged("t1", "2026-05-29T20:26:40Z"),
+    );
+    let (desired, diagnostic) = one(&(NODES.to_owned() + &old + &new), "a");
+    let reason = Reason::DuplicatePeerAddress;
+    says(&diagnostic, "BGPPeer/t1", "spec.address", reason);
+    assert_eq!(names(&desired), ["mesh-b", "t2"]);
+}
+
 #[test]
 fn of_two_peers_with_one_range_or_interface_the_first_by_name_counts() {
     for (place, field) in [
@@ -153,6 +171,27 @@ fn a_range_or_interface_is_listened_on_in_its_family() {
         let listen: Vec<_> = desired.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["0.0.0.0:179", "[::]:179"], "{place}");
     }
+}
+
+#[test]
+fn a_node_can_listen_on_its_own_addresses_alone() {
+    let configuration = object("BGPConfiguration", "default", "{ listenOn: NodeAddresses }");
+    let listen = |routers: &str| {
+        let desired = clean(&format!("{NODES}{configuration}{routers}"), "a");
+        let listen = desired.listen.iter().map(ToString::to_string);
+        listen.collect::<Vec<_>>()
+    };
+    let own = listen("");
+    assert_eq!(own.len(), 2);
+    assert!(
+        own.iter()
+            .all(|at| !at.starts_with("0.0.0.0") && !at.starts_with("[::]")),
+        "{own:?}"
+    );
+    let from = "sourceAddress: 198.51.100.7";
+    let with_source = listen(&tor("tor", from));
+    let more: Vec<_> = with_source.iter().filter(|at| !own.contains(at)).collect();
+    assert_eq!(more, ["198.51.100.7:179"]);
 }
 
 #[test]
@@ -243,6 +282,10 @@ fn no_session_runs_without_the_password_that_was_asked_for() {
         says(&diagnostic, "BGPPeer/tor", field, reason);
         assert_eq!(names(&desired), ["mesh-b"]);
     }
+    // RFC 2385 section 4.5: keys of up to 80 octets.
+    let longest = "x".repeat(80);
+    let desired = clean(&(yaml + &secret("s", "password", &longest)), "a");
+    assert_eq!(peer(&desired, "tor").password, Some(Password(longest)));
     let mesh = object(
         "BGPConfiguration",
         "default",
@@ -256,6 +299,68 @@ fn no_session_runs_without_the_password_that_was_asked_for() {
         Reason::SecretMissing,
     );
     assert_eq!(names(&desired), [""; 0]);
+}
+
+/// Rotated badly, or deleted and created anew: the sessions keep the password that they have, and it is
+/// said. It goes with the last who names it.
+#[test]
+fn a_password_outlives_its_secret_until_there_is_another_one() {
+    let mesh = object(
+        "BGPConfiguration",
+        "default",
+        "{ mesh: { passwordSecretRef: { name: s } } }",
+    );
+    let tor = tor("tor", "passwordSecretRef: { name: s }");
+    let yaml = NODES.to_owned() + &mesh + &tor + &secret("s", "password", "good");
+    let mut index = index(&yaml);
+    let (before, _) = compile(&index, "a").unwrap();
+    let stays = |index: &Index, reason: Reason| {
+        let (desired, mut problems) = compile(index, "a").unwrap();
+        assert_eq!(desired, before);
+        problems.extend(index.problems().cloned());
+        let said: Vec<_> = problems
+            .iter()
+            .map(|p| (p.object.to_string(), p.field.as_str(), p.reason))
+            .collect();
+        for (object, field) in [
+            ("BGPConfiguration/default", "spec.mesh.passwordSecretRef"),
+            ("BGPPeer/tor", "spec.passwordSecretRef"),
+        ] {
+            assert!(
+                said.contains(&(object.to_owned(), field, reason)),
+                "{said:?}"
+            );
+        }
+    };
+    put(&mut index, &secret("s", "password", "new\n"));
+    stays(&index, Reason::InvalidPassword);
+    put(&mut index, &secret("s", "other", "new"));
+    stays(&index, Reason::SecretKeyMissing);
+    let key = ObjectKey::namespaced(Kind::Secret, crate::api::NAMESPACE, "s");
+    index.apply(SourceEvent::Deleted(key));
+    stays(&index, Reason::SecretMissing);
+    index.apply(SourceEvent::Restarted {
+        kind: Kind::Secret,
+        objects: Vec::new(),
+    });
+    stays(&index, Reason::SecretMissing);
+    put(&mut index, &secret("s", "password", ""));
+    stays(&index, Reason::InvalidPassword);
+    put(&mut index, &secret("s", "password", "new"));
+    let (after, problems) = compile(&index, "a").unwrap();
+    assert_eq!(problems, []);
+    for name in ["mesh-b", "tor"] {
+        let password = Some(Password("new".to_owned()));
+        assert_eq!(peer(&after, name).password, password, "{name}");
+    }
+
+    let key = ObjectKey::namespaced(Kind::Secret, crate::api::NAMESPACE, "s");
+    index.apply(SourceEvent::Deleted(key));
+    assert_eq!(index.count(Kind::Secret), 1);
+    for (kind, name) in [(Kind::BgpPeer, "tor"), (Kind::BgpConfiguration, "default")] {
+        index.apply(SourceEvent::Deleted(ObjectKey::cluster(kind, name)));
+    }
+    assert_eq!(index.count(Kind::Secret), 0);
 }
 
 #[test]
@@ -351,6 +456,12 @@ fn what_says_nothing_to_a_router_of_this_as_is_named() {
             true,
             "export: { removePrivateAS: true }",
             "spec.export.removePrivateAS",
+        ),
+        (
+            false,
+            true,
+            "export: { allowPeerAS: true }",
+            "spec.export.allowPeerAS",
         ),
         (
             false,

@@ -89,8 +89,8 @@ fn compiled(yaml: &str, node: &str) -> Compiled {
 fn withheld(yaml: &str, node: &str, service: &str, address: &str) -> Option<Withheld> {
     let compiled = compiled(yaml, node);
     let key = ServiceKey {
-        namespace: "apps".to_owned(),
-        name: service.to_owned(),
+        namespace: "apps".into(),
+        name: service.into(),
     };
     let address: IpAddr = address.parse().unwrap();
     let routes = &compiled.services.services[&key];
@@ -319,6 +319,15 @@ fn an_aggregate_comes_with_a_blackhole_except_for_addresses_the_node_itself_need
     }
 }
 
+/// Traffic to the router itself would go where the Service is, and the session with it.
+#[test]
+fn the_address_of_a_router_is_not_a_services() {
+    let router = service("web", "type: LoadBalancer", "192.0.2.254");
+    let yaml = cluster(ALL) + &router + &slice("web", &[("a", "ready: true")]);
+    let why = withheld(&yaml, "a", "web", "192.0.2.254");
+    assert_eq!(why, Some(Withheld::SpeakerAddress));
+}
+
 #[test]
 fn what_a_service_must_not_ask_for_is_refused_and_named() {
     let ready = slice("web", &[("a", READY)]);
@@ -350,6 +359,13 @@ fn what_a_service_must_not_ask_for_is_refused_and_named() {
             "status.loadBalancer.ingress",
             Reason::ForeignPodCidr,
             Withheld::PodAddress,
+        ),
+        (
+            "type: LoadBalancer",
+            "192.0.2.2",
+            "status.loadBalancer.ingress",
+            Reason::AddressNotAllowed,
+            Withheld::SpeakerAddress,
         ),
     ] {
         let yaml = cluster(ALL) + &service("web", spec, ingress) + &ready;

@@ -125,6 +125,65 @@ fn a_listing_keeps_what_is_named_too() {
     assert!(index.complete().unwrap().policies.is_empty());
 }
 
+fn secret(name: &str, key: &str, value: &str) -> Observed {
+    let mut data = serde_json::Map::new();
+    data.insert(key.to_owned(), json!(value));
+    let metadata = json!({ "name": name, "namespace": "redstart-system" });
+    let object =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data });
+    Observed::from(&serde_json::from_value::<k8s_openapi::api::core::v1::Secret>(object).unwrap())
+}
+
+fn with_password(secret: &str) -> Value {
+    json!({ "passwordSecretRef": { "name": secret } })
+}
+
+/// Be it missing, of another key or unusable, and whether there was one before or not: the session goes on.
+#[test]
+fn a_password_is_waited_for_like_a_policy() {
+    let field = || "spec.passwordSecretRef".to_owned();
+    for before in [json!({}), with_password("old")] {
+        let mut index = index(&[peer(1179, before), secret("old", "password", "first")]);
+        index.apply(SourceEvent::Applied(peer(2179, with_password("new"))));
+        for (event, reason) in [
+            (None, Reason::SecretMissing),
+            (
+                Some(secret("new", "pasword", "x")),
+                Reason::SecretKeyMissing,
+            ),
+            (
+                Some(secret("new", "password", "x\n")),
+                Reason::InvalidPassword,
+            ),
+        ] {
+            event.map(|secret| index.apply(SourceEvent::Applied(secret)));
+            assert_eq!(
+                (port(&index), problems(&index)),
+                (1179, vec![(field(), reason)])
+            );
+        }
+        // Nobody looks for the Secret of the version before any more: its password is still in force.
+        let key = ObjectKey::namespaced(Kind::Secret, "redstart-system", "old");
+        index.apply(SourceEvent::Deleted(key));
+        assert_eq!(problems(&index), [(field(), Reason::InvalidPassword)]);
+        index.apply(SourceEvent::Applied(secret("new", "password", "second")));
+        assert_eq!((port(&index), problems(&index)), (2179, Vec::new()));
+        assert!(!index.complete().unwrap().secrets.contains_key("old"));
+    }
+}
+
+#[test]
+fn a_password_of_a_secret_that_is_gone_is_good_for_another_version() {
+    let mut index = index(&[
+        peer(1179, with_password("old")),
+        secret("old", "password", "first"),
+    ]);
+    let key = ObjectKey::namespaced(Kind::Secret, "redstart-system", "old");
+    index.apply(SourceEvent::Deleted(key));
+    index.apply(SourceEvent::Applied(peer(2179, with_password("old"))));
+    assert_eq!(port(&index), 2179);
+}
+
 #[test]
 fn profiles_are_waited_for_like_policies() {
     let mut index = index(&[peer(1179, json!({}))]);

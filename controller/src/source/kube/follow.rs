@@ -10,9 +10,12 @@
 //! - tries again at once when another kind's watch has recovered, so that objects of different kinds
 //!   that changed during an outage arrive together;
 //! - sees when a watch has been accepted, which the watcher does not tell before the next change;
-//! - waits as long as a busy server asks for in its `Retry-After` header, which `kube` does not pass on.
+//! - waits as long as a busy server asks for in its `Retry-After` header, which `kube` does not pass on;
+//! - keeps to itself what is no news ([`Told`]).
 
 use std::{
+    collections::HashMap,
+    hash::BuildHasher as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,7 +43,8 @@ use super::{
     status::{ListMode, Statuses, WatchStatus},
 };
 use crate::{
-    index::{Kind, Observed},
+    diagnostic::Reason,
+    index::{Kind, ObjectKey, Observed},
     source::{Batch, Health, SourceEvent},
 };
 
@@ -48,6 +52,8 @@ use crate::{
 const TOO_LARGE: u16 = 504;
 /// The longest that a server may make us wait.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// When a server that has not got a kind which it may do without is asked again.
+const ABSENT: Duration = Duration::from_secs(300);
 /// How often in a row a server may say so, because it is behind, before everything is listed again.
 const RESUMES: u32 = 5;
 
@@ -62,6 +68,8 @@ pub(super) enum Next {
     Relist,
     /// List in another mode, at once.
     Renegotiate,
+    /// Ask again after [`ABSENT`].
+    Later,
 }
 
 /// What is known of one kind's watch.
@@ -72,8 +80,11 @@ pub(super) struct Follower {
     health: Health,
     /// The listing so far, while one is under way.
     listing: Option<Vec<Observed>>,
+    /// The first manifest of the last listing, which the others look like.
+    model: Option<Arc<str>>,
+    told: Told,
     failed_resumes: u32,
-    /// The one object that is followed; all of the kind without it.
+    /// The one Secret that is followed; all objects of the kind without it.
     only: Option<String>,
     /// Rung by the watch of any kind when it recovers.
     recovered: Arc<Notify>,
@@ -91,16 +102,24 @@ impl Follower {
             status: WatchStatus::default(),
             health: Health::Starting,
             listing: None,
+            model: None,
+            told: Told::default(),
             failed_resumes: 0,
             only: None,
             recovered,
         }
     }
 
-    /// Of one object alone.
-    pub(super) fn only(self, name: String) -> Self {
-        let only = Some(name);
-        Self { only, ..self }
+    /// Of one Secret alone.
+    pub(super) fn of_secret(
+        name: String,
+        statuses: watch::Sender<Statuses>,
+        recovered: Arc<Notify>,
+    ) -> Self {
+        Self {
+            only: Some(name),
+            ..Self::new(Kind::Secret, statuses, recovered)
+        }
     }
 
     /// How to list and watch now.
@@ -134,12 +153,18 @@ impl Follower {
         self.failed_resumes = 0;
         self.status.last_event = Some(SystemTime::now());
         match event {
-            Event::Init => self.listing = Some(Vec::new()),
+            Event::Init => {
+                self.listing = Some(Vec::new());
+                self.model = None;
+                self.told = Told::default();
+            }
             Event::InitApply(seen) => {
-                let observed = self.count(seen.observed);
+                self.told.is_news(&seen);
+                let observed = self.take(seen);
                 self.listing.get_or_insert_default().push(observed);
             }
             Event::InitDone => {
+                self.told.pack();
                 batch.push(SourceEvent::Restarted {
                     kind: self.kind,
                     objects: self.listing.take().unwrap_or_default(),
@@ -152,21 +177,32 @@ impl Follower {
                 }
             }
             Event::Apply(seen) => {
-                batch.push(SourceEvent::Applied(self.count(seen.observed)));
+                if self.told.is_news(&seen) {
+                    batch.push(SourceEvent::Applied(self.take(seen)));
+                }
                 self.connected(batch);
             }
             Event::Delete(seen) => {
-                batch.push(SourceEvent::Deleted(seen.observed.key));
+                let key = seen.key();
+                self.told.forget(&key);
+                batch.push(SourceEvent::Deleted(key));
                 self.connected(batch);
             }
         }
         self.publish();
     }
 
-    fn count(&mut self, observed: Observed) -> Observed {
+    /// Parses an object. All manifests of a listing wait for the disk at once, so they are made small, and
+    /// so may be many that change soon after each other.
+    fn take<K: Watched>(&mut self, seen: Seen<K>) -> Observed {
+        let mut observed = seen.observed();
         if observed.object.is_none() {
             self.status.invalid += 1;
         }
+        observed.manifest = observed.manifest.map(|text| {
+            let model = self.model.get_or_insert_with(|| text.read().into());
+            text.like(model)
+        });
         observed
     }
 
@@ -193,6 +229,10 @@ impl Follower {
             self.fall_back("the API server does not stream lists");
             return Next::Renegotiate;
         }
+        if self.is_absent(code) {
+            self.absent(&diagnose(self.kind, plural, error), batch);
+            return Next::Later;
+        }
         self.failed(diagnose(self.kind, plural, error), batch);
         if start && code == Some(TOO_LARGE) {
             self.failed_resumes += 1;
@@ -202,6 +242,37 @@ impl Follower {
             return Next::Relist;
         }
         Next::Pause
+    }
+
+    /// Whether this answer says that a kind which may be absent is. That it may not be read counts only when
+    /// others may be: while an API server starts, nothing may.
+    fn is_absent(&self, code: Option<u16>) -> bool {
+        if !self.kind.is_optional() || self.status.listings > 0 {
+            return false;
+        }
+        let others_are_listed = || {
+            let all = self.statuses.borrow();
+            all.iter().any(|(kind, it)| *kind != self.kind && it.listed)
+        };
+        code == Some(404) || code == Some(403) && others_are_listed()
+    }
+
+    /// The server does without the kind, or does not let us see it: then it has no objects.
+    fn absent(&mut self, error: &WatchError, batch: &mut Batch) {
+        self.listing = None;
+        if self.status.listed {
+            return;
+        }
+        self.status.listed = true;
+        // There is nothing else to be connected to.
+        self.status.connected = true;
+        tracing::info!(kind = %self.kind, "the API server has none to see: {}", error.message);
+        batch.push(SourceEvent::Restarted {
+            kind: self.kind,
+            objects: Vec::new(),
+        });
+        self.tell(Health::Synced, batch);
+        self.publish();
     }
 
     /// A listing makes no progress.
@@ -233,6 +304,13 @@ impl Follower {
         self.listing = None;
         self.status.connected = false;
         self.status.failures += 1;
+        // That it may not be read is an answer too: nobody else has to wait for another one.
+        if error.reason == WatchReason::Forbidden
+            && let Some(name) = &self.only
+        {
+            let refused = Observed::unread(name, Reason::SecretForbidden, &error.message);
+            batch.push(SourceEvent::Applied(refused));
+        }
         let told = Health::Retrying {
             error: error.message.clone(),
         };
@@ -275,6 +353,39 @@ impl Follower {
         self.statuses.send_modify(|all| {
             all.insert(self.kind, self.status.clone());
         });
+    }
+}
+
+/// What was last told of each object of a numerous kind, as a hash. Most of what happens to these in a
+/// large cluster concerns no speaker, or not this one: heartbeats, new annotations, pods of other nodes.
+/// That ends here.
+#[derive(Debug, Default)]
+struct Told {
+    hasher: foldhash::quality::RandomState,
+    objects: HashMap<u64, u64, foldhash::fast::RandomState>,
+}
+
+impl Told {
+    /// Whether this was not what was told last of the object. From now on it is.
+    fn is_news<K: Watched>(&mut self, seen: &Seen<K>) -> bool {
+        if !K::KIND.is_numerous() {
+            return true;
+        }
+        let now = self.hasher.hash_one(&seen.text);
+        self.objects.insert(self.hash(&seen.key()), now) != Some(now)
+    }
+
+    fn forget(&mut self, key: &ObjectKey) {
+        self.objects.remove(&self.hash(key));
+    }
+
+    fn hash(&self, key: &ObjectKey) -> u64 {
+        self.hasher.hash_one((&key.namespace, &key.name))
+    }
+
+    /// Gives back the room that was left for more.
+    fn pack(&mut self) {
+        self.objects.shrink_to_fit();
     }
 }
 
@@ -326,6 +437,10 @@ pub(super) async fn follow<K: Watched>(
             match next {
                 Next::Continue => {}
                 Next::Renegotiate => break,
+                Next::Later => {
+                    sleep(ABSENT).await;
+                    break;
+                }
                 Next::Pause | Next::Relist => {
                     follower.pause(backoff.pause().max(wish)).await;
                     if next == Next::Relist {
@@ -387,3 +502,6 @@ fn heeding(client: Client, answers: Arc<Answers>) -> Client {
     });
     Client::new(service, namespace)
 }
+
+#[cfg(test)]
+mod tests;

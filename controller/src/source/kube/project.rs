@@ -2,15 +2,13 @@
 //! use. Pure.
 //!
 //! The rest is dropped before the object is parsed, so what comes from the [`cache`](crate::cache) is
-//! what came from the API. What changes all the time and means nothing here (heartbeats, versions,
-//! image lists) must not be in it: each difference is a write to the disk.
+//! what came from the API. What changes all the time and means nothing here (versions, what we wrote
+//! ourselves) must not be in it: each difference is a write to the disk. The numerous kinds are not
+//! here: all that is [read](super::skip) of them is kept.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::{
-    api,
-    index::{Kind, SHUTDOWN_MESSAGE},
-};
+use crate::{api, index::Kind};
 
 /// Metadata that says who wrote an object and when, not what it is.
 const BOOKKEEPING: [&str; 5] = [
@@ -48,8 +46,6 @@ pub(super) fn manifest(kind: Kind, object: &mut Value) -> Option<Box<str>> {
         }
     }
     match kind {
-        Kind::Node => project_node(fields),
-        Kind::EndpointSlice => project_slice(fields),
         Kind::Secret => {
             let of_type = fields.get("type").and_then(Value::as_str);
             if of_type.is_some_and(|it| SECRET_TYPES.contains(&it)) {
@@ -63,120 +59,14 @@ pub(super) fn manifest(kind: Kind, object: &mut Value) -> Option<Box<str>> {
     Some(object.to_string().into_boxed_str())
 }
 
-/// Of a Node's status: its addresses, and its conditions without their heartbeats and, but for the
-/// one that announces a shutdown, without their words, which count the seconds on a node in trouble.
-fn project_node(fields: &mut Map<String, Value>) {
-    let Some(Value::Object(status)) = fields.get_mut("status") else {
-        return;
-    };
-    status.retain(|name, _| matches!(name.as_str(), "addresses" | "conditions"));
-    let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
-    for condition in conditions.into_iter().flatten() {
-        if let Value::Object(condition) = condition {
-            let announces = condition
-                .get("message")
-                .and_then(Value::as_str)
-                .is_some_and(|message| message.contains(SHUTDOWN_MESSAGE));
-            condition.retain(|name, _| match name.as_str() {
-                "type" | "status" => true,
-                "message" => announces,
-                _ => false,
-            });
-        }
-    }
-}
-
-/// Of the endpoints of a slice: where they are and how they do. Its annotations say when it changed.
-fn project_slice(fields: &mut Map<String, Value>) {
-    fields.remove("ports");
-    if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-        metadata.remove("annotations");
-    }
-    let endpoints = fields.get_mut("endpoints").and_then(Value::as_array_mut);
-    for endpoint in endpoints.into_iter().flatten() {
-        if let Value::Object(endpoint) = endpoint {
-            endpoint.retain(|name, _| matches!(name.as_str(), "conditions" | "nodeName"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::Object;
 
     fn kept(kind: Kind, mut object: Value) -> Option<Value> {
         let text = manifest(kind, &mut object)?;
         assert_eq!(text.lines().count(), 1);
         Some(serde_json::from_str(&text).unwrap())
-    }
-
-    #[test]
-    fn a_heartbeat_of_a_node_is_no_change() {
-        let node = |version: &str, beat: &str| {
-            json!({
-                "metadata": {
-                    "name": "a", "resourceVersion": version, "labels": {"rack": "1"},
-                    "managedFields": [{"time": beat}],
-                    "annotations": {"redstart.dev/asn": "64513", (LAST_APPLIED): beat},
-                },
-                "spec": {"podCIDRs": ["10.0.0.0/24"]},
-                "status": {
-                    "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
-                    "conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": beat}],
-                    "images": [{"names": ["a"], "sizeBytes": 1}],
-                },
-            })
-        };
-        let (before, after) = (node("1", "now"), node("2", "then"));
-        let kept_of = |object| kept(Kind::Node, object);
-        assert_eq!(kept_of(before.clone()), kept_of(after));
-        let expected = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {
-                "name": "a", "labels": {"rack": "1"}, "annotations": {"redstart.dev/asn": "64513"},
-            },
-            "spec": {"podCIDRs": ["10.0.0.0/24"]},
-            "status": {
-                "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
-        });
-        assert_eq!(kept_of(before), Some(expected));
-    }
-
-    #[test]
-    fn another_address_of_an_endpoint_is_no_change_and_another_condition_is() {
-        let slice = |address: &str, ready: bool| {
-            json!({
-                "metadata": {"name": "a", "annotations": {"when": address}},
-                "addressType": "IPv4", "ports": [{"port": 80}],
-                "endpoints": [{
-                    "addresses": [address], "nodeName": "n", "conditions": {"ready": ready},
-                    "targetRef": {"kind": "Pod", "name": address},
-                }],
-            })
-        };
-        let kept_of = |slice| kept(Kind::EndpointSlice, slice);
-        let (old, new) = (slice("10.0.0.1", true), slice("10.0.0.2", true));
-        assert_eq!(kept_of(old.clone()), kept_of(new));
-        assert_ne!(kept_of(old), kept_of(slice("10.0.0.1", false)));
-    }
-
-    #[test]
-    fn a_node_that_shuts_down_still_says_so() {
-        let ready = json!({"type": "Ready", "status": "False", "message": SHUTDOWN_MESSAGE});
-        let node = json!({"metadata": {"name": "a"}, "status": {"conditions": [ready]}});
-        let observed = crate::source::kube::take_in(Kind::Node, node);
-        let Some(Object::Node(node)) = observed.object else {
-            panic!("{:?}", observed.problems);
-        };
-        assert!(node.drain.shuts_down);
-        assert!(
-            observed
-                .manifest
-                .is_some_and(|it| it.contains(SHUTDOWN_MESSAGE))
-        );
     }
 
     #[test]

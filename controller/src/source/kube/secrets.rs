@@ -4,9 +4,12 @@
 //! part: which Secrets are wanted, what is known of each, and when to tell. [`relay`] does the waiting.
 //!
 //! - All of them make one listing, which is told once every kind that may name one was listed and
-//!   every Secret that is named has answered: with the object, or that there is none.
+//!   every Secret that is named has answered: with the object, that there is none, or that it may not
+//!   be read. One that does not, or with errors only, is waited for as long as any listing
+//!   ([`Tuning::listing_patience`]) and then counts as one that cannot be read. That costs those who name it, and nobody else.
 //! - An object that names another Secret than before is held back until that one has answered, for
-//!   [`PATIENCE`] at most. So a password that changes by another Secret does not cost the session.
+//!   [`PATIENCE`] at most. So a password that changes by another Secret does not cost the session. Only
+//!   what may name Secrets waits for it ([`Held`]); Nodes, Services and the like go by.
 //! - A Secret is followed for one version longer than it is named, because a version that waits for
 //!   something else leaves the one before in force (`index::references`).
 //!
@@ -33,12 +36,16 @@ use super::{
     status::{Statuses, WatchStatus},
 };
 use crate::{
+    diagnostic::Reason,
     index::{Kind, ObjectKey, Observed},
     source::{Batch, CHANNEL_CAPACITY, Health, SourceEvent},
 };
 
 /// How long an object waits for the Secrets that it names.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most events of objects that may name Secrets that wait behind others.
+const MOST_BEHIND: usize = 256;
 
 /// What an object names now, and what it named before.
 type Names = [BTreeSet<String>; 2];
@@ -61,6 +68,21 @@ struct Known {
     /// `None` before an answer.
     object: Option<Option<Observed>>,
     health: Health,
+}
+
+impl Known {
+    /// Takes an error for an answer, or silence, if there was no other, and says it.
+    fn give_up(&mut self, name: &str) -> Option<&Observed> {
+        if self.object.is_some() {
+            return None;
+        }
+        let words = match &self.health {
+            Health::Retrying { error } => error,
+            _ => "the API server does not answer",
+        };
+        let unread = Observed::unread(name, Reason::Unreadable, words);
+        self.object.insert(Some(unread)).as_ref()
+    }
 }
 
 impl Secrets {
@@ -124,19 +146,22 @@ impl Secrets {
                     _ => None,
                 }
             }
-            SourceEvent::Applied(observed) => {
-                known.object = Some(Some(observed.clone()));
-                told.then_some(SourceEvent::Applied(observed))
+            SourceEvent::Applied(now) => {
+                let before = known.object.replace(Some(now.clone())).flatten();
+                let news = told && before.as_ref() != Some(&now);
+                news.then_some(SourceEvent::Applied(now))
             }
             SourceEvent::Deleted(key) => {
                 known.object = Some(None);
                 told.then_some(SourceEvent::Deleted(key))
             }
             SourceEvent::Health { health, .. } => {
+                let failed = matches!(health, Health::Retrying { .. });
                 known.health = health;
-                None
+                let unread = (told && failed).then(|| known.give_up(name)).flatten();
+                unread.cloned().map(SourceEvent::Applied)
             }
-            SourceEvent::Problems { .. } => None,
+            SourceEvent::Recalled | SourceEvent::Problems { .. } => None,
         }
     }
 
@@ -146,13 +171,27 @@ impl Secrets {
         self.told.then_some(SourceEvent::Deleted(object.key))
     }
 
+    /// Whether it is known which Secrets are named, and some have not answered.
+    fn is_waiting(&self) -> bool {
+        !self.told && self.is_known_who_names_them()
+    }
+
+    fn is_known_who_names_them(&self) -> bool {
+        let mut kinds = Kind::ALL.iter().filter(|kind| kind.names_secrets());
+        kinds.all(|kind| self.listed.contains(kind))
+    }
+
+    /// Waits no longer for those that have not answered, or with errors only.
+    fn give_up(&mut self) {
+        for (name, known) in &mut self.known {
+            known.give_up(name);
+        }
+    }
+
     /// The listing, if it is complete now and was not before; and how well Secrets are seen, if that is
     /// new.
     fn tell(&mut self, batch: &mut Batch) {
-        let all_listed = Kind::ALL
-            .iter()
-            .filter(|kind| kind.names_secrets())
-            .all(|kind| self.listed.contains(kind));
+        let all_listed = self.is_known_who_names_them();
         let answered = self.known.values().all(|known| known.object.is_some());
         if !self.told && all_listed && answered {
             self.told = true;
@@ -210,6 +249,64 @@ impl Secrets {
     }
 }
 
+fn may_name_secrets(event: &SourceEvent) -> bool {
+    match event {
+        SourceEvent::Restarted { kind, .. } | SourceEvent::Health { kind, .. } => {
+            kind.names_secrets()
+        }
+        SourceEvent::Applied(observed) => observed.key.kind.names_secrets(),
+        SourceEvent::Deleted(key) => key.kind.names_secrets(),
+        SourceEvent::Recalled | SourceEvent::Problems { .. } => false,
+    }
+}
+
+/// What waits for Secrets that it names, in the order in which it came.
+#[derive(Default)]
+struct Held {
+    first: Batch,
+    /// How long those wait.
+    until: Option<Instant>,
+    /// What came after them.
+    behind: Batch,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    /// Whether there is room for more.
+    fn has_room(&self) -> bool {
+        self.behind.len() < MOST_BEHIND
+    }
+
+    /// Keeps back what may name Secrets; the rest.
+    fn take_in(&mut self, now: Instant, batch: Batch) -> Batch {
+        let (waiting, others): (Batch, Batch) = batch.into_iter().partition(may_name_secrets);
+        if !waiting.is_empty() && self.first.is_empty() {
+            self.until = Some(now + PATIENCE);
+            self.first = waiting;
+        } else {
+            self.behind.extend(waiting);
+        }
+        others
+    }
+
+    /// Lets those go that have waited longest; what is behind them waits from now on.
+    fn let_go(&mut self, now: Instant) -> Batch {
+        let next = std::mem::take(&mut self.behind);
+        self.until = (!next.is_empty()).then_some(now + PATIENCE);
+        std::mem::replace(&mut self.first, next)
+    }
+
+    /// Lets everything go.
+    fn let_all_go(&mut self) -> Batch {
+        let mut all = std::mem::take(self);
+        all.first.append(&mut all.behind);
+        all.first
+    }
+}
+
 /// What the watch of each Secret gets.
 pub(super) struct Watching {
     pub(super) client: Client,
@@ -235,7 +332,7 @@ impl Watches {
         let statuses = watch::Sender::new(Statuses::new());
         self.statuses.insert(name.to_owned(), statuses.subscribe());
         let recovered = Arc::clone(&self.with.recovered);
-        let follower = Follower::new(Kind::Secret, statuses, recovered).only(name.to_owned());
+        let follower = Follower::of_secret(name.to_owned(), statuses, recovered);
         let (sender, mut batches) = mpsc::channel(1);
         let (client, tuning) = (self.with.client.clone(), self.with.tuning);
         let (answers, name) = (self.answers.clone(), name.to_owned());
@@ -257,6 +354,23 @@ impl Watches {
         self.running.insert(key, task);
     }
 
+    /// Starts to follow those of `wanted` that are not followed yet.
+    fn start_new(&mut self, wanted: &BTreeSet<String>, secrets: &mut Secrets) {
+        for name in wanted {
+            if !secrets.known.contains_key(name) {
+                secrets.known.insert(name.clone(), Known::default());
+                self.start(name);
+            }
+        }
+    }
+
+    fn publish(&self, status: &WatchStatus) {
+        self.with.statuses.send_if_modified(|all| {
+            let before = all.insert(Kind::Secret, status.clone());
+            before.as_ref() != Some(status)
+        });
+    }
+
     fn stop(&mut self, name: &str) {
         self.statuses.remove(name);
         if let Some(task) = self.running.remove(name) {
@@ -272,6 +386,7 @@ pub(super) async fn relay(
     batches: mpsc::Sender<Batch>,
 ) {
     let (answers, mut answered) = mpsc::channel(CHANNEL_CAPACITY);
+    let patience = with.tuning.listing_patience;
     let mut watches = Watches {
         with,
         tasks: JoinSet::new(),
@@ -280,37 +395,39 @@ pub(super) async fn relay(
         answers,
     };
     let mut secrets = Secrets::default();
-    // What waits for Secrets that it names, and until when.
-    let mut held: Option<(Batch, Instant)> = None;
+    let mut held = Held::default();
+    let mut waiting_since = None;
     loop {
         let mut out = Batch::new();
-        let until = held.as_ref().map_or_else(Instant::now, |(_, until)| *until);
+        let until = held.until.unwrap_or_else(Instant::now);
+        let start = secrets.is_waiting();
+        let started = start.then(|| *waiting_since.get_or_insert_with(Instant::now));
+        let patient_until = started.map_or_else(Instant::now, |since| since + patience);
         tokio::select! {
             biased;
             Some((name, batch)) = answered.recv() => {
                 out.extend(batch.into_iter().filter_map(|event| secrets.answer(&name, event)));
             }
-            () = sleep_until(until), if held.is_some() => {
-                out.extend(held.take().map(|(batch, _)| batch).into_iter().flatten());
+            () = sleep_until(until), if !held.is_empty() => {
+                out.extend(held.let_go(Instant::now()));
             }
-            batch = objects.recv(), if held.is_none() => {
+            () = sleep_until(patient_until), if started.is_some() => {
+                secrets.give_up();
+                waiting_since = None;
+            }
+            batch = objects.recv(), if held.has_room() => {
                 let Some(batch) = batch else { return };
                 batch.iter().for_each(|event| secrets.note(event));
-                held = Some((batch, Instant::now() + PATIENCE));
+                out.extend(held.take_in(Instant::now(), batch));
             }
         }
         let wanted = secrets.wanted();
-        for name in &wanted {
-            if !secrets.known.contains_key(name) {
-                secrets.known.insert(name.clone(), Known::default());
-                watches.start(name);
-            }
-        }
+        watches.start_new(&wanted, &mut secrets);
         // At the start there is nothing that could be lost: the listing waits by itself.
         if !secrets.told || secrets.is_settled() {
-            out.extend(held.take().map(|(batch, _)| batch).into_iter().flatten());
+            out.extend(held.let_all_go());
         }
-        if held.is_none() {
+        if held.is_empty() {
             let gone: Vec<String> = secrets.known.keys().cloned().collect();
             for name in gone.iter().filter(|name| !wanted.contains(*name)) {
                 watches.stop(name);
@@ -318,11 +435,7 @@ pub(super) async fn relay(
             }
         }
         secrets.tell(&mut out);
-        let status = secrets.status(&watches.statuses);
-        watches.with.statuses.send_if_modified(|all| {
-            let before = all.insert(Kind::Secret, status.clone());
-            before.as_ref() != Some(&status)
-        });
+        watches.publish(&secrets.status(&watches.statuses));
         if !out.is_empty() && batches.send(out).await.is_err() {
             return;
         }
@@ -330,117 +443,4 @@ pub(super) async fn relay(
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::source::kube::take_in;
-
-    fn peer(name: &str, secret: Option<&str>) -> Observed {
-        let secret = secret.map(|secret| json!({"name": secret}));
-        let mut spec = json!({"address": "192.0.2.1", "asn": 64999});
-        if let Some(secret) = secret {
-            spec["passwordSecretRef"] = secret;
-        }
-        take_in(
-            Kind::BgpPeer,
-            json!({"metadata": {"name": name}, "spec": spec}),
-        )
-    }
-
-    fn secret(name: &str, password: &str) -> Observed {
-        let metadata = json!({"name": name, "namespace": "redstart-system"});
-        let object: Value = json!({"metadata": metadata, "stringData": {"password": password}});
-        take_in(Kind::Secret, object)
-    }
-
-    fn listing(kind: Kind, objects: Vec<Observed>) -> SourceEvent {
-        SourceEvent::Restarted { kind, objects }
-    }
-
-    fn names(secrets: &Secrets) -> Vec<String> {
-        secrets.wanted().into_iter().collect()
-    }
-
-    /// Follows what is wanted, as `relay` does.
-    fn follow_wanted(secrets: &mut Secrets) {
-        for name in secrets.wanted() {
-            secrets.known.entry(name).or_default();
-        }
-    }
-
-    #[test]
-    fn the_listing_is_told_when_every_secret_that_is_named_has_answered() {
-        let mut secrets = Secrets::default();
-        let mut told = Batch::new();
-        secrets.note(&listing(
-            Kind::BgpPeer,
-            vec![peer("a", Some("x")), peer("b", Some("y"))],
-        ));
-        follow_wanted(&mut secrets);
-        assert_eq!(names(&secrets), ["x", "y"]);
-        let x = secret("x", "one");
-        let answer = listing(Kind::Secret, vec![x.clone()]);
-        assert_eq!(secrets.answer("x", answer), None);
-        let none = listing(Kind::Secret, Vec::new());
-        assert_eq!(secrets.answer("y", none), None);
-        secrets.tell(&mut told);
-        assert_eq!(told, [], "the configuration may name one more");
-        secrets.note(&listing(Kind::BgpConfiguration, Vec::new()));
-        secrets.tell(&mut told);
-        assert_eq!(told, [listing(Kind::Secret, vec![x.clone()])]);
-
-        // Afterwards only differences are told, also when a watch lists again.
-        assert_eq!(secrets.answer("x", listing(Kind::Secret, vec![x])), None);
-        let other = secret("x", "two");
-        let changed = secrets.answer("x", listing(Kind::Secret, vec![other.clone()]));
-        assert_eq!(changed, Some(SourceEvent::Applied(other.clone())));
-        let gone = secrets.answer("x", listing(Kind::Secret, Vec::new()));
-        assert_eq!(gone, Some(SourceEvent::Deleted(other.key)));
-    }
-
-    #[test]
-    fn a_secret_is_followed_for_one_version_longer_than_it_is_named() {
-        let mut secrets = Secrets::default();
-        secrets.note(&SourceEvent::Applied(peer("a", Some("x"))));
-        secrets.note(&SourceEvent::Applied(peer("a", Some("y"))));
-        assert_eq!(names(&secrets), ["x", "y"]);
-        // What cannot be used leaves everything as it is; what says the same again does too.
-        let mut bad = peer("a", Some("z"));
-        bad.object = None;
-        secrets.note(&SourceEvent::Applied(bad));
-        secrets.note(&SourceEvent::Applied(peer("a", Some("y"))));
-        assert_eq!(names(&secrets), ["x", "y"]);
-        secrets.note(&SourceEvent::Applied(peer("a", None)));
-        assert_eq!(names(&secrets), ["y"]);
-        secrets.note(&SourceEvent::Deleted(peer("a", None).key));
-        assert!(names(&secrets).is_empty());
-    }
-
-    #[test]
-    fn health_is_that_of_the_worst() {
-        let mut secrets = Secrets::default();
-        for kind in [Kind::BgpPeer, Kind::BgpConfiguration] {
-            secrets.note(&listing(kind, Vec::new()));
-        }
-        let mut told = Batch::new();
-        secrets.tell(&mut told);
-        let health = |health| SourceEvent::Health {
-            kind: Kind::Secret,
-            health,
-        };
-        let nothing_to_see = [listing(Kind::Secret, Vec::new()), health(Health::Synced)];
-        assert_eq!(told, nothing_to_see);
-        secrets.note(&SourceEvent::Applied(peer("a", Some("x"))));
-        follow_wanted(&mut secrets);
-        assert!(!secrets.is_settled());
-        let forbidden = Health::Retrying {
-            error: "forbidden".to_owned(),
-        };
-        secrets.answer("x", health(forbidden.clone()));
-        assert!(secrets.is_settled());
-        told.clear();
-        secrets.tell(&mut told);
-        assert_eq!(told, [health(forbidden)]);
-    }
-}
+mod tests;

@@ -1,9 +1,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use redstart_bgp::types::Ipv4Prefix;
-use redstart_rib::{RibConfig, fib::LinkAddress, nexthop::Gateway};
+use redstart_rib::{
+    RibConfig,
+    fib::{Change, FibCounters, KernelOp, LinkAddress, OpId, Request},
+    nexthop::Gateway,
+};
 
 use super::*;
+use crate::speaker::tests::{in_namespace, ip};
 
 const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
@@ -35,4 +40,100 @@ fn routes_prescribe_the_nodes_own_address_while_it_has_it() {
     assert_eq!(source_after(KernelEvent::Overrun), None);
     assert_eq!(source_after(KernelEvent::Address(own_address())), Some(OWN));
     assert_eq!(source_after(KernelEvent::AddressGone(own_address())), None);
+}
+
+/// A kernel side in a network namespace of its own that was told to keep these two routes, and has.
+async fn with_two_routes(rib: &mut Rib) -> Kernel {
+    let mut kernel = Kernel::new(0, Recorded::nowhere());
+    kernel.configure(Instant::ZERO, &compile::Kernel::default(), rib);
+    kernel.recovered();
+    wish_two(&mut kernel);
+    until(&mut kernel, Instant::ZERO, rib, |k| counters(k).added == 2).await;
+    kernel
+}
+
+fn wish_two(kernel: &mut Kernel) {
+    for prefix in ["10.1.0.0/16", "10.2.0.0/16"] {
+        let prefix = prefix.parse().unwrap();
+        kernel.planner.desire(prefix, Some(Route::blackhole()));
+    }
+}
+
+fn counters(kernel: &Kernel) -> FibCounters {
+    kernel.planner.counters()
+}
+
+/// Does what the core does, at a time that stands still.
+async fn until(kernel: &mut Kernel, now: Instant, rib: &mut Rib, holds: impl Fn(&Kernel) -> bool) {
+    kernel.push(now, rib);
+    while !holds(kernel) || !kernel.planner.is_quiescent() {
+        let input = kernel.next_event().await;
+        kernel.on_event(now, input);
+        kernel.push(now, rib);
+    }
+}
+
+fn just_before(due: Instant) -> Instant {
+    Instant::from_nanos(due.as_nanos() - 1)
+}
+
+fn there() -> usize {
+    ip("route show proto bgp").lines().count()
+}
+
+#[test]
+fn what_went_unheard_is_found_by_the_audit_and_counted_as_drift() {
+    in_namespace(async {
+        let mut rib = Rib::new(RibConfig::default(), 0);
+        let mut kernel = with_two_routes(&mut rib).await;
+        // What goes through our own socket has no echo, so nobody tells the planner.
+        let key = kernel.planner.config().key("10.1.0.0/16".parse().unwrap());
+        let delete = KernelOp {
+            id: OpId(u64::MAX),
+            request: Request::Route {
+                key,
+                change: Change::Delete(None),
+            },
+        };
+        let handle = kernel.netlink.as_ref().unwrap().handle.clone();
+        let outcomes = handle.apply(vec![delete]).await;
+        assert_eq!(outcomes, [(OpId(u64::MAX), Ok(()))]);
+        assert_eq!(there(), 1);
+
+        let due = kernel.poll_timeout().unwrap();
+        assert_eq!(due, Instant::ZERO + AUDIT);
+        kernel.push(just_before(due), &mut rib);
+        assert_eq!(kernel.poll_timeout(), Some(due));
+        until(&mut kernel, due, &mut rib, |k| counters(k).drifted == 1).await;
+        assert_eq!(there(), 2);
+        assert_eq!(counters(&kernel).added, 3);
+        // And the next one is due as long after it.
+        assert_eq!(kernel.poll_timeout(), Some(due + AUDIT));
+    });
+}
+
+#[test]
+fn netlink_that_went_is_opened_again_and_what_is_there_is_adopted() {
+    in_namespace(async {
+        let mut rib = Rib::new(RibConfig::default(), 0);
+        let mut kernel = with_two_routes(&mut rib).await;
+        kernel.on_event(Instant::ZERO, Input::Gone);
+        assert!(kernel.error().is_some());
+        let due = kernel.poll_timeout().unwrap();
+        assert_eq!(due, Instant::ZERO + REOPEN);
+        kernel.push(just_before(due), &mut rib);
+        assert!(kernel.netlink.is_none());
+
+        kernel.push(due, &mut rib);
+        // As the RIB does, which is asked to say everything again.
+        wish_two(&mut kernel);
+        until(&mut kernel, due, &mut rib, |k| k.known).await;
+        let after = counters(&kernel);
+        assert_eq!(
+            (after.adopted, after.added, after.replaced, after.deleted),
+            (2, 0, 0, 0)
+        );
+        assert_eq!((after.swept, there()), (0, 2));
+        assert_eq!(kernel.error(), None);
+    });
 }

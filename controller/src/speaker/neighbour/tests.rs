@@ -1,6 +1,7 @@
-//! What becomes of a neighbour's routes when BFD says that the path to it is gone.
+//! What becomes of a neighbour's routes when BFD says that the path to it is gone, and what is said of one
+//! that comes close to its limit.
 
-use std::net::Ipv4Addr;
+use std::{io, net::Ipv4Addr, sync::Mutex};
 
 use redstart_bgp::{
     bfd,
@@ -9,7 +10,7 @@ use redstart_bgp::{
     types::{AsPath, Asn, Ipv4Prefix, NextHop, Nlri, PathAttributes, RouterId},
     wire::GracefulRestart,
 };
-use redstart_rib::{RibConfig, resolver::ResolverConfig};
+use redstart_rib::{PrefixLimit, RibConfig, resolver::ResolverConfig};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -39,9 +40,10 @@ impl World {
         // It is passive and nobody listens for it: no session but the one that is told below.
         let transport = transport(remote, &spec);
         let handle = spawn_peer(id, session, transport, 1, Clock::new(), to_core);
+        let name = PeerName("tor".to_owned());
         let mut world = Self {
-            name: PeerName("tor".to_owned()),
-            neighbour: Neighbour::new(id, (remote, &spec), &node, handle),
+            neighbour: Neighbour::new(id, name.clone(), (remote, &spec), &node, handle),
+            name,
             rib: Rib::new(RibConfig::default(), 7),
         };
         let established = Negotiated {
@@ -134,4 +136,97 @@ async fn a_path_that_fails_under_a_session_takes_the_routes_along_whoever_watche
         assert_eq!(world.routes(), (0, 0));
         assert_eq!(world.neighbour.retention.poll_timeout(), None);
     }
+}
+
+/// What is logged on this thread, as JSON.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Runs `what` and gives back its lines with that reason.
+    fn of(reason: &str, what: impl FnOnce()) -> Vec<serde_json::Value> {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, what);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .filter(|line: &serde_json::Value| line["reason"] == reason)
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_neighbour_that_comes_close_to_its_limit_is_named_once_until_it_is_far_again() {
+    let mut world = World::new();
+    let limit = PrefixLimit {
+        max: 4,
+        warn_percent: 75,
+    };
+    world.neighbour.spec.rules.limits = [Some(limit), None];
+    world
+        .rib
+        .update_rules(world.neighbour.id, world.neighbour.spec.rules);
+    let routes = |thirds: core::ops::RangeInclusive<u8>| {
+        let list = thirds.map(|third| {
+            let prefix = Ipv4Prefix::new(Ipv4Addr::new(203, 0, third, 0), 24).unwrap();
+            Nlri::plain(prefix)
+        });
+        NlriSet::V4(list.collect())
+    };
+    let attrs = Arc::new(PathAttributes {
+        as_path: AsPath::sequence([Asn(65001)]),
+        next_hop: Some(NextHop::V4(Ipv4Addr::new(192, 0, 2, 1))),
+        ..PathAttributes::default()
+    });
+    let reach = |nlri| Update {
+        reach: vec![redstart_bgp::wire::Reach {
+            attrs: Arc::clone(&attrs),
+            nlri,
+        }],
+        ..Update::default()
+    };
+    let mut log = |updates: Vec<Update>| {
+        Log::of("maximum-prefixes-near", || {
+            for update in updates {
+                world.event(Event::Update(update));
+            }
+        })
+    };
+    // One route is there. The third of four is the first one that is too close.
+    assert_eq!(
+        log(vec![reach(routes(1..=1))]),
+        [] as [serde_json::Value; 0]
+    );
+    let said = log(vec![reach(routes(2..=2)), reach(routes(3..=3))]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let said = &said[0];
+    assert_eq!(said["level"], "WARN");
+    assert_eq!((&said["received"], &said["limit"]), (&3.into(), &4.into()));
+    assert_eq!(
+        (&said["peer"], &said["family"]),
+        (&"tor".into(), &"ipv4".into())
+    );
+    // It withdraws and comes close again.
+    let gone = Update {
+        unreach: vec![routes(2..=3)],
+        ..Update::default()
+    };
+    let again = log(vec![gone, reach(routes(1..=1)), reach(routes(2..=2))]);
+    assert_eq!(again.len(), 1, "{again:?}");
 }

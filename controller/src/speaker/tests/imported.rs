@@ -14,7 +14,7 @@ fn reading(tables: &[u32]) -> DesiredState {
 async fn until_prefixes(core: &Running, expected: &[&str]) {
     let expected: Vec<Prefix> = expected.iter().map(|p| p.parse().unwrap()).collect();
     let waited = timeout(PATIENCE, async {
-        while ask(&core.queries, Query::Prefixes).await.unwrap() != expected {
+        while core.prefixes().await != expected {
             tokio::time::sleep(PAUSE).await;
         }
     });

@@ -15,8 +15,8 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     Rib, RibConfig,
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
     resolver::{KernelView, ResolverConfig},
+    rib::{Cursor, Wanted},
 };
 
 use super::{
@@ -41,18 +41,6 @@ const AWAY: u8 = 1;
 /// Knows what LLGR_STALE means.
 const KNOWING: u8 = 2;
 const UNKNOWING: u8 = 3;
-
-/// Every next hop is on the link.
-struct OnLink;
-
-impl Resolve for OnLink {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-        Ok(Resolved {
-            gateways: [Gateway::via(next_hop.addr(), 1)].into_iter().collect(),
-            metric: 0,
-        })
-    }
-}
 
 struct World {
     neighbours: Neighbours,
@@ -112,7 +100,11 @@ impl World {
     }
 
     fn up(&mut self, n: u8) {
-        self.on_event(n, Event::Established(Arc::new(session(n))));
+        self.established(n, session(n));
+    }
+
+    fn established(&mut self, n: u8, session: Negotiated) {
+        self.on_event(n, Event::Established(Arc::new(session)));
     }
 
     /// The router's session is over, as when it crashes.
@@ -178,12 +170,18 @@ impl World {
 
     /// What is in the table, and whether it is the last resort.
     fn table(&self) -> BTreeSet<(String, bool)> {
-        let routes = [V4, V6].map(|family| self.rib.routes(family));
-        let best = |route: redstart_rib::rib::RouteView| {
+        let (mut prefixes, mut cursor) = (Vec::new(), Some(Cursor::START));
+        while let Some(from) = cursor {
+            let walked = self.rib.walk(from, &Wanted::default(), 100, 100);
+            prefixes.extend(walked.prefixes);
+            cursor = walked.next;
+        }
+        let best = |prefix| {
+            let route = self.rib.lookup(prefix).unwrap();
             let long = route.best().unwrap().long_lived_stale;
-            (route.prefix.to_string(), long)
+            (prefix.to_string(), long)
         };
-        routes.into_iter().flatten().map(best).collect()
+        prefixes.into_iter().map(best).collect()
     }
 
     /// What a neighbour was told since the last time: announced, with the mark or without, and
@@ -307,6 +305,77 @@ async fn a_router_that_comes_back_late_tells_which_of_its_routes_hold() {
     assert_eq!(world.told(KNOWING).1, set([OTHER]));
     // No timer is left to take anything away.
     world.go_to(9999);
+    assert_eq!(world.table(), marked([ROUTE], false));
+}
+
+/// The session with the router, which says of a family whether its forwarding state is still there, in
+/// either capability. `None`: it does not name the family any more.
+fn session_after(forwarding_v4: Option<bool>) -> Negotiated {
+    let mut back = session(AWAY);
+    let restart = back.graceful_restart.as_mut().unwrap();
+    let long_lived = back.long_lived.as_mut().unwrap();
+    match forwarding_v4 {
+        Some(preserved) => {
+            restart.families[0].forwarding_preserved = preserved;
+            long_lived.families[0].forwarding_preserved = preserved;
+        }
+        None => {
+            restart.families.remove(0);
+            long_lived.families.clear();
+        }
+    }
+    back
+}
+
+/// RFC 4724 and RFC 9494, sections 4.2: what is stale goes at once, not with the End-of-RIB, where the
+/// router is back and its forwarding state is not; of that family alone.
+#[tokio::test]
+async fn a_router_that_is_back_without_its_forwarding_state_loses_what_was_kept_at_once() {
+    let of_v4 = [ROUTE, OTHER, NOT_FOR_LONG];
+    for (away, kept_v6) in [(50, true), (500, false)] {
+        for back in [Some(false), None] {
+            let mut world = World::new();
+            world.lost();
+            world.go_to(away);
+            assert!(
+                world
+                    .table()
+                    .iter()
+                    .any(|(prefix, _)| of_v4.contains(&&**prefix))
+            );
+            world.established(AWAY, session_after(back));
+            let v6 = kept_v6.then(|| (ROUTE_V6.to_owned(), false));
+            assert_eq!(
+                world.table(),
+                v6.into_iter().collect(),
+                "{away} s, {back:?}"
+            );
+        }
+        // And without either capability.
+        let mut world = World::new();
+        world.lost();
+        world.go_to(away);
+        let without = Negotiated {
+            graceful_restart: None,
+            long_lived: None,
+            ..session(AWAY)
+        };
+        world.established(AWAY, without);
+        assert_eq!(world.table(), BTreeSet::new());
+    }
+}
+
+/// RFC 4724 section 4.2: a bound for a router that is back and never comes to its End-of-RIB.
+#[tokio::test]
+async fn a_router_that_does_not_tell_its_table_to_the_end_loses_what_is_stale() {
+    let mut world = World::new();
+    world.lost();
+    world.go_to(10);
+    world.up(AWAY);
+    world.announce(ROUTE, None);
+    world.go_to(60);
+    assert_eq!(world.table().len(), 4, "there is time to tell them");
+    world.go_to(10_000);
     assert_eq!(world.table(), marked([ROUTE], false));
 }
 

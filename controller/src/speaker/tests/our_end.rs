@@ -89,7 +89,7 @@ fn telling(remote: SocketAddr, ipv4: Option<&str>, ipv6: Option<&str>) -> Desire
     };
     let origination = Arc::new(Origination {
         object: object("Node", "n1"),
-        advertise: vec![to_router],
+        advertise: vec![to_router.into()],
         blackhole: false,
     });
     let mut desired = node(kernel(254, 179), []);

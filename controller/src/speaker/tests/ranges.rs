@@ -1,5 +1,7 @@
 //! Routers that nobody configured one by one, on real sockets.
 
+use tokio::io::AsyncWriteExt as _;
+
 use redstart_bgp::{
     net::{FromPeer, PeerHandle, Transport, spawn_peer},
     session::{
@@ -168,8 +170,9 @@ fn members_get_what_is_advertised_to_their_range() {
             prepend: 0,
         };
         desired.originations = node(kernel(254, 179), [prefix]).originations;
-        let origination = desired.originations.get_mut(&prefix).unwrap();
-        Arc::make_mut(origination).advertise = vec![advertise];
+        let mut origination = Origination::clone(&desired.originations[&prefix]);
+        origination.advertise = vec![Arc::new(advertise)];
+        desired.originations.insert(prefix, Arc::new(origination));
         let core = Running::start(desired);
         let mut routers = [Router::plain(2), Router::plain(3)];
         for router in &mut routers {
@@ -367,6 +370,44 @@ fn a_configured_address_comes_before_a_range() {
         core.has(&["rack-127.0.0.2"]).await;
         core.configure(node(kernel(254, 179), []));
         core.has(&[]).await;
+        core.stop().await;
+    });
+}
+
+/// Connects, says what is no BGP, and tells the type of the first message that it is answered with.
+async fn garbage(from: Ipv4Addr) -> u8 {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(HERE.parse().unwrap()).await.unwrap();
+    let mut header = [0; 19];
+    // What is refused may be closed before this arrives.
+    let _ = stream.write_all(&header).await;
+    stream.read_exact(&mut header).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    header[18]
+}
+
+/// A neighbour from a range is gone with its session. That it failed is not forgotten with it.
+#[test]
+fn a_host_that_says_garbage_is_let_in_less_and_less_often() {
+    const ATTEMPTS: u64 = 50;
+    in_namespace(async {
+        let core = Running::start(range(|_| {}));
+        let mut good = Router::plain(2);
+        good.established().await;
+        let mut let_in = 0;
+        for _ in 0..ATTEMPTS {
+            let_in += u64::from(garbage(host(9)).await == OPEN);
+            // It leaves first, as whoever has no session does.
+            core.has(&["rack-127.0.0.2"]).await;
+        }
+        assert!((1..=6).contains(&let_in), "{let_in}");
+        let metrics = ask(&core.queries, Query::Metrics).await.unwrap();
+        assert_eq!(metrics.connections_refused["idle-hold"], ATTEMPTS - let_in);
+        // Nobody else pays for it.
+        let mut other = Router::plain(3);
+        other.established().await;
         core.stop().await;
     });
 }

@@ -2,7 +2,6 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
-    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +10,10 @@ use redstart_bgp::types::{Asn, RouterId};
 use redstart_rib::{PeerPolicies, PeerRules};
 
 use super::*;
-use crate::compile::{AddPath, Remote, Ttl};
+use crate::{
+    compile::{AddPath, Remote, Ttl},
+    object::ObjectRef,
+};
 
 const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
@@ -162,41 +164,6 @@ fn only_address_and_role_make_another_neighbour() {
         ..router()
     };
     assert!(is_another(&old, &joined));
-}
-
-#[test]
-fn an_advertisement_reaches_the_neighbours_that_there_are() {
-    let name = |name: &str| PeerName(name.to_owned());
-    let object = router().source;
-    let advertise = compile::Advertise {
-        source: object.clone(),
-        peers: [name("tor"), name("gone")].into(),
-        communities: [].into(),
-        large_communities: [].into(),
-        extended_communities: [].into(),
-        local_pref: Some(200),
-        med: None,
-        prepend: 2,
-    };
-    let prefix: Prefix = "10.244.1.0/24".parse().unwrap();
-    let origination = compile::Origination {
-        object,
-        advertise: vec![advertise],
-        blackhole: true,
-    };
-    let ids = [
-        (name("tor"), vec![PeerId(7), PeerId(9)]),
-        (name("other"), vec![PeerId(8)]),
-    ]
-    .into();
-    let made = originations(&[(prefix, Arc::new(origination))].into(), &ids);
-    assert!(made[&prefix].blackhole);
-    let advertise = &made[&prefix].advertise[0];
-    assert_eq!(
-        advertise.to,
-        PeerSelector::Peers([PeerId(7), PeerId(9)].into())
-    );
-    assert_eq!((advertise.local_pref, advertise.prepend), (Some(200), 2));
 }
 
 #[test]

@@ -27,6 +27,16 @@ impl Core {
             self.count_neighbour(&mut page, name, n);
         }
         self.count_bfd(&mut page);
+        let stations = self.stations.iter();
+        page.stations = stations
+            .map(|(remote, _, status)| metrics::Station {
+                address: remote.to_string(),
+                synchronised: status.connected && status.complete,
+                connections: status.connections,
+                too_slow: status.too_slow,
+                messages: status.messages,
+            })
+            .collect();
         self.count_kernel(&mut page);
         for k in &self.configured.kinds {
             page.objects.insert(k.kind.to_string(), k.objects as u64);
@@ -39,7 +49,7 @@ impl Core {
         page.cache = self.origin.cache.as_ref().map(|cache| {
             let cache = cache.borrow();
             metrics::Cache {
-                in_force: cache.in_force,
+                in_force: self.configured.recalled,
                 written: cache.written.map(Timestamp::as_second),
                 objects: cache.objects as u64,
                 behind: cache.behind,

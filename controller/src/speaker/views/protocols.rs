@@ -6,7 +6,7 @@ use redstart_bgp::{
     bfd::{self, Hops, SessionKey},
     session::{PeerStatus, State},
     time::Instant,
-    types::NextHop,
+    types::{FamilySet, NextHop},
     wire::{Capability, Notification},
 };
 
@@ -22,8 +22,8 @@ use crate::{
     speaker::{
         core::Core,
         neighbour::Neighbour,
+        searches::Unfound,
         translate::{families, role},
-        unnumbered::Unfound,
     },
 };
 
@@ -82,7 +82,9 @@ impl Core {
     fn protocol(&self, name: &PeerName, n: &Neighbour, links: &Links) -> views::Protocol {
         let status = n.handle.status();
         let errors = &status.errors;
-        let negotiated = n.negotiated();
+        // Of the same moment as the state; the core hears of a session a little later.
+        let negotiated = status.negotiated.as_deref();
+        let carried = negotiated.map_or(n.spec.families, |s| s.families);
         let counts = self.rib.peer_counts(n.id).unwrap_or_default();
         let age = self.clock.now() - status.at;
         let left =
@@ -96,7 +98,10 @@ impl Core {
             since: self.wall(status.state_since),
             remote: Some(n.remote),
             interface: interface(n, links),
-            range: n.membership.as_ref().and_then(|m| self.range(&m.range)),
+            range: n
+                .membership
+                .as_ref()
+                .and_then(|_| self.range(&n.configured)),
             local: negotiated.map(|s| s.local_addr),
             remote_as: negotiated.map(|s| s.remote_as.0).or(remote_as(&n.spec)),
             local_as: n.spec.local_as.0,
@@ -104,7 +109,7 @@ impl Core {
             last_error: errors.down.as_ref().map(|(_, why)| why.to_string()),
             last_received: self.notice(errors.received.as_ref()),
             last_sent: self.notice(errors.sent.as_ref()),
-            families: families(negotiated.map_or(n.spec.families, |s| s.families)),
+            families: families(carried),
             local_capabilities: capabilities(negotiated.map(|s| s.local_capabilities.as_slice())),
             remote_capabilities: capabilities(negotiated.map(|s| s.remote_capabilities.as_slice())),
             hold_time: negotiated.map(|s| s.hold_time.as_secs()),
@@ -117,15 +122,14 @@ impl Core {
             refused: refused(&counts.refused, n)
                 .map(|(why, n)| (why.to_string(), n))
                 .collect(),
-            channels: self.channels(n),
+            channels: self.channels(n, carried),
             keepalive_remaining: left(status.timers.keepalive),
             disabled: n.disabled,
         }
     }
 
-    /// The families of a session, or those that are configured while there is none.
-    fn channels(&self, n: &Neighbour) -> Vec<views::Channel> {
-        let families = n.negotiated().map_or(n.spec.families, |s| s.families);
+    /// What there is of each family of a session, or of those that are configured while there is none.
+    fn channels(&self, n: &Neighbour, carried: FamilySet) -> Vec<views::Channel> {
         let own = self.rib.peer_info(n.id).map(|info| info.next_hop_self);
         let channel = |family| {
             let counts = self.rib.family_counts(n.id, family).unwrap_or_default();
@@ -139,7 +143,7 @@ impl Core {
                 next_hop: next_hop.map(NextHop::addr),
             }
         };
-        families.iter().map(channel).collect()
+        carried.iter().map(channel).collect()
     }
 
     pub(super) fn range(&self, name: &PeerName) -> Option<views::ListenRange> {
@@ -152,7 +156,7 @@ impl Core {
         })
     }
 
-    fn notice(&self, last: Option<&(Instant, Notification)>) -> Option<views::Notice> {
+    pub(super) fn notice(&self, last: Option<&(Instant, Notification)>) -> Option<views::Notice> {
         last.map(|(at, notification)| views::Notice {
             at: self.wall(*at),
             text: notification.to_string(),

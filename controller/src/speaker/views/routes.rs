@@ -2,18 +2,66 @@
 
 use std::net::Ipv4Addr;
 
-use redstart_bgp::types::{Aigp, Family, NextHop, Prefix};
+use redstart_bgp::{
+    mrt::table::Peer,
+    types::{Aigp, Family, NextHop, Prefix},
+};
 use redstart_rib::{
     export::Withheld,
     fib::{InstallState, RouteKind},
     nexthop::Gateway,
-    rib::{PathSource, PathView, RouteView, SourceKind},
+    rib::{PathSource, PathView, RouteView, SourceKind, Sources, Walked, Wanted},
 };
 
 use super::{Links, texts};
-use crate::{control::views, speaker::core::Core};
+use crate::{
+    control::{PeerPattern, Walk, mrt::TablePeers, views},
+    speaker::core::Core,
+};
+
+/// How many slots of a table are looked at in one step of a walk, and how many prefixes that finds at
+/// most. Less than a millisecond's work.
+const SLOTS: usize = 65_536;
+const MOST: usize = 4_096;
 
 impl Core {
+    pub(super) fn walk(&self, walk: Walk) -> Walked {
+        let sources = |pattern: PeerPattern| {
+            let meant = self.neighbours.iter();
+            let meant = meant.filter(|(name, _)| pattern.matches(&name.0));
+            Sources {
+                peers: meant.map(|(_, n)| n.id).collect(),
+                local: pattern.matches("local"),
+            }
+        };
+        let wanted = Wanted {
+            family: walk.family,
+            within: walk.within,
+            from: walk.source.map(sources),
+            refused: walk.refused,
+        };
+        self.rib.walk(walk.from, &wanted, SLOTS, MOST)
+    }
+
+    pub(super) fn table_peers(&self) -> Option<TablePeers> {
+        let identity = self.identity()?;
+        let neighbours = self.neighbours.iter();
+        let peers = neighbours.filter_map(|(_, n)| {
+            let info = self.rib.peer_info(n.id)?;
+            let peer = Peer {
+                router_id: info.router_id,
+                address: info.remote_addr,
+                asn: info.remote_as,
+            };
+            Some((n.id, peer))
+        });
+        Some(TablePeers {
+            local: Peer::local(identity.router_id, identity.asn),
+            peers: peers.collect(),
+            started: self.started,
+        })
+    }
+
     pub(super) fn route(&self, route: &RouteView, links: &Links) -> views::Route {
         let learned = route.paths.iter().any(|p| p.kind != SourceKind::Local);
         let state = self.kernel.planner().status(route.prefix);
@@ -64,12 +112,7 @@ impl Core {
         let attrs = &path.attrs;
         views::Path {
             from,
-            kind: match path.kind {
-                SourceKind::Ebgp => "ebgp",
-                SourceKind::Ibgp => "ibgp",
-                SourceKind::Local => "local",
-            }
-            .to_owned(),
+            kind: source_kind(path.kind).to_owned(),
             best: path.best,
             multipath: path.multipath,
             not_best: path.not_best.as_ref().map(ToString::to_string),
@@ -168,8 +211,17 @@ impl Core {
     }
 }
 
+/// How a path came to be here.
+pub(in crate::speaker) const fn source_kind(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Ebgp => "ebgp",
+        SourceKind::Ibgp => "ibgp",
+        SourceKind::Local => "local",
+    }
+}
+
 /// `via 10.0.0.1 on eth0`, as BIRD says it.
-fn gateways(list: &[Gateway], links: &Links) -> Vec<String> {
+pub(in crate::speaker) fn gateways(list: &[Gateway], links: &Links) -> Vec<String> {
     let gateway = |g: &Gateway| {
         let link = links
             .get(&g.ifindex)
@@ -183,7 +235,7 @@ fn gateways(list: &[Gateway], links: &Links) -> Vec<String> {
     list.iter().map(gateway).collect()
 }
 
-fn kernel_state(state: &InstallState) -> views::KernelState {
+pub(in crate::speaker) fn kernel_state(state: &InstallState) -> views::KernelState {
     let (name, reason) = match state {
         InstallState::Installed => ("installed", None),
         InstallState::Pending => ("pending", None),

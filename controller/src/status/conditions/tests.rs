@@ -68,7 +68,8 @@ fn a_peer_that_is_in_force_says_so() {
         [
             holds("Accepted"),
             holds("ResolvedRefs"),
-            holds("NodesSelected")
+            holds("NodesSelected"),
+            holds("NoConflicts")
         ]
     );
 }
@@ -223,4 +224,102 @@ fn a_condition_that_is_not_claimed_any_more_must_go() {
     assert!(!half.is_told());
     let whole = verdict(&[node(), object(Kind::BgpPeer, "tor", &bad, &conditions[..1])]);
     assert!(whole.is_told());
+}
+
+/// What is said of an object with this claim, of several objects.
+fn said(objects: &[(Kind, Value)], name: &str, kind: &str) -> Option<(bool, String, String)> {
+    let all = verdicts(&index(objects));
+    let (_, verdict) = all.iter().find(|(object, _)| object.name == name)?;
+    let claims = claims(verdict);
+    let claim = claims.into_iter().find(|claim| claim.0 == kind)?;
+    Some((claim.1, claim.2.to_owned(), claim.3.to_owned()))
+}
+
+#[test]
+fn an_advertisement_for_routers_that_are_not_there_says_so() {
+    let to = |peers: &Value| {
+        let spec = json!({"podCIDRs": true, "peers": peers});
+        let advertisement = object(Kind::BgpAdvertisement, "a", &spec, &[]);
+        let objects = [node(), peer(&json!({})), advertisement];
+        said(&objects, "a", "PeersSelected").unwrap()
+    };
+    for nobody in [
+        json!({"matchLabels": {"rack": "9"}}),
+        json!({"names": ["tor9"]}),
+    ] {
+        let (holds, reason, message) = to(&nobody);
+        assert_eq!((holds, reason.as_str()), (false, "NoPeerSelected"));
+        assert!(message.starts_with("spec.peers: "), "{message}");
+    }
+    for somebody in [json!({}), json!({"names": ["tor", "tor9"]})] {
+        assert!(to(&somebody).0, "{somebody}");
+    }
+}
+
+#[test]
+fn a_peer_that_another_object_keeps_out_of_force_says_which() {
+    let spec = json!({"address": "192.0.2.1", "asn": 64999});
+    let second = object(Kind::BgpPeer, "zor", &spec, &[]);
+    let mut addressed = node();
+    let objects = [addressed.clone(), peer(&json!({})), second.clone()];
+    let (holds, reason, message) = said(&objects, "zor", "NoConflicts").unwrap();
+    assert_eq!((holds, reason.as_str()), (false, "DuplicatePeerAddress"));
+    assert!(
+        message.starts_with("spec.address: BGPPeer/tor "),
+        "{message}"
+    );
+    assert!(said(&objects, "tor", "NoConflicts").unwrap().0);
+    assert!(said(&objects, "zor", "Accepted").unwrap().0);
+
+    addressed.1["status"] = json!({"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]});
+    let (holds, reason, message) = said(&[addressed, second], "zor", "NoConflicts").unwrap();
+    assert_eq!((holds, reason.as_str()), (false, "OwnAddress"));
+    assert!(message.contains("Node/n1"), "{message}");
+}
+
+#[test]
+fn a_selector_of_reflectors_that_selects_nothing_is_told() {
+    let mesh = |mode: &str, rack: &str| {
+        let spec = json!({"mesh": {
+            "mode": mode,
+            "routeReflector": {"nodeSelector": {"matchLabels": {"rack": rack}}},
+        }});
+        let configuration = object(Kind::BgpConfiguration, "default", &spec, &[]);
+        said(&[node(), configuration], "default", "NodesSelected")
+    };
+    let (holds, reason, message) = mesh("RouteReflector", "9").unwrap();
+    assert_eq!((holds, reason.as_str()), (false, "NoReflector"));
+    let field = "spec.mesh.routeReflector.nodeSelector: ";
+    assert!(message.starts_with(field), "{message}");
+    assert!(mesh("RouteReflector", "1").unwrap().0);
+    assert_eq!(mesh("FullMesh", "9"), None, "nothing is asked for");
+}
+
+/// Of a version that waits it is not known what it would select, and what the one before selects is none
+/// of its business.
+#[test]
+fn of_a_version_that_waits_it_is_said_what_for_and_no_more() {
+    let policy = object(
+        Kind::BgpPolicy,
+        "p",
+        &json!({"rules": [{"action": "Accept"}]}),
+        &[],
+    );
+    let mut index = index(&[
+        node(),
+        policy,
+        peer(&json!({"policies": {"import": ["p"]}})),
+    ]);
+    let kinds = |index: &Index| {
+        let all = verdicts(index);
+        let (_, tor) = all.iter().find(|(object, _)| object.name == "tor").unwrap();
+        let kinds: Vec<&str> = tor.claims.iter().map(|claim| claim.kind).collect();
+        (kinds.join(" "), tor.claims.iter().all(|claim| claim.holds))
+    };
+    let all = "Accepted ResolvedRefs NodesSelected NoConflicts";
+    assert_eq!(kinds(&index), (all.to_owned(), true));
+    let nowhere = json!({"matchLabels": {"rack": "9"}});
+    let (kind, waits) = peer(&json!({"policies": {"import": ["q"]}, "nodeSelector": nowhere}));
+    index.apply(SourceEvent::Applied(take_in(kind, waits)));
+    assert_eq!(kinds(&index), ("Accepted ResolvedRefs".to_owned(), false));
 }

@@ -81,6 +81,23 @@ fn the_size_is_bounded() {
 }
 
 #[test]
+fn of_many_problems_those_by_which_something_is_not_in_force_are_listed() {
+    let problem = |severity: &str, object: &str| crate::control::views::Problem {
+        severity: severity.to_owned(),
+        object: object.to_owned(),
+        field: "spec".to_owned(),
+        reason: "conflict".to_owned(),
+        message: String::new(),
+    };
+    let mut status = status();
+    status.problems = vec![problem("warning", "BGPAdvertisement/a"); MAX_PROBLEMS];
+    status.problems.push(problem("error", "BGPPeer/x"));
+    let page = page(&status, &[], 300, None);
+    assert_eq!(page.problems[0].object, "BGPPeer/x");
+    assert_eq!((page.problems.len(), page.more_problems), (MAX_PROBLEMS, 1));
+}
+
+#[test]
 fn numbers_of_routes_alone_are_no_change_and_a_session_is() {
     let say = |peers: &[Protocol]| page(&status(), peers, 300, None);
     let before = say(&[protocol("tor", "router", "Established")]);

@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    super::{ground::Ground, peer::DAEMON_AS, row::Row},
-    Neighbour, appears, write,
+    super::{ground::Ground, peer::DAEMON_AS, row::Row, start::appears},
+    Neighbour, write,
 };
 use crate::lab::{frr::DAEMON_DIR, netns::stdout_of, process::Process};
 

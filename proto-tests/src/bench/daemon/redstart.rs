@@ -1,14 +1,17 @@
 //! Redstart, told by manifests.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
-    super::{ground::Ground, peer::DAEMON_AS, row::Row},
-    Neighbour, appears,
+    super::{
+        ground::Ground,
+        peer::DAEMON_AS,
+        row::Row,
+        start::{self, NODE, Place},
+    },
+    Neighbour,
 };
 use crate::lab::{process::Process, requirements::Binaries};
-
-const NODE: &str = "n1";
 
 pub(super) fn start(
     ground: &Ground,
@@ -16,20 +19,12 @@ pub(super) fn start(
     neighbours: &[Neighbour],
     binaries: &Binaries,
 ) -> Result<Vec<Process>> {
-    let objects = ground.run_dir.objects();
-    std::fs::write(objects.join("all.yaml"), manifests(row, neighbours))?;
-    let program = binaries.path("redstart");
-    let mut command = ground
-        .daemon
-        .command(program.to_str().context("not UTF-8")?);
-    let socket = ground.run_dir.socket(NODE);
-    command.args(["run", "--node", NODE, "--log", "warn"]);
-    command.arg("--objects").arg(objects);
-    command.arg("--socket").arg(&socket);
-    command.env_remove("KUBECONFIG");
-    let process = ground.processes.spawn("redstart", &command)?;
-    appears(&socket)?;
-    Ok(vec![process])
+    let place = Place {
+        daemon: &ground.daemon,
+        run_dir: &ground.run_dir,
+        processes: &ground.processes,
+    };
+    start::redstart(place, &manifests(row, neighbours), binaries)
 }
 
 fn manifests(row: Row, neighbours: &[Neighbour]) -> String {

@@ -66,7 +66,11 @@ pub const SCENES: &[Scene] = &[
         &[F::TheirLongLived, F::OurLongLived],
         restarts::long_lived,
     ),
-    scene("rotate", &[F::Md5Rotation], protection::md5_rotation),
+    scene(
+        "rotate",
+        &[F::Md5Rotation, F::Md5BothEnds],
+        protection::md5_rotation,
+    ),
     scene("md5in", &[F::Md5TheyDial], protection::md5_they_dial),
     scene("md5", &[F::Md5], protection::md5),
     scene("range", &[F::ListenRange], protection::listen_range),
@@ -92,13 +96,13 @@ pub const SCENES: &[Scene] = &[
     ),
     scene(
         "refresh",
-        &[
-            F::RouteRefresh,
-            F::EnhancedRefresh,
-            F::OurRefresh,
-            F::TheirEnhancedRefresh,
-        ],
+        &[F::RouteRefresh, F::EnhancedRefresh, F::OurRefresh],
         routes::refreshes,
+    ),
+    scene(
+        "sweep",
+        &[F::TheirEnhancedRefresh],
+        routes::enhanced_refresh,
     ),
     scene(
         "byus",
@@ -123,6 +127,11 @@ pub const SCENES: &[Scene] = &[
             F::OurOtc,
         ],
         passing_on::by_them,
+    ),
+    scene(
+        "aigp",
+        &[F::OurInternalAigp, F::TheirInternalAigp],
+        passing_on::within_the_as,
     ),
     scene("rr", &[F::RouteReflector, F::AddPath], reflection::theirs),
     scene(

@@ -3,12 +3,13 @@
 use anyhow::{Result, ensure};
 
 use super::super::{
-    bench::Bench,
+    bench::{Bench, UP},
     feature::Feature,
-    session::{AS_TRANS, BEHIND_THEM, Dial, Session, their_prefix},
+    session::{AS_TRANS, Dial, Session, THIRD_LONG_AS, Third},
+    third::DECORATED,
 };
 use super::routes::{our_route, their_route};
-use crate::lab::topology::Family;
+use crate::lab::{topology::Family, wait};
 
 pub(super) fn four_octet_as(bench: &mut Bench) -> Result<()> {
     let session = Session {
@@ -26,14 +27,12 @@ pub(super) fn four_octet_as(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// They speak only the language of 1995. AS4_PATH tells us the number behind them that they cannot
-/// say.
+/// They speak only the language of 1995. AS4_PATH tells us the number of the third speaker, behind them,
+/// that they cannot say.
 pub(super) fn two_octet_as(bench: &mut Bench) -> Result<()> {
     let session = Session {
         four_octet_as: false,
-        graceful_restart: false,
-        families: vec![Family::V4],
-        ..Session::plain(Dial::Us)
+        ..Session::passing_on(Third::BehindThem)
     };
     bench.start(&session)?;
     bench.row(Feature::TwoOctetAs, |bench| {
@@ -47,8 +46,10 @@ pub(super) fn two_octet_as(bench: &mut Bench) -> Result<()> {
         our_route(bench, Family::V4, "65001")
     });
     bench.row(Feature::As4Path, |bench| {
-        let path = bench.ours.path(their_prefix(Family::V4))?;
-        let whole = format!("65002 {BEHIND_THEM}");
+        let (path, _) = wait::until("the third speaker's route arrives", UP, || {
+            bench.ours.path(DECORATED)
+        })?;
+        let whole = format!("65002 {THIRD_LONG_AS}");
         ensure!(path.as_path == whole, "redc shows {}", path.as_path);
         Ok(())
     });

@@ -62,6 +62,24 @@ pub(super) fn by_us(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// The third speaker is our neighbour still; they are in our AS, where AIGP is for everybody.
+pub(super) fn within_the_as(bench: &mut Bench) -> Result<()> {
+    bench.start(&Session::accumulating())?;
+    bench.up()?;
+    bench.row(Feature::OurInternalAigp, |bench| {
+        let heard = arrived(bench)?;
+        ensure!(heard.aigp == Some(AIGP), "they have {heard:?}");
+        Ok(())
+    });
+    bench.row(Feature::TheirInternalAigp, |bench| {
+        bench.exchange(Family::V4)?;
+        let path = bench.ours.path(their_prefix(Family::V4))?;
+        ensure!(path.aigp == Some(AIGP), "redc shows {path:?}");
+        Ok(())
+    });
+    Ok(())
+}
+
 /// Fails unless we have sent them a prefix.
 fn sent(bench: &Bench, prefix: &str) -> Result<()> {
     let to = bench.ours.exported(prefix)?;

@@ -9,9 +9,10 @@ use super::super::{
         Dial, OUR_COMMUNITY, OUR_LARGE_COMMUNITY, OUR_MED, Session, THEIR_COMMUNITY, THEIR_MED,
         our_address, their_address, their_prefix,
     },
+    slipped_in::{self, SLIPPED_IN},
 };
 use super::{dialled_by, runs_over};
-use crate::lab::{topology::Family, wait};
+use crate::lab::{kernel, topology::Family, wait};
 
 /// They dial over IPv4, and both families are exchanged.
 pub(super) fn routes(bench: &mut Bench) -> Result<()> {
@@ -122,20 +123,66 @@ pub(super) fn their_route(bench: &Bench, family: Family, as_path: &str) -> Resul
     Ok(())
 }
 
-/// Either side asks for the other's routes again. Nobody sends a KEEPALIVE meanwhile.
-pub(super) fn refreshes(bench: &mut Bench) -> Result<()> {
+/// A session with all routes told, on which nobody sends a KEEPALIVE for a while.
+fn steady(bench: &mut Bench) -> Result<()> {
     bench.start(&Session {
         hold_time: 90,
         families: vec![Family::V4],
         ..Session::plain(Dial::Us)
     })?;
     bench.up()?;
-    bench.exchange(Family::V4)?;
+    bench.exchange(Family::V4)
+}
+
+/// Either side asks for the other's routes again. Nobody sends a KEEPALIVE meanwhile.
+pub(super) fn refreshes(bench: &mut Bench) -> Result<()> {
+    steady(bench)?;
     bench.row(Feature::RouteRefresh, refreshed);
     bench.row(Feature::EnhancedRefresh, delimited);
-    for feature in [Feature::OurRefresh, Feature::TheirEnhancedRefresh] {
-        bench.row(feature, |_| bail!("Redstart has no command for it"));
-    }
+    bench.row(Feature::OurRefresh, |bench| {
+        let before = bench.ours.established()?;
+        bench.ours.refresh()?;
+        wait::until("their routes come again", SOON, || {
+            let now = bench.ours.established()?;
+            ensure!(
+                now.messages.updates_in > before.messages.updates_in,
+                "{} UPDATEs as before",
+                now.messages.updates_in
+            );
+            ensure!(now.since == before.since, "the session was reset");
+            bench.theirs.refresh_asked()
+        })?;
+        bench.in_kernel(Family::V4)
+    });
+    Ok(())
+}
+
+/// We have a route of theirs that they do not have. It goes when we ask for their routes again, as
+/// their answer has a beginning and an end; and nothing else goes.
+pub(super) fn enhanced_refresh(bench: &mut Bench) -> Result<()> {
+    steady(bench)?;
+    bench.row(Feature::TheirEnhancedRefresh, |bench| {
+        let before = bench.ours.established()?.since;
+        let in_kernel = |bench: &Bench| kernel::routes_to(&bench.site.us, Family::V4, SLIPPED_IN);
+        slipped_in::announce(bench)?;
+        wait::until("it is in the kernel", SOON, || {
+            ensure!(!in_kernel(bench)?.is_empty(), "not there");
+            Ok(())
+        })?;
+        bench.ours.refresh()?;
+        wait::until("it is gone", SOON, || {
+            let paths = bench.ours.paths(SLIPPED_IN)?;
+            ensure!(paths.is_empty(), "redc shows {paths:?}");
+            let routes = in_kernel(bench)?;
+            ensure!(routes.is_empty(), "the kernel has {routes:?}");
+            bench.theirs.answer_delimited()
+        })?;
+        let path = bench.ours.path(their_prefix(Family::V4))?;
+        ensure!(!path.stale, "what they repeated is stale");
+        let now = bench.ours.established()?.since;
+        ensure!(now == before, "the session was reset");
+        bench.in_kernel(Family::V4)
+    });
     Ok(())
 }
 

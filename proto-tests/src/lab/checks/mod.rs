@@ -16,32 +16,29 @@ pub mod sessions;
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Lab, process::Signal, report::Report};
 
-/// From the start of `up` to all routes in all kernels.
-pub const CONVERGENCE_GOAL: Duration = Duration::from_secs(5);
+/// From the start of `up` to all routes in all kernels: what it should take on a machine with nothing
+/// else to do. It is told, and nothing fails for it.
+const CONVERGENCE_GOAL: Duration = Duration::from_secs(5);
 
 /// Waits for all routes in all kernels and says how long it took since the start of `up`.
 pub fn converged(lab: &Lab) -> Result<Duration> {
-    sessions::established(lab, Duration::from_secs(20))?;
-    routes::wait_all(
-        lab,
-        &routes::expected(&lab.topology),
-        Duration::from_secs(10),
-    )?;
-    let took = lab.began.elapsed();
-    if took > CONVERGENCE_GOAL {
-        bail!("all routes are in all kernels after {took:?}, not within {CONVERGENCE_GOAL:?}");
-    }
-    Ok(took)
+    sessions::established(lab, Duration::from_secs(60))?;
+    let expected = routes::expected(&lab.topology);
+    routes::wait_all(lab, &expected, Duration::from_secs(60))?;
+    Ok(lab.began.elapsed())
 }
 
 /// Everything that must hold in a fresh lab; changes nothing in it.
 pub fn steady(lab: &Lab, report: &mut Report) -> bool {
     report.check("all sessions up, all routes in all kernels", || {
-        converged(lab).map(|took| format!("{:.2} s after the start", took.as_secs_f64()))
+        converged(lab).map(|took| {
+            let (took, goal) = (took.as_secs_f64(), CONVERGENCE_GOAL.as_secs());
+            format!("{took:.2} s after the start; the goal is {goal} s")
+        })
     }) && report.check(
         "ping, external host <-> pods and pods <-> pods, IPv4 and IPv6",
         || reachability::ping(lab).map(|flows| format!("{flows} of {flows}")),
@@ -57,11 +54,9 @@ pub fn steady(lab: &Lab, report: &mut Report) -> bool {
 /// speakers. Leaves the lab as it was.
 pub fn changes(lab: &mut Lab, report: &mut Report) -> bool {
     let took = |took: Duration| format!("after {} ms", took.as_millis());
-    let bound = membership::CHANGE_BOUND;
-    report.check(
-        &format!("node deleted: its routes are gone everywhere in {bound:?}"),
-        || membership::node_removed(lab, "n3").map(took),
-    ) && report.check(
+    report.check("node deleted: its routes are gone everywhere", || {
+        membership::node_removed(lab, "n3").map(took)
+    }) && report.check(
         "pod CIDRs changed: routes replaced, no session reset",
         || membership::pod_cidrs_changed(lab, "n2").map(took),
     ) && report.check(

@@ -53,7 +53,7 @@ pub fn speaker_restarted(lab: &mut Lab, node: &str, signal: Signal) -> Result<u6
     wait::holds("all routes once it is back", DEAD, || {
         routes::all(lab, &expected)
     })?;
-    let changes = monitor.changes();
+    let changes = monitor.changes()?;
     if !changes.is_empty() {
         bail!(
             "the kernel's routes of {node} changed:\n{}",
@@ -85,9 +85,11 @@ pub fn speaker_restarted_twice(lab: &mut Lab, node: &str) -> Result<()> {
     wait::holds("all routes once it is back", 2 * DEAD, || {
         routes::all(lab, &expected)
     })?;
-    let changes: Vec<String> = monitors.iter().flat_map(RouteMonitor::changes).collect();
-    if !changes.is_empty() {
-        bail!("routes changed:\n{}", changes.join("\n"));
+    for monitor in &monitors {
+        let changes = monitor.changes()?;
+        if !changes.is_empty() {
+            bail!("routes changed:\n{}", changes.join("\n"));
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io::Read as _,
+    net::IpAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Endpoint;
 use crate::lab::{netns::stdout_of, topology::Family};
 
-/// Pings without end along one direction, fifty a second in each family, to see whether any is
+/// Pings without end along one direction, fifty a second to each address, to see whether any is
 /// lost.
 #[derive(Debug)]
 pub struct Stream {
@@ -21,19 +22,19 @@ pub struct Stream {
 impl Stream {
     /// Starts to send.
     pub fn start(from: &Endpoint, to: &Endpoint) -> Result<Self> {
+        let addresses = Family::ALL.map(|family| to.addresses.of(family));
+        Self::towards(from, &to.name, &addresses)
+    }
+
+    /// Starts to send to the addresses of what is called `to`.
+    pub fn towards(from: &Endpoint, to: &str, addresses: &[IpAddr]) -> Result<Self> {
         let mut stream = Self {
-            what: format!("{} -> {}", from.name, to.name),
+            what: format!("{} -> {to}", from.name),
             pings: Vec::new(),
         };
-        for family in Family::ALL {
+        for address in addresses {
             let mut command = from.netns.command("ping");
-            command.args([
-                "-n",
-                "-q",
-                "-i",
-                "0.02",
-                &to.addresses.of(family).to_string(),
-            ]);
+            command.args(["-n", "-q", "-i", "0.02", &address.to_string()]);
             command.stdout(Stdio::piped()).stderr(Stdio::null());
             stream
                 .pings

@@ -7,16 +7,16 @@ use redstart_bgp::time::Instant;
 use super::{
     super::{
         model::{Form, Route},
+        object::NexthopId,
         reason::{InstallState, ParkReason},
     },
     objects::Objects,
 };
 
-/// What we believe the kernel holds under our key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What we believe the kernel holds under our key. An [`Entry`] keeps it in a smaller form.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Belief {
     /// Nothing.
-    #[default]
     Absent,
     /// This route.
     Ours(Arc<Form>),
@@ -27,35 +27,32 @@ pub(super) enum Belief {
     Maybe(Option<Arc<Form>>),
 }
 
-impl Belief {
-    pub(super) const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent)
-    }
-
-    /// The same, but the kernel may have removed it.
-    pub(super) fn doubted(self) -> Self {
-        match self {
-            Self::Ours(form) => Self::Maybe(Some(form)),
-            Self::Maybe(form) => Self::Maybe(form),
-            Self::Absent | Self::Unknown => Self::Maybe(None),
-        }
-    }
+/// A [`Belief`] without the route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum There {
+    #[default]
+    Absent,
+    Ours,
+    Unknown,
+    Maybe,
 }
 
 /// Which operation comes next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Need {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need<'a> {
     Nothing,
-    Add(Arc<Route>),
-    Replace(Arc<Route>),
-    Delete(Option<Arc<Form>>),
+    Add(&'a Arc<Route>),
+    Replace(&'a Arc<Route>),
+    Delete(Option<&'a Arc<Form>>),
 }
 
 /// Everything about a prefix that is wanted or believed installed. There may be a million of these.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) desired: Option<Arc<Route>>,
-    pub(super) belief: Belief,
+    there: There,
+    /// The route that is there, or may be, if we know which.
+    form: Option<Arc<Form>>,
     /// In one of the queues.
     pub(super) queued: bool,
     /// An operation waits for its answer.
@@ -67,45 +64,105 @@ pub(super) struct Entry {
     /// An operation was on its way since the dump that is being made was asked for: which of the two
     /// came first is not known.
     pub(super) overlaps: bool,
+    /// The dump that is being compared with shows a route under our key.
+    pub(super) seen: bool,
+    /// Somebody else has a route to the prefix.
+    pub(super) foreign: bool,
 }
 
 impl Entry {
-    /// What to do, given the trouble of this prefix and whether somebody else has a route to it.
-    pub(super) fn need(&self, objects: &Objects, trouble: Option<&Trouble>, foreign: bool) -> Need {
+    /// The kernel holds nothing of ours.
+    pub(super) fn is_absent(&self) -> bool {
+        self.there == There::Absent
+    }
+
+    /// The kernel may hold a route of ours.
+    pub(super) fn may_be_there(&self) -> bool {
+        self.in_flight || !self.is_absent()
+    }
+
+    /// The kernel holds this route of ours.
+    pub(super) fn ours(&self) -> Option<&Arc<Form>> {
+        self.form.as_ref().filter(|_| self.there == There::Ours)
+    }
+
+    /// It is not known whether the kernel holds anything of ours.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.there == There::Maybe
+    }
+
+    /// Believes this, and has `objects` know which of them is used.
+    pub(super) fn believe(&mut self, belief: Belief, objects: &mut Objects) {
+        let before = self.object();
+        (self.there, self.form) = match belief {
+            Belief::Absent => (There::Absent, None),
+            Belief::Ours(form) => (There::Ours, Some(form)),
+            Belief::Unknown => (There::Unknown, None),
+            Belief::Maybe(form) => (There::Maybe, form),
+        };
+        let after = self.object();
+        if before != after {
+            after.into_iter().for_each(|id| objects.hold(id));
+            before.into_iter().for_each(|id| objects.let_go(id));
+        }
+    }
+
+    /// The object that the route names, or may.
+    fn object(&self) -> Option<NexthopId> {
+        self.form.as_ref()?.object()
+    }
+
+    pub(super) fn believes(&self, belief: &Belief) -> bool {
+        let (there, form) = match belief {
+            Belief::Absent => (There::Absent, None),
+            Belief::Ours(form) => (There::Ours, Some(form)),
+            Belief::Unknown => (There::Unknown, None),
+            Belief::Maybe(form) => (There::Maybe, form.as_ref()),
+        };
+        self.there == there && self.form.as_ref() == form
+    }
+
+    /// What is there may be gone.
+    pub(super) fn doubt(&mut self) {
+        self.there = There::Maybe;
+    }
+
+    /// What to do, given the trouble of this prefix.
+    pub(super) fn need(&self, objects: &Objects, trouble: Option<&Trouble>) -> Need<'_> {
         if self.in_flight {
             return Need::Nothing;
         }
-        if self.desired.is_none() && self.stale && !foreign {
+        if self.desired.is_none() && self.stale && !self.foreign {
             return Need::Nothing;
         }
-        let mut wanted = self.desired.as_ref().filter(|_| !foreign);
+        let mut wanted = self.desired.as_ref().filter(|_| !self.foreign);
         if let Some(trouble) = trouble.filter(|t| !t.due) {
             if trouble.deleting || (wanted.is_some() && trouble.holds()) {
                 return Need::Nothing;
             }
             wanted = None;
         }
-        match (wanted, &self.belief) {
-            (None, Belief::Absent) => Need::Nothing,
-            (None, Belief::Ours(there)) => Need::Delete(Some(Arc::clone(there))),
-            (None, Belief::Maybe(there)) => Need::Delete(there.clone()),
-            (None, Belief::Unknown) => Need::Delete(None),
-            (Some(route), Belief::Absent | Belief::Maybe(_)) => Need::Add(Arc::clone(route)),
-            (Some(route), Belief::Ours(there)) if objects.satisfies(there, route) => Need::Nothing,
-            (Some(route), Belief::Ours(_) | Belief::Unknown) => Need::Replace(Arc::clone(route)),
+        match (wanted, self.there) {
+            (None, There::Absent) => Need::Nothing,
+            (None, There::Ours | There::Maybe | There::Unknown) => Need::Delete(self.form.as_ref()),
+            (Some(route), There::Absent | There::Maybe) => Need::Add(route),
+            (Some(route), There::Ours) if self.is_as(route, objects) => Need::Nothing,
+            (Some(route), There::Ours | There::Unknown) => Need::Replace(route),
         }
+    }
+
+    /// Whether the kernel holds what `route` calls for.
+    fn is_as(&self, route: &Route, objects: &Objects) -> bool {
+        self.ours()
+            .is_some_and(|form| objects.satisfies(form, route))
     }
 
     /// How the prefix stands, where no other route is in the way.
     pub(super) fn state(&self, objects: &Objects, trouble: Option<&Trouble>) -> InstallState {
-        match (&self.desired, &self.belief) {
-            (None, Belief::Absent) if !self.in_flight => InstallState::NotDesired,
-            (None, _) if self.stale => InstallState::Stale,
-            (Some(want), Belief::Ours(there))
-                if objects.satisfies(there, want) && !self.in_flight =>
-            {
-                InstallState::Installed
-            }
+        match &self.desired {
+            None if self.is_absent() && !self.in_flight => InstallState::NotDesired,
+            None if self.stale => InstallState::Stale,
+            Some(want) if self.is_as(want, objects) && !self.in_flight => InstallState::Installed,
             _ => trouble.map_or(InstallState::Pending, |t| {
                 InstallState::Parked(t.reason.clone())
             }),
@@ -115,26 +172,25 @@ impl Entry {
     /// Whether nothing is left to know.
     pub(super) fn is_idle(&self) -> bool {
         self.desired.is_none()
-            && self.belief.is_absent()
+            && self.is_absent()
             && !(self.in_flight || self.queued || self.overlaps)
     }
 
     /// Takes what the dump shows under our key for true, unless the dump may be older than what we did
     /// since: then a difference makes uncertain what is there. Whether the belief was wrong.
-    pub(super) fn compare(&mut self, shown: Belief) -> bool {
-        if self.belief == shown {
+    pub(super) fn compare(&mut self, shown: Belief, objects: &mut Objects) -> bool {
+        if self.believes(&shown) {
             return false;
         }
         if self.overlaps {
-            let belief = core::mem::take(&mut self.belief);
-            self.belief = match belief {
-                Belief::Absent => shown.doubted(),
-                belief => belief.doubted(),
-            };
+            if self.is_absent() {
+                self.believe(shown, objects);
+            }
+            self.doubt();
             return false;
         }
-        let was_known = matches!(self.belief, Belief::Ours(_));
-        self.belief = shown;
+        let was_known = self.ours().is_some();
+        self.believe(shown, objects);
         was_known
     }
 }

@@ -16,18 +16,23 @@ use redstart_bgp::{time::Instant, types::Prefix};
 
 use super::{
     super::{
-        kernel::{Dump, KernelEvent, KernelRoute, Link, LinkAddress},
+        kernel::{KernelEvent, KernelRoute, Link, LinkAddress},
         model::{Form, Route, Target},
         reason::ParkReason,
     },
     Belief, Planner, Sight,
+    entry::Entry,
+    links::State,
+    objects::There,
 };
 
 impl Planner {
     /// Takes note of something that happened in the kernel.
     pub fn on_event(&mut self, now: Instant, event: &KernelEvent) {
+        // What happens now is later than the dump.
+        self.compare(now, usize::MAX);
         match event {
-            KernelEvent::Synced(dump) => self.resync(dump),
+            KernelEvent::Synced(dump) => self.resync(now, dump),
             KernelEvent::Link(link) => self.on_link(now, link),
             KernelEvent::LinkGone { ifindex } => {
                 self.objects.links.remove(*ifindex);
@@ -43,7 +48,7 @@ impl Planner {
             KernelEvent::Route(route) => self.on_route(route),
             KernelEvent::RouteGone(route) => self.on_route_gone(route),
             KernelEvent::Nexthop(nexthop) => self.on_nexthop(nexthop),
-            KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id),
+            KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Absent),
             KernelEvent::Overrun => {
                 if self.sight == Sight::Known {
                     self.sight = Sight::Lost;
@@ -56,20 +61,45 @@ impl Planner {
         }
     }
 
+    /// Takes note of something that happened while the dump was made that has just been compared with, and
+    /// that was acted upon when it was heard of. What was done about it since may be there already.
+    pub(super) fn hear_again(&mut self, now: Instant, event: &KernelEvent) {
+        match event {
+            // They are known as they are now, and the dump may show what they have taken along.
+            KernelEvent::Link(Link { ifindex, .. }) => {
+                let state = self.objects.links.get(*ifindex);
+                self.follow_loss(now, *ifindex, (true, true), state.unwrap_or_default());
+            }
+            KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Maybe),
+            event => self.on_event(now, event),
+        }
+    }
+
     fn on_link(&mut self, now: Instant, link: &Link) {
         let ifindex = link.ifindex;
         let (before, after) = self.objects.links.insert(link);
         let was_up = before.is_some_and(|s| s.up);
         let was_usable = before.is_some_and(|s| s.usable);
+        self.follow_loss(now, ifindex, (was_up, was_usable), after);
+        if (after.up && !was_up) || (after.usable && !was_usable) {
+            self.retry_link(ifindex);
+        }
+    }
+
+    /// What a link that was up, or usable, has taken along if it is not any more.
+    fn follow_loss(
+        &mut self,
+        now: Instant,
+        ifindex: u32,
+        (was_up, was_usable): (bool, bool),
+        after: State,
+    ) {
         if was_up && !after.up {
             self.link_down(now, ifindex);
         }
         if was_usable && !after.usable {
             self.flush_foreign_objects(now);
             self.lose_nexthops(ifindex);
-        }
-        if (after.up && !was_up) || (after.usable && !was_usable) {
-            self.retry_link(ifindex);
         }
     }
 
@@ -110,7 +140,7 @@ impl Planner {
             self.request_resync(now);
         }
         for prefix in self.foreign.flush_link(ifindex) {
-            self.touch(prefix);
+            self.follow_foreign(prefix);
         }
     }
 
@@ -133,14 +163,14 @@ impl Planner {
         self.objects.retry_links();
         let mut waiting = Vec::new();
         for (prefix, trouble) in &mut self.troubles {
-            let route = self.entries.get(prefix).and_then(|e| e.desired.as_deref());
+            let route = self.entries.get(*prefix).and_then(|e| e.desired.as_deref());
             if !trouble.due && route.is_some_and(|route| ended(&trouble.reason, route)) {
                 trouble.due = true;
                 waiting.push(*prefix);
             }
         }
         for prefix in waiting {
-            self.touch(prefix);
+            self.touch_prefix(prefix);
         }
     }
 
@@ -168,11 +198,11 @@ impl Planner {
             return;
         }
         self.foreign.insert(route);
+        self.follow_foreign(route.prefix);
         if route.metric == self.config.metric.get() {
             // It took the place of ours, and nobody will tell us that ours is gone.
             self.on_loss(route.prefix);
         }
-        self.touch(route.prefix);
         self.retry_gateways(route.prefix);
     }
 
@@ -183,9 +213,17 @@ impl Planner {
         if self.config.was_ours(route) {
             self.on_former(route);
         } else if self.foreign.remove(route) {
-            self.touch(route.prefix);
+            self.follow_foreign(route.prefix);
         } else if self.config.is_ours(route) {
             self.on_loss(route.prefix);
+        }
+    }
+
+    /// Somebody else's route to `prefix` came or went.
+    pub(super) fn follow_foreign(&mut self, prefix: Prefix) {
+        if let Some(slot) = self.entries.find(prefix) {
+            self.entries.entry_mut(slot).foreign = self.foreign.best(prefix).is_some();
+            self.touch(slot);
         }
     }
 
@@ -197,27 +235,28 @@ impl Planner {
     }
 
     /// Whether the kernel, which does not look at the protocol, has no room for both.
-    fn is_under_our_key(&self, route: &KernelRoute) -> bool {
+    pub(super) fn is_under_our_key(&self, route: &KernelRoute) -> bool {
         route.table == self.config.table && route.metric == self.config.metric.get()
     }
 
     /// Our route to `prefix` was removed by somebody else.
     fn on_loss(&mut self, prefix: Prefix) {
-        if self.may_have(prefix) {
+        if let Some(slot) = self.entries.find(prefix)
+            && self.entries.entry(slot).may_be_there()
+        {
             self.counters.disturbed += 1;
-            self.doubt_one(prefix);
+            self.doubt_one(slot);
         }
     }
 
     /// Whether the kernel may hold a route to `prefix` that we made.
-    fn may_have(&self, prefix: Prefix) -> bool {
-        self.entries
-            .get(&prefix)
-            .is_some_and(|e| e.in_flight || !e.belief.is_absent())
+    pub(super) fn may_have(&self, prefix: Prefix) -> bool {
+        let entry = self.entries.get(prefix);
+        entry.is_some_and(Entry::may_be_there)
     }
 
     /// What a route under our key means. One with another protocol is to be replaced in any case.
-    fn shown(&mut self, route: &KernelRoute) -> Belief {
+    pub(super) fn shown(&mut self, route: &KernelRoute) -> Belief {
         match route.to_form() {
             Some(form) if self.config.is_ours(route) => Belief::Ours(self.forms.intern(form)),
             _ => Belief::Unknown,
@@ -227,132 +266,16 @@ impl Planner {
     /// The kernel holds this route under our key.
     fn believe(&mut self, route: &KernelRoute) {
         let shown = self.shown(route);
-        let Some(entry) = self.entries.get_mut(&route.prefix) else {
+        let Some(slot) = self.entries.find(route.prefix) else {
             return;
         };
+        let entry = self.entries.entry_mut(slot);
         if entry.in_flight {
             entry.disturbed = true;
-        } else if entry.belief != shown {
-            self.counters.disturbed += u64::from(matches!(entry.belief, Belief::Ours(_)));
-            entry.belief = shown;
+        } else if !entry.believes(&shown) {
+            self.counters.disturbed += u64::from(entry.ours().is_some());
+            entry.believe(shown, &mut self.objects);
         }
-        self.touch(route.prefix);
-    }
-
-    /// The dump shows this under our key, or nothing.
-    fn compare(&mut self, prefix: Prefix, shown: Belief) {
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
-        if entry.in_flight {
-            entry.disturbed = true;
-        } else {
-            entry.stale &= !shown.is_absent();
-            self.counters.drifted += u64::from(entry.compare(shown));
-        }
-        self.touch(prefix);
-    }
-
-    /// Compares every belief with what the kernel holds. The first dump is adopted instead.
-    fn resync(&mut self, dump: &Dump) {
-        let adopting = self.sight == Sight::Never;
-        self.sight = Sight::Known;
-        self.resync_at = None;
-        self.reading = false;
-        self.counters.resyncs += 1;
-        for lost in self.objects.links.replace(dump.links.iter()) {
-            self.lose_nexthops(lost);
-        }
-        self.resync_nexthops(dump);
-        self.review = true;
-
-        let mut changed = self.foreign.take_prefixes();
-        let mut seen: hashbrown::HashSet<Prefix, foldhash::fast::FixedState> =
-            hashbrown::HashSet::with_hasher(self.entries.hasher().clone());
-        for route in &dump.routes {
-            if route.table != self.config.table {
-                continue;
-            }
-            changed.push(route.prefix);
-            let was_ours = self.config.was_ours(route);
-            if was_ours && !self.is_under_our_key(route) {
-                continue;
-            }
-            let ours = was_ours || self.config.is_ours(route);
-            if ours && adopting {
-                self.adopt(route);
-            } else if was_ours || ours && self.is_known(route.prefix) {
-                // Under former marks: if nothing is wanted in its place, it is left alone.
-                let shown = self.shown(route);
-                self.compare(route.prefix, shown);
-            } else {
-                self.foreign.insert(route);
-                continue;
-            }
-            seen.insert(route.prefix);
-        }
-        self.miss(|prefix| seen.contains(&prefix));
-        self.forget_overlaps();
-        self.retry_after_resync();
-        for prefix in changed {
-            self.touch(prefix);
-        }
-    }
-
-    /// A route of ours from before the restart.
-    fn adopt(&mut self, route: &KernelRoute) {
-        let belief = self.shown(route);
-        let entry = self.entries.entry(route.prefix).or_default();
-        entry.belief = belief;
-        entry.stale = entry.desired.is_none();
-        self.counters.adopted += 1;
-    }
-
-    /// Corrects the belief in routes that the dump did not show.
-    fn miss(&mut self, seen: impl Fn(Prefix) -> bool) {
-        let missing: Vec<Prefix> = self
-            .entries
-            .iter()
-            .filter(|(prefix, e)| (e.in_flight || !e.belief.is_absent()) && !seen(**prefix))
-            .map(|(prefix, _)| *prefix)
-            .collect();
-        for prefix in missing {
-            self.compare(prefix, Belief::Absent);
-        }
-    }
-
-    /// Whether we have a route to `prefix`, or had one when the dump was asked for.
-    fn is_known(&self, prefix: Prefix) -> bool {
-        let overlaps = self.entries.get(&prefix).is_some_and(|e| e.overlaps);
-        overlaps || self.may_have(prefix)
-    }
-
-    /// What was done while the dump was being made has been compared with it.
-    fn forget_overlaps(&mut self) {
-        let mut done = Vec::new();
-        for (prefix, entry) in &mut self.entries {
-            if core::mem::take(&mut entry.overlaps) {
-                done.push(*prefix);
-            }
-        }
-        for prefix in done {
-            self.touch(prefix);
-        }
-    }
-
-    /// The dump answered the question "whose route is in the way", and may have shown new links.
-    fn retry_after_resync(&mut self) {
-        self.objects.retry_links();
-        let mut due = Vec::new();
-        for (prefix, trouble) in &mut self.troubles {
-            let answered = trouble.reason == ParkReason::RouteExists && trouble.attempts <= 1;
-            if answered || trouble.reason.depends_on_links() {
-                trouble.due = true;
-                due.push(*prefix);
-            }
-        }
-        for prefix in due {
-            self.touch(prefix);
-        }
+        self.touch(slot);
     }
 }

@@ -5,17 +5,18 @@
 
 use std::collections::VecDeque;
 
-use redstart_bgp::types::Prefix;
-
-use super::super::{
-    kernel::{Change, OpId},
-    object::{NexthopChange, NexthopId},
+use super::{
+    super::{
+        kernel::{Change, OpId},
+        object::{NexthopChange, NexthopId},
+    },
+    entries::Slot,
 };
 
 /// What an operation was about.
 #[derive(Debug)]
 pub(super) enum InFlight {
-    Route(Prefix, Change),
+    Route(Slot, Change),
     Nexthop(NexthopId, NexthopChange),
 }
 

@@ -10,6 +10,8 @@ use hashbrown::HashSet;
 #[derive(Debug)]
 pub(super) struct Interner<T> {
     known: HashSet<Arc<T>, FixedState>,
+    /// The one that was asked for last: often it is asked for again.
+    last: Option<Arc<T>>,
     purge_at: usize,
 }
 
@@ -19,11 +21,21 @@ impl<T: Eq + Hash> Interner<T> {
     pub(super) fn new(hasher: FixedState) -> Self {
         Self {
             known: HashSet::with_hasher(hasher),
+            last: None,
             purge_at: Self::PURGE_MIN,
         }
     }
 
     pub(super) fn intern(&mut self, value: T) -> Arc<T> {
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == value) {
+            return Arc::clone(last);
+        }
+        let found = self.find_or_insert(value);
+        self.last = Some(Arc::clone(&found));
+        found
+    }
+
+    fn find_or_insert(&mut self, value: T) -> Arc<T> {
         if let Some(known) = self.known.get(&value) {
             return Arc::clone(known);
         }
@@ -38,11 +50,5 @@ impl<T: Eq + Hash> Interner<T> {
 
     pub(super) fn any(&self, matches: impl Fn(&T) -> bool) -> bool {
         self.known.iter().any(|v| matches(v))
-    }
-
-    /// The values that somebody holds.
-    pub(super) fn in_use(&self) -> impl Iterator<Item = &T> {
-        let held = self.known.iter().filter(|v| Arc::strong_count(v) > 1);
-        held.map(AsRef::as_ref)
     }
 }

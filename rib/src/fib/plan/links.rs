@@ -3,14 +3,14 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::super::kernel::Link;
+use super::super::kernel::{Dump, KernelEvent, Link};
 
 /// The state of every link, as last heard.
 #[derive(Debug)]
 pub(super) struct Links(HashMap<u32, State, FixedState>);
 
 /// As far as routes depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// Administratively up: the kernel keeps routes over it.
     pub(super) up: bool,
@@ -42,11 +42,20 @@ impl Links {
         self.0.remove(&ifindex);
     }
 
-    /// These are all links that there are. Those that were usable and are not any more.
-    pub(super) fn replace<'a>(&mut self, links: impl Iterator<Item = &'a Link>) -> Vec<u32> {
+    /// The links of the dump, with what has become of them since, are all that there are. Those that were
+    /// usable and are not any more.
+    pub(super) fn replace(&mut self, dump: &Dump) -> Vec<u32> {
         let mut before = self.0.clone();
         self.0.clear();
+        let links = dump.links.iter();
         self.0.extend(links.map(|l| (l.ifindex, State::of(l))));
+        for event in &dump.since {
+            match event {
+                KernelEvent::Link(link) => _ = self.insert(link),
+                KernelEvent::LinkGone { ifindex } => self.remove(*ifindex),
+                _ => {}
+            }
+        }
         before.retain(|ifindex, state| state.usable && !self.is_usable(*ifindex));
         before.into_keys().collect()
     }

@@ -15,8 +15,9 @@
 //!    packet follows a route that the RIB gave up while there is a new one to install elsewhere; then
 //!    repairs of what others removed; then the rest.
 //! 4. A route that is installed as desired is never touched, also across a restart.
-//! 5. Nothing is sent before the first dump, nor between an overrun and its dump: without knowing
-//!    the foreign routes we could compete with one.
+//! 5. Nothing is sent before the first dump, and no route between an overrun and its dump: without
+//!    knowing the foreign routes we could compete with one. A group that is known to be ours is led
+//!    away from a lost neighbour even then.
 //! 6. Each wanted route that is not installed has a [`ParkReason`], and a moment or an event that
 //!    tries it again.
 //! 7. A dump is believed only as far as it cannot be older than our own operations: where the two
@@ -28,6 +29,8 @@
 //! delete names our gateways, so that the others stay; where we do not know ours, all go, and we look
 //! again at once, so that the prefix does not stay without any.
 
+mod compare;
+mod entries;
 mod entry;
 mod events;
 mod flight;
@@ -35,23 +38,27 @@ mod intern;
 mod links;
 mod nexthops;
 mod objects;
+mod queues;
 mod replies;
 mod send;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::{time::Instant, types::Prefix};
 
 use self::{
-    entry::{Belief, Entry, Need, Trouble},
+    compare::Comparison,
+    entries::{Entries, Slot},
+    entry::{Belief, Need, Trouble},
     flight::{Flight, InFlight},
     intern::Interner,
     objects::Objects,
+    queues::{Queues, Turn},
 };
 use super::{
     foreign::ForeignRoutes,
@@ -102,7 +109,7 @@ pub struct FibCounters {
 #[derive(Debug)]
 pub struct Planner {
     config: FibConfig,
-    entries: HashMap<Prefix, Entry, FixedState>,
+    entries: Entries,
     routes: Interner<Route>,
     forms: Interner<Form>,
     objects: Objects,
@@ -112,10 +119,7 @@ pub struct Planner {
     troubles: HashMap<Prefix, Trouble, FixedState>,
     /// When a trouble is due. May name troubles that are over.
     timers: BTreeSet<(Instant, Prefix)>,
-    withdrawals: VecDeque<Prefix>,
-    /// What was there and is not, or may not be: ahead of what is new.
-    repairs: VecDeque<Prefix>,
-    announcements: VecDeque<Prefix>,
+    queues: Queues,
     in_flight: Flight,
     sight: Sight,
     /// Set while the kernel forbids everything: one probe at a time, at this moment.
@@ -125,6 +129,8 @@ pub struct Planner {
     /// A dump was asked for and is not here yet. Operations go on meanwhile, and what they did may or
     /// may not be in it.
     reading: bool,
+    /// The dump that is being compared with.
+    comparison: Option<Comparison>,
     counters: FibCounters,
 }
 
@@ -146,7 +152,7 @@ impl Planner {
     pub fn new(config: FibConfig, seed: u64) -> Self {
         let hasher = || FixedState::with_seed(seed);
         Self {
-            entries: HashMap::with_hasher(hasher()),
+            entries: Entries::new(&hasher()),
             routes: Interner::new(hasher()),
             forms: Interner::new(hasher()),
             objects: Objects::new(&config, &hasher()),
@@ -154,15 +160,14 @@ impl Planner {
             foreign: ForeignRoutes::new(hasher()),
             troubles: HashMap::with_hasher(hasher()),
             timers: BTreeSet::new(),
-            withdrawals: VecDeque::new(),
-            repairs: VecDeque::new(),
-            announcements: VecDeque::new(),
+            queues: Queues::default(),
             in_flight: Flight::default(),
             sight: Sight::Never,
             forbidden: None,
             resync_at: None,
             // The first dump comes without being asked for.
             reading: true,
+            comparison: None,
             counters: FibCounters::default(),
             config,
         }
@@ -182,10 +187,14 @@ impl Planner {
     /// The route to `prefix` shall be this one; `None`: we want none.
     pub fn desire(&mut self, prefix: Prefix, route: Option<Route>) {
         let route = route.map(|r| self.routes.intern(r));
-        if route.is_none() && !self.entries.contains_key(&prefix) {
-            return;
-        }
-        let entry = self.entries.entry(prefix).or_default();
+        let slot = match &route {
+            Some(_) => self.slot(prefix),
+            None => match self.entries.find(prefix) {
+                Some(slot) => slot,
+                None => return,
+            },
+        };
+        let entry = self.entries.entry_mut(slot);
         if entry.desired == route && !(route.is_some() && entry.stale) {
             return;
         }
@@ -197,8 +206,17 @@ impl Planner {
         // A route taken over as it is costs nothing; one that is no longer wanted goes at once.
         entry.stale = false;
         entry.desired = route;
-        self.troubles.remove(&prefix);
-        self.touch(prefix);
+        self.forget_trouble(prefix);
+        self.touch(slot);
+    }
+
+    /// The entry of `prefix`, made if there is none.
+    fn slot(&mut self, prefix: Prefix) -> Slot {
+        let (slot, new) = self.entries.find_or_insert(prefix);
+        if new {
+            self.entries.entry_mut(slot).foreign = self.foreign.best(prefix).is_some();
+        }
+        slot
     }
 
     /// Up to `max` operations to send now, in this order, or a few more: what a route needs goes with
@@ -206,8 +224,11 @@ impl Planner {
     /// [`OpError::Lost`](super::OpError::Lost) if need be.
     pub fn next_batch(&mut self, now: Instant, max: usize) -> Vec<KernelOp> {
         self.wake(now);
-        if self.sight != Sight::Known {
-            return Vec::new();
+        if self.sight != Sight::Known || self.is_comparing() {
+            return self.urgent(now);
+        }
+        if self.queues.len() == 0 && self.in_flight.is_empty() {
+            self.entries.give_back();
         }
         self.review();
         let mut room = max.min(
@@ -219,7 +240,7 @@ impl Planner {
             let idle = now >= probe_at && self.in_flight.is_empty();
             room = room.min(usize::from(idle));
         }
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(room.min(self.queues.len()));
         if room > 0 || self.forbidden.is_none() {
             self.write_nexthops(now, &mut batch);
         }
@@ -230,19 +251,31 @@ impl Planner {
         batch
     }
 
+    /// What does not wait until it is known what else the kernel holds: by it traffic leaves a lost
+    /// neighbour.
+    fn urgent(&mut self, now: Instant) -> Vec<KernelOp> {
+        let mut batch = Vec::new();
+        if self.sight != Sight::Never && self.forbidden.is_none() {
+            self.move_nexthops(now, &mut batch);
+        }
+        batch
+    }
+
     /// When to call [`next_batch`](Self::next_batch) or
     /// [`take_resync_request`](Self::take_resync_request) again, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let retry = self.timers.first().map(|(at, _)| *at);
-        let waiting = self.queued() > 0;
+        let waiting = self.queues.len() > 0;
         let free = self.sight == Sight::Known && self.in_flight.is_empty();
         let probe = self.forbidden.filter(|_| waiting && free);
         let nexthops = self
             .objects
             .poll_timeout()
             .filter(|_| free && self.forbidden.is_none());
-        let resync = self.resync_at.filter(|_| !self.reading);
+        let resync = self
+            .resync_at
+            .filter(|_| !self.reading && !self.is_comparing());
         [retry, probe, resync, nexthops].into_iter().flatten().min()
     }
 
@@ -251,8 +284,9 @@ impl Planner {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.sight == Sight::Known
+            && !self.is_comparing()
             && self.forbidden.is_none()
-            && (self.queued() > 0 || !self.objects.dirty.is_empty() || self.review)
+            && (self.queues.len() > 0 || !self.objects.dirty.is_empty() || self.review)
     }
 
     /// Whether the kernel should be dumped, and the result come back as
@@ -260,17 +294,14 @@ impl Planner {
     /// the dump is here. It must begin after this call: what was sent before and is answered by then
     /// is taken to be in it.
     pub fn take_resync_request(&mut self, now: Instant) -> bool {
-        if self.reading || self.resync_at.take_if(|at| *at <= now).is_none() {
+        if self.reading || self.is_comparing() || self.resync_at.take_if(|at| *at <= now).is_none()
+        {
             return false;
         }
         self.reading = true;
         for what in self.in_flight.iter() {
             match what {
-                InFlight::Route(prefix, _) => {
-                    if let Some(entry) = self.entries.get_mut(prefix) {
-                        entry.overlaps = true;
-                    }
-                }
+                InFlight::Route(slot, _) => self.entries.entry_mut(*slot).overlaps = true,
                 InFlight::Nexthop(id, _) => drop(self.objects.overlapping.insert(*id)),
             }
         }
@@ -285,9 +316,12 @@ impl Planner {
     /// Where the route to `prefix` stands.
     #[must_use]
     pub fn status(&self, prefix: Prefix) -> InstallState {
-        let Some(entry) = self.entries.get(&prefix) else {
-            return InstallState::NotDesired;
-        };
+        let slot = self.entries.find(prefix);
+        slot.map_or(InstallState::NotDesired, |slot| self.status_of(slot))
+    }
+
+    fn status_of(&self, slot: Slot) -> InstallState {
+        let (prefix, entry) = (self.entries.prefix(slot), self.entries.entry(slot));
         if entry.desired.is_some() {
             if let Some(other) = self.foreign.best(prefix) {
                 return InstallState::Parked(ParkReason::ForeignRoute {
@@ -295,7 +329,7 @@ impl Planner {
                     metric: other.metric,
                 });
             }
-            if self.forbidden.is_some() && entry.need(&self.objects, None, false) != Need::Nothing {
+            if self.forbidden.is_some() && entry.need(&self.objects, None) != Need::Nothing {
                 return InstallState::Parked(ParkReason::PermissionDenied);
             }
         }
@@ -334,15 +368,13 @@ impl Planner {
     /// The route that we want to `prefix`.
     #[must_use]
     pub fn desired(&self, prefix: Prefix) -> Option<&Route> {
-        self.entries.get(&prefix)?.desired.as_deref()
+        self.entries.get(prefix)?.desired.as_deref()
     }
 
     /// The route to `prefix` that we believe the kernel to hold under our marks, if we know which.
     #[must_use]
     pub fn installed(&self, prefix: Prefix) -> Option<Route> {
-        let Belief::Ours(form) = &self.entries.get(&prefix)?.belief else {
-            return None;
-        };
+        let form = self.entries.get(prefix)?.ours()?;
         let kind = match &form.target {
             Target::Blackhole => RouteKind::Blackhole,
             Target::Gateways(set) => RouteKind::Unicast(set.clone()),
@@ -355,18 +387,13 @@ impl Planner {
     /// The nexthop object that our route to `prefix` names.
     #[must_use]
     pub fn nexthop(&self, prefix: Prefix) -> Option<NexthopId> {
-        match &self.entries.get(&prefix)?.belief {
-            Belief::Ours(form) => match form.target {
-                Target::Object(id) => Some(id),
-                Target::Gateways(_) | Target::Blackhole => None,
-            },
-            Belief::Absent | Belief::Unknown | Belief::Maybe(_) => None,
-        }
+        self.entries.get(prefix)?.ours()?.object()
     }
 
     /// Every prefix that we want or may have a route to, with its state; in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, InstallState)> + '_ {
-        let all = self.entries.keys().map(|p| (*p, self.status(*p)));
+        let entries = self.entries.iter();
+        let all = entries.map(|(slot, prefix, _)| (prefix, self.status_of(slot)));
         all.filter(|(_, state)| *state != InstallState::NotDesired)
     }
 
@@ -374,7 +401,7 @@ impl Planner {
     #[must_use]
     pub fn counters(&self) -> FibCounters {
         FibCounters {
-            dirty: (self.queued() + self.troubles.len()) as u64,
+            dirty: (self.queues.len() + self.troubles.len()) as u64,
             in_flight: self.in_flight.len() as u64,
             foreign: self.foreign.len() as u64,
             nexthops: self.objects.table.len() as u64,
@@ -385,18 +412,12 @@ impl Planner {
     /// Removes the adopted routes that nobody has wanted since: call it when all peers have sent
     /// End-of-RIB (RFC 4724 section 4.2), or their time is over.
     pub fn sweep(&mut self) {
-        let stale: Vec<Prefix> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| e.stale)
-            .map(|(p, _)| *p)
-            .collect();
+        let entries = self.entries.iter();
+        let stale: Vec<Slot> = entries.filter(|(.., e)| e.stale).map(|(s, ..)| s).collect();
         self.counters.swept += stale.len() as u64;
-        for prefix in stale {
-            if let Some(entry) = self.entries.get_mut(&prefix) {
-                entry.stale = false;
-            }
-            self.touch(prefix);
+        for slot in stale {
+            self.entries.entry_mut(slot).stale = false;
+            self.touch(slot);
         }
     }
 
@@ -404,7 +425,7 @@ impl Planner {
     /// routes and calls nothing.
     pub fn withdraw_all(&mut self) {
         self.objects.leave();
-        let all: Vec<Prefix> = self.entries.keys().copied().collect();
+        let all: Vec<Prefix> = self.entries.iter().map(|(_, p, _)| p).collect();
         for prefix in all {
             self.desire(prefix, None);
         }
@@ -415,47 +436,54 @@ impl Planner {
     #[must_use]
     pub fn is_quiescent(&self) -> bool {
         self.sight == Sight::Known
+            && !self.is_comparing()
             && self.in_flight.is_empty()
-            && self.queued() == 0
+            && self.queues.len() == 0
             && self.objects.is_quiescent()
             && !self.review
             && self.resync_at.is_none()
     }
 
-    /// How many prefixes are in the queues.
-    fn queued(&self) -> usize {
-        self.withdrawals.len() + self.repairs.len() + self.announcements.len()
+    /// Puts an entry in the queue that its need calls for, or forgets it if there is none.
+    fn touch(&mut self, slot: Slot) {
+        self.enqueue(slot, false);
     }
 
-    /// Puts `prefix` in the queue that its need calls for, or forgets it if there is none.
-    fn touch(&mut self, prefix: Prefix) {
-        self.enqueue(prefix, false);
+    fn touch_prefix(&mut self, prefix: Prefix) {
+        if let Some(slot) = self.entries.find(prefix) {
+            self.touch(slot);
+        }
     }
 
-    fn enqueue(&mut self, prefix: Prefix, is_repair: bool) {
-        let foreign = self.foreign.best(prefix).is_some();
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
+    fn enqueue(&mut self, slot: Slot, is_repair: bool) {
+        let prefix = self.entries.prefix(slot);
+        let entry = self.entries.entry_mut(slot);
         if entry.queued {
             return;
         }
-        let queue = match entry.need(&self.objects, self.troubles.get(&prefix), foreign) {
+        let turn = match entry.need(&self.objects, self.troubles.get(&prefix)) {
             Need::Nothing => {
                 if entry.is_idle() {
-                    self.entries.remove(&prefix);
-                    self.troubles.remove(&prefix);
+                    self.entries.free(slot);
+                    self.forget_trouble(prefix);
                 } else if !entry.in_flight && self.troubles.get(&prefix).is_some_and(|t| t.due) {
-                    self.troubles.remove(&prefix);
+                    self.forget_trouble(prefix);
                 }
                 return;
             }
-            Need::Delete(_) => &mut self.withdrawals,
-            Need::Add(_) | Need::Replace(_) if is_repair => &mut self.repairs,
-            Need::Add(_) | Need::Replace(_) => &mut self.announcements,
+            Need::Delete(_) => Turn::Withdrawal,
+            Need::Add(_) | Need::Replace(_) if is_repair => Turn::Repair,
+            Need::Add(_) | Need::Replace(_) => Turn::Announcement,
         };
         entry.queued = true;
-        queue.push_back(prefix);
+        self.queues.push(turn, slot);
+    }
+
+    /// Most prefixes have none, and mostly there are none at all.
+    fn forget_trouble(&mut self, prefix: Prefix) {
+        if !self.troubles.is_empty() {
+            self.troubles.remove(&prefix);
+        }
     }
 
     /// Makes the troubles whose pause is over due.
@@ -469,7 +497,7 @@ impl Planner {
                 && trouble.retry_at == at
             {
                 trouble.due = true;
-                self.touch(prefix);
+                self.touch_prefix(prefix);
             }
         }
     }
@@ -498,32 +526,29 @@ impl Planner {
         self.doubt_all(hit);
     }
 
-    fn hit_by(&self, affects: Affects<'_>) -> Vec<Prefix> {
+    fn hit_by(&self, affects: Affects<'_>) -> Vec<Slot> {
         self.entries
             .iter()
-            .filter(|(prefix, entry)| match &entry.belief {
-                _ if entry.in_flight => true,
-                Belief::Ours(form) => affects(**prefix, form),
-                Belief::Absent | Belief::Unknown | Belief::Maybe(_) => false,
+            .filter(|(_, prefix, entry)| {
+                entry.in_flight || entry.ours().is_some_and(|form| affects(*prefix, form))
             })
-            .map(|(prefix, _)| *prefix)
+            .map(|(slot, ..)| slot)
             .collect()
     }
 
-    fn doubt_all(&mut self, hit: Vec<Prefix>) {
-        for prefix in hit {
-            self.doubt_one(prefix);
+    fn doubt_all(&mut self, hit: Vec<Slot>) {
+        for slot in hit {
+            self.doubt_one(slot);
         }
     }
 
-    fn doubt_one(&mut self, prefix: Prefix) {
-        if let Some(entry) = self.entries.get_mut(&prefix) {
-            if entry.in_flight {
-                entry.disturbed = true;
-            } else {
-                entry.belief = core::mem::take(&mut entry.belief).doubted();
-            }
-            self.enqueue(prefix, true);
+    fn doubt_one(&mut self, slot: Slot) {
+        let entry = self.entries.entry_mut(slot);
+        if entry.in_flight {
+            entry.disturbed = true;
+        } else {
+            entry.doubt();
         }
+        self.enqueue(slot, true);
     }
 }

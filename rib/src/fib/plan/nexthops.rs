@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 
 use super::{
     super::{
-        kernel::{Dump, OpError},
+        kernel::{Dump, KernelEvent, OpError},
         model::{NexthopStyle, Route, RouteKind, Target},
         object::{KernelNexthop, Leg, Member, NexthopChange, NexthopId, NexthopSpec},
         reason::{ParkReason, errno},
     },
-    Belief, Planner,
+    Planner,
     objects::{Avoided, Content, Object, There, Trouble},
 };
 use crate::nexthop::NexthopSet;
@@ -60,17 +60,17 @@ impl Planner {
             return;
         }
         self.review = false;
-        let hasher = self.entries.hasher().clone();
+        let hasher = self.entries.hasher();
         let mut verdicts: HashMap<NexthopId, Verdict, FixedState> = HashMap::with_hasher(hasher);
         let mut wrong = Vec::new();
-        for (prefix, entry) in &self.entries {
-            let Belief::Ours(form) = &entry.belief else {
+        for (slot, _, entry) in self.entries.iter() {
+            let Some(form) = entry.ours() else {
                 continue;
             };
             let satisfied =
                 (entry.desired.as_ref()).is_some_and(|want| self.objects.satisfies(form, want));
             if !satisfied && entry.desired.is_some() {
-                wrong.push(*prefix);
+                wrong.push(slot);
             }
             if let Target::Object(id) = form.target {
                 let wish = (entry.desired.as_ref())
@@ -95,8 +95,8 @@ impl Planner {
                 self.objects.retarget(id, &set);
             }
         }
-        for prefix in wrong {
-            self.touch(prefix);
+        for slot in wrong {
+            self.touch(slot);
         }
     }
 
@@ -115,10 +115,24 @@ impl Planner {
         change: &NexthopChange,
         result: Result<(), OpError>,
     ) {
-        let Some(object) = self.objects.table.get_mut(&id) else {
+        let Some(object) = self.objects.table.get_mut(id) else {
             return;
         };
         object.in_flight = false;
+        self.settle_nexthop(now, id, change, result);
+        self.objects.note(id);
+    }
+
+    fn settle_nexthop(
+        &mut self,
+        now: Instant,
+        id: NexthopId,
+        change: &NexthopChange,
+        result: Result<(), OpError>,
+    ) {
+        let Some(object) = self.objects.table.get_mut(id) else {
+            return;
+        };
         let disturbed = core::mem::take(&mut object.disturbed);
         if disturbed && result.is_err() && object.there != There::Absent {
             object.there = There::Maybe;
@@ -131,16 +145,29 @@ impl Planner {
             {
                 self.objects.remove(id);
             }
-            (NexthopChange::Add(_) | NexthopChange::Replace(_), Ok(())) => {
+            (NexthopChange::Replace(_), Err(OpError::Refused(e))) if e.errno == errno::ENOENT => {
+                let there = if disturbed {
+                    There::Maybe
+                } else {
+                    There::Absent
+                };
+                object.forget_before();
+                self.objects.write_again(id, there);
+                self.doubt(&|_, form| form.names(id));
+            }
+            (NexthopChange::Add(spec) | NexthopChange::Replace(spec), Ok(())) => {
                 self.forbidden = None;
                 self.counters.nexthops_written += 1;
                 object.trouble = None;
-                object.there = There::Same;
                 object.forget_before();
-                if disturbed {
-                    object.there = There::Other;
-                    self.objects.dirty.insert(id);
-                }
+                let is_wanted = self.objects.spec(id).as_ref() == Some(spec);
+                let there = match (disturbed, is_wanted) {
+                    (true, _) => There::Maybe,
+                    (false, true) => There::Same,
+                    // Something else was wanted meanwhile.
+                    (false, false) => There::Other,
+                };
+                self.objects.write_again(id, there);
             }
             (change, Err(error)) => self.nexthop_failed(now, id, change, error),
         }
@@ -154,7 +181,7 @@ impl Planner {
         error: OpError,
     ) {
         let reason = self.nexthop_reason(id, error);
-        let Some(object) = self.objects.table.get_mut(&id) else {
+        let Some(object) = self.objects.table.get_mut(id) else {
             return;
         };
         match &reason {
@@ -189,19 +216,19 @@ impl Planner {
             }
             _ => self.counters.refused += 1,
         }
-        let trouble = self.objects.table.get(&id).and_then(|o| o.trouble.as_ref());
+        let trouble = self.objects.table.get(id).and_then(|o| o.trouble.as_ref());
         let attempts = trouble.map_or(0, |t| t.attempts);
         let retry_at = now + self.backoff(attempts);
         if reason != ParkReason::NoReply {
             self.give_up_change(id);
         }
-        if let Some(object) = self.objects.table.get_mut(&id) {
+        if let Some(object) = self.objects.table.get_mut(id) {
             let attempts = attempts.saturating_add(1);
-            object.trouble = Some(Trouble {
+            object.trouble = Some(Box::new(Trouble {
                 reason,
                 attempts,
                 retry_at,
-            });
+            }));
             // Groups go by a leg as it is, so it is not left at that.
             if object.there == There::Other && matches!(object.content, Content::Leg(_)) {
                 self.objects.dirty.insert(id);
@@ -211,8 +238,8 @@ impl Planner {
 
     /// A group that was refused a change is what it was, if that is known. Either way its routes must
     /// go elsewhere.
-    fn give_up_change(&mut self, id: NexthopId) {
-        let Some(object) = self.objects.table.get_mut(&id) else {
+    pub(super) fn give_up_change(&mut self, id: NexthopId) {
+        let Some(object) = self.objects.table.get_mut(id) else {
             return;
         };
         let Content::Group { before, .. } = &mut object.content else {
@@ -226,11 +253,11 @@ impl Planner {
         let hit: Vec<_> = self
             .entries
             .iter()
-            .filter(|(_, e)| matches!(&e.belief, Belief::Ours(form) if form.names(id)))
-            .map(|(prefix, _)| *prefix)
+            .filter(|(.., e)| e.ours().is_some_and(|form| form.names(id)))
+            .map(|(slot, ..)| slot)
             .collect();
-        for prefix in hit {
-            self.touch(prefix);
+        for slot in hit {
+            self.touch(slot);
         }
     }
 
@@ -244,13 +271,13 @@ impl Planner {
         if e.errno != errno::EINVAL {
             return reason;
         }
-        match self.objects.table.get(&id).map(|o| &o.content) {
+        match self.objects.table.get(id).map(|o| &o.content) {
             Some(Content::Leg(leg)) if self.objects.links.get(leg.ifindex).is_none() => {
                 ParkReason::NoSuchInterface
             }
             Some(Content::Group { members, .. }) => members
                 .iter()
-                .filter_map(|m| self.objects.table.get(&m.leg)?.trouble.as_ref())
+                .filter_map(|m| self.objects.table.get(m.leg)?.trouble.as_ref())
                 .map(|t| t.reason.clone())
                 .next()
                 .unwrap_or(reason),
@@ -273,11 +300,10 @@ impl Planner {
             return;
         }
         let same = nexthop.spec == self.objects.spec(id);
-        let Some(object) = self.objects.table.get_mut(&id) else {
+        let Some(object) = self.objects.table.get_mut(id) else {
             return self.adopt_nexthop(nexthop);
         };
         object.doubt(if same { There::Same } else { There::Other });
-        object.forget_before();
         if same {
             object.trouble = None;
         }
@@ -287,14 +313,15 @@ impl Planner {
         }
     }
 
-    /// An object is gone, and not by an operation of ours: the routes that named it are gone too.
-    pub(super) fn on_nexthop_gone(&mut self, id: NexthopId) {
+    /// An object is gone, and not by an operation of ours: the routes that named it are gone too. `there`:
+    /// what may be in its place.
+    pub(super) fn on_nexthop_gone(&mut self, id: NexthopId, there: There) {
         self.objects.release(id);
-        let Some(object) = self.objects.table.get_mut(&id) else {
+        let Some(object) = self.objects.table.get_mut(id) else {
             return;
         };
         self.counters.disturbed += 1;
-        object.doubt(There::Absent);
+        object.doubt(there);
         if !matches!(object.content, Content::Leg(_)) {
             self.doubt(&|_, form| form.names(id));
             self.retry_invalid();
@@ -314,7 +341,7 @@ impl Planner {
             }
         }
         for prefix in due {
-            self.touch(prefix);
+            self.touch_prefix(prefix);
         }
     }
 
@@ -349,7 +376,7 @@ impl Planner {
     ) -> Option<(NexthopSet, redstart_bgp::types::Family)> {
         let mut legs: Vec<(Leg, u8)> = Vec::new();
         for member in members {
-            match self.objects.table.get(&member.leg)?.content {
+            match self.objects.table.get(member.leg)?.content {
                 Content::Leg(leg) => legs.push((leg, member.weight)),
                 _ => return None,
             }
@@ -360,11 +387,23 @@ impl Planner {
         Some((set.collect(), family))
     }
 
+    /// Whoever took one of our ids while the dump was made has it.
+    pub(super) fn respect_strangers(&mut self, dump: &Dump) {
+        for event in &dump.since {
+            if let KernelEvent::Nexthop(nexthop) = event
+                && self.config.is_our_nexthop(nexthop.id)
+                && nexthop.protocol != self.config.protocol
+            {
+                self.review |= self.objects.take(nexthop.id);
+            }
+        }
+    }
+
     /// Compares every belief with the objects that the kernel holds, and adopts those of ours that
     /// are not known here.
     pub(super) fn resync_nexthops(&mut self, dump: &Dump) {
         self.objects.release_all();
-        let hasher = self.entries.hasher().clone();
+        let hasher = self.entries.hasher();
         let mut seen: HashSet<NexthopId, FixedState> = HashSet::with_hasher(hasher);
         // Legs first: groups are understood by them.
         let is_leg = |n: &&KernelNexthop| matches!(n.spec, Some(NexthopSpec::Leg(_)));
@@ -388,22 +427,21 @@ impl Planner {
         seen.extend(&overlapping);
         // The dump may be older than what was done to these.
         for id in uncertain {
-            if let Some(object) = self.objects.table.get_mut(&id) {
+            if let Some(object) = self.objects.table.get_mut(id) {
                 object.doubt(There::Maybe);
-                object.forget_before();
                 self.objects.dirty.insert(id);
             }
         }
-        let is_missing = |id: &NexthopId, o: &Object| {
-            (o.in_flight || o.there != There::Absent) && !seen.contains(id)
+        let is_missing = |id: NexthopId, o: &Object| {
+            (o.in_flight || o.there != There::Absent) && !seen.contains(&id)
         };
         let objects = self.objects.table.iter();
         let missing: Vec<_> = objects
-            .filter(|(id, o)| is_missing(id, o))
-            .map(|(id, _)| *id)
+            .filter(|(id, o)| is_missing(*id, o))
+            .map(|(id, _)| id)
             .collect();
         for id in missing {
-            if let Some(object) = self.objects.table.get_mut(&id) {
+            if let Some(object) = self.objects.table.get_mut(id) {
                 object.doubt(There::Absent);
             }
         }

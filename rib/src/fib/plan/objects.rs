@@ -12,20 +12,21 @@
 //! nothing comes back with the carrier. So the group that is written for a set of gateways is of those
 //! whose links are usable ([`Objects::effective`]), and what links do is followed here.
 
+mod table;
+mod unused;
 mod write;
 
 use core::time::Duration;
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use redstart_bgp::{time::Instant, types::Family};
 use smallvec::SmallVec;
 
+use self::{
+    table::Table,
+    unused::{Leaving, Unused},
+};
 use super::{
     super::{
         model::{FibConfig, Form, NexthopStyle, Route, RouteKind, Target},
@@ -59,21 +60,32 @@ pub(super) enum Content {
         family: Family,
         members: SmallVec<[Member; 2]>,
         /// What it was, while a change of it is not confirmed.
-        before: Option<NexthopSet>,
+        before: Option<Box<NexthopSet>>,
     },
     /// Of ours, and of no use: found so, or refused a change.
     Debris,
 }
 
+impl Content {
+    /// The legs of a group.
+    fn members(&self) -> &[Member] {
+        match self {
+            Self::Group { members, .. } => members,
+            Self::Leg(_) | Self::Debris => &[],
+        }
+    }
+}
+
+/// There are two for each set of gateways, so a large cluster has thousands.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) content: Content,
     pub(super) there: There,
     pub(super) in_flight: bool,
-    /// The kernel's state, or ours, moved under the operation in flight.
+    /// The kernel's state moved under the operation in flight.
     pub(super) disturbed: bool,
-    pub(super) trouble: Option<Trouble>,
-    unused_since: Option<Instant>,
+    pub(super) trouble: Option<Box<Trouble>>,
+    leaving: Leaving,
 }
 
 /// An object that was refused.
@@ -111,10 +123,8 @@ pub(super) struct Objects {
     linger: Duration,
     /// Neighbours that are lost, though not every route says so yet.
     avoided: SmallVec<[Avoided; 2]>,
-    pub(super) table: BTreeMap<NexthopId, Object>,
-    legs: HashMap<Leg, NexthopId, FixedState>,
-    /// By what they lead to now; several may have come to lead to the same.
-    groups: HashMap<NexthopSet, SmallVec<[NexthopId; 1]>, FixedState>,
+    pub(super) table: Table,
+    unused: Unused,
     /// Ids that somebody else uses.
     taken: BTreeSet<NexthopId>,
     next_offset: u32,
@@ -134,9 +144,8 @@ impl Objects {
             first_id: config.first_nexthop_id.get(),
             linger: config.nexthop_linger,
             avoided: SmallVec::new(),
-            table: BTreeMap::new(),
-            legs: HashMap::with_hasher(hasher.clone()),
-            groups: HashMap::with_hasher(hasher.clone()),
+            table: Table::new(config, hasher.clone()),
+            unused: Unused::default(),
             taken: BTreeSet::new(),
             next_offset: 0,
             exhausted: false,
@@ -150,18 +159,11 @@ impl Objects {
         if self.style != style {
             self.style = style;
             self.exhausted = false;
-            self.groups.clear();
-            for object in self.table.values_mut() {
-                if matches!(object.content, Content::Group { .. }) {
-                    object.content = Content::Debris;
-                }
+            for (id, _) in self.groups_that(|_| true) {
+                self.table.hide(id);
+                self.change(id, Content::Debris);
             }
         }
-    }
-
-    /// Objects that nobody uses go at once: nothing will be wanted again.
-    pub(super) fn leave(&mut self) {
-        self.linger = Duration::ZERO;
     }
 
     pub(super) fn is_used(&self) -> bool {
@@ -197,7 +199,7 @@ impl Objects {
 
     /// The gateways of a group.
     pub(super) fn leads_to(&self, id: NexthopId) -> Option<&NexthopSet> {
-        match &self.table.get(&id)?.content {
+        match &self.table.get(id)?.content {
             Content::Group { set, .. } => Some(set),
             Content::Leg(_) | Content::Debris => None,
         }
@@ -226,25 +228,25 @@ impl Objects {
         if !self.is_used() {
             return Target::Gateways(set.clone());
         }
-        let effective = self.effective(set).into_owned();
-        match self.group_for(&effective, family) {
+        let effective = self.effective(set);
+        let known = (self.table).group(&effective, |id| self.serves(id, family));
+        if let Some(id) = known {
+            return Target::Object(id);
+        }
+        let effective = effective.into_owned();
+        match self.new_group(effective, family) {
             Some(id) => Target::Object(id),
             None => Target::Gateways(set.clone()),
         }
     }
 
-    fn group_for(&mut self, set: &NexthopSet, family: Family) -> Option<NexthopId> {
-        let known = self.groups.get(set);
-        let mut known = known.into_iter().flatten().copied();
-        if let Some(id) = known.find(|id| self.serves(*id, family)) {
-            return Some(id);
-        }
-        let members = self.members(set, family)?;
+    fn new_group(&mut self, set: NexthopSet, family: Family) -> Option<NexthopId> {
+        let members = self.members(&set, family)?;
         let id = self.free_id()?;
         self.insert(
             id,
             Content::Group {
-                set: set.clone(),
+                set,
                 family,
                 members,
                 before: None,
@@ -256,7 +258,7 @@ impl Objects {
 
     /// Whether routes of `family` may name the group: a leg without a gateway is of one family.
     fn serves(&self, id: NexthopId, family: Family) -> bool {
-        match self.table.get(&id).map(|o| &o.content) {
+        match self.table.get(id).map(|o| &o.content) {
             Some(Content::Group {
                 set, family: own, ..
             }) => *own == family || set.as_slice().iter().all(|g| g.via.is_some()),
@@ -277,8 +279,8 @@ impl Objects {
     }
 
     fn leg_for(&mut self, leg: Leg) -> Option<NexthopId> {
-        if let Some(id) = self.legs.get(&leg) {
-            return Some(*id);
+        if let Some(id) = self.table.leg(&leg) {
+            return Some(id);
         }
         let id = self.free_id()?;
         self.insert(id, Content::Leg(leg), There::Absent);
@@ -294,7 +296,7 @@ impl Objects {
         for _ in 0..FibConfig::NEXTHOP_IDS {
             let id = NexthopId(self.first_id.saturating_add(self.next_offset));
             self.next_offset = (self.next_offset + 1) % FibConfig::NEXTHOP_IDS;
-            if !self.table.contains_key(&id) && !self.taken.contains(&id) {
+            if self.table.get(id).is_none() && !self.taken.contains(&id) {
                 return Some(id);
             }
         }
@@ -303,57 +305,47 @@ impl Objects {
     }
 
     pub(super) fn insert(&mut self, id: NexthopId, content: Content, there: There) {
-        match &content {
-            Content::Leg(leg) => drop(self.legs.insert(*leg, id)),
-            Content::Group { set, .. } => self.groups.entry(set.clone()).or_default().push(id),
-            Content::Debris => {}
-        }
-        self.table.insert(
-            id,
-            Object {
-                content,
-                there,
-                in_flight: false,
-                disturbed: false,
-                trouble: None,
-                unused_since: None,
-            },
-        );
-    }
-
-    /// Nobody finds the object any more by what it leads to.
-    fn hide(&mut self, id: NexthopId) {
-        match self.table.get(&id).map(|o| &o.content) {
-            Some(Content::Leg(leg)) if self.legs.get(leg) == Some(&id) => {
-                self.legs.remove(leg);
-            }
-            Some(Content::Group { set, .. }) => {
-                if let Some(ids) = self.groups.get_mut(set) {
-                    ids.retain(|other| *other != id);
-                    if ids.is_empty() {
-                        self.groups.remove(set);
-                    }
-                }
-            }
-            _ => {}
-        }
+        self.hold_legs(&content);
+        let object = Object {
+            content,
+            there,
+            in_flight: false,
+            disturbed: false,
+            trouble: None,
+            leaving: Leaving::No,
+        };
+        self.table.insert(id, object);
+        self.table.show(id);
+        self.note(id);
     }
 
     pub(super) fn remove(&mut self, id: NexthopId) {
-        self.hide(id);
-        self.table.remove(&id);
+        self.table.hide(id);
         self.dirty.remove(&id);
+        self.forget_leaving(id);
+        if let Some(object) = self.table.remove(id) {
+            self.let_go_of_legs(&object.content);
+        }
+    }
+
+    /// Makes something else of an object that is hidden.
+    fn change(&mut self, id: NexthopId, content: Content) {
+        self.hold_legs(&content);
+        if let Some(object) = self.table.get_mut(id) {
+            let before = core::mem::replace(&mut object.content, content);
+            self.let_go_of_legs(&before);
+        }
     }
 
     /// The id is somebody else's. Whether that was a surprise: then what used it must be done anew.
     pub(super) fn take(&mut self, id: NexthopId) -> bool {
         self.taken.insert(id);
-        if !self.table.contains_key(&id) {
+        if self.table.get(id).is_none() {
             return false;
         }
         for group in self.groups_with(id) {
             self.abandon(group);
-            if let Some(object) = self.table.get_mut(&group) {
+            if let Some(object) = self.table.get_mut(group) {
                 object.doubt(There::Maybe);
             }
         }
@@ -373,51 +365,53 @@ impl Objects {
     /// The object is there, or may be, but not as it shall be, and cannot be made so: no route shall
     /// name it.
     pub(super) fn abandon(&mut self, id: NexthopId) {
-        self.hide(id);
+        self.table.hide(id);
         self.dirty.remove(&id);
-        if let Some(object) = self.table.get_mut(&id) {
-            object.content = Content::Debris;
-        }
+        self.change(id, Content::Debris);
     }
 
     /// The groups that have this leg.
     pub(super) fn groups_with(&self, leg: NexthopId) -> Vec<NexthopId> {
-        let has = |o: &Object| match &o.content {
-            Content::Group { members, .. } => members.iter().any(|m| m.leg == leg),
-            Content::Leg(_) | Content::Debris => false,
-        };
+        let has = |o: &Object| o.content.members().iter().any(|m| m.leg == leg);
         let groups = self.table.iter().filter(|(_, o)| has(o));
-        groups.map(|(id, _)| *id).collect()
+        groups.map(|(id, _)| id).collect()
     }
 
     /// Makes `id` lead to `set`, and with it every route that names it.
     pub(super) fn retarget(&mut self, id: NexthopId, set: &NexthopSet) -> bool {
-        let Some(Content::Group { family, .. }) = self.table.get(&id).map(|o| &o.content) else {
+        let Some(object) = self.table.get(id) else {
+            return false;
+        };
+        let Content::Group {
+            set: was,
+            family,
+            before,
+            ..
+        } = &object.content
+        else {
             return false;
         };
         let family = *family;
-        let Some(legs) = self.members(set, family) else {
+        let before = if object.there == There::Same && !object.in_flight {
+            Some(Box::new(was.clone()))
+        } else {
+            before.clone()
+        };
+        let Some(members) = self.members(set, family) else {
             return false;
         };
-        self.hide(id);
-        self.groups.entry(set.clone()).or_default().push(id);
-        let Some(object) = self.table.get_mut(&id) else {
-            return false;
-        };
-        if let Content::Group {
-            set: there,
+        self.table.hide(id);
+        let content = Content::Group {
+            set: set.clone(),
+            family,
             members,
             before,
-            ..
-        } = &mut object.content
-        {
-            let was = core::mem::replace(there, set.clone());
-            *members = legs;
-            if object.there == There::Same && !object.in_flight {
-                *before = Some(was);
-            }
-        }
-        object.disturbed |= object.in_flight;
+        };
+        self.change(id, content);
+        self.table.show(id);
+        let Some(object) = self.table.get_mut(id) else {
+            return false;
+        };
         object.trouble = None;
         if object.there == There::Same {
             object.there = There::Other;
@@ -430,7 +424,7 @@ impl Objects {
     pub(super) fn revert(&mut self, id: NexthopId, before: &NexthopSet) {
         self.retarget(id, before);
         self.dirty.remove(&id);
-        if let Some(object) = self.table.get_mut(&id) {
+        if let Some(object) = self.table.get_mut(id) {
             object.there = There::Same;
             object.forget_before();
         }
@@ -441,7 +435,7 @@ impl Objects {
     pub(super) fn can_move(&self, id: NexthopId, set: &NexthopSet) -> bool {
         let known = |o: &Object| o.there == There::Same && !o.in_flight;
         self.is_used()
-            && self.table.get(&id).is_some_and(known)
+            && self.table.get(id).is_some_and(known)
             && set
                 .as_slice()
                 .iter()
@@ -450,8 +444,8 @@ impl Objects {
 
     /// Whether it is about to be known where every group leads.
     pub(super) fn is_moving(&self) -> bool {
-        let dirty = self.dirty.iter().filter_map(|id| self.table.get(id));
-        let on_its_way = self.table.values().any(|o| o.in_flight);
+        let dirty = self.dirty.iter().filter_map(|id| self.table.get(*id));
+        let on_its_way = self.table.iter().any(|(_, o)| o.in_flight);
         on_its_way || dirty.into_iter().any(|o| o.trouble.is_none())
     }
 
@@ -479,7 +473,7 @@ impl Objects {
     fn groups_that(&self, matches: impl Fn(&Gateway) -> bool) -> Vec<(NexthopId, NexthopSet)> {
         let groups = self.table.iter().filter_map(|(id, o)| match &o.content {
             Content::Group { set, .. } if set.as_slice().iter().any(&matches) => {
-                Some((*id, set.clone()))
+                Some((id, set.clone()))
             }
             _ => None,
         });
@@ -489,17 +483,17 @@ impl Objects {
     /// The link cannot be used any more: the kernel has removed what was on it. The groups that have
     /// lost their last leg, and with it their routes, or may have.
     pub(super) fn lose_link(&mut self, ifindex: u32) -> Vec<NexthopId> {
-        for object in self.table.values_mut() {
+        for (_, object) in self.table.iter_mut() {
             if matches!(&object.content, Content::Leg(leg) if leg.ifindex == ifindex) {
                 object.doubt(There::Maybe);
             }
         }
         let mut emptied = Vec::new();
         // Where these lead now is not known, so this may have been their last leg.
-        for (id, object) in &mut self.table {
+        for (id, object) in self.table.iter_mut() {
             if object.is_unknown_group() {
                 object.doubt(There::Maybe);
-                emptied.push(*id);
+                emptied.push(id);
             }
         }
         for (id, set) in self.groups_that(|g| g.ifindex == ifindex) {
@@ -509,14 +503,12 @@ impl Objects {
             } else if !emptied.contains(&id) {
                 emptied.push(id);
             }
-            if let Some(object) = self.table.get_mut(&id) {
+            if let Some(object) = self.table.get_mut(id) {
                 object.doubt(if emptied.contains(&id) {
                     There::Maybe
                 } else {
                     There::Other
                 });
-                // What it was will not come back by itself.
-                object.forget_before();
             }
         }
         emptied
@@ -524,7 +516,7 @@ impl Objects {
 
     /// Lets everything be tried again that waits for a link.
     pub(super) fn retry_links(&mut self) {
-        for object in self.table.values_mut() {
+        for (_, object) in self.table.iter_mut() {
             if object
                 .trouble
                 .as_ref()
@@ -548,6 +540,15 @@ impl Object {
         }
     }
 
+    /// Whether who uses it now goes elsewhere than it shall.
+    const fn is_wrong(&self) -> bool {
+        match (&self.content, self.there) {
+            (Content::Group { .. }, There::Other | There::Maybe)
+            | (Content::Leg(_), There::Other) => !self.in_flight,
+            _ => false,
+        }
+    }
+
     /// It is not known any more what the group was before its change.
     pub(super) fn forget_before(&mut self) {
         if let Content::Group { before, .. } = &mut self.content {
@@ -555,8 +556,10 @@ impl Object {
         }
     }
 
-    /// The kernel's state moved.
+    /// The kernel's state moved: a change that is refused from now on does not leave what was there
+    /// before.
     pub(super) fn doubt(&mut self, there: There) {
+        self.forget_before();
         if self.in_flight {
             self.disturbed = true;
         } else {

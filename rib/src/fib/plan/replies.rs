@@ -9,34 +9,40 @@ use super::{
         reason::{ParkReason, errno},
     },
     Belief, Planner, Trouble,
+    entries::Slot,
     flight::InFlight,
 };
 
 impl Planner {
     /// The outcome of an operation. An id that is not in flight is ignored.
     pub fn on_reply(&mut self, now: Instant, id: OpId, result: Result<(), OpError>) {
-        let (prefix, change) = match self.in_flight.remove(id) {
-            Some(InFlight::Route(prefix, change)) => (prefix, change),
+        // What is answered now may be later than the dump.
+        self.compare(now, usize::MAX);
+        let (slot, change) = match self.in_flight.remove(id) {
+            Some(InFlight::Route(slot, change)) => (slot, change),
             Some(InFlight::Nexthop(id, change)) => {
                 return self.on_nexthop_reply(now, id, &change, result);
             }
             None => return,
         };
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
-        entry.in_flight = false;
+        self.entries.entry_mut(slot).in_flight = false;
+        let prefix = self.entries.prefix(slot);
+        let written = change.writes();
         match result {
             Ok(()) => {
                 self.suspect_legs(now, prefix, &change);
-                self.succeeded(prefix, change);
+                self.succeeded(slot, change);
             }
             Err(OpError::Refused(e)) if already_gone(&change, e.errno) => {
-                self.succeeded(prefix, change);
+                self.succeeded(slot, change);
             }
-            Err(error) => self.failed(now, prefix, &change, error),
+            Err(error) => self.failed(now, slot, &change, error),
         }
-        self.touch(prefix);
+        // Last: if the route is there now, its object has a user all the time.
+        if let Some(object) = written {
+            self.objects.let_go(object);
+        }
+        self.touch(slot);
     }
 
     /// IPv6 makes one multipath route of those that share prefix and metric, whoever made them, and
@@ -50,16 +56,15 @@ impl Planner {
         }
     }
 
-    fn succeeded(&mut self, prefix: Prefix, change: Change) {
+    fn succeeded(&mut self, slot: Slot, change: Change) {
         self.forbidden = None;
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
+        let prefix = self.entries.prefix(slot);
+        let entry = self.entries.entry_mut(slot);
         // A delete made way for a route that was refused; its trouble is not over by that.
         let made_way = matches!(change, Change::Delete(_))
             && entry.desired.is_some()
             && self.troubles.get(&prefix).is_some_and(|t| !t.deleting);
-        if !made_way {
+        if !made_way && !self.troubles.is_empty() {
             self.troubles.remove(&prefix);
         }
         let disturbed = core::mem::take(&mut entry.disturbed);
@@ -72,15 +77,17 @@ impl Planner {
             Change::Delete(_) => (&mut self.counters.deleted, Belief::Absent),
         };
         *count += 1;
-        entry.belief = if disturbed { belief.doubted() } else { belief };
+        entry.believe(belief, &mut self.objects);
+        if disturbed {
+            entry.doubt();
+        }
     }
 
-    fn failed(&mut self, now: Instant, prefix: Prefix, change: &Change, error: OpError) {
+    fn failed(&mut self, now: Instant, slot: Slot, change: &Change, error: OpError) {
         let metric = self.config.metric.get();
         let blocked = self.blocked(change);
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return;
-        };
+        let prefix = self.entries.prefix(slot);
+        let entry = self.entries.entry_mut(slot);
         let disturbed = core::mem::take(&mut entry.disturbed);
         // The kernel calls a route invalid whose object it does not have; we know why that is.
         let reason = match (ParkReason::from(error), blocked) {
@@ -90,7 +97,7 @@ impl Planner {
         match reason {
             ParkReason::NoReply => {
                 self.counters.lost += 1;
-                entry.belief = Belief::Maybe(None);
+                entry.believe(Belief::Maybe(None), &mut self.objects);
                 self.request_resync(now);
             }
             ParkReason::PermissionDenied => {
@@ -99,9 +106,9 @@ impl Planner {
                 return;
             }
             // The route that may have been ours is there, or a foreign one that we know of.
-            ParkReason::RouteExists if matches!(entry.belief, Belief::Maybe(_)) => {
+            ParkReason::RouteExists if entry.is_doubtful() => {
                 if !self.foreign.has_metric(prefix, metric) {
-                    entry.belief = Belief::Unknown;
+                    entry.believe(Belief::Unknown, &mut self.objects);
                 }
                 return;
             }
@@ -111,8 +118,8 @@ impl Planner {
             }
             _ => {
                 self.counters.refused += 1;
-                if disturbed && !entry.belief.is_absent() {
-                    entry.belief = core::mem::take(&mut entry.belief).doubted();
+                if disturbed && !entry.is_absent() {
+                    entry.doubt();
                 }
             }
         }
@@ -127,7 +134,7 @@ impl Planner {
         let Target::Object(id) = form.target else {
             return None;
         };
-        let trouble = self.objects.table.get(&id)?.trouble.as_ref()?;
+        let trouble = self.objects.table.get(id)?.trouble.as_ref()?;
         Some(trouble.reason.clone())
     }
 

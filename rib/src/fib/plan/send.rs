@@ -1,18 +1,19 @@
 //! From what is queued to operations.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use redstart_bgp::{time::Instant, types::Prefix};
+use redstart_bgp::time::Instant;
 
 use super::{
     super::{
         kernel::{Change, KernelOp, Request},
         model::{Form, Route, RouteKind, Target},
-        object::NexthopId,
     },
     Need, Planner,
+    entries::Slot,
     flight::InFlight,
     objects::Changes,
+    queues::Turn,
 };
 
 impl Planner {
@@ -21,29 +22,25 @@ impl Planner {
         if self.objects.dirty.is_empty() {
             return;
         }
-        let named = self.named_nexthops();
         let mut changes = Changes::new();
-        self.objects
-            .write_dirty(now, |id| named.contains(&id), &mut changes);
+        let stuck = self.objects.write_dirty(now, &mut changes);
+        self.send_nexthops(changes, batch);
+        for id in stuck {
+            self.give_up_change(id);
+        }
+    }
+
+    /// The same without knowing what was done to our objects lately: only groups of which both they and
+    /// their legs were there.
+    pub(super) fn move_nexthops(&mut self, now: Instant, batch: &mut Vec<KernelOp>) {
+        let changes = self.objects.move_dirty(now);
         self.send_nexthops(changes, batch);
     }
 
     pub(super) fn collect_nexthops(&mut self, now: Instant, batch: &mut Vec<KernelOp>) {
-        let named = self.named_nexthops();
         let mut changes = Changes::new();
-        self.objects
-            .collect(now, |id| named.contains(&id), &mut changes);
+        self.objects.collect(now, &mut changes);
         self.send_nexthops(changes, batch);
-    }
-
-    /// The objects that a route names, or may.
-    fn named_nexthops(&self) -> BTreeSet<NexthopId> {
-        let forms = self.forms.in_use();
-        let named = forms.filter_map(|form| match form.target {
-            Target::Object(id) => Some(id),
-            Target::Gateways(_) | Target::Blackhole => None,
-        });
-        named.collect()
     }
 
     fn send_nexthops(&mut self, changes: Changes, batch: &mut Vec<KernelOp>) {
@@ -67,30 +64,32 @@ impl Planner {
     /// Adds the next operation, withdrawals first and repairs next, with those on objects that it
     /// needs. Whether there was anything left to look at.
     pub(super) fn next_op(&mut self, now: Instant, batch: &mut Vec<KernelOp>) -> bool {
-        let (prefix, is_withdrawal) = match self.withdrawals.pop_front() {
-            Some(prefix) => (prefix, true),
-            None => match self
-                .repairs
-                .pop_front()
-                .or_else(|| self.announcements.pop_front())
-            {
-                Some(prefix) => (prefix, false),
-                None => return false,
-            },
+        let Some((turn, slot)) = self.queues.pop() else {
+            return false;
         };
-        let foreign = self.foreign.best(prefix).is_some();
-        let Some(entry) = self.entries.get_mut(&prefix) else {
-            return true;
-        };
+        let prefix = self.entries.prefix(slot);
+        let entry = self.entries.entry_mut(slot);
         entry.queued = false;
-        match entry.need(&self.objects, self.troubles.get(&prefix), foreign) {
-            // It is wanted again; it takes its turn behind the true withdrawals.
-            Need::Add(_) | Need::Replace(_) if is_withdrawal => self.touch(prefix),
-            Need::Add(route) => self.install(now, prefix, &route, Change::Add, batch),
-            Need::Replace(route) => self.install(now, prefix, &route, Change::Replace, batch),
-            Need::Delete(form) => self.send(prefix, Change::Delete(form), batch),
-            Need::Nothing => self.touch(prefix),
-        }
+        let (route, change): (_, fn(_) -> _) =
+            match entry.need(&self.objects, self.troubles.get(&prefix)) {
+                // It is wanted again; it takes its turn behind the true withdrawals.
+                Need::Add(_) | Need::Replace(_) if turn == Turn::Withdrawal => {
+                    self.touch(slot);
+                    return true;
+                }
+                Need::Add(route) => (Arc::clone(route), Change::Add),
+                Need::Replace(route) => (Arc::clone(route), Change::Replace),
+                Need::Delete(form) => {
+                    let change = Change::Delete(form.cloned());
+                    self.send(slot, change, batch);
+                    return true;
+                }
+                Need::Nothing => {
+                    self.touch(slot);
+                    return true;
+                }
+            };
+        self.install(now, slot, &route, change, batch);
         true
     }
 
@@ -98,11 +97,12 @@ impl Planner {
     fn install(
         &mut self,
         now: Instant,
-        prefix: Prefix,
+        slot: Slot,
         route: &Route,
         change: fn(Arc<Form>) -> Change,
         batch: &mut Vec<KernelOp>,
     ) {
+        let prefix = self.entries.prefix(slot);
         let target = match &route.kind {
             RouteKind::Blackhole => Target::Blackhole,
             RouteKind::Unicast(set) => self.objects.target(set, prefix.family()),
@@ -113,7 +113,7 @@ impl Planner {
             self.send_nexthops(changes, batch);
             if let Err(trouble) = prepared {
                 self.trouble(now, prefix, trouble.reason, false);
-                self.touch(prefix);
+                self.touch(slot);
                 return;
             }
         }
@@ -121,19 +121,19 @@ impl Planner {
             target,
             prefsrc: route.prefsrc,
         });
-        self.send(prefix, change(form), batch);
+        self.send(slot, change(form), batch);
     }
 
-    fn send(&mut self, prefix: Prefix, change: Change, batch: &mut Vec<KernelOp>) {
-        if let Some(entry) = self.entries.get_mut(&prefix) {
-            entry.in_flight = true;
-            entry.disturbed = false;
-            entry.overlaps |= self.reading;
+    fn send(&mut self, slot: Slot, change: Change, batch: &mut Vec<KernelOp>) {
+        let entry = self.entries.entry_mut(slot);
+        entry.in_flight = true;
+        entry.disturbed = false;
+        entry.overlaps |= self.reading;
+        if let Some(object) = change.writes() {
+            self.objects.hold(object);
         }
-        let id = self
-            .in_flight
-            .insert(InFlight::Route(prefix, change.clone()));
-        let key = self.config.key(prefix);
+        let id = self.in_flight.insert(InFlight::Route(slot, change.clone()));
+        let key = self.config.key(self.entries.prefix(slot));
         let request = Request::Route { key, change };
         batch.push(KernelOp { id, request });
     }

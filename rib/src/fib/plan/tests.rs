@@ -1,18 +1,22 @@
 //! The invariants of the planner, one by one, against the fake kernel. Arbitrary histories are in
-//! `properties`; what nexthop objects change is in `nexthops`, the rest names gateways inline.
+//! `properties`, and those that once went wrong in `histories`; what nexthop objects change is in
+//! `nexthops`, the rest names gateways inline.
 
+mod histories;
 mod nexthops;
 mod properties;
 mod strangers;
 
 use core::time::Duration;
-use std::sync::Arc;
 
-use redstart_bgp::{time::Instant, types::Prefix};
+use redstart_bgp::{
+    time::Instant,
+    types::{Ipv4Prefix, Ipv6Prefix, Prefix},
+};
 
 use crate::{
     fib::{
-        Change, FibConfig, Form, InstallState, KernelError, KernelEvent, KernelOp, LinkAddress,
+        Change, FibConfig, InstallState, KernelError, KernelEvent, KernelOp, LinkAddress,
         NexthopStyle, OpError, ParkReason, Planner, Request, Route, errno, fake::FakeKernel,
     },
     nexthop::Gateway,
@@ -49,6 +53,8 @@ struct Pair {
     planner: Planner,
     kernel: FakeKernel,
     now: Instant,
+    /// How much of a dump is compared at a time.
+    piece: usize,
 }
 
 impl Pair {
@@ -70,6 +76,7 @@ impl Pair {
             planner: Planner::new(config(style), 7),
             kernel,
             now: Instant::ZERO,
+            piece: usize::MAX,
         }
     }
 
@@ -87,6 +94,7 @@ impl Pair {
         while let Some(event) = self.kernel.next_event() {
             self.planner.on_event(self.now, &event);
         }
+        self.planner.compare(self.now, self.piece);
     }
 
     /// Has the kernel dumped if the planner wants that, and leaves the dump unread.
@@ -111,7 +119,7 @@ impl Pair {
             let result = self.kernel.apply(op).map_err(OpError::from);
             self.planner.on_reply(self.now, op.id, result);
         }
-        batch.into_iter().map(detached).collect()
+        batch
     }
 
     /// Until nothing is left to do now; what was sent.
@@ -157,19 +165,6 @@ impl Pair {
         let route = self.kernel.foreign(p(prefix), STATIC, metric, to.into());
         self.kernel.put_foreign(route);
     }
-}
-
-/// A copy that shares nothing with the planner: what it shares counts as in use.
-fn detached(mut op: KernelOp) -> KernelOp {
-    if let Request::Route { change, .. } = &mut op.request {
-        match change {
-            Change::Add(form) | Change::Replace(form) | Change::Delete(Some(form)) => {
-                *form = Arc::new(Form::clone(form));
-            }
-            Change::Delete(None) => {}
-        }
-    }
-    op
 }
 
 fn changes(ops: &[KernelOp]) -> Vec<&'static str> {
@@ -283,19 +278,21 @@ fn the_latest_desire_wins_while_an_operation_is_in_flight() {
 fn operations_in_flight_are_bounded() {
     let mut t = Pair::new();
     t.events();
-    for i in 0..600_u32 {
+    let most = t.planner.config().max_in_flight;
+    for i in 0..u32::try_from(most).unwrap() + 100 {
         let prefix = Prefix::new(std::net::Ipv4Addr::from(0x0b00_0000 + (i << 8)).into(), 24);
         t.planner.desire(prefix.unwrap(), Some(via("10.0.2.9", 2)));
     }
     assert_eq!(t.planner.next_batch(t.now, 128).len(), 128);
-    assert_eq!(t.planner.next_batch(t.now, 1000).len(), 384);
-    assert_eq!(t.planner.next_batch(t.now, 1000).len(), 0);
-    assert_eq!(t.planner.counters().in_flight, 512);
+    assert_eq!(t.planner.next_batch(t.now, most).len(), most - 128);
+    assert_eq!(t.planner.next_batch(t.now, most).len(), 0);
+    assert_eq!(t.planner.counters().in_flight, most as u64);
 }
 
 #[test]
 fn a_million_entries_stay_small() {
-    assert!(size_of::<super::Entry>() <= 32);
+    assert!(size_of::<(Ipv4Prefix, super::entry::Entry)>() <= 32);
+    assert!(size_of::<(Ipv6Prefix, super::entry::Entry)>() <= 48);
 }
 
 #[test]
@@ -419,7 +416,7 @@ fn a_restart_adopts_without_touching_the_kernel() {
 }
 
 #[test]
-fn between_an_overrun_and_its_dump_nothing_is_sent() {
+fn between_an_overrun_and_its_dump_no_route_is_sent() {
     let mut t = Pair::new();
     t.settle();
     t.planner.on_event(t.now, &KernelEvent::Overrun);
@@ -427,7 +424,31 @@ fn between_an_overrun_and_its_dump_nothing_is_sent() {
     assert!(t.planner.next_batch(t.now, 10).is_empty());
     let dump = t.kernel.synced();
     t.planner.on_event(t.now, &dump);
+    assert!(t.planner.next_batch(t.now, 10).is_empty());
+    t.planner.compare(t.now, usize::MAX);
     assert_eq!(t.planner.next_batch(t.now, 10).len(), 1);
+}
+
+#[test]
+fn what_happens_while_a_dump_is_made_is_heard_at_once_and_is_true_after_it() {
+    let mut t = Pair::new();
+    t.desire("10.1.0.0/16", via("10.0.3.9", 3));
+    t.desire("10.2.0.0/16", via("10.0.3.9", 3));
+    t.settle();
+    t.kernel.dump_takes = 2;
+    t.planner.audit(t.now);
+    t.ask_for_dump();
+    // The dump shows both; it has begun.
+    t.kernel.delete_any(p("10.1.0.0/16"), t.metric());
+    t.foreign("10.2.0.0/16", 5, 2);
+    t.events();
+    assert_eq!(changes(&t.send_unread(16)), ["delete", "add"]);
+    assert_eq!(t.planner.counters().resyncs, 1);
+    t.settle();
+    assert_eq!(t.planner.counters().resyncs, 2);
+    assert!(t.installed("10.1.0.0/16").is_some());
+    assert_eq!(t.status("10.2.0.0/16").to_string(), "foreign-route");
+    assert!(t.installed("10.2.0.0/16").is_none());
 }
 
 #[test]

@@ -25,6 +25,15 @@ pub(super) fn with_rules(rules: PeerRules, n: u8) -> PeerInfo {
     }
 }
 
+/// So many IPv4 prefixes and no more, with a warning at so many percent of them.
+fn limited(max: u32, warn_percent: u8) -> PeerRules {
+    let limit = PrefixLimit { max, warn_percent };
+    PeerRules {
+        limits: [Some(limit), None],
+        ..PeerRules::default()
+    }
+}
+
 fn otc(path: &[u32], n: u8, otc: u32) -> PathAttributes {
     PathAttributes {
         otc: Some(Asn(otc)),
@@ -162,19 +171,33 @@ fn with_a_local_as_both_numbers_are_loops_and_the_shown_one_is_prepended() {
     assert_eq!(told.as_path.to_string(), "64999 65001");
 }
 
-fn with_set(n: u8) -> PathAttributes {
+fn with_segment(kind: SegmentType, n: u8) -> PathAttributes {
     let mut attrs = attrs(&[65000 + u32::from(n), 5], n);
     attrs.as_path.segments.push(AsPathSegment {
-        kind: SegmentType::Set,
+        kind,
         asns: [Asn(6), Asn(7)].into_iter().collect(),
     });
     attrs
 }
 
+fn with_set(n: u8) -> PathAttributes {
+    with_segment(SegmentType::Set, n)
+}
+
+/// Both kinds of sets, from an external peer and an internal one.
+fn sets() -> impl Iterator<Item = (SessionKind, SegmentType)> {
+    let kinds = [SessionKind::Ebgp, SessionKind::Ibgp];
+    let sets = [SegmentType::Set, SegmentType::ConfedSet];
+    kinds
+        .into_iter()
+        .flat_map(move |kind| sets.map(|set| (kind, set)))
+}
+
 #[test]
 fn paths_with_sets_are_refused_unless_allowed() {
-    for kind in [SessionKind::Ebgp, SessionKind::Ibgp] {
-        assert_eq!(refusal(info(kind, 1), with_set(1)), Some(Refusal::AsSet));
+    for (kind, set) in sets() {
+        let refused = refusal(info(kind, 1), with_segment(set, 1));
+        assert_eq!(refused, Some(Refusal::AsSet), "{kind:?} {set:?}");
     }
     let allowed = PeerRules {
         as_sets: true,
@@ -190,9 +213,9 @@ fn paths_with_sets_are_not_sent_unless_allowed() {
         ..PeerRules::default()
     };
     let from = || with_rules(allowed, 1);
-    for kind in [SessionKind::Ebgp, SessionKind::Ibgp] {
-        let told = passed_on(from(), transit(kind, 2), with_set(1));
-        assert_eq!(told, Err(Withheld::AsSet));
+    for (kind, set) in sets() {
+        let told = passed_on(from(), transit(kind, 2), with_segment(set, 1));
+        assert_eq!(told, Err(Withheld::AsSet), "{kind:?} {set:?}");
     }
     assert!(passed_on(from(), with_rules(allowed, 2), with_set(1)).is_ok());
     let refused = passed_on(
@@ -285,6 +308,38 @@ fn next_hops_of_what_is_passed_on() {
     }
 }
 
+/// RFC 4271 section 5.1.3: a route "SHALL NOT be advertised to a peer using an address of that peer as
+/// NEXT_HOP", whichever rule would leave it there.
+#[test]
+fn no_peer_is_told_a_route_that_leads_through_itself() {
+    use NextHopRule::{Own, Standard, ThirdParty, Unchanged};
+    let ours = Ok(info(SessionKind::Ebgp, 2).next_hop_self.v4);
+    let itself = Err(Withheld::PeerIsNextHop);
+    for (rule, kind, expected) in [
+        (Standard, SessionKind::Ebgp, ours),
+        (Standard, SessionKind::Ibgp, itself),
+        (Own, SessionKind::Ibgp, ours),
+        (Unchanged, SessionKind::Ebgp, itself),
+        (Unchanged, SessionKind::Ibgp, itself),
+        (ThirdParty, SessionKind::Ebgp, itself),
+        (ThirdParty, SessionKind::Ibgp, itself),
+    ] {
+        let rules = PeerRules {
+            next_hop: rule,
+            ..PeerRules::default()
+        };
+        let to = PeerInfo {
+            rules,
+            subnet: Some(p("10.0.0.0/24")),
+            ..transit(kind, 2)
+        };
+        let through_it = attrs(&[65001], 2);
+        let told = passed_on(info(SessionKind::Ebgp, 1), to, through_it);
+        let next_hop = told.map(|attrs| attrs.next_hop);
+        assert_eq!(next_hop, expected, "{rule:?} {kind:?}");
+    }
+}
+
 #[test]
 fn a_next_hop_that_the_peer_cannot_use_is_not_kept() {
     let global = "2001:db8::7".parse().unwrap();
@@ -299,15 +354,6 @@ fn a_next_hop_that_the_peer_cannot_use_is_not_kept() {
         (ROUTE,             NextHop::V6(global),     false, own_v4),
         (ROUTE,             NextHop::V6(global),     true,  Some(NextHop::V6(global))),
     ];
-    struct Anywhere;
-    impl Resolve for Anywhere {
-        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-            Ok(Resolved {
-                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), 1)]),
-                metric: 0,
-            })
-        }
-    }
     for (prefix, received, extended_next_hop, expected) in rows {
         let to = PeerInfo {
             extended_next_hop,
@@ -327,14 +373,7 @@ fn a_next_hop_that_the_peer_cannot_use_is_not_kept() {
 
 #[test]
 fn a_limit_warns_then_is_exceeded_and_counts_what_was_refused() {
-    let limit = PrefixLimit {
-        max: 4,
-        warn_percent: 75,
-    };
-    let rules = PeerRules {
-        limits: [Some(limit), None],
-        ..PeerRules::default()
-    };
+    let rules = limited(4, 75);
     let mut rib = rib(&[(1, with_rules(rules, 1))]);
     let state = |rib: &mut Rib, i: u8, path: &[u32]| {
         rib.learn(1, &format!("203.0.{i}.0/24"), attrs(path, 1))
@@ -401,4 +440,63 @@ fn changed_rules_take_effect_without_a_refresh() {
         rib.drain(2).0[&p(ROUTE)].as_path.to_string(),
         "64512 5 {6 7}"
     );
+}
+
+/// A neighbour that restarts may come back with other prefixes, or with other path identifiers: what is
+/// kept of it until its End-of-RIB is not what it sends.
+#[test]
+fn routes_kept_over_a_restart_do_not_count_towards_a_limit() {
+    let v4 = Family::Ipv4Unicast;
+    let rules = limited(4, 75);
+    // The same prefixes under other identifiers, or other prefixes.
+    for add_path in [true, false] {
+        let mut rib = rib(&[(1, with_rules(rules, 1))]);
+        let send = |rib: &mut Rib, session: u8, i: u8| {
+            let third = if add_path { i } else { 10 * session + i };
+            let Prefix::V4(prefix) = p(&format!("203.0.{third}.0/24")) else {
+                panic!();
+            };
+            let path_id = PathId(u32::from(session) * u32::from(add_path));
+            let routes = NlriSet::V4(vec![Nlri { prefix, path_id }]);
+            let attrs = Arc::new(attrs(&[65001], 1));
+            rib.announce(PeerId(1), &attrs, &routes).limit
+        };
+        for i in 1..=4 {
+            assert!(send(&mut rib, 1, i) < LimitState::Exceeded);
+        }
+        rib.peer_down(PeerId(1), PeerDown::RetainStale(FamilySet::ALL));
+        rib.peer_up(PeerId(1), with_rules(rules, 1)).unwrap();
+        for (i, state) in (1..).zip([
+            LimitState::Within,
+            LimitState::Within,
+            LimitState::Warning,
+            LimitState::Warning,
+        ]) {
+            assert_eq!(send(&mut rib, 2, i), state, "{i}, add-path: {add_path}");
+        }
+        assert_eq!(rib.peer_counts(PeerId(1)).unwrap().stale, 4);
+        rib.end_of_rib(PeerId(1), v4);
+        assert_eq!(rib.limit_state(PeerId(1), v4), LimitState::Warning);
+        assert_eq!(send(&mut rib, 2, 5), LimitState::Exceeded);
+    }
+}
+
+/// Sessions that all end before the table is told do not make up a table that is not allowed.
+#[test]
+fn stale_routes_have_the_same_limit_for_themselves() {
+    let rules = limited(2, 100);
+    let mut rib = rib(&[(1, with_rules(rules, 1))]);
+    let mut states = Vec::new();
+    for session in 1..=3 {
+        for i in 1..=2 {
+            let prefix = format!("203.0.{}.0/24", 10 * session + i);
+            states.push(rib.learn(1, &prefix, attrs(&[65001], 1)).limit);
+        }
+        rib.peer_down(PeerId(1), PeerDown::RetainStale(FamilySet::ALL));
+        rib.retain_long_lived(PeerId(1), Family::Ipv4Unicast);
+        rib.peer_up(PeerId(1), with_rules(rules, 1)).unwrap();
+    }
+    let within = LimitState::Within;
+    let exceeded = LimitState::Exceeded;
+    assert_eq!(states, [within, within, within, within, exceeded, exceeded]);
 }

@@ -52,6 +52,16 @@ fn an_external_peer_gets_our_as_and_next_hop_and_no_local_pref() {
     assert_eq!((internal.local_pref, internal.med), (Some(300), Some(7)));
 }
 
+/// RFC 4271 section 5.1.2: the AS_PATH of what a speaker originates.
+#[test]
+fn the_path_of_our_own_route_is_our_as_alone_outside_and_empty_inside() {
+    let mut rib = both();
+    rib.originate(OURS, origination(vec![advertise(PeerSelector::All)]));
+    let path = |rib: &mut Rib, peer| rib.drain(peer).0[&p(OURS)].as_path.clone();
+    assert_eq!(path(&mut rib, 1), AsPath::sequence([LOCAL_AS]));
+    assert_eq!(path(&mut rib, 2), AsPath::EMPTY);
+}
+
 #[test]
 fn an_internal_peer_gets_the_default_local_pref() {
     let mut rib = both();
@@ -241,6 +251,58 @@ fn a_path_through_the_peer_is_not_offered_to_it() {
     ]);
     rib.learn(1, LEARNED, attrs(&[65001, 65002], 1));
     assert_eq!(withheld(&rib, 2, LEARNED), Some(Withheld::AsLoop));
+    assert_eq!(rib.drain(2).0.len(), 0);
+    // Unless it takes such paths. The change takes effect while the session is up.
+    let rules = PeerRules {
+        peer_as_allowed: true,
+        ..PeerRules::default()
+    };
+    rib.update_rules(PeerId(2), rules);
+    let told = &rib.drain(2).0[&p(LEARNED)];
+    assert_eq!(told.as_path.to_string(), "64512 65001 65002");
+    rib.update_rules(PeerId(2), PeerRules::default());
+    assert_eq!(rib.drain(2).1, [p(LEARNED)].into());
+}
+
+/// The session says so after it was given the route: the peer does not hold it, and whoever asks is told
+/// why. A shorter route to the prefix goes as ever.
+#[test]
+fn what_no_message_can_carry_is_not_shown_as_sent() {
+    for add_path in [false, true] {
+        let to = PeerInfo {
+            add_path_send: if add_path {
+                FamilySet::ALL
+            } else {
+                FamilySet::EMPTY
+            },
+            ..transit(SessionKind::Ebgp, 2)
+        };
+        let mut rib = rib(&[(1, info(SessionKind::Ebgp, 1)), (2, to)]);
+        rib.learn(1, LEARNED, attrs(&[65001, 7], 1));
+        let pulled = rib.pull(PeerId(2), 10);
+        let routes = &pulled.reach[0].1;
+        assert!(rib.told(PeerId(2), p(LEARNED)).is_some());
+        rib.unsendable(PeerId(2), routes, Withheld::TooLong);
+        assert_eq!(rib.told(PeerId(2), p(LEARNED)), None);
+        assert_eq!(rib.exported(PeerId(2)), []);
+        assert_eq!(rib.peer_counts(PeerId(2)).unwrap().exported, 0);
+        let shown = rib.explain_export(PeerId(2), p(LEARNED));
+        assert_eq!(shown.decision, Err(Withheld::TooLong));
+        assert_eq!(shown.told, None);
+        assert_eq!(Withheld::TooLong.to_string(), "attributes-too-long");
+        // Nothing is left to be taken back, nor to be said again.
+        rib.unsendable(PeerId(2), routes, Withheld::TooLong);
+        rib.refresh_out(PeerId(2), Family::Ipv4Unicast);
+        assert_eq!(rib.drain(2).0.len(), 0);
+
+        rib.learn(1, LEARNED, attrs(&[65001], 1));
+        assert_eq!(rib.drain(2).0.len(), 1);
+        assert!(rib.explain_export(PeerId(2), p(LEARNED)).decision.is_ok());
+        rib.peer_down(PeerId(2), PeerDown::Flush);
+        rib.peer_down(PeerId(1), PeerDown::Flush);
+        assert_eq!(rib.attribute_sets(), 0);
+        assert_eq!(rib.lookup(p(LEARNED)), None);
+    }
 }
 
 #[test]
@@ -302,7 +364,7 @@ fn batches_are_bounded_and_grouped_by_attributes() {
     let sizes: Vec<usize> = batch.reach.iter().map(|(_, list)| list.len()).collect();
     assert_eq!(sizes.len(), 2);
     assert_eq!(sizes.iter().sum::<usize>(), 7);
-    assert!(rib.has_updates(PeerId(1)));
+    assert!(batch.more && rib.has_updates(PeerId(1)));
     assert_eq!(
         rib.pull(PeerId(1), 7)
             .reach
@@ -321,18 +383,32 @@ fn batches_are_bounded_and_grouped_by_attributes() {
 #[test]
 fn a_refresh_sends_everything_again_but_nothing_twice() {
     let mut rib = both();
-    rib.originate(OURS, origination(vec![advertise(PeerSelector::All)]));
-    rib.drain(1);
+    let to = |peers: &[u32]| {
+        let peers = peers.iter().map(|peer| PeerId(*peer)).collect();
+        origination(vec![advertise(PeerSelector::Peers(peers))])
+    };
+    let second = p("10.244.2.0/24");
+    let not_told = (p("10.244.3.0/24"), to(&[2]));
+    let other_family = (p("fd00:10::/64"), to(&[1]));
+    let told = [(p(OURS), to(&[1, 2])), (second, to(&[1]))];
+    rib.set_originations(told.into_iter().chain([not_told, other_family]).collect());
+    let before = rib.drain(1).0;
+    assert_eq!(before.len(), 3);
+    rib.drain(2);
     rib.take_ready_peers();
-    rib.refresh_out(PeerId(1), Family::Ipv6Unicast);
-    assert!(!rib.has_updates(PeerId(1)));
     rib.refresh_out(PeerId(1), Family::Ipv4Unicast);
     assert_eq!(rib.take_ready_peers(), [PeerId(1)]);
-    assert_eq!(rib.drain(1).0.len(), 1);
+    let (again, gone) = rib.drain(1);
+    // All of the family, as it was told, and nothing of the other one.
+    assert_eq!(again.keys().collect::<Vec<_>>(), [&p(OURS), &second]);
+    assert!(again.iter().all(|(prefix, attrs)| before[prefix] == *attrs));
+    assert!(gone.is_empty() && !rib.has_updates(PeerId(2)));
     // Withdrawn between the request and the answer: the withdrawal is not forgotten.
     rib.refresh_out(PeerId(1), Family::Ipv4Unicast);
-    rib.set_originations(BTreeMap::new());
-    assert_eq!(rib.drain(1), (BTreeMap::new(), [p(OURS)].into()));
+    rib.set_originations([(second, to(&[1]))].into());
+    let (again, gone) = rib.drain(1);
+    assert_eq!(again.keys().collect::<Vec<_>>(), [&second]);
+    assert_eq!(gone, [p(OURS), p("fd00:10::/64")].into());
 }
 
 #[test]
@@ -344,7 +420,7 @@ fn end_of_rib_follows_the_initial_table_once_it_may() {
     let batch = rib.pull(PeerId(1), 10);
     assert_eq!((batch.reach.len(), batch.end_of_rib), (1, FamilySet::EMPTY));
     assert!(!rib.has_updates(PeerId(1)), "not released yet");
-    rib.release_end_of_rib();
+    rib.set_complete(Complete::All);
     assert_eq!(rib.take_ready_peers(), [PeerId(1), PeerId(2)]);
     assert_eq!(rib.pull(PeerId(1), 10).end_of_rib, FamilySet::ALL);
     assert!(rib.pull(PeerId(1), 10).is_empty(), "once");
@@ -359,4 +435,46 @@ fn end_of_rib_follows_the_initial_table_once_it_may() {
     rib.peer_up(PeerId(1), info(SessionKind::Ebgp, 1)).unwrap();
     assert_eq!(rib.take_ready_peers(), [PeerId(1)]);
     assert_eq!(rib.pull(PeerId(1), 10).end_of_rib, FamilySet::ALL);
+}
+
+/// RFC 4724 section 4.1: whoever is told learned routes may let go of them at our End-of-RIB.
+#[test]
+fn who_is_told_learned_routes_has_its_end_of_rib_once_they_are_complete() {
+    let client = PeerRules {
+        client: true,
+        ..PeerRules::default()
+    };
+    // A router that is told our own routes alone, one that transit goes to, an internal peer; a client.
+    let mut rib = rib(&[
+        (1, info(SessionKind::Ebgp, 1)),
+        (2, transit(SessionKind::Ebgp, 2)),
+        (3, info(SessionKind::Ibgp, 3)),
+    ]);
+    let ended = |rib: &mut Rib| -> Vec<u32> {
+        let ready: Vec<PeerId> = rib.take_ready_peers();
+        let told = |peer: &PeerId| rib.pull(*peer, 10).end_of_rib == FamilySet::ALL;
+        ready.into_iter().filter(told).map(|peer| peer.0).collect()
+    };
+    assert_eq!(ended(&mut rib), []);
+    // What is reflected to the internal peer comes from a client that is not there yet.
+    rib.set_complete(Complete::Own { reflects: true });
+    assert_eq!(ended(&mut rib), [1]);
+    let rules = client;
+    let fourth = info(SessionKind::Ibgp, 4);
+    rib.peer_up(PeerId(4), PeerInfo { rules, ..fourth })
+        .unwrap();
+    assert_eq!(ended(&mut rib), []);
+    rib.learn(4, OURS, attrs(&[], 4));
+    rib.set_complete(Complete::All);
+    rib.take_ready_peers();
+    for peer in [2, 3] {
+        let batch = rib.pull(PeerId(peer), 10);
+        assert_eq!((batch.reach.len(), batch.end_of_rib), (1, FamilySet::ALL));
+    }
+    assert_eq!(rib.pull(PeerId(4), 10).end_of_rib, FamilySet::ALL);
+
+    // Without clients, internal peers are told nothing of each other.
+    let mut rib = super::rib(&[(3, info(SessionKind::Ibgp, 3))]);
+    rib.set_complete(Complete::Own { reflects: false });
+    assert_eq!(ended(&mut rib), [3]);
 }

@@ -63,6 +63,11 @@ pub(super) enum Op {
     Originate {
         routes: Vec<(usize, u8)>,
     },
+    /// One route of our own comes, changes or goes.
+    OriginateOne {
+        prefix: usize,
+        how: Option<u8>,
+    },
     Links {
         metrics: Vec<Option<u32>>,
     },
@@ -236,7 +241,7 @@ pub(super) fn session(peer: u32, policy: u8) -> PeerInfo {
 pub(super) fn owners(nodes: &[(usize, u8)]) -> Owners {
     let owner = |n: u8| Owner {
         node: format!("n{n}"),
-        router_id: RouterId(Ipv4Addr::new(192, 0, 2, n)),
+        router_ids: [RouterId(Ipv4Addr::new(192, 0, 2, n))].into(),
         addresses: vec![[10, 0, 0, n].into()],
     };
     let nodes = nodes.iter();
@@ -313,6 +318,8 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(peer, family, end)| Op::Again { peer, family, end }),
         2 => (peer(), 0..POLICIES).prop_map(|(peer, policy)| Op::Policies { peer, policy }),
         2 => routes.prop_map(|routes| Op::Originate { routes: routes.into_iter().collect() }),
+        2 => (0..PREFIXES.len(), prop::option::of(0..8_u8))
+            .prop_map(|(prefix, how)| Op::OriginateOne { prefix, how }),
         2 => nodes.prop_map(|nodes| Op::Owners { nodes: nodes.into_iter().collect() }),
         2 => prop::collection::vec(prop::option::weighted(0.8, 0..2_u32), 3)
             .prop_map(|metrics| Op::Links { metrics }),

@@ -70,6 +70,43 @@ fn routes_of_a_restarting_peer_stay_until_they_are_swept() {
     assert_eq!(rib.fib(), [(p(B), None)].into());
 }
 
+/// RFC 4724 section 4.2: while they are there, stale routes are preferred, used and told as others are.
+#[test]
+fn a_stale_route_is_compared_and_told_like_any_other() {
+    let mut rib = learned();
+    for n in [2, 3] {
+        rib.peer_up(PeerId(n.into()), info(SessionKind::Ebgp, n))
+            .unwrap();
+    }
+    rib.peer_down(PeerId(1), PeerDown::RetainStale(FamilySet::ALL));
+    rib.learn(2, A, attrs(&[65002, 7], 2));
+    rib.learn(3, B, attrs(&[65003], 3));
+    // Shorter than the fresh one; and first by its router id, as if both were fresh.
+    assert_eq!((rib.best_peer(A), rib.best_peer(B)), (Some(1), Some(1)));
+    assert!(
+        rib.lookup(p(B))
+            .unwrap()
+            .paths
+            .iter()
+            .all(|path| path.multipath)
+    );
+    let newcomer = PeerInfo {
+        export: ExportPolicy { transit: true },
+        ..info(SessionKind::Ibgp, 4)
+    };
+    rib.peer_up(PeerId(4), newcomer).unwrap();
+    let (told, _) = rib.drain(4);
+    assert_eq!(told[&p(A)].as_path.to_string(), "65001");
+    // What is better than it takes its place.
+    let preferred = PathAttributes {
+        local_pref: Some(200),
+        ..attrs(&[7, 8], 5)
+    };
+    rib.peer_up(PeerId(5), info(SessionKind::Ibgp, 5)).unwrap();
+    rib.learn(5, A, preferred);
+    assert_eq!(rib.best_peer(A), Some(5));
+}
+
 #[test]
 fn a_second_restart_deletes_what_the_first_left_stale() {
     let mut rib = learned();

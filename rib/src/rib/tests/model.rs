@@ -12,6 +12,7 @@ use super::{
         Op, PEERS, POLICIES, PREFIXES, Shape, negotiate, ops, originations, owners, session,
     },
     naive::{Held, Naive, NaivePeer},
+    onlooker::Onlooker,
     *,
 };
 
@@ -32,12 +33,15 @@ struct World {
     ended: BTreeMap<u32, FamilySet>,
     released: bool,
     kernel: BTreeMap<Prefix, Route>,
+    onlooker: Onlooker,
 }
 
 impl World {
     fn new() -> Self {
+        let mut rib = Rib::new(RibConfig { max_paths: 4 }, 3);
         Self {
-            rib: Rib::new(RibConfig { max_paths: 4 }, 3),
+            onlooker: Onlooker::new(&mut rib),
+            rib,
             naive: Naive {
                 links: connected(),
                 max_paths: 4,
@@ -84,6 +88,7 @@ impl World {
                 self.naive.originations = originations(routes);
                 self.rib.set_originations(self.naive.originations.clone());
             }
+            Op::OriginateOne { prefix, how } => self.originate_one(*prefix, *how),
             Op::Owners { nodes } => {
                 self.naive.owners = owners(nodes);
                 self.rib.set_owners(self.naive.owners.clone());
@@ -99,14 +104,28 @@ impl World {
                 self.rib.set_config(RibConfig { max_paths: *max });
             }
             Op::Refresh { peer } => self.refresh(*peer),
-            Op::Pull { peer, max } => self.pull(*peer, *max),
+            Op::Pull { peer, max } => {
+                self.pull(*peer, *max);
+                self.onlooker.look(&mut self.rib, *max);
+            }
             Op::Fib { max } => self.fib(*max),
             Op::ReleaseEndOfRib => {
-                self.rib.release_end_of_rib();
+                self.rib.set_complete(Complete::All);
                 self.released = true;
             }
             Op::Check => self.check(),
         }
+    }
+
+    fn originate_one(&mut self, number: usize, how: Option<u8>) {
+        let prefix = p(PREFIXES[number]);
+        let one = how.and_then(|how| originations(&[(number, how)]).remove(&prefix));
+        match &one {
+            Some(one) => _ = self.naive.originations.insert(prefix, one.clone()),
+            None => _ = self.naive.originations.remove(&prefix),
+        }
+        self.rib.set_origination(prefix, one);
+        assert_eq!(*self.rib.originations(), self.naive.originations);
     }
 
     fn announce(&mut self, peer: u32, (prefix, path_id): (Prefix, u32), shape: &Shape) {
@@ -176,6 +195,7 @@ impl World {
     fn up(&mut self, peer: u32, policy: u8, offer: u8) {
         let mut info = session(peer, policy);
         negotiate(&mut info, offer);
+        self.onlooker.session_changes(peer);
         self.rib.peer_up(PeerId(peer), info.clone()).unwrap();
         let kept = match self.naive.peers.remove(&peer) {
             Some(state) if !state.up && state.info.role == info.role => state.routes,
@@ -197,6 +217,7 @@ impl World {
         } else {
             PeerDown::Flush
         };
+        self.onlooker.session_changes(peer);
         self.rib.peer_down(PeerId(peer), how);
         self.told.remove(&peer);
         self.ended.remove(&peer);
@@ -290,6 +311,8 @@ impl World {
         for peer in 0..PEERS {
             self.drain(peer);
         }
+        self.onlooker
+            .check(&mut self.rib, &self.naive, &self.told, &PREFIXES.map(p));
         self.fib(usize::MAX);
         let mut best = BTreeMap::<u32, usize>::new();
         for prefix in PREFIXES.map(p) {

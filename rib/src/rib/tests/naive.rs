@@ -100,7 +100,7 @@ fn is_owners(owners: &Owners, node: &str, prefix: Prefix, attrs: &PathAttributes
     owners.get(&prefix).is_some_and(|owner| {
         let from_owner = match attrs.originator_id {
             None => owner.node == node,
-            Some(id) => id == owner.router_id,
+            Some(id) => owner.router_ids.contains(&id),
         };
         from_owner && owner.addresses.contains(&attrs.next_hop.unwrap().addr())
     })

@@ -9,11 +9,16 @@ use crate::{
 const OF_1: &str = "10.244.1.0/24";
 const OF_2: &str = "10.244.2.0/24";
 
+/// What node `n` is called.
+fn router_id(n: u8) -> RouterId {
+    RouterId(Ipv4Addr::new(192, 0, 2, n))
+}
+
 /// Node `n` is behind peer `n`.
 fn node(n: u8) -> Owner {
     Owner {
         node: format!("n{n}"),
-        router_id: RouterId(Ipv4Addr::new(192, 0, 2, n)),
+        router_ids: [router_id(n)].into(),
         addresses: vec![[10, 0, 0, n].into()],
     }
 }
@@ -38,7 +43,7 @@ fn mesh() -> Rib {
 /// As a reflector tells what node `n` brought into the AS.
 fn reflected(n: u8) -> PathAttributes {
     PathAttributes {
-        originator_id: Some(node(n).router_id),
+        originator_id: Some(router_id(n)),
         cluster_list: [30].into(),
         ..attrs(&[], n)
     }
@@ -93,17 +98,45 @@ fn a_prefix_that_changes_hands_is_judged_again() {
 }
 
 #[test]
-fn a_prefix_is_reachable_without_a_peer_where_another_one_told_it_too() {
+fn who_told_a_prefix_is_who_told_a_usable_path_to_it() {
     let mut rib = mesh();
-    let without = |rib: &Rib, peer| rib.is_reachable_without(PeerId(peer), p(OF_1));
+    let told = |rib: &Rib, with_stale| {
+        let mut tellers: Vec<u32> = rib
+            .tellers(p(OF_1), with_stale)
+            .into_iter()
+            .map(|it| it.0)
+            .collect();
+        tellers.sort_unstable();
+        tellers
+    };
+    assert_eq!(told(&rib, true), [0_u32; 0]);
     rib.learn(1, OF_1, attrs(&[], 1));
-    assert!(!without(&rib, 1) && without(&rib, 2));
     // Refused, and so of no use.
     rib.learn(2, OF_1, attrs(&[], 2));
-    assert!(!without(&rib, 1));
+    assert_eq!(told(&rib, false), [1]);
     rib.learn(3, OF_1, reflected(1));
-    assert!(without(&rib, 1));
+    assert_eq!(told(&rib, false), [1, 3]);
     // Kept for a moment only.
     rib.peer_down(PeerId(3), PeerDown::RetainStale(FamilySet::ALL));
-    assert!(!without(&rib, 1));
+    assert_eq!((told(&rib, false), told(&rib, true)), (vec![1], vec![1, 3]));
+}
+
+/// Which of its identifiers a node has told its neighbours, only they know.
+#[test]
+fn any_identifier_of_the_owner_is_believed_and_another_nodes_is_not() {
+    let mut owner = node(2);
+    owner.router_ids.insert(router_id(22));
+    let mut rib = mesh();
+    rib.set_owners([(p(OF_1), node(1)), (p(OF_2), owner)].into());
+    let originated_by = |id| PathAttributes {
+        originator_id: Some(id),
+        ..reflected(2)
+    };
+    for (id, why) in [
+        (router_id(2), None),
+        (router_id(22), None),
+        (router_id(1), Some(Refusal::NotAllowed)),
+    ] {
+        assert_eq!(refused(&mut rib, 3, OF_2, originated_by(id)), why, "{id}");
+    }
 }

@@ -325,10 +325,6 @@ fn routes_with_the_same_attributes_share_a_ruling_unless_the_prefix_matters() {
 /// A router's MED is nothing to policies where it is removed, and theirs is not removed.
 #[test]
 fn a_removed_med_is_not_seen_by_policies_and_theirs_counts() {
-    let same_as = |n| PeerInfo {
-        remote_as: Asn(65001),
-        ..info(SessionKind::Ebgp, n)
-    };
     let removing = PeerInfo {
         rules: PeerRules {
             remove_med: true,

@@ -30,10 +30,6 @@ fn with_med(path: &[u32], n: u8, med: u32) -> PathAttributes {
 #[test]
 fn med_is_removed_before_the_decision_and_from_what_is_passed_on() {
     // Two routers of one AS: by MED the second would win, by address the first does.
-    let same_as = |n| PeerInfo {
-        remote_as: Asn(65001),
-        ..info(SessionKind::Ebgp, n)
-    };
     let mut rib = rib(&[
         (1, same_as(1)),
         (2, same_as(2)),
@@ -235,15 +231,6 @@ fn a_next_hop_that_must_stay_and_cannot_is_not_told() {
         next_hop: Some(NextHop::V6("2001:db8::7".parse().unwrap())),
         ..attrs(&[65001], 1)
     };
-    struct Anywhere;
-    impl Resolve for Anywhere {
-        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-            Ok(Resolved {
-                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), 1)]),
-                metric: 0,
-            })
-        }
-    }
     let told = |from: PeerInfo, to: PeerInfo| {
         let mut rib = rib(&[(1, from), (2, to)]);
         rib.announce(PeerId(1), &Arc::new(v6.clone()), &nlri(ROUTE));

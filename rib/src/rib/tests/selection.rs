@@ -111,6 +111,33 @@ fn a_reflected_route_is_compared_by_its_originator() {
     assert_eq!(why.to_string(), "lost-cluster-list");
 }
 
+/// RFC 4271 section 9.1.2.2 c: "Determine the lowest possible MED value" for a route without one, and
+/// compare those of one neighbouring AS.
+#[test]
+fn a_missing_med_is_the_lowest_within_one_neighbouring_as() {
+    let mut rib = rib(&[
+        (1, same_as(1)),
+        (2, same_as(2)),
+        (3, info(SessionKind::Ebgp, 3)),
+    ]);
+    let with_med = PathAttributes {
+        med: Some(1),
+        ..attrs(&[65001], 1)
+    };
+    rib.learn(1, ROUTE, with_med);
+    rib.learn(3, ROUTE, attrs(&[65003], 3));
+    assert_eq!(rib.best_peer(ROUTE), Some(1), "of another AS");
+    rib.learn(2, ROUTE, attrs(&[65001], 2));
+    assert_eq!(rib.best_peer(ROUTE), Some(2));
+    let view = rib.lookup(p(ROUTE)).unwrap();
+    let lost = view
+        .paths
+        .iter()
+        .find(|path| path.source == PathSource::Peer(PeerId(1)));
+    let why = lost.unwrap().not_best.as_ref().unwrap();
+    assert_eq!(why.to_string(), "lost-med");
+}
+
 #[test]
 fn a_next_hop_that_moves_takes_its_routes_along() {
     #[derive(Debug)]
@@ -257,12 +284,10 @@ fn the_longest_usable_prefix_is_found() {
     );
     assert_eq!(found("8.8.8.8"), Some(p("0.0.0.0/0")));
     assert_eq!(found("2001:db8::1"), None);
-    let all: Vec<Prefix> = rib
-        .routes(Family::Ipv4Unicast)
-        .map(|view| view.prefix)
-        .collect();
     assert_eq!(
-        all,
-        [p("0.0.0.0/0"), p("203.0.0.0/16"), p("203.0.113.0/24")]
+        rib.covering(ip("203.0.113.1")),
+        [p("203.0.113.0/24"), p("203.0.0.0/16"), p("0.0.0.0/0")],
+        "refused or not"
     );
+    assert_eq!(rib.covering(ip("2001:db8::1")), []);
 }

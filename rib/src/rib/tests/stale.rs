@@ -191,7 +191,7 @@ fn the_answer_to_a_refresh_has_a_beginning_and_an_end() {
     rib.refresh_out(PeerId(1), V4);
     let batch = rib.pull(PeerId(1), 100);
     assert!(batch.refresh_begin.is_empty() && batch.refresh_end.is_empty());
-    rib.release_end_of_rib();
+    rib.set_complete(Complete::All);
     assert!(rib.pull(PeerId(1), 100).end_of_rib.contains(V4));
 
     let v4: FamilySet = [V4].into_iter().collect();
@@ -214,4 +214,36 @@ fn the_answer_to_a_refresh_has_a_beginning_and_an_end() {
     assert_eq!(empty.refresh_begin, empty.refresh_end);
     assert!(empty.refresh_end.contains(Family::Ipv6Unicast));
     assert!(rib.pull(PeerId(1), 1).is_empty());
+}
+
+/// Each answer is paid for by taking it: a flood of requests has one, and then another.
+#[test]
+fn requests_amid_an_answer_are_one_request_after_it() {
+    let mut rib = rib(&[(1, info(SessionKind::Ebgp, 1))]);
+    let all = || origination(vec![advertise(PeerSelector::All)]);
+    rib.set_originations([(p(ROUTE), all()), (p(OTHER), all())].into());
+    rib.set_complete(Complete::All);
+    rib.drain(1);
+    let mut marked = 0;
+    for _ in 0..1000 {
+        marked += rib.refresh_out(PeerId(1), V4);
+    }
+    assert_eq!(marked, 2, "the table is walked once");
+    let mut answer = |marks: (bool, bool)| {
+        let batch = rib.pull(PeerId(1), 1);
+        assert_eq!(batch.reach.len(), 1);
+        let sent = (&batch.refresh_begin, &batch.refresh_end);
+        assert_eq!((sent.0.contains(V4), sent.1.contains(V4)), marks);
+        rib.refresh_out(PeerId(1), V4)
+    };
+    assert_eq!(answer((true, false)), 0, "it is amid the first answer");
+    assert_eq!(answer((false, true)), 0, "the second is due already");
+    assert_eq!(answer((true, false)), 0);
+    assert_eq!(answer((false, true)), 0, "and a third, for it asked again");
+    let mut rest = 0;
+    while rib.has_updates(PeerId(1)) {
+        rest += rib.pull(PeerId(1), 1).reach.len();
+    }
+    assert_eq!(rest, 2 * 2);
+    assert_eq!(rib.refresh_out(PeerId(1), V4), 2);
 }

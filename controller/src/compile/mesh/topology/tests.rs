@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::MeshReflectorSpec;
+use crate::{api::MeshReflectorSpec, index::Since};
 
 const ASN: Asn = Asn(64512);
 
@@ -12,7 +12,7 @@ fn node(name: &str, zone: &str) -> Node {
         ..Node::default()
     };
     name.clone_into(&mut node.meta.name);
-    node.meta.labels.insert(ZONE.to_owned(), zone.to_owned());
+    node.meta.labels = [(ZONE, zone)].into_iter().collect();
     node
 }
 
@@ -42,7 +42,7 @@ fn chosen(nodes: &[Node], wanted: usize) -> BTreeSet<String> {
 
 fn zone_of<'a>(nodes: &'a [Node], name: &str) -> &'a str {
     let node = nodes.iter().find(|n| n.meta.name == name).unwrap();
-    &node.meta.labels[ZONE]
+    node.meta.labels.get(ZONE).unwrap()
 }
 
 fn cluster(zones: &[u8]) -> Vec<Node> {
@@ -100,15 +100,39 @@ fn unfit_nodes_reflect_only_where_there_are_no_others() {
     let node = |nodes: &mut Vec<Node>| nodes.iter().position(|n| n.meta.name == name).unwrap();
     let at = node(&mut nodes);
     nodes[at].network_unavailable = false;
-    nodes[at].drain.asked = Some(None);
+    nodes[at].is_unready = true;
+    assert_eq!(chosen(&nodes, 3), without, "it is not ready");
+    nodes[at].is_unready = false;
+    nodes[at].drain.asked = Some(Since::new(None));
     assert_eq!(chosen(&nodes, 3), without, "it is drained");
     nodes[at].drain.asked = None;
     nodes[at].ipv6 = Some("2001:db8::1".parse().unwrap());
     assert_eq!(chosen(&nodes, 1), [name].into(), "all others lack a family");
     for other in &mut nodes {
-        other.network_unavailable = true;
+        other.ipv6 = None;
+        other.is_unready = true;
     }
-    assert_eq!(chosen(&nodes, 3).len(), 3);
+    assert_eq!(chosen(&nodes, 3), best, "nobody is better than they");
+}
+
+/// While a cluster goes over to both families one node at a time, those that have them are few. The others are
+/// better than a node that died all the same.
+#[test]
+fn a_node_that_lacks_a_family_is_better_than_one_that_is_not_ready() {
+    let mut nodes = cluster(&[0, 0, 1, 1, 2, 2]);
+    nodes[0].ipv6 = Some("2001:db8::1".parse().unwrap());
+    let before = chosen(&nodes, 3);
+    assert!(before.contains(&nodes[0].meta.name), "it reaches all");
+    let died = nodes.iter().rposition(|n| before.contains(&n.meta.name));
+    let died = died.unwrap();
+    assert!(nodes[died].ipv6.is_none());
+    nodes[died].is_unready = true;
+    let after = chosen(&nodes, 3);
+    assert!(!after.contains(&nodes[died].meta.name), "{after:?}");
+    assert_eq!(after.len(), 3);
+    // The only one with both died: better half of the families than a dead node.
+    nodes[0].is_unready = true;
+    assert!(!chosen(&nodes, 3).contains(&nodes[0].meta.name));
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn acceptance_13_both_policies_in_both_families() {
 }
 
 #[test]
-fn acceptance_15_a_node_without_network_advertises_nothing() {
+fn acceptance_15_a_node_without_network_advertises_nothing_but_its_pods() {
     let condition = |status: &str| {
         format!(
             "conditions: [{{ type: NetworkUnavailable, status: \"{status}\" }}], addresses: [{{ type: InternalIP, address: 192.0.2.1 }}"
@@ -117,8 +117,25 @@ fn acceptance_15_a_node_without_network_advertises_nothing() {
     let (desired, diagnostic) = one(&with("True"), "a");
     let field = "status.conditions[NetworkUnavailable]";
     says(&diagnostic, "Node/a", field, Reason::NetworkUnavailable);
-    assert!(desired.originations.is_empty());
+    let prefixes = |desired: &DesiredState| -> Vec<String> {
+        desired
+            .originations
+            .keys()
+            .map(ToString::to_string)
+            .collect()
+    };
+    let pods = ["10.0.1.0/24", "2001:db8:1::/64"];
+    assert_eq!(prefixes(&desired), pods);
     assert_eq!(names(&desired), ["mesh-b", "tor"]);
+    let pods_too = with("True")
+        + &object(
+            "BGPAdvertisement",
+            "pods",
+            "{ podCIDRs: true, staticPrefixes: [198.51.100.0/24], interfaces: [lo], kernelTables: [100] }",
+        );
+    let (desired, _) = one(&pods_too, "a");
+    assert_eq!(prefixes(&desired), pods);
+    assert!(desired.interfaces.is_empty() && desired.kernel_tables.is_empty());
     assert_eq!(routes(&with("True"), "b"), ["203.0.113.1/32"]);
     assert_eq!(routes(&with("False"), "a"), ["203.0.113.1/32"]);
 }
@@ -126,19 +143,88 @@ fn acceptance_15_a_node_without_network_advertises_nothing() {
 #[test]
 fn acceptance_18_attributes_and_aggregates_change_and_sessions_do_not() {
     let web = load_balancer("web", "203.0.113.1", "") + &endpoints_on_both();
-    let state = |spec: &str| {
-        clean(
-            &(cluster(&format!(
-                "{{ services: {{ addresses: [LoadBalancerIP] }}, {spec} }}"
-            )) + &web),
-            "a",
-        )
+    let yaml = |services: &str, spec: &str| {
+        let services = format!("services: {{ addresses: [LoadBalancerIP], {services} }}");
+        cluster(&format!("{{ {services}, {spec} }}")) + &web
     };
-    let before = state("communities: [\"64512:1\"]");
-    for spec in ["communities: [\"64512:2\"]", "localPref: 7", "med: 3"] {
-        let after = state(spec);
+    let state = |services: &str, spec: &str| clean(&yaml(services, spec), "a");
+    let (range, one) = (
+        "aggregates: [{ prefix: 203.0.113.0/24 }]",
+        "communities: [\"64512:1\"]",
+    );
+    let before = state("", one);
+    for (services, spec) in [
+        ("", "communities: [\"64512:2\"]"),
+        ("", "localPref: 7"),
+        ("", "med: 3"),
+        (range, one),
+    ] {
+        let after = state(services, spec);
         assert_ne!(after.originations, before.originations);
-        assert_eq!(after.peers, before.peers);
+        for (name, peer) in before.peers.iter() {
+            // An aggregate is refused from routers, and that resets nothing.
+            let now = after.peers.get(name).unwrap().clone();
+            let as_before = Peer {
+                policies: peer.policies.clone(),
+                import: peer.import.clone(),
+                ..now
+            };
+            assert_eq!(&as_before, peer, "{name}");
+        }
+    }
+    assert_eq!(service_routes(&before), ["203.0.113.1/32"]);
+    assert_eq!(service_routes(&state(range, one)), ["203.0.113.0/24"]);
+    let host_routes = "aggregates: [{ prefix: 203.0.113.0/24, hostRoutes: true }]";
+    let both = ["203.0.113.0/24", "203.0.113.1/32"];
+    assert_eq!(service_routes(&state(host_routes, one)), both);
+
+    // Routers are added one by one: the others do not notice.
+    let mut more = yaml("", one);
+    for n in 2..=4 {
+        let known = clean(&more, "a").peers;
+        let spec = format!("{{ address: 192.0.2.{}, asn: 64602 }}", 250 - n);
+        more += &object("BGPPeer", &format!("t{n}"), &spec);
+        let now = clean(&more, "a").peers;
+        assert_eq!(now.len(), known.len() + 1);
+        for (name, peer) in known.iter() {
+            assert_eq!(now.get(name), Some(peer), "{name}");
+        }
+    }
+}
+
+#[test]
+fn services_that_share_an_address_and_not_their_endpoints_are_named() {
+    let local = "externalTrafficPolicy: Local";
+    let of = |one: &str, two: &str, endpoints: String| {
+        cluster(ALL)
+            + &load_balancer("one", "203.0.113.1", one)
+            + &load_balancer("two", "203.0.113.1", two)
+            + &endpoints
+    };
+    let ready =
+        |one: &str, two: &str| slice("one", &[(one, READY)]) + &slice("two", &[(two, READY)]);
+    for (two, endpoints) in [("", ready("b", "b")), (local, ready("b", "a"))] {
+        let (_, diagnostic) = one(&of(local, two, endpoints), "a");
+        let field = "spec.externalTrafficPolicy";
+        says(
+            &diagnostic,
+            "Service/apps/one",
+            field,
+            Reason::SharedAddress,
+        );
+        assert!(
+            diagnostic.message.contains("Service/apps/two"),
+            "{diagnostic}"
+        );
+    }
+    // Where the same nodes serve both, or this node attracts nothing, all is well.
+    for (one, two, endpoints) in [
+        ("", "", ready("a", "b")),
+        (local, "", ready("a", "b")),
+        (local, local, ready("a", "a")),
+        (local, local, ready("b", "b")),
+    ] {
+        clean(&of(one, two, endpoints), "a");
     }
 }
 
@@ -280,6 +366,6 @@ fn case_i_churn_of_services_touches_no_peer() {
         assert!(!changes.everything);
         let after = compiler.compile(&index, &changes).unwrap();
         assert_eq!(service_routes(&after.desired).len(), i);
-        assert_eq!(peers(&after), peers(&before));
+        assert!(std::sync::Arc::ptr_eq(&peers(&after), &peers(&before)));
     }
 }

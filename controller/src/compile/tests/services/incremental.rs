@@ -29,7 +29,26 @@ fn versions() -> Vec<Observed> {
             }
         }
     }
+    yaml += &rules();
     manifest::parse("test.yaml", &yaml).unwrap().objects
+}
+
+/// Versions of objects by which all Services are judged: with them everything is looked at again.
+fn rules() -> String {
+    let excluded = "labels: { node.kubernetes.io/exclude-from-external-load-balancers: \"\" }";
+    let ranges = "{ services: { allowedExternalIPs: [198.51.100.0/24], allowedLoadBalancerIPs: [203.0.113.2/32] } }";
+    let before_the_other = "{ services: { addresses: [LoadBalancerIP], aggregates: [{ prefix: 203.0.113.0/30 }] }, med: 7 }";
+    node("a", "192.0.2.1", "10.0.1.0/24", excluded)
+        + &node("a", "192.0.2.1", "10.0.1.0/24", "")
+        + &node("c", "203.0.113.1", "10.96.0.0/24", "")
+        + &object("BGPConfiguration", "default", ranges)
+        + &object("BGPConfiguration", "default", "{}")
+        + &object("BGPAdvertisement", "aaa", before_the_other)
+        + &object(
+            "BGPAdvertisement",
+            "adv",
+            "{ services: { addresses: [ClusterIP] } }",
+        )
 }
 
 const ADVERTISEMENT: &str = "{ services: { addresses: [ClusterIP, ExternalIP, LoadBalancerIP], aggregates: [{ prefix: 203.0.113.0/28 }] } }";
@@ -37,27 +56,31 @@ const ADVERTISEMENT: &str = "{ services: { addresses: [ClusterIP, ExternalIP, Lo
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever happens in whatever order, with a compile after any of the events or none.
+    /// Whatever happens in whatever order, with a compile after any of the events or none. And an index
+    /// of this node comes to what one comes to that is everybody's.
     #[test]
     fn steps_come_to_what_everything_at_once_comes_to(
         steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 1..40),
     ) {
         let versions = versions();
-        let mut index = index(&cluster(ADVERTISEMENT));
+        let mut everybodys = index(&cluster(ADVERTISEMENT));
+        let mut index = filled(Index::of_node("a"), &cluster(ADVERTISEMENT));
         let mut compiler = Compiler::new("a");
         let changes = index.take_changes();
         let mut last = compiler.compile(&index, &changes).unwrap();
         for (which, delete, look) in steps {
             let observed = which.get(&versions).clone();
-            index.apply(if delete {
+            let event = if delete {
                 SourceEvent::Deleted(observed.key)
             } else {
                 SourceEvent::Applied(observed)
-            });
+            };
+            everybodys.apply(event.clone());
+            index.apply(event);
             if look {
                 let changes = index.take_changes();
                 last = compiler.compile(&index, &changes).unwrap_or(last);
-                let fresh = Compiler::new("a").compile(&index, &Changes::everything());
+                let fresh = Compiler::new("a").compile(&everybodys, &Changes::everything());
                 prop_assert_eq!(Some(&last), fresh.as_ref());
             }
         }
@@ -92,6 +115,22 @@ fn a_change_that_makes_no_difference_is_none() {
 }
 
 #[test]
+fn an_endpoint_that_moves_between_other_nodes_is_no_change() {
+    let web = |node| slice("web", &[("a", READY), (node, READY)]);
+    let yaml = cluster(ALL) + &load_balancer("web", "203.0.113.1", "") + &web("b");
+    let mut index = filled(Index::of_node("a"), &yaml);
+    index.take_changes();
+    let mut apply = |yaml: &str| {
+        for object in manifest::parse("test.yaml", yaml).unwrap().objects {
+            index.apply(SourceEvent::Applied(object));
+        }
+        index.take_changes().is_empty()
+    };
+    assert!(apply(&web("c")));
+    assert!(!apply(&web("a")));
+}
+
+#[test]
 fn a_route_that_stays_is_the_same_value() {
     let web = load_balancer("web", "203.0.113.1", "") + &slice("web", &[("a", READY)]);
     let mut index = index(&(cluster(ALL) + &web));
@@ -107,7 +146,7 @@ fn a_route_that_stays_is_the_same_value() {
     }
     let after = compile(&mut index);
     assert_eq!(after.originations.len(), before.originations.len() + 1);
-    for (prefix, route) in &before.originations {
+    for (prefix, route) in before.originations.iter() {
         assert!(std::sync::Arc::ptr_eq(route, &after.originations[prefix]));
     }
     assert!(std::sync::Arc::ptr_eq(&before.peers, &after.peers));

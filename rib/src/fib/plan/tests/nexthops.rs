@@ -80,6 +80,92 @@ fn a_lost_neighbour_is_left_by_one_operation() {
 }
 
 #[test]
+fn a_dump_is_compared_in_pieces_and_a_neighbour_can_be_left_meanwhile() {
+    let mut t = Pair::with(OBJECTS);
+    many(&mut t, &to(&[2, 3]));
+    t.settle();
+    // One is gone, and one is in our way; nobody has heard of it.
+    t.kernel.event_capacity = Some(0);
+    t.kernel.delete_any(p("10.7.0.0/24"), t.metric());
+    t.foreign("10.8.0.0/24", 5, 3);
+    while t.kernel.next_event().is_some() {}
+    t.kernel.event_capacity = None;
+    t.planner.audit(t.now);
+    assert!(t.planner.take_resync_request(t.now));
+    t.planner.on_event(t.now, &t.kernel.synced());
+    let mut pieces = 0;
+    let mut urgent = Vec::new();
+    while t.planner.is_comparing() {
+        t.planner.compare(t.now, 10);
+        pieces += 1;
+        if pieces == 3 {
+            t.planner.avoid("10.0.2.9".parse().unwrap(), None);
+            t.desire("10.200.0.0/24", to(&[3]));
+        }
+        if t.planner.is_comparing() {
+            urgent.extend(t.planner.next_batch(t.now, 16));
+        }
+        assert!(!t.planner.take_resync_request(t.now));
+    }
+    assert!((10..=12).contains(&pieces), "{pieces}");
+    assert_eq!((objects(&urgent), urgent.len()), (vec!["replace"], 1));
+    for op in &urgent {
+        t.kernel.apply(op).unwrap();
+        t.planner.on_reply(t.now, op.id, Ok(()));
+    }
+    assert_eq!(t.planner.counters().drifted, 1);
+    many(&mut t, &to(&[3]));
+    t.planner.caught_up();
+    let mut sent = changes(&t.settle());
+    sent.sort_unstable();
+    assert_eq!(sent, ["add", "add", "delete"]);
+    assert_eq!(t.installed("10.7.0.0/24"), Some(to(&[3])));
+    assert_eq!(t.status("10.8.0.0/24").to_string(), "foreign-route");
+    assert_eq!(t.installed("10.200.0.0/24"), Some(to(&[3])));
+}
+
+#[test]
+fn a_lost_neighbour_is_left_while_events_are_lost_too() {
+    let mut t = Pair::with(OBJECTS);
+    many(&mut t, &to(&[2, 3]));
+    t.settle();
+    t.planner.on_event(t.now, &KernelEvent::Overrun);
+    assert!(t.planner.avoid("10.0.2.9".parse().unwrap(), None));
+    t.desire("10.200.0.0/24", to(&[3]));
+    let sent = t.send_unread(16);
+    assert_eq!((objects(&sent), sent.len()), (vec!["replace"], 1));
+    assert_all(&t, &to(&[3]));
+    // Once, and no route.
+    assert_eq!(t.send_unread(16), []);
+    // The dump comes, and what follows is no different.
+    many(&mut t, &to(&[3]));
+    t.planner.caught_up();
+    let sent = t.settle();
+    assert_eq!((objects(&sent).len(), sent.len()), (0, 1));
+    assert_eq!(t.installed("10.200.0.0/24"), Some(to(&[3])));
+}
+
+#[test]
+fn a_group_of_which_a_leg_is_in_doubt_waits_for_the_dump() {
+    let mut t = Pair::with(OBJECTS);
+    many(&mut t, &to(&[2, 3]));
+    t.settle();
+    let legs = t.kernel.nexthops().map(|n| (n.id, n.spec.clone()));
+    let legs: Vec<_> = legs
+        .filter(|(_, spec)| matches!(spec, Some(NexthopSpec::Leg(leg)) if leg.ifindex == 3))
+        .collect();
+    t.planner.on_event(t.now, &KernelEvent::Overrun);
+    let gone = KernelEvent::NexthopGone(legs[0].0);
+    t.planner.on_event(t.now, &gone);
+    t.planner.avoid("10.0.2.9".parse().unwrap(), None);
+    assert_eq!(t.send_unread(16), []);
+    many(&mut t, &to(&[3]));
+    t.planner.caught_up();
+    t.settle();
+    assert_all(&t, &to(&[3]));
+}
+
+#[test]
 fn a_neighbour_that_is_still_wanted_is_used_again() {
     let mut t = Pair::with(OBJECTS);
     many(&mut t, &to(&[2, 3]));
@@ -298,6 +384,49 @@ fn what_no_route_names_is_removed_after_a_while() {
     t.pass();
     assert_eq!(t.kernel.nexthops().count(), 0);
     assert_eq!(t.planner.poll_timeout(), None);
+}
+
+#[test]
+fn nobody_looks_for_objects_that_nobody_uses() {
+    const NEIGHBOURS: u8 = 200;
+    let mut t = Pair::with(OBJECTS);
+    let by = |i: u8| via(&format!("10.0.2.{i}"), 2);
+    for i in 2..NEIGHBOURS {
+        t.desire(&format!("10.{i}.0.0/16"), by(i));
+    }
+    t.settle();
+    // However many there are.
+    assert_eq!(t.planner.objects.unused(), 0);
+    assert_eq!(t.planner.poll_timeout(), None);
+    t.planner.desire(p("10.7.0.0/16"), None);
+    t.desire("10.8.0.0/16", by(9));
+    t.settle();
+    assert_eq!(t.planner.objects.unused(), 2, "the groups of the two");
+    // One of them is used again, and its time begins anew with its next end.
+    t.now = t.now + Duration::from_secs(6);
+    t.desire("10.8.0.0/16", by(8));
+    t.settle();
+    assert_eq!(t.planner.objects.unused(), 1);
+    t.desire("10.8.0.0/16", by(9));
+    t.settle();
+    for _ in 0..2 {
+        // A group, and ten seconds later its leg; four and six seconds apart.
+        for wait in [4, 6] {
+            let at = t.planner.poll_timeout().unwrap();
+            assert_eq!(at, t.now + Duration::from_secs(wait));
+            t.now = at;
+            assert_eq!(objects(&t.settle()), ["delete"]);
+        }
+    }
+    assert_eq!(t.planner.objects.unused(), 0);
+    assert_eq!(t.planner.poll_timeout(), None);
+    assert_eq!(t.kernel.nexthops().count(), 2 * usize::from(NEIGHBOURS - 4));
+}
+
+#[test]
+fn objects_stay_small() {
+    use super::super::objects::Object;
+    assert!(size_of::<Object>() <= 144, "{}", size_of::<Object>());
 }
 
 #[test]

@@ -25,7 +25,7 @@ const PREFIXES: [&str; 6] = [
 ];
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Desire(usize, Option<usize>),
     Link(u32, bool),
     Carrier(u32, bool),
@@ -45,6 +45,8 @@ enum Step {
     Send(usize),
     /// Have the kernel dumped, and read that later.
     Audit,
+    /// From now on it takes a while until a dump is there, and much happens meanwhile.
+    DumpTakes(u32),
     /// Send and hear the answers, before the dump that is waiting is read.
     SendUnread(usize),
     /// Give the answers, or lose them.
@@ -78,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..4_usize).prop_map(Step::Batch),
         3 => (1..4_usize).prop_map(Step::Send),
         2 => Just(Step::Audit),
+        1 => (0..4_u32).prop_map(Step::DumpTakes),
         3 => (1..4_usize).prop_map(Step::SendUnread),
         2 => proptest::bool::weighted(0.8).prop_map(Step::Answer),
         1 => errors.prop_map(Step::Refuse),
@@ -130,6 +133,7 @@ struct Model {
 impl Model {
     fn new(style: NexthopStyle) -> Self {
         let mut pair = Pair::with(style);
+        pair.piece = 1;
         pair.settle();
         Self {
             pair,
@@ -168,7 +172,9 @@ impl Model {
             }
             Step::TakeNexthop(offset) => {
                 let id = NexthopId(FibConfig::FIRST_NEXTHOP_ID.get() + offset);
-                if self.pair.kernel.nexthops().all(|n| n.id != id) {
+                // Who does not hear of it can overwrite it.
+                let heard = self.pair.kernel.event_capacity.is_none();
+                if heard && self.pair.kernel.nexthops().all(|n| n.id != id) {
                     self.pair.kernel.put_foreign_nexthop(stranger(id));
                     self.strangers.insert(id);
                     self.pair.events();
@@ -220,6 +226,7 @@ impl Model {
                 self.pair.planner.audit(self.pair.now);
                 self.pair.ask_for_dump();
             }
+            Step::DumpTakes(turns) => self.pair.kernel.dump_takes = turns,
             Step::SendUnread(max) => drop(self.pair.send_unread(max)),
             Step::Answer(came) => self.answer(came),
             Step::Refuse(errno) => self.pair.kernel.refuse_next.push_back(errno),
@@ -228,7 +235,10 @@ impl Model {
             Step::Restart => {
                 self.answers.clear();
                 while self.pair.kernel.next_event().is_some() {}
+                // Who knows nothing yet sweeps nothing.
+                let takes = core::mem::take(&mut self.pair.kernel.dump_takes);
                 self.pair.restart();
+                self.pair.kernel.dump_takes = takes;
                 for (prefix, route) in &self.desired {
                     self.pair.desire(prefix, route.clone());
                 }
@@ -283,6 +293,7 @@ impl Model {
     fn settle(&mut self) {
         self.answer(true);
         self.pair.kernel.event_capacity = None;
+        self.pair.kernel.dump_takes = 0;
         self.pair.kernel.refuse_next.clear();
         self.pair.planner.caught_up();
         self.pair.pass();
@@ -387,25 +398,26 @@ impl Model {
     }
 }
 
+/// Lives through a history, and checks what came of it.
+pub(super) fn replay(style: NexthopStyle, steps: &[Step]) {
+    let mut model = Model::new(style);
+    for step in steps {
+        model.run(step);
+    }
+    model.settle();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_kernel_ends_up_as_desired(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut model = Model::new(NexthopStyle::Inline);
-        for step in &steps {
-            model.run(step);
-        }
-        model.settle();
+        replay(NexthopStyle::Inline, &steps);
     }
 
     #[test]
     fn the_kernel_ends_up_as_desired_with_objects(steps in proptest::collection::vec(step(), 1..60)) {
-        let mut model = Model::new(NexthopStyle::Objects { resilient: None });
-        for step in &steps {
-            model.run(step);
-        }
-        model.settle();
+        replay(NexthopStyle::Objects { resilient: None }, &steps);
     }
 }
 
