@@ -49,9 +49,8 @@ impl Planner {
         self.resync_at = None;
         self.reading = false;
         // As they are now: what a link was a second ago is no reason to move traffic.
-        for lost in self.objects.links.replace(dump) {
-            self.lose_nexthops(lost);
-        }
+        let lost = self.objects.links.replace(dump);
+        self.lose_nexthops(&lost, &lost);
         self.resync_nexthops(dump);
         self.respect_strangers(dump);
         self.review = true;
@@ -115,9 +114,7 @@ impl Planner {
         if left > 0 {
             self.counters.resyncs += 1;
             self.retry_after_resync();
-            for event in &comparison.dump.since {
-                self.hear_again(now, event);
-            }
+            self.hear_again(now, &comparison.dump.since);
         } else {
             self.comparison = Some(comparison);
         }

@@ -12,6 +12,8 @@
 //! None of these makes us guess: what may have been hit becomes [`Belief::Maybe`], which an
 //! exclusive add settles.
 
+use std::collections::BTreeSet;
+
 use redstart_bgp::{time::Instant, types::Prefix};
 
 use super::{
@@ -25,6 +27,54 @@ use super::{
     links::State,
     objects::There,
 };
+use crate::nexthop::Gateway;
+
+/// Links that failed, for however short a time.
+#[derive(Debug, Default)]
+struct Lost {
+    /// The kernel has removed routes over these.
+    down: BTreeSet<u32>,
+    /// And nexthop objects on these, the former among them.
+    unusable: BTreeSet<u32>,
+    /// From multipath routes of IPv6 the legs over these, too.
+    gone: BTreeSet<u32>,
+    /// All that something happened to. They may have failed together, whatever they are now.
+    moved: BTreeSet<u32>,
+}
+
+impl Lost {
+    /// What is lost if a link that was up, or usable, is so no more.
+    fn between(ifindex: u32, (was_up, was_usable): (bool, bool), after: State) -> Self {
+        let set = |lost: bool| lost.then_some(ifindex).into_iter().collect();
+        Self {
+            down: set(was_up && !after.up),
+            unusable: set(was_usable && !after.usable),
+            gone: BTreeSet::new(),
+            moved: set(true),
+        }
+    }
+
+    /// A link that was up became this.
+    fn add(&mut self, link: &Link) {
+        let of_link = Self::between(link.ifindex, (true, true), State::of(link));
+        self.down.extend(of_link.down);
+        self.unusable.extend(of_link.unusable);
+        self.moved.extend(of_link.moved);
+    }
+
+    /// A link is gone.
+    fn remove(&mut self, ifindex: u32) {
+        let Self {
+            down,
+            unusable,
+            gone,
+            moved,
+        } = self;
+        for set in [down, unusable, gone, moved] {
+            set.insert(ifindex);
+        }
+    }
+}
 
 impl Planner {
     /// Takes note of something that happened in the kernel.
@@ -37,11 +87,10 @@ impl Planner {
             KernelEvent::LinkGone { ifindex } => {
                 self.objects.links.remove(*ifindex);
                 self.flush_foreign(now, *ifindex);
-                self.lose_nexthops(*ifindex);
-                // IPv6 routes lose the legs that used it.
-                if self.forms.any(|f| f.uses_link(*ifindex)) {
-                    self.doubt(&|_, form| form.uses_link(*ifindex));
-                }
+                self.flush_foreign_objects(now);
+                let mut lost = Lost::default();
+                lost.remove(*ifindex);
+                self.lose(&lost);
             }
             KernelEvent::Address(address) => self.retry_gateways(address.subnet),
             KernelEvent::AddressGone(address) => self.on_address_gone(now, address),
@@ -61,18 +110,32 @@ impl Planner {
         }
     }
 
-    /// Takes note of something that happened while the dump was made that has just been compared with, and
-    /// that was acted upon when it was heard of. What was done about it since may be there already.
-    pub(super) fn hear_again(&mut self, now: Instant, event: &KernelEvent) {
-        match event {
-            // They are known as they are now, and the dump may show what they have taken along.
-            KernelEvent::Link(Link { ifindex, .. }) => {
-                let state = self.objects.links.get(*ifindex);
-                self.follow_loss(now, *ifindex, (true, true), state.unwrap_or_default());
+    /// Takes note of what happened while the dump was made that has just been compared with, in order. It was
+    /// acted upon when it was heard of, and what was done about it since may be there already.
+    pub(super) fn hear_again(&mut self, now: Instant, since: &[KernelEvent]) {
+        let mut lost = Lost::default();
+        for event in since {
+            match event {
+                // Links are known as they are now. What is of others is told of in order, too.
+                KernelEvent::Link(link) => {
+                    if !link.up {
+                        self.flush_foreign(now, link.ifindex);
+                    }
+                    if !(link.up && link.carrier) {
+                        self.flush_foreign_objects(now);
+                    }
+                    lost.add(link);
+                }
+                KernelEvent::LinkGone { ifindex } => {
+                    self.flush_foreign(now, *ifindex);
+                    self.flush_foreign_objects(now);
+                    lost.remove(*ifindex);
+                }
+                KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Maybe),
+                event => self.on_event(now, event),
             }
-            KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Maybe),
-            event => self.on_event(now, event),
         }
+        self.lose(&lost);
     }
 
     fn on_link(&mut self, now: Instant, link: &Link) {
@@ -80,26 +143,15 @@ impl Planner {
         let (before, after) = self.objects.links.insert(link);
         let was_up = before.is_some_and(|s| s.up);
         let was_usable = before.is_some_and(|s| s.usable);
-        self.follow_loss(now, ifindex, (was_up, was_usable), after);
-        if (after.up && !was_up) || (after.usable && !was_usable) {
-            self.retry_link(ifindex);
-        }
-    }
-
-    /// What a link that was up, or usable, has taken along if it is not any more.
-    fn follow_loss(
-        &mut self,
-        now: Instant,
-        ifindex: u32,
-        (was_up, was_usable): (bool, bool),
-        after: State,
-    ) {
         if was_up && !after.up {
-            self.link_down(now, ifindex);
+            self.flush_foreign(now, ifindex);
         }
         if was_usable && !after.usable {
             self.flush_foreign_objects(now);
-            self.lose_nexthops(ifindex);
+        }
+        self.lose(&Lost::between(ifindex, (was_up, was_usable), after));
+        if (after.up && !was_up) || (after.usable && !was_usable) {
+            self.retry_link(ifindex);
         }
     }
 
@@ -110,21 +162,23 @@ impl Planner {
         self.retry(|reason, route| reason.depends_on_links() && route.uses_link(ifindex));
     }
 
-    /// The link went down. A route with a leg on another link stays, and its dead leg comes back to
-    /// life with the link.
-    fn link_down(&mut self, now: Instant, ifindex: u32) {
-        self.flush_foreign(now, ifindex);
+    /// What links took along that failed, some of which may be back. A route with a leg on another link stays,
+    /// and its dead leg comes back to life with the link.
+    fn lose(&mut self, lost: &Lost) {
         let links = &self.objects.links;
-        let dead = |f: &Form| match &f.target {
+        let is_kept = |g: &Gateway| links.is_up(g.ifindex) && !lost.moved.contains(&g.ifindex);
+        let hit = |f: &Form| match &f.target {
             Target::Gateways(set) => {
-                f.uses_link(ifindex) && !set.as_slice().iter().any(|g| links.is_up(g.ifindex))
+                let uses = |links: &BTreeSet<u32>| links.iter().any(|link| f.uses_link(*link));
+                uses(&lost.gone) || uses(&lost.down) && !set.as_slice().iter().any(is_kept)
             }
             Target::Object(_) | Target::Blackhole => false,
         };
-        if self.forms.any(dead) {
-            let hit = self.hit_by(&|_, form| dead(form));
+        if self.forms.any(hit) {
+            let hit = self.hit_by(&|_, form| hit(form));
             self.doubt_all(hit);
         }
+        self.lose_nexthops(&lost.unusable, &lost.moved);
     }
 
     /// Routes of others that name objects go without an event as well.

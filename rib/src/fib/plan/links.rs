@@ -1,5 +1,7 @@
 //! Which links packets can leave by.
 
+use std::collections::BTreeSet;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -19,7 +21,7 @@ pub(super) struct State {
 }
 
 impl State {
-    const fn of(link: &Link) -> Self {
+    pub(super) const fn of(link: &Link) -> Self {
         Self {
             up: link.up,
             usable: link.up && link.carrier,
@@ -44,7 +46,7 @@ impl Links {
 
     /// The links of the dump, with what has become of them since, are all that there are. Those that were
     /// usable and are not any more.
-    pub(super) fn replace(&mut self, dump: &Dump) -> Vec<u32> {
+    pub(super) fn replace(&mut self, dump: &Dump) -> BTreeSet<u32> {
         let mut before = self.0.clone();
         self.0.clear();
         let links = dump.links.iter();

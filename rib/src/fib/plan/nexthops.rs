@@ -1,6 +1,6 @@
 //! What answers, events and links mean for our nexthop objects, and for the routes that name them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -416,6 +416,10 @@ impl Planner {
             if is_ours && overlapping.contains(&id) {
                 if nexthop.spec == self.objects.spec(id) {
                     uncertain.remove(&id);
+                    // If the operation is refused, something else has made it so.
+                    if let Some(object) = self.objects.table.get_mut(id) {
+                        object.forget_before();
+                    }
                 }
             } else {
                 self.on_nexthop(nexthop);
@@ -447,9 +451,13 @@ impl Planner {
         }
     }
 
-    /// The link cannot be used any more. Objects on it are gone, and routes that named those.
-    pub(super) fn lose_nexthops(&mut self, ifindex: u32) {
-        let emptied = self.objects.lose_link(ifindex);
+    /// The links `lost` cannot be used any more, or could not for a while. Objects on them are gone, and routes
+    /// that named those. `moved`: those that may have been lost together with them.
+    pub(super) fn lose_nexthops(&mut self, lost: &BTreeSet<u32>, moved: &BTreeSet<u32>) {
+        if lost.is_empty() {
+            return;
+        }
+        let emptied = self.objects.lose_links(lost, moved);
         if emptied.is_empty() {
             return;
         }

@@ -480,11 +480,16 @@ impl Objects {
         groups.collect()
     }
 
-    /// The link cannot be used any more: the kernel has removed what was on it. The groups that have
-    /// lost their last leg, and with it their routes, or may have.
-    pub(super) fn lose_link(&mut self, ifindex: u32) -> Vec<NexthopId> {
+    /// The links `lost` failed, and the kernel has removed what was on them; some may be usable again. The groups
+    /// that have lost their last leg, and with it their routes, or may have, if those of `moved` failed at the
+    /// same time.
+    pub(super) fn lose_links(
+        &mut self,
+        lost: &BTreeSet<u32>,
+        moved: &BTreeSet<u32>,
+    ) -> Vec<NexthopId> {
         for (_, object) in self.table.iter_mut() {
-            if matches!(&object.content, Content::Leg(leg) if leg.ifindex == ifindex) {
+            if matches!(&object.content, Content::Leg(leg) if lost.contains(&leg.ifindex)) {
                 object.doubt(There::Maybe);
             }
         }
@@ -496,9 +501,10 @@ impl Objects {
                 emptied.push(id);
             }
         }
-        for (id, set) in self.groups_that(|g| g.ifindex == ifindex) {
+        for (id, set) in self.groups_that(|g| lost.contains(&g.ifindex)) {
             let left = set.filter(|g| self.links.is_usable(g.ifindex));
-            if !left.is_empty() {
+            let is_kept = |g: &Gateway| !moved.contains(&g.ifindex);
+            if left.as_slice().iter().any(is_kept) {
                 self.retarget(id, &left);
             } else if !emptied.contains(&id) {
                 emptied.push(id);

@@ -138,3 +138,77 @@ fn a_leg_that_is_refused_once_does_not_park_its_routes_for_ever() {
     ];
     replay(OBJECTS, &history);
 }
+
+/// While a dump is made each link fails and comes back: what went with it is not there, whatever the dump shows.
+#[test]
+fn a_link_that_flaps_while_the_kernel_is_read_takes_its_routes_along() {
+    for want in [OVER_3, OVER_BOTH] {
+        let flap = [Link(2, false), Link(3, false), Link(2, true), Link(3, true)];
+        let mut history = vec![Desire(0, want), Batch(1), Audit];
+        history.extend(flap);
+        replay(NexthopStyle::Inline, &history);
+        replay(OBJECTS, &history);
+    }
+}
+
+#[test]
+fn a_carrier_that_is_lost_while_the_kernel_is_read_takes_objects_along() {
+    let history = [
+        Desire(0, OVER_BOTH),
+        Batch(1),
+        Audit,
+        Carrier(2, false),
+        Carrier(2, true),
+        Carrier(3, false),
+    ];
+    replay(OBJECTS, &history);
+}
+
+#[test]
+fn a_foreign_route_that_went_with_a_link_while_the_kernel_is_read_is_in_nobodys_way() {
+    let history = [
+        Foreign(5, 0, 2),
+        Audit,
+        Link(2, false),
+        Link(2, true),
+        Desire(5, OVER_2),
+    ];
+    replay(NexthopStyle::Inline, &history);
+    replay(OBJECTS, &history);
+}
+
+/// The one link came back only after the other one had failed.
+#[test]
+fn links_that_fail_in_turn_while_the_kernel_is_read_take_their_routes_along() {
+    let history = [
+        Desire(0, OVER_BOTH),
+        SendUnread(1),
+        Link(2, false),
+        Audit,
+        Link(3, false),
+        Link(2, true),
+    ];
+    replay(NexthopStyle::Inline, &history);
+    replay(OBJECTS, &history);
+    let history = history.map(|step| match step {
+        Link(link, up) => Carrier(link, up),
+        other => other,
+    });
+    replay(OBJECTS, &history);
+}
+
+#[test]
+fn a_group_that_a_dump_shows_as_a_refused_change_would_have_it_is_not_what_it_was_before() {
+    let history = [
+        Lose,
+        Desire(0, OVER_BOTH),
+        SendUnread(1),
+        Refuse(errno::ENOMEM),
+        Carrier(2, false),
+        Avoid(2),
+        Send(1),
+        Carrier(2, true),
+        Batch(1),
+    ];
+    replay(OBJECTS, &history);
+}
