@@ -46,6 +46,7 @@ mod policy;
 mod references;
 mod routers;
 mod selection;
+mod service_ranges;
 mod services;
 mod session;
 mod spares;
@@ -66,7 +67,6 @@ pub use desired::{
 pub use drain::{Drain, DrainReason};
 pub use identity::{ChosenRouterId, NotChosenRouterId, RouterIdBasis};
 pub use originations::selects_no_peer;
-pub use policy::unknown_service_ranges;
 use redstart_bgp::types::{Prefix, RouterId};
 use redstart_rib::fib::{NexthopStyle, Resilient};
 pub use references::missing_references;
@@ -84,6 +84,7 @@ use crate::{
 };
 use originations::{Drafts, Routes};
 use pod_cidrs::PodCidrs;
+use service_ranges::InUse;
 use services::{Rules, Services};
 pub use services::{ServiceRoute, ServiceTable, Verdict, Withheld};
 
@@ -125,6 +126,7 @@ struct Last {
     fixed: Drafts,
     services: Services,
     routes: Routes,
+    service_ips: InUse,
     /// What is wrong with other objects than Services.
     diagnostics: Vec<Diagnostic>,
     desired: Arc<DesiredState>,
@@ -172,6 +174,7 @@ impl Compiler {
         let objects = index.complete()?;
         if let Some(last) = &mut self.last
             && !changes.everything
+            && !last.service_ips.update(objects, &changes.services)
         {
             let rejudged = last.services.update(objects, &changes.services);
             last.reroute(&rejudged.prefixes);
@@ -275,7 +278,9 @@ fn everything(
             ..identity::identity(own, configuration)
         },
         pod_cidrs: PodCidrs::assign(&objects.nodes, &mut diagnostics),
+        service_ips: InUse::of(objects),
     };
+    diagnostics.extend(scope.service_ips.unknown(objects));
     let mut mesh = mesh::sessions(&scope, &mut diagnostics);
     let mut peers = std::mem::take(&mut mesh.wanted);
     routers::add_peers(&scope, &mut peers, &mesh.spare, &mut diagnostics);
@@ -308,6 +313,7 @@ fn everything(
         fixed,
         services,
         routes,
+        service_ips: scope.service_ips,
         diagnostics,
         desired: Arc::new(desired),
     };
@@ -325,6 +331,7 @@ struct Scope<'a> {
     own: &'a Node,
     identity: NodeIdentity,
     pod_cidrs: PodCidrs<'a>,
+    service_ips: InUse,
 }
 
 fn own_node<'a>(objects: &'a Objects, name: &str) -> Result<&'a Node, Diagnostic> {

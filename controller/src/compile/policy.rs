@@ -21,9 +21,9 @@ use super::{
     Bfd, Import, Peer, PeerName, PeerRole, RemoteAs, Scope, Spares, configuration_ref, mesh,
 };
 use crate::{
-    api::{BFDProfileSpec, BfdSpec, CONFIGURATION_NAME, LabelSelector, PoliciesSpec},
-    diagnostic::{Diagnostic, Reason},
-    index::{Kind, Neighbours, Objects, PolicyRule, not_there},
+    api::{BFDProfileSpec, BfdSpec, LabelSelector, PoliciesSpec},
+    diagnostic::Diagnostic,
+    index::{Kind, Neighbours, PolicyRule, not_there},
     labels::Labels,
     object::ObjectRef,
 };
@@ -41,40 +41,6 @@ pub(super) fn assign(
         chains.assign(peer, diagnostics);
     }
     mesh.spares(scope, |peer| chains.assign(peer, diagnostics))
-}
-
-impl Scope<'_> {
-    /// The cluster's Service ranges: those that Kubernetes or the configuration names, and the aggregates in
-    /// which addresses of Services are advertised.
-    fn service_ranges(&self) -> BTreeSet<Prefix> {
-        let configuration = self.objects.configurations.get(CONFIGURATION_NAME);
-        let named = configuration.into_iter().flat_map(|c| &c.service_cidrs);
-        let of_kubernetes = self.objects.service_cidrs.values();
-        let named = named.chain(of_kubernetes.flat_map(|it| &it.cidrs));
-        let advertisements = self.objects.advertisements.values();
-        let services = advertisements.filter_map(|a| a.services.as_ref());
-        let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| &a.prefix));
-        named.chain(aggregates).copied().collect()
-    }
-}
-
-/// That nobody says which addresses Services have, so that what routers tell of them is not refused. Not
-/// before Kubernetes 1.33 does every cluster say so itself.
-#[must_use]
-pub fn unknown_service_ranges(objects: &Objects) -> Option<Diagnostic> {
-    let mut configurations = objects.configurations.values();
-    let is_known = configurations.any(|it| !it.service_cidrs.is_empty());
-    let mut services = objects.services.values();
-    let matters = !objects.peers.is_empty() && services.any(|it| !it.cluster_ips.is_empty());
-    if is_known || !objects.service_cidrs.is_empty() || !matters {
-        return None;
-    }
-    Some(Diagnostic::warning(
-        configuration_ref(),
-        "spec.serviceCIDRs",
-        Reason::ServiceRangesUnknown,
-        "the cluster has no ServiceCIDR and this names none: routes of BGPPeers to addresses of Services are not refused",
-    ))
 }
 
 impl Peer {

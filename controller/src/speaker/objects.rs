@@ -17,7 +17,7 @@ use crate::{
     allocator,
     api::CONFIGURATION_NAME,
     cache,
-    compile::{Compiled, Compiler, DesiredState, ServiceTable, unknown_service_ranges},
+    compile::{Compiled, Compiler, DesiredState, ServiceTable},
     control::Preview,
     diagnostic::{Diagnostic, Severity},
     index::{Changes, Index, Kind},
@@ -234,9 +234,7 @@ fn publish(
     let problems = match compiled {
         None if index.is_complete() => None,
         None => Some(index.problems().cloned().collect()),
-        Some(mut compiled) => {
-            let unknown = index.complete().and_then(unknown_service_ranges);
-            compiled.diagnostics.extend(unknown);
+        Some(compiled) => {
             if next.desired.as_ref() != Some(&compiled.desired) {
                 next.desired = Some(compiled.desired);
             }

@@ -171,6 +171,56 @@ fn service_ranges_are_refused_like_pod_cidrs() {
     }
 }
 
+/// Where nobody names the ranges they follow from the cluster IPs in use, those of each family from its own.
+#[test]
+fn service_ranges_that_nobody_names_are_refused_as_far_as_they_are_in_use() {
+    let service = |name: &str, ips: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: default }}\nspec: {{ clusterIPs: [{ips}] }}\n---\n"
+        )
+    };
+    let base = NODES.to_owned() + &tor("tor", "") + &service("kubernetes", "10.96.0.1");
+    let refused = |yaml: &str| -> Vec<String> {
+        let (desired, diagnostic) = one(yaml, "a");
+        says(
+            &diagnostic,
+            "BGPConfiguration/default",
+            "spec.serviceCIDRs",
+            Reason::ServiceRangesUnknown,
+        );
+        let Import::AllBut { refuse, .. } = &peer(&desired, "tor").import else {
+            panic!("a router may say everything but");
+        };
+        let others = refuse.iter().filter(|it| !desired.owners.contains_key(it));
+        others.map(ToString::to_string).collect()
+    };
+    assert_eq!(refused(&base), ["10.96.0.1/32"]);
+    let two = base.clone() + &service("dns", "10.96.0.10, 'fd00:96::a'");
+    assert_eq!(refused(&two), ["10.96.0.0/28", "fd00:96::a/128"]);
+    // A range has a /12 at most: others are of another one, of before the range was changed.
+    let moved = two.clone() + &service("old", "172.20.0.1");
+    assert_eq!(
+        refused(&moved),
+        ["10.96.0.0/28", "172.20.0.1/32", "fd00:96::a/128"]
+    );
+    // What is named is not guessed.
+    let v4 = object(
+        "BGPConfiguration",
+        "default",
+        "{ serviceCIDRs: [10.96.0.0/16] }",
+    );
+    assert_eq!(
+        refused(&(two.clone() + &v4)),
+        ["10.96.0.0/16", "fd00:96::a/128"]
+    );
+    let both = object(
+        "BGPConfiguration",
+        "default",
+        "{ serviceCIDRs: [10.96.0.0/16, 'fd00:96::/112'] }",
+    );
+    clean(&(two + &both), "a");
+}
+
 /// RFC 8212, for who asks for it.
 #[test]
 fn an_external_router_without_policies_exchanges_nothing_if_they_are_required() {

@@ -298,7 +298,12 @@ fn an_aggregate_stands_for_addresses_that_every_node_serves() {
 fn an_aggregate_comes_with_a_blackhole_except_for_addresses_the_node_itself_needs() {
     let ready = service("web", "clusterIP: 10.96.0.1", "203.0.113.1")
         .replace("spec: { ", "spec: { type: LoadBalancer, ")
-        + &slice("web", &[("a", READY)]);
+        + &slice("web", &[("a", READY)])
+        + &object(
+            "BGPConfiguration",
+            "default",
+            "{ serviceCIDRs: [10.96.0.0/12] }",
+        );
     for (kind, prefix, blackhole, expected) in [
         ("LoadBalancerIP", "203.0.113.0/24", "Auto", true),
         ("LoadBalancerIP", "203.0.113.0/24", "Never", false),
@@ -409,7 +414,7 @@ fn without_an_advertisement_the_configuration_says_what_is_advertised() {
         withheld(&yaml, "a", "web", "10.96.0.1"),
         Some(Withheld::NotSelected)
     );
-    let spec = "{ services: { advertise: [ClusterIP] } }";
+    let spec = "{ services: { advertise: [ClusterIP] }, serviceCIDRs: [10.96.0.0/12] }";
     let yaml = yaml + &object("BGPConfiguration", "default", spec);
     let desired = clean(&yaml, "b");
     assert_eq!(advertised(&desired)["10.96.0.1/32"], ["tor"]);

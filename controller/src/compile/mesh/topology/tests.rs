@@ -32,6 +32,7 @@ fn chosen(nodes: &[Node], wanted: usize) -> BTreeSet<String> {
         own,
         identity: identity::identity(own, &configuration),
         pod_cidrs: super::super::super::PodCidrs::assign(&objects.nodes, &mut Vec::new()),
+        service_ips: super::super::super::InUse::default(),
     };
     let internal: Vec<&Node> = objects.nodes.values().collect();
     elect(&internal, wanted, &scope)

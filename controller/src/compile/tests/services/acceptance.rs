@@ -80,7 +80,7 @@ fn acceptance_04_many_services_at_once_and_scaled_to_nothing() {
 #[test]
 fn acceptance_11_nothing_but_what_was_asked_for() {
     let web = service("web", "clusterIP: 10.96.0.1", "203.0.113.1") + &endpoints_on_both();
-    let off = "{ advertisePodCIDRs: false }";
+    let off = "{ advertisePodCIDRs: false, serviceCIDRs: [10.96.0.0/12] }";
     let yaml = NODES.to_owned() + &tor("tor", "") + &object("BGPConfiguration", "default", off);
     assert!(clean(&(yaml + &web), "a").originations.is_empty());
 }

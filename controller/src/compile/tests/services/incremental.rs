@@ -21,7 +21,12 @@ fn versions() -> Vec<Observed> {
             "two",
             "clusterIP: 10.96.0.2, internalTrafficPolicy: Local",
             "",
-        );
+        )
+        // The lowest and the highest cluster IPs say what is refused from routers.
+        + &service("two", "clusterIPs: [10.96.0.9, 'fd00:96::9']", "")
+        + &service("three", "clusterIPs: ['fd00:96::3', 10.99.3.1]", "")
+        + &service("three", "clusterIP: 172.20.0.1", "")
+        + &service("four", "clusterIP: 10.96.0.7", "");
     for (name, service) in [("s1", "one"), ("s1", "two"), ("s2", "one"), ("s3", "two")] {
         for conditions in [READY, NOT_READY, DRAINING, GONE] {
             for node in ["a", "b"] {
@@ -43,6 +48,11 @@ fn rules() -> String {
         + &node("c", "203.0.113.1", "10.96.0.0/24", "")
         + &object("BGPConfiguration", "default", ranges)
         + &object("BGPConfiguration", "default", "{}")
+        + &object(
+            "BGPConfiguration",
+            "default",
+            "{ serviceCIDRs: [10.96.0.0/16] }",
+        )
         + &object("BGPAdvertisement", "aaa", before_the_other)
         + &object(
             "BGPAdvertisement",
