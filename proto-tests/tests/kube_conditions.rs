@@ -149,11 +149,20 @@ impl World {
     }
 
     fn writes_of_conditions(&self) -> usize {
+        self.writes_as("redstart")
+    }
+
+    /// How often this field manager wrote the conditions of the router.
+    fn writes_as(&self, manager: &str) -> usize {
         let requests = self.server.faults().requests();
-        let of_peers = |uri: &str| uri.contains("/bgppeers/tor/status");
+        let manager = format!("fieldManager={manager}");
+        let is_its = |uri: &str| {
+            let mut query = uri.split(['?', '&']);
+            uri.contains("/bgppeers/tor/status") && query.any(|it| it == manager)
+        };
         requests
             .iter()
-            .filter(|it| it.method == "PATCH" && of_peers(&it.uri))
+            .filter(|it| it.method == "PATCH" && is_its(&it.uri))
             .count()
     }
 
@@ -209,6 +218,47 @@ fn five_speakers_write_a_condition_once() {
             .condition_is("NodesSelected", "True", "NodesSelected")
             .await;
         world.everybody_looks_again().await;
+        assert_eq!(world.writes_of_conditions(), 1);
+    });
+}
+
+/// One node speaks for all that have the same trouble, by a field manager of its own: nobody overwrites what the
+/// objects say, nor does that overwrite this.
+#[test]
+fn what_nodes_alone_find_out_is_a_condition_that_one_of_them_writes() {
+    block_on(async {
+        let world = World::start(vec![peer("tor", "192.0.2.9")]).await;
+        world.condition_is("Programmed", "True", "Programmed").await;
+        let refused = views::Problem {
+            severity: "error".to_owned(),
+            object: "BGPPeer/tor".to_owned(),
+            field: "spec.passwordSecretRef".to_owned(),
+            reason: "key-refused".to_owned(),
+            message: "the kernel has no room".to_owned(),
+        };
+        for core in &world.cores {
+            core.change(|state| state.found = vec![refused.clone()]);
+        }
+        let told = world
+            .condition_is("Programmed", "False", "KeyRefused")
+            .await;
+        let message = told["message"].as_str().unwrap();
+        let (node, words) = message.split_once(": ").unwrap();
+        assert!(NODES.contains(&node), "{message}");
+        assert_eq!(
+            words,
+            "spec.passwordSecretRef: the kernel has no room (key-refused)"
+        );
+        world.everybody_looks_again().await;
+        assert_eq!(world.writes_as("redstart-nodes"), 2);
+        assert_eq!(world.condition("Accepted").unwrap()["status"], "True");
+
+        for core in &world.cores {
+            core.change(|state| state.found.clear());
+        }
+        world.condition_is("Programmed", "True", "Programmed").await;
+        world.everybody_looks_again().await;
+        assert_eq!(world.writes_as("redstart-nodes"), 3);
         assert_eq!(world.writes_of_conditions(), 1);
     });
 }

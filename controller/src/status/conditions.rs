@@ -3,7 +3,7 @@
 //!
 //! They depend on the objects of the cluster alone, not on the node that looks, so every speaker
 //! comes to the same words and any of them can write them ([`turn`](super::turn)). What one node cannot
-//! do is in its `BGPNodeStatus`.
+//! do is in its `BGPNodeStatus`, and in a condition of its own ([`programmed`](super::programmed)).
 //!
 //! - `Accepted`: the object can be used as it is. If not, its last good version stays in force.
 //! - `ResolvedRefs`: what it names is there.
@@ -79,7 +79,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    fn holds(kind: &'static str) -> Self {
+    pub(super) fn holds(kind: &'static str) -> Self {
         Self {
             kind,
             reason: kind.to_owned(),
@@ -102,18 +102,19 @@ impl Claim {
         let Some(first) = problems.first() else {
             return Self::holds(kind);
         };
-        let told = problems.iter().take(MAX_PROBLEMS).map(|problem| {
-            let text = format!(
-                "{}: {} ({})",
-                problem.field, problem.message, problem.reason
-            );
-            cut(text.trim_start_matches(": "))
-        });
+        let told = problems.iter().take(MAX_PROBLEMS);
+        let told = told.map(|it| in_words(&it.field, &it.message, it.reason.as_str()));
         let mut told: Vec<String> = told.collect();
         if let Some(more @ 1..) = problems.len().checked_sub(MAX_PROBLEMS) {
             told.push(format!("and {more} more"));
         }
         Self::fails(kind, pascal(first.reason.as_str()), told.join("; "))
+    }
+
+    /// That this node has this trouble.
+    pub(super) fn of_node(kind: &'static str, node: &str, problem: &Problem) -> Self {
+        let text = in_words(&problem.field, &problem.message, &problem.reason);
+        Self::fails(kind, pascal(&problem.reason), format!("{node}: {text}"))
     }
 
     const fn status(&self) -> ConditionStatus {
@@ -123,6 +124,11 @@ impl Claim {
             ConditionStatus::False
         }
     }
+}
+
+fn in_words(field: &str, message: &str, reason: &str) -> String {
+    let text = format!("{field}: {message} ({reason})");
+    cut(text.trim_start_matches(": "))
 }
 
 /// `invalid-asn` in the form that reasons of conditions must have: `InvalidAsn`.
@@ -135,18 +141,28 @@ fn pascal(kebab: &str) -> String {
     kebab.split('-').map(capital).collect()
 }
 
+/// Whether this is the problem that the speaker shows as that.
+fn is_it(diagnostic: &Diagnostic, problem: &Problem) -> bool {
+    diagnostic.field == problem.field && diagnostic.reason.as_str() == problem.reason
+}
+
 impl Verdict {
+    /// Whether this problem with the object is in the claims.
+    pub(super) fn knows(&self, problem: &Problem) -> bool {
+        let clashes = self.clashes.iter().map(|it| &it.problem);
+        let mut all = self.problems.iter().chain(clashes);
+        all.any(|it| is_it(it, problem))
+    }
+
     /// Whether the speaker of `own`, which sees this problem with the object, tells of it.
     pub(super) fn is_told_by(&self, own: &str, problem: &Problem, nodes: &Ring) -> bool {
-        let is_it =
-            |d: &Diagnostic| d.field == problem.field && d.reason.as_str() == problem.reason;
-        if self.problems.iter().any(is_it) {
+        if self.problems.iter().any(|it| is_it(it, problem)) {
             return is_witness(own, &problem.object, nodes);
         }
         let mut known = self
             .clashes
             .iter()
-            .filter(|it| is_it(&it.problem))
+            .filter(|it| is_it(&it.problem, problem))
             .peekable();
         known.peek().is_none() || known.any(|it| it.witnesses.iter().any(|name| name == own))
     }
@@ -195,7 +211,7 @@ impl Verdict {
 
 const ACCEPTED: &str = "Accepted";
 const RESOLVED_REFS: &str = "ResolvedRefs";
-const NODES_SELECTED: &str = "NodesSelected";
+pub(super) const NODES_SELECTED: &str = "NodesSelected";
 const PEERS_SELECTED: &str = "PeersSelected";
 const NO_CONFLICTS: &str = "NoConflicts";
 const OURS: [&str; 5] = [

@@ -16,5 +16,6 @@ pub mod known;
 pub mod ledger;
 pub mod pace;
 pub mod page;
+pub mod programmed;
 pub mod ring;
 pub mod turn;

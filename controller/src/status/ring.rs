@@ -31,6 +31,12 @@ impl Ring {
         between.saturating_sub(usize::from(begins_with_subject))
     }
 
+    /// Whether the node is one of them.
+    #[must_use]
+    pub fn contains(&self, node: &str) -> bool {
+        self.0.binary_search(&point(node)).is_ok()
+    }
+
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {

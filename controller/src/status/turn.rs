@@ -39,7 +39,10 @@ fn patience(place: usize) -> Duration {
 #[derive(Debug)]
 pub struct Turns {
     jitter: f64,
+    pause: Duration,
     waits: BTreeMap<ObjectRef, Wait>,
+    /// When an object was last written, where that is less than the pause ago.
+    recent: BTreeMap<ObjectRef, Instant>,
 }
 
 #[derive(Debug)]
@@ -71,12 +74,15 @@ impl Wait {
 }
 
 impl Turns {
-    /// Nothing was written. `jitter` is a random number from 0 to 1.
+    /// Nothing was written. `jitter` is a random number from 0 to 1; `pause` lies at least between two writes
+    /// about one object, whatever they say.
     #[must_use]
-    pub const fn new(jitter: f64) -> Self {
+    pub const fn new(jitter: f64, pause: Duration) -> Self {
         Self {
             jitter,
+            pause,
             waits: BTreeMap::new(),
+            recent: BTreeMap::new(),
         }
     }
 
@@ -91,6 +97,7 @@ impl Turns {
         limit: usize,
     ) -> Vec<ObjectRef> {
         self.waits.retain(|object, _| verdicts.contains_key(object));
+        self.recent.retain(|_, at| now < *at + self.pause);
         let mut due = Vec::new();
         for (object, verdict) in verdicts {
             let wait = self.wait(object, verdict);
@@ -105,7 +112,9 @@ impl Turns {
                 0 => patience,
                 _ => patience.max(again),
             };
-            if due.len() < limit && now >= since + wanted.mul_f64(1.0 + self.jitter / 2.0) {
+            let is_due = now >= since + wanted.mul_f64(1.0 + self.jitter / 2.0);
+            if due.len() < limit && is_due && !self.recent.contains_key(object) {
+                self.recent.insert(object.clone(), now);
                 let wait = self.wait(object, verdict);
                 wait.since = Some(now);
                 wait.written = wait.written.saturating_add(1);

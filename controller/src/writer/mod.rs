@@ -7,11 +7,13 @@
 //!
 //! Server-side apply: nobody else's fields are touched, and no read is needed before a write. A
 //! `BGPNodeStatus` has a field manager per node, and is owned by its Node, so it goes when that goes.
-//! Conditions of an object have one field manager, whichever node writes them.
+//! Conditions of an object have one field manager, whichever node writes them; what nodes find out about it by
+//! themselves has another one, in the same way.
 
 mod objects;
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::Arc,
     time::Duration,
@@ -40,6 +42,8 @@ use crate::{
         ledger::{Entry, Ledger},
         pace::{Pace, Tuning},
         page::{differs, page},
+        programmed::programmed,
+        ring::Ring,
         turn::Turns,
     },
 };
@@ -52,6 +56,9 @@ const EVENT_NAMESPACE: &str = "default";
 
 /// The field manager of conditions: the same for all nodes, who all write the same.
 const CONDITIONS_MANAGER: &str = "redstart";
+
+/// That of the condition in which one node speaks for all.
+const NODES_MANAGER: &str = "redstart-nodes";
 
 /// Most objects whose conditions are written between two looks.
 const CONDITIONS_AT_ONCE: usize = 10;
@@ -107,7 +114,9 @@ impl Writer {
         let mut pace = Pace::new(self.tuning, random());
         let mut ledger = Ledger::new(self.clock.now(), RandomState::new().build_hasher().finish());
         let mut before = Look::default();
-        let mut turns = Turns::new(random());
+        let mut turns = Turns::new(random(), Duration::ZERO);
+        // What a node finds may come and go all the time.
+        let mut turns_of_nodes = Turns::new(random(), self.tuning.interval);
         loop {
             // Nodes that look at the same moment would go on doing so.
             tokio::time::sleep(self.tuning.look.mul_f64(0.5 + random())).await;
@@ -129,7 +138,13 @@ impl Writer {
             self.tell_events(&mut ledger, &mut before, &status, &peers, &known)
                 .await;
             self.tell_status(&mut pace, &status, &peers, &known).await;
-            self.tell_conditions(&mut turns, status.now, &known).await;
+            let turn = (&mut turns, CONDITIONS_MANAGER);
+            self.tell_conditions(turn, status.now, (&known.nodes, &known.verdicts))
+                .await;
+            let found = programmed(&self.node, &status.problems, &known);
+            let turn = (&mut turns_of_nodes, NODES_MANAGER);
+            self.tell_conditions(turn, status.now, (&known.nodes, &found))
+                .await;
         }
     }
 
@@ -217,16 +232,19 @@ impl Writer {
         }
     }
 
-    async fn tell_conditions(&self, turns: &mut Turns, now: Timestamp, known: &Known) {
-        let Known {
-            nodes, verdicts, ..
-        } = known;
+    async fn tell_conditions(
+        &self,
+        (turns, manager): (&mut Turns, &str),
+        now: Timestamp,
+        (nodes, verdicts): (&Ring, &BTreeMap<ObjectRef, Verdict>),
+    ) {
         let at = self.clock.now();
         for object in turns.due(at, &self.node, nodes, verdicts, CONDITIONS_AT_ONCE) {
             let Some(verdict) = verdicts.get(&object) else {
                 continue;
             };
-            if let Err(error) = self.write_conditions(&object, verdict, now).await {
+            let written = self.write_conditions(manager, &object, verdict, now).await;
+            if let Err(error) = written {
                 debug!(
                     reason = "conditions-not-written",
                     subject = %object,
@@ -238,6 +256,7 @@ impl Writer {
 
     async fn write_conditions(
         &self,
+        manager: &str,
         object: &ObjectRef,
         verdict: &Verdict,
         now: Timestamp,
@@ -246,7 +265,7 @@ impl Writer {
             return Ok(());
         };
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
-        let params = PatchParams::apply(CONDITIONS_MANAGER).force();
+        let params = PatchParams::apply(manager).force();
         let patch = Patch::Apply(objects::conditions(object, verdict, now));
         within(api.patch_status(&object.name, &params, &patch)).await?;
         Ok(())

@@ -11,12 +11,16 @@ pub struct State {
     pub session: &'static str,
     pub ups: u64,
     pub error: Option<&'static str>,
+    /// What follows from objects.
     pub problems: Vec<views::Problem>,
+    /// What the node has found out by itself.
+    pub found: Vec<views::Problem>,
 }
 
 impl State {
     fn status(&self) -> views::Status {
         let up = u64::from(self.session == "Established");
+        let problems: Vec<_> = self.found.iter().chain(&self.problems).collect();
         serde_json::from_value(json!({
             "schema": views::SCHEMA, "version": "1.0", "node": "n1", "routerId": "192.0.2.1",
             "localAs": 64512, "started": "2026-01-01T00:00:00Z",
@@ -24,7 +28,7 @@ impl State {
             "ready": true, "notReady": [], "listeners": [],
             "peers": {"configured": 1, "established": up}, "prefixes": {}, "originated": 1,
             "kernel": {"installed": 0, "pending": 0, "parked": 0, "stale": 0, "error": null},
-            "source": {"description": "", "kinds": []}, "problems": self.problems,
+            "source": {"description": "", "kinds": []}, "problems": problems,
         }))
         .unwrap()
     }
@@ -61,6 +65,7 @@ impl PlayedCore {
                 ups: 1,
                 error: None,
                 problems: Vec::new(),
+                found: Vec::new(),
             }),
             queries,
             asked: watch::Sender::new(0),

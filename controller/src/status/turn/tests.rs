@@ -52,7 +52,10 @@ fn ring(nodes: &[String]) -> Ring {
 /// The second at which each node that is `up` writes, if nobody's words ever arrive.
 fn first_writes(all: &[String], up: &[String], until: u64) -> BTreeMap<String, u64> {
     let (missing, all) = (one(verdict(1)), ring(all));
-    let mut turns: BTreeMap<&String, Turns> = up.iter().map(|n| (n, Turns::new(0.0))).collect();
+    let mut turns: BTreeMap<&String, Turns> = up
+        .iter()
+        .map(|n| (n, Turns::new(0.0, Duration::ZERO)))
+        .collect();
     let mut writes = BTreeMap::new();
     for second in 0..until {
         for (node, turns) in &mut turns {
@@ -85,7 +88,7 @@ fn where_the_first_ones_are_down_others_write_within_minutes() {
 
 #[test]
 fn what_is_told_is_not_written() {
-    let mut turns = Turns::new(0.0);
+    let mut turns = Turns::new(0.0, Duration::ZERO);
     assert_eq!(
         turns.due(at(0), "n0", &ring(&nodes(1)), &one(told(1)), 10),
         []
@@ -101,7 +104,7 @@ fn what_is_told_is_not_written() {
 
 #[test]
 fn who_disagrees_waits_twice_as_long_each_time() {
-    let (mut turns, all) = (Turns::new(0.0), ring(&nodes(1)));
+    let (mut turns, all) = (Turns::new(0.0, Duration::ZERO), ring(&nodes(1)));
     let mut writes = Vec::new();
     for second in 0..400 {
         let due = turns.due(at(second), "n0", &all, &one(verdict(1)), 10);
@@ -123,7 +126,7 @@ fn many_objects_are_written_a_few_at_a_time() {
         name: format!("tor{i}"),
     };
     let all: BTreeMap<_, _> = (0..25).map(|i| (object(i), verdict(1))).collect();
-    let mut turns = Turns::new(0.0);
+    let mut turns = Turns::new(0.0, Duration::ZERO);
     let mut count = || turns.due(at(0), "n0", &ring(&nodes(1)), &all, 10).len();
     assert_eq!([count(), count(), count(), count()], [10, 10, 5, 0]);
 }
