@@ -237,7 +237,10 @@ fn what_nodes_alone_find_out_is_a_condition_that_one_of_them_writes() {
             message: "the kernel has no room".to_owned(),
         };
         for core in &world.cores {
-            core.change(|state| state.found = vec![refused.clone()]);
+            core.change(|state| {
+                state.session = "Idle";
+                state.found = vec![refused.clone()];
+            });
         }
         let told = world
             .condition_is("Programmed", "False", "KeyRefused")

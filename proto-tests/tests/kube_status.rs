@@ -57,6 +57,7 @@ impl World {
             name: "tor".to_owned(),
         };
         let verdict = Verdict {
+            kinds: &[],
             standing: Standing {
                 uid: "uid-of-tor".to_owned(),
                 ..Standing::default()

@@ -80,8 +80,8 @@ pub struct BGPConfigurationSpec {
     /// The cluster's Service ranges: of ClusterIPs, external and load balancer IPs. As with pod
     /// CIDRs, nothing within them is taken from a router. The same goes for the aggregates of a
     /// `BGPAdvertisement` and for the ranges of `ServiceCIDR`s (Kubernetes 1.33), which need not be
-    /// repeated here. Of a family of which neither says a range, it is taken to reach from the lowest to
-    /// the highest ClusterIP in use, as one prefix.
+    /// repeated here. Of ClusterIPs that are in none of them, the longest prefix that has all in use is
+    /// taken for their range.
     #[serde(
         rename = "serviceCIDRs",
         default,

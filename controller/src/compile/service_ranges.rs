@@ -1,8 +1,8 @@
 //! Which addresses Services have: nothing that a router says of them is taken.
 //!
 //! Kubernetes tells the ranges since 1.33 (`ServiceCIDR`), and the configuration may (`spec.serviceCIDRs`). Of
-//! a family for which neither does they follow from the cluster IPs in use: the longest prefix that has them all
-//! is the range or a part of it, since a range is one prefix. The kube-apiserver takes none shorter than /12, or
+//! cluster IPs that are in none of these the range follows from those in use: the longest prefix that has them all is
+//! the range or a part of it, since a range is one prefix. The kube-apiserver takes none shorter than /12, or
 //! /108 for IPv6 (`--service-cluster-ip-range`), so addresses that are further apart are of different ranges: a
 //! cluster whose range was changed has Services in both.
 
@@ -11,7 +11,7 @@ use std::{
     net::IpAddr,
 };
 
-use redstart_bgp::types::{Family, Prefix};
+use redstart_bgp::types::Prefix;
 
 use super::{Scope, configuration_ref};
 use crate::{
@@ -21,32 +21,30 @@ use crate::{
 };
 
 impl Scope<'_> {
-    /// Those that Kubernetes or the configuration names, those that follow from the cluster IPs in use, and the
-    /// aggregates in which addresses of Services are advertised.
+    /// Those that are named, and those that follow from the cluster IPs in use.
     pub(super) fn service_ranges(&self) -> BTreeSet<Prefix> {
-        let advertisements = self.objects.advertisements.values();
-        let services = advertisements.filter_map(|a| a.services.as_ref());
-        let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| a.prefix));
-        named(self.objects)
-            .chain(self.service_ips.ranges())
-            .chain(aggregates)
-            .collect()
+        let in_use = self.service_ips.ranges();
+        named(self.objects).chain(in_use).collect()
     }
 }
 
-/// The ranges that somebody names.
+/// The ranges that Kubernetes or the configuration names, and the aggregates in which addresses of Services are
+/// advertised.
 fn named(objects: &Objects) -> impl Iterator<Item = Prefix> {
     let configuration = objects.configurations.get(CONFIGURATION_NAME);
     let named = configuration.into_iter().flat_map(|c| &c.service_cidrs);
     let of_kubernetes = objects.service_cidrs.values();
     let of_kubernetes = of_kubernetes.flat_map(|it| &it.cidrs);
-    named.chain(of_kubernetes).copied()
+    let advertisements = objects.advertisements.values();
+    let services = advertisements.filter_map(|a| a.services.as_ref());
+    let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| &a.prefix));
+    named.chain(of_kubernetes).chain(aggregates).copied()
 }
 
-/// The cluster IPs of the families of which nobody names a range.
+/// The cluster IPs that are in no range that is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct InUse {
-    unnamed: Vec<Family>,
+    named: Vec<Prefix>,
     /// By the largest prefix that a range can be.
     by_block: BTreeMap<Prefix, Extent>,
 }
@@ -60,10 +58,8 @@ struct Extent {
 
 impl InUse {
     pub(super) fn of(objects: &Objects) -> Self {
-        let named: Vec<Family> = named(objects).map(Prefix::family).collect();
-        let unnamed = Family::ALL.into_iter().filter(|it| !named.contains(it));
         let mut in_use = Self {
-            unnamed: unnamed.collect(),
+            named: named(objects).collect(),
             by_block: BTreeMap::new(),
         };
         in_use.look(objects);
@@ -73,11 +69,8 @@ impl InUse {
     /// Looks at every Service.
     fn look(&mut self, objects: &Objects) {
         self.by_block.clear();
-        if self.unnamed.is_empty() {
-            return;
-        }
         for (key, service) in &objects.services {
-            for (block, address) in blocks(&self.unnamed, service) {
+            for (block, address) in unnamed(&self.named, service) {
                 let here = || (address, key.clone());
                 let extent = self.by_block.entry(block).or_insert_with(|| Extent {
                     low: here(),
@@ -114,7 +107,7 @@ impl InUse {
         };
         let mut extents = self.by_block.values();
         extents.any(|it| left(&it.low) || left(&it.high))
-            || service.is_some_and(|it| blocks(&self.unnamed, it).any(is_beyond))
+            || service.is_some_and(|it| unnamed(&self.named, it).any(is_beyond))
     }
 
     /// The longest prefix of each extent.
@@ -123,29 +116,33 @@ impl InUse {
         extents.filter_map(|it| covering(it.low.0, it.high.0))
     }
 
-    /// That nobody says which addresses Services have, where routers could tell of some that are not in use yet.
+    /// That there are cluster IPs in no range that is named: what routers say of the rest of theirs is not refused.
     pub(super) fn unknown(&self, objects: &Objects) -> Option<Diagnostic> {
         if self.by_block.is_empty() || objects.peers.is_empty() {
             return None;
         }
+        let ranges: Vec<String> = self.ranges().map(|it| it.to_string()).collect();
+        let message = format!(
+            "neither this nor a ServiceCIDR has all cluster IPs: of their range, routes of BGPPeers are refused within \
+             {} alone, where those in use are",
+            ranges.join(", ")
+        );
         Some(Diagnostic::warning(
             configuration_ref(),
             "spec.serviceCIDRs",
             Reason::ServiceRangesUnknown,
-            "the cluster has no ServiceCIDR and this names none: of BGPPeers, only routes to what lies between \
-             cluster IPs in use are refused",
+            message,
         ))
     }
 }
 
-/// The cluster IPs of these families, each with the largest prefix that its range can be.
-fn blocks(families: &[Family], service: &Service) -> impl Iterator<Item = (Prefix, IpAddr)> {
-    service.cluster_ips.iter().filter_map(|&address| {
+/// The cluster IPs that are in none of these ranges, each with the largest prefix that its range can be.
+fn unnamed(named: &[Prefix], service: &Service) -> impl Iterator<Item = (Prefix, IpAddr)> {
+    let is_named = |address: IpAddr| named.iter().any(|it| it.contains(address));
+    service.cluster_ips.iter().filter_map(move |&address| {
         let shortest = if address.is_ipv4() { 12 } else { 108 };
         let block = Prefix::new(address, shortest)?;
-        families
-            .contains(&block.family())
-            .then_some((block, address))
+        (!is_named(address)).then_some((block, address))
     })
 }
 

@@ -146,6 +146,8 @@ pub(super) async fn follow(
             let quiet = (Instant::now() + debounce).min(cap);
             // The first complete listing is not held back: the cluster waits for it.
             if index.is_complete() && configured.borrow().desired.is_none() {
+                // The listings have left as much behind as the compile is about to take.
+                allocator::give_back();
                 break;
             }
             match timeout_at(quiet, batches.recv()).await {

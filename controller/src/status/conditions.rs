@@ -36,6 +36,8 @@ const MAX_PROBLEMS: usize = 5;
 /// What is to be said of an object, and what is said of it at the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// The conditions that can be claimed: another one is not this writer's.
+    pub kinds: &'static [&'static str],
     /// How it stands there.
     pub standing: Standing,
     /// What is to be said.
@@ -181,9 +183,9 @@ impl Verdict {
                     && c.observed_generation == self.standing.generation
             })
         };
-        // A condition of ours that is not claimed any more is told no longer.
+        // A condition that is not claimed any more is told no longer.
         let claimed = |kind: &str| self.claims.iter().any(|claim| claim.kind == kind);
-        let stale = |c: &&ConditionSpec| OURS.contains(&c.kind.as_str()) && !claimed(&c.kind);
+        let stale = |c: &&ConditionSpec| self.kinds.contains(&c.kind.as_str()) && !claimed(&c.kind);
         conditions.iter().any(later)
             || (self.claims.iter().all(same) && !conditions.iter().any(|c| stale(&c)))
     }
@@ -214,7 +216,8 @@ const RESOLVED_REFS: &str = "ResolvedRefs";
 pub(super) const NODES_SELECTED: &str = "NodesSelected";
 const PEERS_SELECTED: &str = "PeersSelected";
 const NO_CONFLICTS: &str = "NoConflicts";
-const OURS: [&str; 5] = [
+/// What depends on objects alone.
+const OBJECTS_ALONE: [&str; 5] = [
     ACCEPTED,
     RESOLVED_REFS,
     NODES_SELECTED,
@@ -270,6 +273,7 @@ pub(super) fn verdicts_of(
         }
         let problems = own.iter().chain(named).cloned().collect();
         let verdict = Verdict {
+            kinds: &OBJECTS_ALONE,
             standing: standing.clone(),
             claims,
             problems,

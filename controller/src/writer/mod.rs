@@ -141,7 +141,7 @@ impl Writer {
             let turn = (&mut turns, CONDITIONS_MANAGER);
             self.tell_conditions(turn, status.now, (&known.nodes, &known.verdicts))
                 .await;
-            let found = programmed(&self.node, &status.problems, &known);
+            let found = programmed(&self.node, (&peers, &status.problems), &known);
             let turn = (&mut turns_of_nodes, NODES_MANAGER);
             self.tell_conditions(turn, status.now, (&known.nodes, &found))
                 .await;
@@ -266,7 +266,16 @@ impl Writer {
         };
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let params = PatchParams::apply(manager).force();
-        let patch = Patch::Apply(objects::conditions(object, verdict, now));
+        let mut patch = objects::conditions(object, verdict, now);
+        if manager != CONDITIONS_MANAGER {
+            // It is for those conditions that every object has.
+            drop(
+                patch["status"]
+                    .as_object_mut()
+                    .and_then(|it| it.remove("observedGeneration")),
+            );
+        }
+        let patch = Patch::Apply(patch);
         within(api.patch_status(&object.name, &params, &patch)).await?;
         Ok(())
     }

@@ -203,15 +203,17 @@ fn service_ranges_that_nobody_names_are_refused_as_far_as_they_are_in_use() {
         refused(&moved),
         ["10.96.0.0/28", "172.20.0.1/32", "fd00:96::a/128"]
     );
-    // What is named is not guessed.
-    let v4 = object(
-        "BGPConfiguration",
-        "default",
-        "{ serviceCIDRs: [10.96.0.0/16] }",
-    );
+    // What is named is not guessed; what is not, is, whatever else is named.
+    let some = "{ serviceCIDRs: [10.96.0.0/16, 203.0.113.0/24] }";
+    let some = object("BGPConfiguration", "default", some);
     assert_eq!(
-        refused(&(two.clone() + &v4)),
-        ["10.96.0.0/16", "fd00:96::a/128"]
+        refused(&(moved + &some)),
+        [
+            "10.96.0.0/16",
+            "172.20.0.1/32",
+            "203.0.113.0/24",
+            "fd00:96::a/128"
+        ]
     );
     let both = object(
         "BGPConfiguration",

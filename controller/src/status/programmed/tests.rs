@@ -15,6 +15,8 @@ struct Cluster {
     troubled: BTreeSet<String>,
     turns: BTreeMap<String, Turns>,
     conditions: Vec<ConditionSpec>,
+    generation: i64,
+    is_selected: bool,
     second: u64,
     writes: usize,
 }
@@ -47,6 +49,8 @@ impl Cluster {
             unready: BTreeSet::new(),
             troubled: BTreeSet::new(),
             conditions: Vec::new(),
+            generation: 1,
+            is_selected: true,
             second: 0,
             writes: 0,
         }
@@ -56,12 +60,15 @@ impl Cluster {
         let there = self.names.iter().filter(|it| !self.gone.contains(*it));
         let standing = Standing {
             uid: "u".to_owned(),
-            generation: Some(1),
+            generation: Some(self.generation),
             conditions: self.conditions.clone(),
         };
+        let mut claims = vec![Claim::holds("Accepted"), Claim::holds(NODES_SELECTED)];
+        claims[1].holds = self.is_selected;
         let verdict = Verdict {
+            kinds: &[],
             standing,
-            claims: vec![Claim::holds("Accepted"), Claim::holds(NODES_SELECTED)],
+            claims,
             problems: Vec::new(),
             clashes: Vec::new(),
         };
@@ -80,13 +87,10 @@ impl Cluster {
             let now = Instant::ZERO + Duration::from_secs(self.second);
             let known = self.known();
             for (name, turns) in &mut self.turns {
-                if self.gone.contains(name) || self.unready.contains(name) {
-                    continue;
-                }
                 let problems: Vec<Problem> = (self.troubled.contains(name).then(no_router))
                     .into_iter()
                     .collect();
-                let said = programmed(name, &problems, &known);
+                let said = programmed(name, (&[], &problems), &known);
                 if !turns.due(now, name, &known.nodes, &said, 10).is_empty() {
                     self.conditions = said[&tor()].conditions(NOW);
                     self.writes += 1;
@@ -99,6 +103,7 @@ impl Cluster {
     fn speaker(&self) -> Option<&str> {
         let condition = self.conditions.first().unwrap();
         assert_eq!(condition.kind, PROGRAMMED);
+        assert_eq!(condition.observed_generation, Some(self.generation));
         speaker(condition)
     }
 
@@ -188,26 +193,82 @@ fn trouble_that_comes_and_goes_is_written_at_a_bounded_pace() {
     assert!(cluster.writes <= 200 / 10 + 1, "{}", cluster.writes);
 }
 
+/// Their speakers go on, and see what the others say.
 #[test]
-fn what_another_condition_says_is_not_said_again() {
+fn nodes_that_are_not_ready_contradict_nobody() {
+    let mut cluster = Cluster::new(20);
+    cluster.troubled.extend(cluster.names[..5].to_vec());
+    cluster.unready.extend(cluster.names[..5].to_vec());
+    cluster.pass(10 * LONG);
+    assert_eq!(cluster.speaker(), None);
+    assert_eq!(cluster.writes, 1);
+}
+
+#[test]
+fn a_changed_object_is_spoken_of_anew() {
+    let mut cluster = Cluster::new(100);
+    let name = cluster.last();
+    cluster.troubled.insert(name.clone());
+    cluster.pass(LONG);
+    assert_eq!(cluster.speaker(), Some(&*name));
+    // Its speaker is gone for good, and the node is ready.
+    cluster.turns.remove(&name);
+    cluster.pass(LONG);
+    assert_eq!(cluster.speaker(), Some(&*name));
+    cluster.generation += 1;
+    cluster.pass(LONG);
+    assert_eq!(cluster.speaker(), None);
+}
+
+#[test]
+fn of_what_is_not_in_force_nothing_is_said() {
+    let mut cluster = Cluster::new(10);
+    cluster.pass(LONG);
+    assert_eq!(cluster.conditions.len(), 1);
+    cluster.is_selected = false;
+    cluster.pass(LONG);
+    assert_eq!(cluster.conditions, []);
+    assert_eq!(cluster.writes, 2);
+}
+
+#[test]
+fn trouble_is_what_keeps_a_session_away_and_no_other_condition_says() {
     let cluster = Cluster::new(1);
     let mut known = cluster.known();
-    let said = |known: &Known| programmed("n0", &[no_router()], known)[&tor()].claims[0].holds;
-    assert!(!said(&known));
-    verdict_of(&mut known)
+    let router = |state: &str| -> Protocol {
+        serde_json::from_value(serde_json::json!({
+            "name": "tor", "role": "router", "object": "BGPPeer/tor", "state": state,
+            "since": "2026-01-01T00:00:10Z", "remote": "192.0.2.9:179", "local": null,
+            "remoteAs": 64999, "localAs": 64512, "remoteRouterId": null,
+            "lastError": null, "lastReceived": null, "lastSent": null, "families": ["ipv4"],
+            "localCapabilities": [], "remoteCapabilities": [], "holdTime": 90,
+            "holdRemaining": null, "keepalive": 30, "connectRemaining": null,
+            "messages": {"updatesIn": 0, "updatesOut": 0, "totalIn": 0, "totalOut": 0},
+            "establishedCount": 1,
+            "routes": {"imported": 3, "exported": 1, "preferred": 3, "stale": 0}, "refused": {},
+        }))
+        .unwrap()
+    };
+    let holds = |state: &str, problem: Problem, known: &Known| {
+        programmed("n0", (&[router(state)], &[problem]), known)[&tor()].claims[0].holds
+    };
+    assert!(!holds("Idle", no_router(), &known));
+    // The one that was found before is still there.
+    assert!(holds(ESTABLISHED, no_router(), &known));
+    let no_family = Problem {
+        field: "spec.families".to_owned(),
+        reason: "no-address".to_owned(),
+        ..no_router()
+    };
+    assert!(holds("Idle", no_family, &known));
+    let verdict = known.verdicts.get_mut(&tor()).unwrap();
+    verdict
         .problems
         .push(crate::diagnostic::Diagnostic::warning(
             tor(),
             "spec.interface",
-            crate::diagnostic::Reason::RouterNotFound,
+            Reason::RouterNotFound,
             "in other words",
         ));
-    assert!(said(&known));
-    // Of what is in force nowhere, nothing is known.
-    verdict_of(&mut known).claims.truncate(1);
-    assert!(programmed("n0", &[no_router()], &known).is_empty());
-}
-
-fn verdict_of(known: &mut Known) -> &mut Verdict {
-    known.verdicts.get_mut(&tor()).unwrap()
+    assert!(holds("Idle", no_router(), &known));
 }

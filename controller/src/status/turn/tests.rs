@@ -19,6 +19,7 @@ fn nodes(count: usize) -> Vec<String> {
 /// An object of which nothing was said yet, at this generation.
 fn verdict(generation: i64) -> Verdict {
     Verdict {
+        kinds: &[],
         standing: Standing {
             uid: "u".to_owned(),
             generation: Some(generation),

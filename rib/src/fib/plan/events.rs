@@ -12,6 +12,7 @@
 //! None of these makes us guess: what may have been hit becomes [`Belief::Maybe`], which an
 //! exclusive add settles.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 
 use redstart_bgp::{time::Instant, types::Prefix};
@@ -28,6 +29,9 @@ use super::{
     objects::There,
 };
 use crate::nexthop::Gateway;
+
+/// Before the table is read once more for what happened to other links while it was read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Links that failed, for however short a time.
 #[derive(Debug, Default)]
@@ -114,21 +118,23 @@ impl Planner {
     /// acted upon when it was heard of, and what was done about it since may be there already.
     pub(super) fn hear_again(&mut self, now: Instant, since: &[KernelEvent]) {
         let mut lost = Lost::default();
+        // Links come and go all the time: one dump must not follow the other for it.
+        let again = now + LOOK_AGAIN;
         for event in since {
             match event {
                 // Links are known as they are now. What is of others is told of in order, too.
                 KernelEvent::Link(link) => {
                     if !link.up {
-                        self.flush_foreign(now, link.ifindex);
+                        self.flush_foreign(again, link.ifindex);
                     }
                     if !(link.up && link.carrier) {
-                        self.flush_foreign_objects(now);
+                        self.flush_foreign_objects(again);
                     }
                     lost.add(link);
                 }
                 KernelEvent::LinkGone { ifindex } => {
-                    self.flush_foreign(now, *ifindex);
-                    self.flush_foreign_objects(now);
+                    self.flush_foreign(again, *ifindex);
+                    self.flush_foreign_objects(again);
                     lost.remove(*ifindex);
                 }
                 KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Maybe),
@@ -182,16 +188,16 @@ impl Planner {
     }
 
     /// Routes of others that name objects go without an event as well.
-    fn flush_foreign_objects(&mut self, now: Instant) {
+    fn flush_foreign_objects(&mut self, look_at: Instant) {
         if self.foreign.has_objects() {
-            self.request_resync(now);
+            self.request_resync(look_at);
         }
     }
 
-    fn flush_foreign(&mut self, now: Instant, ifindex: u32) {
+    fn flush_foreign(&mut self, look_at: Instant, ifindex: u32) {
         if self.foreign.has_multipath() {
             // Whether those had a living leg left, only the kernel knows.
-            self.request_resync(now);
+            self.request_resync(look_at);
         }
         for prefix in self.foreign.flush_link(ifindex) {
             self.follow_foreign(prefix);

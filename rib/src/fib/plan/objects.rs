@@ -488,15 +488,17 @@ impl Objects {
         lost: &BTreeSet<u32>,
         moved: &BTreeSet<u32>,
     ) -> Vec<NexthopId> {
+        let mut any_leg = false;
         for (_, object) in self.table.iter_mut() {
             if matches!(&object.content, Content::Leg(leg) if lost.contains(&leg.ifindex)) {
                 object.doubt(There::Maybe);
+                any_leg = true;
             }
         }
         let mut emptied = Vec::new();
         // Where these lead now is not known, so this may have been their last leg.
         for (id, object) in self.table.iter_mut() {
-            if object.is_unknown_group() {
+            if any_leg && object.is_unknown_group() {
                 object.doubt(There::Maybe);
                 emptied.push(id);
             }
