@@ -67,7 +67,7 @@ pub enum ImportPolicy {
     AllBut {
         /// Refused, and everything more specific. A less specific route is welcome: it says nothing
         /// about these.
-        refuse: BTreeSet<Prefix>,
+        refuse: Arc<BTreeSet<Prefix>>,
         /// Whether the default route is welcome.
         default_route: bool,
     },
@@ -76,9 +76,9 @@ pub enum ImportPolicy {
 impl ImportPolicy {
     /// Everything.
     #[must_use]
-    pub const fn accept_all() -> Self {
+    pub fn accept_all() -> Self {
         Self::AllBut {
-            refuse: BTreeSet::new(),
+            refuse: Arc::default(),
             default_route: true,
         }
     }
@@ -239,7 +239,7 @@ pub(crate) enum CompiledImport {
     Exactly(BTreeSet<Prefix>),
     Owner(String),
     AllBut {
-        refuse: BTreeSet<Prefix>,
+        refuse: Arc<BTreeSet<Prefix>>,
         lengths: [Vec<u8>; 2],
         default_route: bool,
     },
@@ -263,7 +263,7 @@ impl CompiledImport {
                     lengths.into_iter().collect()
                 });
                 Self::AllBut {
-                    refuse: refuse.clone(),
+                    refuse: Arc::clone(refuse),
                     lengths,
                     default_route: *default_route,
                 }

@@ -375,7 +375,7 @@ pub enum Import {
     /// where asked for.
     AllBut {
         /// Refused, and everything more specific.
-        refuse: BTreeSet<Prefix>,
+        refuse: Arc<BTreeSet<Prefix>>,
         /// Whether the default route is welcome.
         default_route: bool,
     },

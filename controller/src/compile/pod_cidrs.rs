@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct PodCidrs<'a> {
     /// Non-overlapping, each with the node that owns it.
     owners: BTreeMap<Prefix, &'a str>,
-    by_node: BTreeMap<&'a str, BTreeSet<Prefix>>,
+    by_node: BTreeMap<&'a str, Vec<Prefix>>,
     all: BTreeSet<Prefix>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> PodCidrs<'a> {
         self.all.insert(prefix);
         let Some((other, owner)) = self.overlapping(prefix) else {
             self.owners.insert(prefix, node);
-            self.by_node.entry(node).or_default().insert(prefix);
+            self.by_node.entry(node).or_default().push(prefix);
             return;
         };
         let what = if owner == node {
@@ -85,7 +85,8 @@ impl<'a> PodCidrs<'a> {
 
     /// What belongs to `node`.
     pub(super) fn of(&self, node: &str) -> BTreeSet<Prefix> {
-        self.by_node.get(node).cloned().unwrap_or_default()
+        let of_node = self.by_node.get(node).into_iter().flatten();
+        of_node.copied().collect()
     }
 
     /// Whose each prefix is, and where it leads to.

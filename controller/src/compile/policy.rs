@@ -120,7 +120,8 @@ struct Chains<'a> {
     /// Each neighbour's name and labels, for rules that ask where a route was learned.
     neighbours: Vec<(Arc<str>, Option<&'a Labels>)>,
     made: Vec<Arc<Program>>,
-    service_ranges: BTreeSet<Prefix>,
+    /// The cluster's own ranges.
+    refused: Arc<BTreeSet<Prefix>>,
 }
 
 impl<'a> Chains<'a> {
@@ -132,11 +133,13 @@ impl<'a> Chains<'a> {
         let named = |peer: &Peer| (peer.policy_name().into(), labels(scope, peer));
         let spare = mesh.spare.iter();
         let spare = spare.map(|(name, it)| (name.0.as_str().into(), Some(&it.node.meta.labels)));
+        let pod_cidrs = scope.pod_cidrs.all().iter().copied();
+        let refused = pod_cidrs.chain(scope.service_ranges()).collect();
         Self {
             scope,
             neighbours: peers.values().map(named).chain(spare).collect(),
             made: vec![Arc::default()],
-            service_ranges: scope.service_ranges(),
+            refused: Arc::new(refused),
         }
     }
 
@@ -148,7 +151,7 @@ impl<'a> Chains<'a> {
         };
         peer.bfd = bfd(self.scope, peer, diagnostics);
         if let Import::AllBut { refuse, .. } = &mut peer.import {
-            refuse.extend(self.service_ranges.iter().copied());
+            *refuse = Arc::clone(&self.refused);
         }
     }
 

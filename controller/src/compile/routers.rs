@@ -1,6 +1,6 @@
 //! The routers that `BGPPeer`s give this node.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::{Family, FamilySet, Prefix};
 use redstart_rib::PeerPolicies;
@@ -193,7 +193,8 @@ fn peer(
         password,
         tcp_ao,
         import: Import::AllBut {
-            refuse: scope.pod_cidrs.all().clone(),
+            // With the policies, alike for all.
+            refuse: Arc::default(),
             default_route: router.default_route,
         },
         rules: router.rules,

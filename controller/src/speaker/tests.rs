@@ -412,7 +412,7 @@ pub(super) fn passive_router(remote: SocketAddr) -> Peer {
         tcp_ao: Vec::new(),
         password: None,
         import: Import::AllBut {
-            refuse: [].into(),
+            refuse: Arc::default(),
             default_route: false,
         },
         long_lived: 0,

@@ -1,6 +1,6 @@
 //! From the words of the desired state to those of the engine and of the RIB. Pure.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use redstart_bgp::{
     net::{AoAlgorithm, AoKey},
@@ -157,7 +157,7 @@ pub(super) fn import(import: &Import) -> ImportPolicy {
             refuse,
             default_route,
         } => ImportPolicy::AllBut {
-            refuse: refuse.clone(),
+            refuse: Arc::clone(refuse),
             default_route: *default_route,
         },
     }

@@ -18,7 +18,7 @@ fn a_router_refuses_nothing_but_the_cluster_and_the_default_route() {
     assert_eq!(
         tor.import,
         Import::AllBut {
-            refuse: refuse.map(|p| p.parse().unwrap()).into(),
+            refuse: Arc::new(refuse.map(|p| p.parse().unwrap()).into()),
             default_route: false,
         }
     );

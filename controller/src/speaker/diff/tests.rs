@@ -152,7 +152,7 @@ fn policies_and_the_kernel_change_without_a_session() {
     let mut then = state(&["a", "b"], &[], 1);
     let peers = Arc::make_mut(&mut then.peers);
     peers.get_mut(&name("b")).unwrap().import = compile::Import::AllBut {
-        refuse: [].into(),
+        refuse: std::sync::Arc::default(),
         default_route: true,
     };
     then.kernel.metric += 1;

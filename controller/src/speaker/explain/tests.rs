@@ -427,7 +427,7 @@ fn only(family: Family) -> FamilySet {
 
 fn all_but(refuse: &[&str]) -> ImportPolicy {
     ImportPolicy::AllBut {
-        refuse: refuse.iter().map(|prefix| p(prefix)).collect(),
+        refuse: Arc::new(refuse.iter().map(|prefix| p(prefix)).collect()),
         default_route: false,
     }
 }

@@ -139,7 +139,8 @@ fn what_is_not_on_the_list() {
 fn careful() -> PeerInfo {
     PeerInfo {
         import: ImportPolicy::AllBut {
-            refuse: [p("10.244.0.0/16"), p("10.96.0.0/12"), p("fd00:10::/48")].into(),
+            refuse: BTreeSet::from([p("10.244.0.0/16"), p("10.96.0.0/12"), p("fd00:10::/48")])
+                .into(),
             default_route: false,
         },
         ..ibgp()

@@ -230,7 +230,7 @@ pub(super) fn session(peer: u32, policy: u8) -> PeerInfo {
         1 => ImportPolicy::Exactly([p(PREFIXES[0]), p(PREFIXES[1])].into()),
         2 => ImportPolicy::Owner(format!("n{n}")),
         _ => ImportPolicy::AllBut {
-            refuse: [p("10.244.1.0/24"), p("fd00::/16")].into(),
+            refuse: BTreeSet::from([p("10.244.1.0/24"), p("fd00::/16")]).into(),
             default_route: false,
         },
     };

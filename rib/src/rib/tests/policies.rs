@@ -40,7 +40,7 @@ fn overriding(prefix: &str, default: SafeDefault) -> Rule {
 fn careful(n: u8) -> PeerInfo {
     PeerInfo {
         import: ImportPolicy::AllBut {
-            refuse: [p("10.244.0.0/16")].into(),
+            refuse: BTreeSet::from([p("10.244.0.0/16")]).into(),
             default_route: false,
         },
         ..info(SessionKind::Ebgp, n)
