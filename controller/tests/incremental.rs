@@ -15,7 +15,9 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::api::{core::v1 as core, discovery::v1::EndpointSlice};
+use k8s_openapi::api::{
+    core::v1 as core, discovery::v1::EndpointSlice, networking::v1 as networking,
+};
 use redstart_controller::{
     api::{BGPAdvertisement, BGPPeer},
     compile::{Compiled, Compiler},
@@ -61,6 +63,14 @@ fn node() -> Observed {
     }))
     .unwrap();
     (&node).into()
+}
+
+fn service_cidr() -> Observed {
+    let range: networking::ServiceCIDR = serde_json::from_value(json!({
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]},
+    }))
+    .unwrap();
+    (&range).into()
 }
 
 fn router() -> Observed {
@@ -118,6 +128,7 @@ fn cluster(services: u32) -> (Index, Compiler, Compiled) {
         let objects = match kind {
             Kind::Node => vec![node()],
             Kind::BgpPeer => vec![router()],
+            Kind::ServiceCidr => vec![service_cidr()],
             Kind::BgpAdvertisement => vec![advertisement()],
             Kind::Service => (0..services).map(|n| service(n, 0)).collect(),
             Kind::EndpointSlice => (0..services).map(|n| slice(n, true)).collect(),

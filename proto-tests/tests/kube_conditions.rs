@@ -263,6 +263,18 @@ fn what_nodes_alone_find_out_is_a_condition_that_one_of_them_writes() {
         world.everybody_looks_again().await;
         assert_eq!(world.writes_as("redstart-nodes"), 3);
         assert_eq!(world.writes_of_conditions(), 1);
+
+        // In force nowhere: nothing is said of it, and what others say stays.
+        let nowhere = json!({"nodeSelector": {"matchLabels": {"rack": "none"}}});
+        world.change(nowhere).await;
+        while world.condition("Programmed").is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let selected = world.condition_is("NodesSelected", "False", "NoNodeSelected");
+        assert_eq!(selected.await["observedGeneration"], 2);
+        let resource = Gvr::new("redstart.dev", "v1alpha1", "bgppeers");
+        let tor = world.server.get(&resource, "", "tor").unwrap();
+        assert_eq!(tor["status"]["observedGeneration"], 2);
     });
 }
 

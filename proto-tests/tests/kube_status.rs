@@ -58,6 +58,7 @@ impl World {
         };
         let verdict = Verdict {
             kinds: &[],
+            late: Duration::ZERO,
             standing: Standing {
                 uid: "uid-of-tor".to_owned(),
                 ..Standing::default()

@@ -80,8 +80,8 @@ pub struct BGPConfigurationSpec {
     /// The cluster's Service ranges: of ClusterIPs, external and load balancer IPs. As with pod
     /// CIDRs, nothing within them is taken from a router. The same goes for the aggregates of a
     /// `BGPAdvertisement` and for the ranges of `ServiceCIDR`s (Kubernetes 1.33), which need not be
-    /// repeated here. Of ClusterIPs that are in none of them, the longest prefix that has all in use is
-    /// taken for their range.
+    /// repeated here. Of ClusterIPs that are in none of them, the longest prefix that has all in use
+    /// is taken for their range; those too far apart to be of one (/12, /108) have one each.
     #[serde(
         rename = "serviceCIDRs",
         default,

@@ -21,24 +21,27 @@ use crate::{
 };
 
 impl Scope<'_> {
-    /// Those that are named, and those that follow from the cluster IPs in use.
+    /// Those that are named, those that follow from the cluster IPs in use, and the aggregates in which addresses of
+    /// Services are advertised.
     pub(super) fn service_ranges(&self) -> BTreeSet<Prefix> {
+        let advertisements = self.objects.advertisements.values();
+        let services = advertisements.filter_map(|a| a.services.as_ref());
+        let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| a.prefix));
         let in_use = self.service_ips.ranges();
-        named(self.objects).chain(in_use).collect()
+        named(self.objects)
+            .chain(in_use)
+            .chain(aggregates)
+            .collect()
     }
 }
 
-/// The ranges that Kubernetes or the configuration names, and the aggregates in which addresses of Services are
-/// advertised.
+/// The ranges that Kubernetes or the configuration names.
 fn named(objects: &Objects) -> impl Iterator<Item = Prefix> {
     let configuration = objects.configurations.get(CONFIGURATION_NAME);
     let named = configuration.into_iter().flat_map(|c| &c.service_cidrs);
     let of_kubernetes = objects.service_cidrs.values();
     let of_kubernetes = of_kubernetes.flat_map(|it| &it.cidrs);
-    let advertisements = objects.advertisements.values();
-    let services = advertisements.filter_map(|a| a.services.as_ref());
-    let aggregates = services.flat_map(|s| s.aggregates.iter().map(|a| &a.prefix));
-    named.chain(of_kubernetes).chain(aggregates).copied()
+    named.chain(of_kubernetes).copied()
 }
 
 /// The cluster IPs that are in no range that is named.
@@ -121,11 +124,12 @@ impl InUse {
         if self.by_block.is_empty() || objects.peers.is_empty() {
             return None;
         }
-        let ranges: Vec<String> = self.ranges().map(|it| it.to_string()).collect();
+        // Not what is refused now, which comes and goes with Services.
+        let blocks: Vec<String> = self.by_block.keys().map(ToString::to_string).collect();
         let message = format!(
-            "neither this nor a ServiceCIDR has all cluster IPs: of their range, routes of BGPPeers are refused within \
-             {} alone, where those in use are",
-            ranges.join(", ")
+            "neither this nor a ServiceCIDR has the cluster IPs within {}: what BGPPeers say of their range is refused as \
+             far as it is in use alone",
+            blocks.join(", ")
         );
         Some(Diagnostic::warning(
             configuration_ref(),

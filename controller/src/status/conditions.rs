@@ -14,7 +14,7 @@
 //! All but the first are said only of what is accepted: of anything else it is not known what it names.
 //! And of a version that waits for what it names, only that is said: what it would select is not in force.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     known::{WITNESSES, is_witness},
@@ -38,6 +38,8 @@ const MAX_PROBLEMS: usize = 5;
 pub struct Verdict {
     /// The conditions that can be claimed: another one is not this writer's.
     pub kinds: &'static [&'static str],
+    /// How much later than in its turn a node says so.
+    pub late: Duration,
     /// How it stands there.
     pub standing: Standing,
     /// What is to be said.
@@ -274,6 +276,7 @@ pub(super) fn verdicts_of(
         let problems = own.iter().chain(named).cloned().collect();
         let verdict = Verdict {
             kinds: &OBJECTS_ALONE,
+            late: Duration::ZERO,
             standing: standing.clone(),
             claims,
             problems,

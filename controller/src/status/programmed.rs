@@ -6,8 +6,9 @@
 //!
 //! - A node with trouble says so, with its name in front, unless another one has said as much already of the same
 //!   version of the object, and is there and ready.
-//! - It takes that back itself once its trouble is over; if it is gone or not ready, or the object has changed,
-//!   anyone does. A node that is not ready is silent, so that it cannot be contradicted.
+//! - It takes that back itself once its trouble is over; if it is gone or not ready, anyone does. If the object has
+//!   changed, it is its turn and that of others with trouble first, and then anyone's ([`LATE`]).
+//! - A node that is not ready is silent, so that it cannot be contradicted.
 //! - Of an object that is not in force, or on no node, nothing is said.
 //! - Who comes first where several could speak follows from the names ([`turn`](super::turn)).
 //!
@@ -15,7 +16,7 @@
 //! their `BGPNodeStatus`. What it costs: the word of a node that is ready, but has no speaker any more, stays until
 //! the object is changed or the node goes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     conditions::{Claim, NODES_SELECTED, Verdict},
@@ -47,6 +48,10 @@ const TROUBLES: [Reason; 10] = [
     Reason::KeyRefused,
 ];
 
+/// How long nodes without trouble leave it to others to speak of a changed object: longer than it takes until
+/// everyone has had a turn in a cluster of 10,000 nodes.
+const LATE: Duration = Duration::from_secs(300);
+
 /// What the node `own`, which has these neighbours and problems, is to say.
 #[must_use]
 pub fn programmed(
@@ -60,16 +65,27 @@ pub fn programmed(
     }
     let of_kind = known.verdicts.iter();
     let of_kind = of_kind.filter(|(object, _)| object.kind == Kind::BgpPeer.as_str());
-    let said = |(object, verdict): (&ObjectRef, &Verdict)| {
-        let is_in_force = |it: &Claim| it.kind == NODES_SELECTED && it.holds;
-        let claims = if verdict.claims.iter().any(is_in_force) {
-            let trouble = trouble(&object.to_string(), peers, problems, verdict);
-            vec![claim(own, trouble, &verdict.standing, known)?]
-        } else {
-            Vec::new()
+    let to_say = |(object, verdict): (&ObjectRef, &Verdict)| {
+        let selected = verdict.claims.iter().find(|it| it.kind == NODES_SELECTED);
+        let said = said(&verdict.standing);
+        let (claims, late) = match selected.map(|it| it.holds) {
+            Some(true) => {
+                let trouble = trouble(&object.to_string(), peers, problems, verdict);
+                let (claim, late) = claim(own, trouble, &verdict.standing, known)?;
+                (vec![claim], late)
+            }
+            Some(false) => (Vec::new(), Duration::ZERO),
+            // Another node may have put into force what waits here.
+            None if said
+                .is_some_and(|it| it.observed_generation == verdict.standing.generation) =>
+            {
+                return None;
+            }
+            None => (Vec::new(), Duration::ZERO),
         };
         let verdict = Verdict {
             kinds: &[PROGRAMMED],
+            late,
             standing: verdict.standing.clone(),
             claims,
             problems: Vec::new(),
@@ -77,7 +93,7 @@ pub fn programmed(
         };
         Some((object.clone(), verdict))
     };
-    of_kind.filter_map(said).collect()
+    of_kind.filter_map(to_say).collect()
 }
 
 /// Why there is no session for the object on this node, where no other condition of it says so.
@@ -99,23 +115,31 @@ fn trouble<'a>(
     })
 }
 
-/// `None`: another node has the word.
+fn said(standing: &Standing) -> Option<&ConditionSpec> {
+    standing.conditions.iter().find(|it| it.kind == PROGRAMMED)
+}
+
+/// What to say, and how much later than in its turn. `None`: another node has the word.
 fn claim(
     own: &str,
     trouble: Option<&Problem>,
     standing: &Standing,
     known: &Known,
-) -> Option<Claim> {
-    let mut conditions = standing.conditions.iter();
-    let condition = conditions.find(|it| it.kind == PROGRAMMED);
-    let said = condition.filter(|it| it.observed_generation == standing.generation);
-    let speaker = said.and_then(speaker).filter(|speaker| *speaker != own);
-    if speaker.is_some_and(|it| known.nodes.contains(it) && !known.unready.contains(it)) {
+) -> Option<(Claim, Duration)> {
+    let is_well = |it: &&str| known.nodes.contains(it) && !known.unready.contains(*it);
+    let said = said(standing);
+    let other = said
+        .and_then(speaker)
+        .filter(|it| *it != own)
+        .filter(is_well);
+    let is_current = said.is_some_and(|it| it.observed_generation == standing.generation);
+    if other.is_some() && is_current {
         return None;
     }
     Some(match trouble {
-        Some(problem) => Claim::of_node(PROGRAMMED, own, problem),
-        None => Claim::holds(PROGRAMMED),
+        Some(problem) => (Claim::of_node(PROGRAMMED, own, problem), Duration::ZERO),
+        None if other.is_some() => (Claim::holds(PROGRAMMED), LATE),
+        None => (Claim::holds(PROGRAMMED), Duration::ZERO),
     })
 }
 

@@ -164,6 +164,7 @@ fn what_every_node_finds_wrong_is_told_by_three_of_them() {
     let problem = |reason| Diagnostic::error(object.clone(), "spec.asn", reason, "bad");
     let verdict = Verdict {
         kinds: &[],
+        late: Duration::ZERO,
         standing: Standing::default(),
         claims: Vec::new(),
         problems: vec![problem(Reason::InvalidAsn)],

@@ -67,6 +67,7 @@ impl Cluster {
         claims[1].holds = self.is_selected;
         let verdict = Verdict {
             kinds: &[],
+            late: Duration::ZERO,
             standing,
             claims,
             problems: Vec::new(),
@@ -103,8 +104,13 @@ impl Cluster {
     fn speaker(&self) -> Option<&str> {
         let condition = self.conditions.first().unwrap();
         assert_eq!(condition.kind, PROGRAMMED);
-        assert_eq!(condition.observed_generation, Some(self.generation));
+
         speaker(condition)
+    }
+
+    /// The generation that was spoken of.
+    fn told_of(&self) -> Option<i64> {
+        self.conditions.first().unwrap().observed_generation
     }
 
     fn place(&self, name: &str) -> usize {
@@ -216,8 +222,45 @@ fn a_changed_object_is_spoken_of_anew() {
     cluster.pass(LONG);
     assert_eq!(cluster.speaker(), Some(&*name));
     cluster.generation += 1;
-    cluster.pass(LONG);
+    cluster.pass(2 * LONG);
     assert_eq!(cluster.speaker(), None);
+    assert_eq!(cluster.told_of(), Some(2));
+}
+
+/// Nobody who knows no better says in between that all is well.
+#[test]
+fn a_node_whose_trouble_stays_says_so_of_the_changed_object_too() {
+    let mut cluster = Cluster::new(1000);
+    let name = cluster.last();
+    cluster.troubled.insert(name.clone());
+    cluster.pass(LONG);
+    let writes = cluster.writes;
+    cluster.generation += 1;
+    cluster.pass(2 * LONG);
+    assert_eq!(cluster.speaker(), Some(&*name));
+    assert_eq!(cluster.told_of(), Some(2));
+    assert_eq!(cluster.writes, writes + 1);
+}
+
+/// One node has a version in force that the others wait with.
+#[test]
+fn who_waits_with_a_version_does_not_take_back_what_is_said_of_it() {
+    let cluster = Cluster::new(1);
+    let mut known = cluster.known();
+    let waiting = |known: &Known| programmed("n0", (&[], &[]), known).contains_key(&tor());
+    let verdict = known.verdicts.get_mut(&tor()).unwrap();
+    verdict.claims.truncate(1);
+    verdict.standing.conditions = vec![ConditionSpec {
+        kind: PROGRAMMED.to_owned(),
+        status: ConditionStatus::True,
+        observed_generation: Some(1),
+        last_transition_time: NOW.to_owned(),
+        reason: PROGRAMMED.to_owned(),
+        message: String::new(),
+    }];
+    assert!(!waiting(&known));
+    known.verdicts.get_mut(&tor()).unwrap().standing.generation = Some(2);
+    assert!(waiting(&known), "of the version before it is taken back");
 }
 
 #[test]

@@ -20,6 +20,7 @@ fn nodes(count: usize) -> Vec<String> {
 fn verdict(generation: i64) -> Verdict {
     Verdict {
         kinds: &[],
+        late: Duration::ZERO,
         standing: Standing {
             uid: "u".to_owned(),
             generation: Some(generation),
