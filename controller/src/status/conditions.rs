@@ -130,7 +130,8 @@ impl Claim {
     }
 }
 
-fn in_words(field: &str, message: &str, reason: &str) -> String {
+/// A problem in one line, as conditions and Events have it.
+pub(super) fn in_words(field: &str, message: &str, reason: &str) -> String {
     let text = format!("{field}: {message} ({reason})");
     cut(text.trim_start_matches(": "))
 }

@@ -20,6 +20,7 @@ use std::{
 use redstart_bgp::time::Instant;
 
 use super::{
+    conditions::in_words,
     known::{Known, is_witness},
     page::{ESTABLISHED, cut},
 };
@@ -118,12 +119,11 @@ impl Look {
         };
         let of_problem = |p: &Problem| {
             let reason = worth_telling(p).filter(|_| known.tells(node, p))?;
-            let note = format!("{}: {} ({})", p.field, p.message, p.reason);
             Some(Told {
                 reason,
                 object: p.object.clone(),
                 field: p.field.clone(),
-                note: cut(note.trim_start_matches(": ")),
+                note: in_words(&p.field, &p.message, &p.reason),
             })
         };
         Self {
