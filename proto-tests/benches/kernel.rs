@@ -10,6 +10,7 @@ use redstart_proto_tests::{
         act::{Act, Measured},
         ground::Ground,
         probe::Probe,
+        raw::Raw,
         report::Report,
         subject::{Kind, Subject},
         traffic::Stream,
@@ -27,7 +28,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',')]
     rows: Vec<Row>,
     /// Daemons to run; all that are there if none is named.
-    #[arg(long, value_delimiter = ',', default_value = "redstart,bird,frr")]
+    #[arg(long, value_delimiter = ',', default_value = "redstart,raw,bird,frr")]
     daemons: Vec<Kind>,
     /// How often.
     #[arg(long, default_value_t = 3)]
@@ -54,6 +55,9 @@ enum Command {
     /// Look at the kernel, in the daemon's namespace.
     #[command(hide = true)]
     Probe(Probe),
+    /// Write routes and do nothing else, in the daemon's namespace.
+    #[command(hide = true)]
+    Raw(Raw),
     /// Send packets, in the hosts' namespace.
     #[command(hide = true)]
     Stream(Stream),
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Some(Command::Act(act)) => act.run(),
         Some(Command::Probe(probe)) => probe.run(),
+        Some(Command::Raw(raw)) => raw.run(),
         Some(Command::Stream(stream)) => stream.run(),
         // `cargo test --all-targets` starts benchmarks too.
         None if !cli.bench && cli.rows.is_empty() => {
@@ -145,13 +150,21 @@ fn one(row: Row, routes: u32, subject: &Subject, binaries: &Binaries) -> Result<
     let ground = Ground::new()?;
     let processes = subject.start(&ground, row, binaries)?;
     let program = std::env::current_exe()?;
-    let mut command = ground.peers.command(program.to_str().context("not UTF-8")?);
-    command.args(["act", &row.to_string(), "--routes", &routes.to_string()]);
-    command.arg("--namespaces");
-    command.args([ground.daemon.path(), ground.hosts.path()]);
-    command.arg("--");
-    let pids = processes.iter().map(|process| process.record.pid);
-    command.args(pids.map(|pid| pid.to_string()));
+    let program = program.to_str().context("not UTF-8")?;
+    let what = [&row.to_string(), "--routes", &routes.to_string()];
+    let mut command = if subject.kind == Kind::Raw {
+        let mut command = ground.daemon.command(program);
+        command.arg("raw").args(what);
+        command
+    } else {
+        let mut command = ground.peers.command(program);
+        command.arg("act").args(what).arg("--namespaces");
+        command.args([ground.daemon.path(), ground.hosts.path()]);
+        command.arg("--");
+        let pids = processes.iter().map(|process| process.record.pid);
+        command.args(pids.map(|pid| pid.to_string()));
+        command
+    };
     let text = stdout_of(&mut command)?;
     let lines = text.lines().map(serde_json::from_str);
     lines

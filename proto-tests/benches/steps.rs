@@ -21,7 +21,7 @@ use redstart_proto_tests::bench::{
 use redstart_rib::{
     ExportPolicy, ImportPolicy, NextHopSelf, PeerDown, PeerInfo, PeerPolicies, PeerRules, Rib,
     RibConfig, SessionKind,
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    nexthop::{Answer, Gateway, Resolve, Resolved},
     policy::{Action, Change, Condition, Program, RouteSource, Rule, RuleSource, SafeDefaults},
 };
 use smallvec::smallvec;
@@ -84,11 +84,12 @@ const CODEC: Codec = Codec {
 struct Connected;
 
 impl Resolve for Connected {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-        Ok(Resolved {
-            gateways: smallvec![Gateway::via(next_hop.addr(), 2)],
-            metric: 0,
-        })
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
+        Ok(Resolved::new(
+            smallvec![Gateway::via(next_hop.addr(), 2)],
+            0,
+        ))
+        .into()
     }
 }
 

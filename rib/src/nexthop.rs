@@ -2,7 +2,9 @@
 //!
 //! RFC 4271 section 9.1.2.1: a route whose NEXT_HOP can't be resolved is not a candidate, and the
 //! cost to reach the next hop breaks ties (9.1.2.2 e). The RIB doesn't know links or kernel routes;
-//! it asks a [`Resolve`], once per tracked next hop and again whenever the kernel's state moved.
+//! it asks a [`Resolve`], once per tracked next hop and again whenever the kernel's state moved. Where
+//! a learned route leads to the next hop by a longer prefix than the kernel's, the RIB follows that one
+//! (`rib::recursive`).
 //!
 //! A [`NexthopSet`] is canonical (sorted, one entry per gateway), so "did the kernel route change"
 //! is one comparison.
@@ -10,7 +12,7 @@
 use core::fmt;
 use std::net::IpAddr;
 
-use redstart_bgp::types::NextHop;
+use redstart_bgp::types::{NextHop, Prefix};
 use smallvec::SmallVec;
 
 /// One way for packets to leave this node.
@@ -104,6 +106,40 @@ pub struct Resolved {
     pub gateways: SmallVec<[Gateway; 2]>,
     /// The interior cost (RFC 4271 section 9.1.2.2 e): 0 on a connected link.
     pub metric: u32,
+    /// The learned route that leads there, where it is not one of the kernel's.
+    pub through: Option<Prefix>,
+}
+
+impl Resolved {
+    /// By a route of the kernel.
+    #[must_use]
+    pub const fn new(gateways: SmallVec<[Gateway; 2]>, metric: u32) -> Self {
+        Self {
+            gateways,
+            metric,
+            through: None,
+        }
+    }
+}
+
+/// What the kernel says of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Where its routes lead, those made by BGP left out.
+    pub state: Result<Resolved, Unresolved>,
+    /// From which prefix length on a learned route leads there instead, being more specific than the
+    /// kernel's. `None`: none does, as where the next hop is on a link of this node.
+    pub yields_to: Option<u8>,
+}
+
+/// An answer that no learned route changes.
+impl From<Result<Resolved, Unresolved>> for Answer {
+    fn from(state: Result<Resolved, Unresolved>) -> Self {
+        Self {
+            state,
+            yields_to: None,
+        }
+    }
 }
 
 /// Why a next hop cannot be used.
@@ -123,7 +159,7 @@ pub enum Unresolved {
     NoInterface,
     /// It is an address of this node.
     OwnAddress,
-    /// It resolves through routes that BGP itself installed.
+    /// Only learned routes cover it, and their own next hops are not reached by routes of the kernel.
     Recursive,
 }
 
@@ -160,10 +196,7 @@ impl fmt::Display for Unresolved {
 pub trait Resolve {
     /// Where packets for `next_hop` go. `interface` is the link of the session that the route came
     /// by: a link-local next hop is looked up there.
-    ///
-    /// # Errors
-    /// Why the next hop cannot be used.
-    fn resolve(&self, next_hop: NextHop, interface: Option<u32>) -> Result<Resolved, Unresolved>;
+    fn resolve(&self, next_hop: NextHop, interface: Option<u32>) -> Answer;
 }
 
 #[cfg(test)]

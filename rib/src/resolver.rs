@@ -3,9 +3,9 @@
 //! RFC 4271 section 9.1.2.1 leaves the "Routing Table" that resolves next hops to the
 //! implementation. Ours is what the kernel would do with a packet for the next hop, except that
 //! routes made by BGP do not count: a next hop that resolves through a route that depends on it
-//! would come and go forever (the same section's remark on mutually recursive routes). The kernel
-//! has resolved the gateways of all other routes already, each with its link, so no recursion is
-//! left to do here.
+//! would come and go forever (the same section's remark on mutually recursive routes). Where learned
+//! routes lead, the RIB knows, and asks only whether they may. The kernel has resolved the gateways of
+//! all other routes already, each with its link, so no recursion is left to do here.
 //!
 //! [`KernelView`] is fed with the kernel's events and answers [`Resolve`]. It follows the same
 //! silent flush of IPv4 routes as the planner does. A link without carrier resolves nothing, though
@@ -32,7 +32,7 @@ use crate::{
         Dump, FibConfig, KernelEvent, KernelNexthop, KernelRoute, Link, LinkAddress, NexthopId,
         NexthopSpec, RouteAction,
     },
-    nexthop::{Gateway, NexthopSet, Resolve, Resolved, Unresolved},
+    nexthop::{Answer, Gateway, NexthopSet, Resolve, Resolved, Unresolved},
 };
 
 /// How next hops are resolved.
@@ -275,10 +275,8 @@ impl KernelView {
         if !self.is_usable(ifindex) {
             return Err(Unresolved::LinkDown);
         }
-        Ok(Resolved {
-            gateways: [Gateway::via(addr, ifindex)].into_iter().collect(),
-            metric: 0,
-        })
+        let gateways = SmallVec::from_iter([Gateway::via(addr, ifindex)]);
+        Ok(Resolved::new(gateways, 0))
     }
 
     /// Where a route leads, if it leads anywhere: what it says itself, or the object that it names.
@@ -305,29 +303,42 @@ impl KernelView {
         if gateways.is_empty() {
             return Err(Unresolved::LinkDown);
         }
-        Ok(Resolved {
-            gateways,
-            metric: route.metric,
-        })
+        Ok(Resolved::new(gateways, route.metric))
     }
 
-    fn resolve_addr(&self, addr: IpAddr) -> Result<Resolved, Unresolved> {
+    fn resolve_addr(&self, addr: IpAddr) -> Answer {
         if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() {
-            return Err(Unresolved::NoRoute);
+            return Err(Unresolved::NoRoute).into();
         }
         if self.is_own(addr) {
-            return Err(Unresolved::OwnAddress);
+            return Err(Unresolved::OwnAddress).into();
         }
         let connected = self.connected(addr);
         let route = self.lookup(addr);
-        match (connected, route) {
-            (Some(link), Some((len, _))) if len <= link.subnet.len() => {
-                self.on_link(addr, link.ifindex)
-            }
-            (Some(link), None) => self.on_link(addr, link.ifindex),
-            (_, Some((0, _))) if !self.config.allow_default => Err(Unresolved::OnlyDefaultRoute),
-            (_, Some((_, route))) => self.through(addr, route),
-            (None, None) => Err(Unresolved::NoRoute),
+        if let Some(link) = connected {
+            // Whoever announces a part of our own subnet does not get the packets for it.
+            let narrower = route.filter(|(len, _)| *len > link.subnet.len());
+            return narrower
+                .map_or_else(
+                    || self.on_link(addr, link.ifindex),
+                    |(_, route)| self.through(addr, route),
+                )
+                .into();
+        }
+        let allow_default = self.config.allow_default;
+        match route {
+            None => Answer {
+                state: Err(Unresolved::NoRoute),
+                yields_to: Some(u8::from(!allow_default)),
+            },
+            Some((0, _)) if !allow_default => Answer {
+                state: Err(Unresolved::OnlyDefaultRoute),
+                yields_to: Some(1),
+            },
+            Some((len, route)) => Answer {
+                state: self.through(addr, route),
+                yields_to: Some(len + 1),
+            },
         }
     }
 }
@@ -342,7 +353,7 @@ fn candidate(route: &KernelRoute) -> Candidate {
 }
 
 impl Resolve for KernelView {
-    fn resolve(&self, next_hop: NextHop, interface: Option<u32>) -> Result<Resolved, Unresolved> {
+    fn resolve(&self, next_hop: NextHop, interface: Option<u32>) -> Answer {
         match (next_hop, interface) {
             // RFC 2545 section 3: with a link-local next hop the peer shares our link, and that is
             // the address to use.
@@ -366,15 +377,17 @@ impl Resolve for KernelView {
 }
 
 impl KernelView {
-    fn link_local(&self, addr: Ipv6Addr, link: Option<u32>) -> Result<Resolved, Unresolved> {
-        let ifindex = link.ok_or(Unresolved::NoInterface)?;
+    fn link_local(&self, addr: Ipv6Addr, link: Option<u32>) -> Answer {
+        let Some(ifindex) = link else {
+            return Err(Unresolved::NoInterface).into();
+        };
         if !addr.is_unicast_link_local() {
             return self.resolve_addr(addr.into());
         }
         let own = |a: &LinkAddress| a.ifindex == ifindex && a.addr == IpAddr::V6(addr);
         if self.addresses.iter().any(own) {
-            return Err(Unresolved::OwnAddress);
+            return Err(Unresolved::OwnAddress).into();
         }
-        self.on_link(addr.into(), ifindex)
+        self.on_link(addr.into(), ifindex).into()
     }
 }

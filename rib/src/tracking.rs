@@ -5,14 +5,19 @@
 //!
 //! A link-local next hop means something else on every link, so its entry is per link; a global one
 //! is the same whichever session it came by.
+//!
+//! Each has two states: what the kernel answered, and what counts, which may be that a learned route
+//! leads there (`rib::recursive`). Those where one may are found by their addresses, so that a changed
+//! path to a prefix costs a search among them and no more.
 
 use core::num::NonZeroU32;
+use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use redstart_bgp::types::NextHop;
+use redstart_bgp::types::{NextHop, PrefixKey};
 
-use crate::nexthop::{Resolve, Resolved, Unresolved};
+use crate::nexthop::{Answer, Resolve, Resolved, Unresolved};
 
 /// A tracked next hop's slot. `Option<NextHopId>` is four octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +40,16 @@ pub type NextHopState = Result<Resolved, Unresolved>;
 struct Tracked {
     next_hop: NextHop,
     interface: Option<u32>,
+    answer: Answer,
     state: NextHopState,
     refs: u32,
+}
+
+/// A next hop that a learned route may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Yielding {
+    pub(crate) addr: IpAddr,
+    pub(crate) id: NextHopId,
 }
 
 /// Every tracked next hop.
@@ -46,6 +59,10 @@ pub(crate) struct NextHops {
     free: Vec<NextHopId>,
     index: HashMap<(NextHop, Option<u32>), NextHopId, FixedState>,
     pending: usize,
+    /// Those that learned routes may lead to, by address.
+    yielding: Vec<Yielding>,
+    /// Those among them whose learned routes changed; some may be named twice.
+    disturbed: Vec<NextHopId>,
 }
 
 /// What a round of resolution changed.
@@ -74,6 +91,8 @@ impl NextHops {
             free: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             pending: 0,
+            yielding: Vec::new(),
+            disturbed: Vec::new(),
         }
     }
 
@@ -86,6 +105,7 @@ impl NextHops {
         let tracked = Tracked {
             next_hop,
             interface,
+            answer: Err(Unresolved::Pending).into(),
             state: Err(Unresolved::Pending),
             refs: 1,
         };
@@ -111,12 +131,28 @@ impl NextHops {
         if tracked.refs == 0 {
             self.pending -= usize::from(tracked.state == Err(Unresolved::Pending));
             self.index.remove(&(tracked.next_hop, tracked.interface));
+            self.set_answer(id, Err(Unresolved::Pending).into());
             self.free.push(id);
         }
     }
 
+    /// What it resolves to.
     pub(crate) fn state(&self, id: NextHopId) -> &NextHopState {
         &self.slots[id.index()].state
+    }
+
+    /// What it resolves to by the kernel's routes alone.
+    pub(crate) fn kernel_state(&self, id: NextHopId) -> &NextHopState {
+        &self.slots[id.index()].answer.state
+    }
+
+    /// What the kernel answered.
+    pub(crate) fn answer(&self, id: NextHopId) -> &Answer {
+        &self.slots[id.index()].answer
+    }
+
+    pub(crate) fn addr(&self, id: NextHopId) -> IpAddr {
+        self.slots[id.index()].next_hop.addr()
     }
 
     /// Whether nobody has looked yet.
@@ -125,6 +161,7 @@ impl NextHops {
     }
 
     /// How many nobody has looked for yet.
+    #[cfg(test)]
     pub(crate) const fn pending(&self) -> usize {
         self.pending
     }
@@ -142,26 +179,76 @@ impl NextHops {
             .map(|t| (t.next_hop, t.interface, &t.state))
     }
 
-    /// Asks again, for every next hop or just for those that nobody has looked for yet.
-    pub(crate) fn resolve(&mut self, resolver: &dyn Resolve, only_pending: bool) -> Changed {
-        let mut changed = Changed::default();
-        for (index, tracked) in self.slots.iter_mut().enumerate() {
-            let was_pending = tracked.state == Err(Unresolved::Pending);
-            if tracked.refs == 0 || (only_pending && !was_pending) {
+    /// Notes that paths to `prefix` have changed.
+    pub(crate) fn disturb<P: PrefixKey>(&mut self, prefix: P) {
+        let (Some(first), Some(last)) = (self.yielding.first(), self.yielding.last()) else {
+            return;
+        };
+        let (low, high) = prefix.bounds();
+        if high < first.addr || last.addr < low {
+            return;
+        }
+        let at = self.yielding.partition_point(|y| y.addr < low);
+        let covered = self.yielding[at..].iter().take_while(|y| y.addr <= high);
+        self.disturbed.extend(covered.map(|y| y.id));
+    }
+
+    /// Whether there are next hops to look at: nobody has yet, or their learned routes changed.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.pending > 0 || !self.disturbed.is_empty()
+    }
+
+    /// Asks the kernel again, about every next hop or just about those that nobody has looked for yet.
+    /// Returns those that are to be settled: these, and those whose learned routes changed.
+    pub(crate) fn ask(&mut self, resolver: &dyn Resolve, only_pending: bool) -> Vec<NextHopId> {
+        let mut due = core::mem::take(&mut self.disturbed);
+        for id in (0..self.slots.len()).map(NextHopId::new) {
+            let tracked = &self.slots[id.index()];
+            let is_pending = tracked.state == Err(Unresolved::Pending);
+            if tracked.refs == 0 || (only_pending && !is_pending) {
                 continue;
             }
-            let state = resolver.resolve(tracked.next_hop, tracked.interface);
+            let answer = resolver.resolve(tracked.next_hop, tracked.interface);
+            self.set_answer(id, answer);
+            due.push(id);
+        }
+        due.retain(|id| self.slots[id.index()].refs > 0);
+        due.sort_unstable();
+        due.dedup();
+        due
+    }
+
+    fn set_answer(&mut self, id: NextHopId, answer: Answer) {
+        let (addr, tracked) = (self.addr(id), &mut self.slots[id.index()]);
+        let yields = answer.yields_to.is_some();
+        tracked.answer = answer;
+        let place = self.yielding.binary_search(&Yielding { addr, id });
+        match place {
+            Err(at) if yields => self.yielding.insert(at, Yielding { addr, id }),
+            Ok(at) if !yields => _ = self.yielding.remove(at),
+            _ => {}
+        }
+    }
+
+    /// Takes over what the next hops are now, and says which of them are another than before.
+    pub(crate) fn settle(&mut self, states: Vec<(NextHopId, NextHopState)>) -> Changed {
+        let mut changed = Changed::default();
+        for (id, state) in states {
+            let tracked = &mut self.slots[id.index()];
             if state != tracked.state {
-                changed.known_before |= !was_pending;
-                changed.ids.push(NextHopId::new(index));
+                changed.known_before |= tracked.state != Err(Unresolved::Pending);
+                changed.ids.push(id);
                 tracked.state = state;
             }
         }
-        self.pending = self
-            .slots
-            .iter()
-            .filter(|t| t.refs > 0 && t.state == Err(Unresolved::Pending))
-            .count();
+        let in_use = self.slots.iter().filter(|t| t.refs > 0);
+        let pending = in_use.filter(|t| t.state == Err(Unresolved::Pending));
+        self.pending = pending.count();
         changed
+    }
+
+    /// What was noted since the last round changed nothing that next hops depend on.
+    pub(crate) fn forget_disturbed(&mut self) {
+        self.disturbed.clear();
     }
 }

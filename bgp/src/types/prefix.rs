@@ -34,6 +34,9 @@ pub trait PrefixKey: Copy + Eq + Ord + Hash + fmt::Debug + fmt::Display + Into<P
     /// Whether `other` equals this prefix or is more specific.
     fn covers(self, other: Self) -> bool;
 
+    /// Its first and its last address.
+    fn bounds(self) -> (IpAddr, IpAddr);
+
     /// The prefix as this type, if it is of this family.
     fn from_prefix(prefix: Prefix) -> Option<Self>;
 
@@ -118,6 +121,12 @@ impl PrefixKey for Ipv4Prefix {
         self.len <= other.len && Self::new(other.addr(), self.len) == Some(self)
     }
 
+    fn bounds(self) -> (IpAddr, IpAddr) {
+        let host = u32::MAX.checked_shr(self.len.into()).unwrap_or(0);
+        let last = Ipv4Addr::from_bits(self.addr | host);
+        (self.addr().into(), last.into())
+    }
+
     fn from_prefix(prefix: Prefix) -> Option<Self> {
         match prefix {
             Prefix::V4(p) => Some(p),
@@ -146,6 +155,12 @@ impl PrefixKey for Ipv6Prefix {
 
     fn covers(self, other: Self) -> bool {
         self.len <= other.len && Self::new(other.addr(), self.len) == Some(self)
+    }
+
+    fn bounds(self) -> (IpAddr, IpAddr) {
+        let host = u128::MAX.checked_shr(self.len.into()).unwrap_or(0);
+        let last = Ipv6Addr::from_bits(self.addr().to_bits() | host);
+        (self.addr().into(), last.into())
     }
 
     fn from_prefix(prefix: Prefix) -> Option<Self> {

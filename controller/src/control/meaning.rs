@@ -54,7 +54,9 @@ pub(crate) const fn unresolved(reason: Unresolved) -> &'static str {
         Unresolved::LinkDown => "the link towards its next hop is down",
         Unresolved::NoInterface => "its next hop is link-local, and it is not known on which link",
         Unresolved::OwnAddress => "its next hop is an address of this node",
-        Unresolved::Recursive => "its next hop is reached by routes of BGP itself",
+        Unresolved::Recursive => {
+            "only learned routes cover its next hop, and none of them has a next hop that the kernel's own routes reach"
+        }
     }
 }
 

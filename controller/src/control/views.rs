@@ -440,6 +440,9 @@ pub struct Path {
     pub next_hop: Option<IpAddr>,
     /// How the next hop is reached: `via 10.0.0.1 on eth0`.
     pub gateways: Vec<String>,
+    /// The learned route that leads to the next hop, where that is not one of the kernel's.
+    #[serde(default)]
+    pub through: Option<String>,
     /// Why the next hop is not reachable.
     pub unresolved: Option<String>,
     /// `IGP`, `EGP`, `Incomplete`.

@@ -189,6 +189,7 @@ impl Facts<'_> {
                 attributes(&path.attrs)
             },
             gateways: reached,
+            through: path.through().map(|prefix| prefix.to_string()),
         }
     }
 

@@ -26,7 +26,7 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     PeerPolicies, PeerRules,
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    nexthop::{Answer, Gateway, Resolve, Resolved},
     rib::Cursor,
 };
 use tokio::{
@@ -100,11 +100,12 @@ pub(super) fn ip(arguments: &str) -> String {
 pub(super) struct OnLink;
 
 impl Resolve for OnLink {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-        Ok(Resolved {
-            gateways: [Gateway::via(next_hop.addr(), 1)].into_iter().collect(),
-            metric: 0,
-        })
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
+        Ok(Resolved::new(
+            [Gateway::via(next_hop.addr(), 1)].into_iter().collect(),
+            0,
+        ))
+        .into()
     }
 }
 

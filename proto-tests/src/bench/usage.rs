@@ -20,12 +20,22 @@ pub struct Usage {
 pub fn of(roots: &[u32]) -> Result<Usage> {
     let mut usage = Usage::default();
     for pid in family(roots)? {
-        usage.cpu += cpu(pid);
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        usage.resident += kilobytes(&status, "VmRSS:");
-        usage.peak += kilobytes(&status, "VmHWM:");
+        let one = alone(pid);
+        usage.cpu += one.cpu;
+        usage.resident += one.resident;
+        usage.peak += one.peak;
     }
     Ok(usage)
+}
+
+/// The cost of one process, without those that it started.
+pub fn alone(pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    Usage {
+        cpu: cpu(pid),
+        resident: kilobytes(&status, "VmRSS:"),
+        peak: kilobytes(&status, "VmHWM:"),
+    }
 }
 
 fn family(roots: &[u32]) -> Result<Vec<u32>> {

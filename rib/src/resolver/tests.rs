@@ -82,15 +82,16 @@ fn view() -> KernelView {
 
 fn ask(view: &KernelView, addr: &str) -> Result<Resolved, Unresolved> {
     view.resolve(NextHop::from(addr.parse::<IpAddr>().unwrap()), None)
+        .state
 }
 
 fn resolved(addr: &str, ifindex: u32, metric: u32) -> Result<Resolved, Unresolved> {
-    Ok(Resolved {
-        gateways: [Gateway::via(addr.parse().unwrap(), ifindex)]
+    Ok(Resolved::new(
+        [Gateway::via(addr.parse().unwrap(), ifindex)]
             .into_iter()
             .collect(),
         metric,
-    })
+    ))
 }
 
 #[test]
@@ -151,6 +152,40 @@ fn the_default_route_counts_only_where_allowed() {
     no.on_event(&default);
     assert_eq!(ask(&no, "192.0.2.1"), Err(Unresolved::OnlyDefaultRoute));
     assert_eq!(ask(&no, "10.0.2.9"), resolved("10.0.2.9", 2, 0));
+}
+
+/// Learned routes lead elsewhere only where they say more than the kernel does, and never on a link.
+#[test]
+fn an_answer_yields_to_longer_prefixes_that_are_learned() {
+    let yields_to = |view: &KernelView, addr: &str| {
+        let next_hop = NextHop::from(addr.parse::<IpAddr>().unwrap());
+        view.resolve(next_hop, None).yields_to
+    };
+    let mut view = view();
+    assert_eq!(
+        yields_to(&view, "192.0.2.1"),
+        Some(0),
+        "also to a default route"
+    );
+    let routes = [
+        ("0.0.0.0/0", 16, 100, via("10.0.2.254", 2)),
+        ("172.16.0.0/12", 4, 0, via("10.0.2.254", 2)),
+        // A part of a subnet of our own, elsewhere.
+        ("10.0.2.128/25", 4, 0, via("10.0.2.254", 2)),
+    ];
+    for (prefix, protocol, metric, to) in routes {
+        view.on_event(&KernelEvent::Route(route(prefix, protocol, metric, to)));
+    }
+    assert_eq!(yields_to(&view, "192.0.2.1"), Some(1));
+    assert_eq!(yields_to(&view, "172.16.9.9"), Some(13));
+    for settled in ["10.0.2.9", "10.0.2.1", "10.0.2.200", "224.0.0.1"] {
+        assert_eq!(yields_to(&view, settled), None, "{settled}");
+    }
+    let strict = view_with(ResolverConfig {
+        allow_default: false,
+        ..ResolverConfig::default()
+    });
+    assert_eq!(yields_to(&strict, "192.0.2.1"), Some(1));
 }
 
 #[test]
@@ -245,19 +280,22 @@ fn a_link_local_next_hop_is_used_on_the_link_of_the_session() {
         global,
         link_local: peer,
     };
-    assert_eq!(view.resolve(both, Some(2)), resolved("fe80::9", 2, 0));
-    assert_eq!(view.resolve(both, None), resolved("fd00:2::9", 2, 0));
+    assert_eq!(view.resolve(both, Some(2)).state, resolved("fe80::9", 2, 0));
+    assert_eq!(view.resolve(both, None).state, resolved("fd00:2::9", 2, 0));
     assert_eq!(
-        view.resolve(NextHop::V6(peer), Some(2)),
+        view.resolve(NextHop::V6(peer), Some(2)).state,
         resolved("fe80::9", 2, 0)
     );
     assert_eq!(
-        view.resolve(NextHop::V6(peer), Some(9)),
+        view.resolve(NextHop::V6(peer), Some(9)).state,
         Err(Unresolved::LinkDown)
     );
     let own = NextHop::V6("fe80::2".parse().unwrap());
-    assert_eq!(view.resolve(own, Some(2)), Err(Unresolved::OwnAddress));
-    assert!(view.resolve(own, Some(3)).is_ok());
+    assert_eq!(
+        view.resolve(own, Some(2)).state,
+        Err(Unresolved::OwnAddress)
+    );
+    assert!(view.resolve(own, Some(3)).state.is_ok());
 }
 
 #[test]
@@ -319,10 +357,10 @@ fn a_route_that_only_names_an_object_leads_where_the_object_does() {
     };
     view.on_event(&KernelEvent::Route(route));
     let next_hop = NextHop::from(IpAddr::from([192, 0, 2, 1]));
-    let there = view.resolve(next_hop, None).unwrap();
+    let there = view.resolve(next_hop, None).state.unwrap();
     assert_eq!(there.gateways.as_slice(), [gateway]);
     view.on_event(&KernelEvent::NexthopGone(NexthopId(2)));
-    assert!(view.resolve(next_hop, None).is_err());
+    assert!(view.resolve(next_hop, None).state.is_err());
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Arrivals {
             shared.touch_loc_rib(id, entry.prefix);
         }
         entry.paths = Paths::One(path);
+        shared.attrs.next_hops.disturb(entry.prefix);
     }
 
     /// Tells those concerned. Due before anything else is done with the table.

@@ -15,7 +15,7 @@ use crate::{
     peers::{Peer, PeerInfo, Peers, SessionKind},
     rib::{RibConfig, observe::Observers},
     table::{Entry, Table},
-    tracking::NextHopId,
+    tracking::{NextHopId, NextHopState, NextHops},
 };
 
 /// What both families share.
@@ -79,6 +79,15 @@ fn is_candidate(path: &Path, shared: &Shared) -> bool {
 /// RFC 4271 section 9.1.2: "If the NEXT_HOP attribute of a BGP route depicts an address that is not
 /// resolvable ... the BGP route MUST be excluded from the Phase 2 decision function."
 pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
+    candidate_by(path, shared, NextHops::state)
+}
+
+/// The same, with next hops that come to what `reach` says.
+pub(crate) fn candidate_by(
+    path: &Path,
+    shared: &Shared,
+    reach: fn(&NextHops, NextHopId) -> &NextHopState,
+) -> Option<Candidate> {
     if path.refused.is_some() {
         return None;
     }
@@ -103,7 +112,9 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
     if candidate.local {
         return Some(candidate);
     }
-    let resolved = shared.attrs.next_hops.state(hot.next_hop?).as_ref().ok()?;
+    let resolved = reach(&shared.attrs.next_hops, hot.next_hop?)
+        .as_ref()
+        .ok()?;
     let peer = shared.peers.get(path.peer)?;
     if removes_med(shared, &peer.info, path.attr) {
         candidate.med = 0;
@@ -201,7 +212,8 @@ fn elect(paths: &mut [Path], shared: &Shared) {
     }
 }
 
-/// Decides `id` again after a change, and tells those whom the difference to `before` concerns.
+/// Decides `id` again after a change, and tells those whom the difference to `before` concerns: peers,
+/// the FIB, and next hops that the prefix leads to.
 pub(crate) fn redecide<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
@@ -211,6 +223,7 @@ pub(crate) fn redecide<P: PrefixKey>(
     let entry = table.entry_mut(id);
     let prefix = entry.prefix;
     elect(entry.paths.as_mut_slice(), shared);
+    shared.attrs.next_hops.disturb(prefix);
     let after = Standing::of(entry, &shared.attrs);
     let best_changed = before.best != after.best;
     // Nobody else can have been told: a peer that takes no learned routes holds at most our own.

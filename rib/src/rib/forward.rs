@@ -6,13 +6,14 @@ use smallvec::SmallVec;
 use super::{
     Rib,
     decide::{Shared, Standing, redecide},
+    recursive,
     view::TrackedNextHop,
 };
 use crate::{
     export::Originations,
     fib::{Route, RouteKind},
     ids::PrefixId,
-    nexthop::{Gateway, NexthopSet, Resolve},
+    nexthop::{Gateway, NexthopSet, Resolve, Resolved},
     table::{Entry, Table},
     tracking::{Changed, NextHopId},
 };
@@ -42,8 +43,6 @@ fn route<P: PrefixKey>(
 
 /// The gateways of all paths that share the traffic, the best path's first, at most `max_paths`.
 fn gateways<P: PrefixKey>(entry: &Entry<P>, shared: &Shared) -> NexthopSet {
-    let max = usize::from(shared.config.max_paths.max(1));
-    let mut found: SmallVec<[Gateway; 2]> = SmallVec::new();
     let states = entry
         .paths
         .as_slice()
@@ -51,15 +50,26 @@ fn gateways<P: PrefixKey>(entry: &Entry<P>, shared: &Shared) -> NexthopSet {
         .take_while(|path| path.is_multipath())
         .filter_map(|path| shared.attrs.hot(path.attr).next_hop)
         .filter_map(|next_hop| shared.attrs.next_hops.state(next_hop).as_ref().ok());
+    share(states, shared.config.max_paths.into())
+        .into_iter()
+        .collect()
+}
+
+/// The gateways of next hops that share the traffic, those of the first one first, at most `max`.
+pub(super) fn share<'a>(
+    states: impl Iterator<Item = &'a Resolved>,
+    max: usize,
+) -> SmallVec<[Gateway; 2]> {
+    let mut found: SmallVec<[Gateway; 2]> = SmallVec::new();
     for gateway in states.flat_map(|resolved| &resolved.gateways) {
         let known = found
             .iter()
             .any(|other| other.via == gateway.via && other.ifindex == gateway.ifindex);
-        if known || found.len() < max {
+        if known || found.len() < max.max(1) {
             found.push(*gateway);
         }
     }
-    found.into_iter().collect()
+    found
 }
 
 /// Whether any path of the entry goes by one of `changed`, which is in order.
@@ -156,15 +166,16 @@ impl Rib {
         })
     }
 
-    /// Whether there are next hops that nobody has looked for yet: routes by them wait for
-    /// [`resolve_pending`](Self::resolve_pending).
+    /// Whether there are next hops to look up for [`resolve_pending`](Self::resolve_pending): nobody has
+    /// yet, and routes by them wait, or the learned routes that lead to them changed.
     #[must_use]
     pub const fn has_pending_next_hops(&self) -> bool {
-        self.shared.attrs.next_hops.pending() > 0
+        self.shared.attrs.next_hops.is_due()
     }
 
-    /// Looks up the next hops that are new. Call it after announcements and before anything is pulled:
-    /// until it is, a route by a new next hop is not usable, and one that it replaced is gone.
+    /// Looks up the next hops that are new, and those that changed routes lead to. Call it after routes
+    /// came or went and before anything is pulled: until it is, a route by a new next hop is not usable,
+    /// and one that it replaced is gone.
     pub fn resolve_pending(&mut self, resolver: &dyn Resolve) {
         if self.has_pending_next_hops() {
             self.resolve_some(resolver, true);
@@ -177,9 +188,14 @@ impl Rib {
     }
 
     fn resolve_some(&mut self, resolver: &dyn Resolve, only_pending: bool) {
-        let changed = self.shared.attrs.next_hops.resolve(resolver, only_pending);
+        let due = self.shared.attrs.next_hops.ask(resolver, only_pending);
+        let state = |id| (id, recursive::state(&self.v4, &self.v6, &self.shared, id));
+        let states = due.into_iter().map(state).collect();
+        let changed = self.shared.attrs.next_hops.settle(states);
         follow_next_hops(&mut self.v4, &mut self.shared, &changed);
         follow_next_hops(&mut self.v6, &mut self.shared, &changed);
+        // Following moves paths up and down, and makes or ends none.
+        self.shared.attrs.next_hops.forget_disturbed();
     }
 
     /// Whether [`take_fib_changes`](Self::take_fib_changes) has something to look at.

@@ -35,6 +35,7 @@ pub(crate) mod ingest;
 mod observe;
 mod own;
 mod pull;
+mod recursive;
 mod view;
 mod walk;
 

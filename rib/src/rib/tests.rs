@@ -15,6 +15,7 @@ mod our_end;
 mod owners;
 mod passed_on;
 mod policies;
+mod recursive;
 mod reflection;
 mod rules;
 mod selection;
@@ -33,7 +34,7 @@ use smallvec::SmallVec;
 use super::*;
 use crate::{
     fib::Route,
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    nexthop::{Answer, Gateway, Resolve, Resolved, Unresolved},
     origination::{Advertise, OriginSource, Origination, PeerSelector},
     peers::{NextHopSelf, SessionKind},
     policy::{Action, Change, Condition, NextHopRule, RouteSource, Rule, RuleSource, SafeDefaults},
@@ -148,26 +149,37 @@ fn attrs(path: &[u32], n: u8) -> PathAttributes {
 struct Anywhere;
 
 impl Resolve for Anywhere {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-        Ok(Resolved {
-            gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), 1)]),
-            metric: 0,
-        })
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
+        Ok(Resolved::new(
+            SmallVec::from_iter([Gateway::via(next_hop.addr(), 1)]),
+            0,
+        ))
+        .into()
     }
 }
+
+/// Links with this metric or a greater one are those of the default route.
+const BY_DEFAULT: u32 = 1_000_000;
 
 /// Resolves what it lists, by the link 1 with the metric given.
 #[derive(Clone, Debug, Default)]
 struct Links(BTreeMap<IpAddr, u32>);
 
 impl Resolve for Links {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
         let addr = next_hop.addr();
-        let metric = *self.0.get(&addr).ok_or(Unresolved::NoRoute)?;
-        Ok(Resolved {
-            gateways: SmallVec::from_iter([Gateway::via(addr, 1)]),
-            metric,
-        })
+        let gateways = SmallVec::from_iter([Gateway::via(addr, 1)]);
+        match self.0.get(&addr) {
+            Some(metric) if *metric < BY_DEFAULT => Ok(Resolved::new(gateways, *metric)).into(),
+            Some(metric) => Answer {
+                state: Ok(Resolved::new(gateways, *metric)),
+                yields_to: Some(1),
+            },
+            None => Answer {
+                state: Err(Unresolved::NoRoute),
+                yields_to: Some(0),
+            },
+        }
     }
 }
 

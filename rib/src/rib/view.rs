@@ -118,6 +118,14 @@ pub struct PathView {
     pub since: Instant,
 }
 
+impl PathView {
+    /// The learned route that leads to its next hop, where that is not one of the kernel's.
+    #[must_use]
+    pub fn through(&self) -> Option<Prefix> {
+        self.next_hop.as_ref()?.as_ref().ok()?.through
+    }
+}
+
 /// One prefix with every path to it, usable ones first, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteView {

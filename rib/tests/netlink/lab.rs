@@ -231,7 +231,7 @@ impl Node {
 
     pub(crate) fn resolve(&self, addr: &str) -> Result<(Vec<Gateway>, u32), Unresolved> {
         let next_hop = NextHop::from(addr.parse::<IpAddr>().unwrap());
-        let resolved = self.view.resolve(next_hop, None)?;
+        let resolved = self.view.resolve(next_hop, None).state?;
         Ok((resolved.gateways.to_vec(), resolved.metric))
     }
 

@@ -85,6 +85,9 @@ fn paths(out: &mut String, route: &ExplainedRoute) {
         for gateway in &path.gateways {
             let _ = writeln!(out, "    {gateway}");
         }
+        if let Some(prefix) = &path.through {
+            let _ = writeln!(out, "    its next hop is reached through {prefix}");
+        }
     }
 }
 

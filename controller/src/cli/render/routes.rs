@@ -145,6 +145,9 @@ fn path_details(path: &Path) -> String {
     if let Some(id) = &path.originator_id {
         line("originator_id", id.clone());
     }
+    if let Some(prefix) = &path.through {
+        let _ = writeln!(out, "\tNext hop through: {prefix}");
+    }
     if path.is_refused() {
         return out;
     }

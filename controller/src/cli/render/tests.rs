@@ -119,6 +119,7 @@ fn path(from: &str, best: bool) -> Path {
         long_lived_stale: false,
         next_hop: Some("10.10.0.1".parse().unwrap()),
         gateways: vec!["via 10.10.0.1 on eth0".into()],
+        through: None,
         unresolved: None,
         origin: "IGP".into(),
         as_path: "65001 65009".into(),

@@ -16,6 +16,7 @@ fn path() -> Path {
         long_lived_stale: false,
         next_hop: Some([192, 0, 2, 1].into()),
         gateways: vec!["via 192.0.2.1 on eth0".to_owned()],
+        through: None,
         unresolved: None,
         origin: "IGP".to_owned(),
         as_path: "65001 65002 {65003 65004}".to_owned(),

@@ -92,6 +92,9 @@ pub struct ExplainedPath {
     pub attributes: BTreeMap<String, String>,
     /// How its next hop is reached.
     pub gateways: Vec<String>,
+    /// The learned route that leads to the next hop, where that is not one of the kernel's.
+    #[serde(default)]
+    pub through: Option<String>,
 }
 
 /// What the kernel has of a prefix.

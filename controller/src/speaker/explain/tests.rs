@@ -13,7 +13,7 @@ use redstart_rib::{
     export,
     fib::ParkReason,
     import::Refusal,
-    nexthop::{Gateway, Resolve, Resolved, Unresolved},
+    nexthop::{Answer, Gateway, Resolve, Resolved, Unresolved},
     policy::{Action, Program, RouteSource, Rule, RuleSource, SafeDefaults},
 };
 
@@ -45,24 +45,15 @@ struct World {
 struct Net;
 
 impl Resolve for Net {
-    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+    fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
         let gateways = [Gateway::via(next_hop.addr(), 1)].into_iter().collect();
         let IpAddr::V4(address) = next_hop.addr() else {
-            return Ok(Resolved {
-                gateways,
-                metric: 0,
-            });
+            return Ok(Resolved::new(gateways, 0)).into();
         };
         let [.., third, fourth] = address.octets();
         match (third, fourth) {
-            (0, _) => Ok(Resolved {
-                gateways,
-                metric: 0,
-            }),
-            (1, _) => Ok(Resolved {
-                gateways,
-                metric: 10,
-            }),
+            (0, _) => Ok(Resolved::new(gateways, 0)),
+            (1, _) => Ok(Resolved::new(gateways, 10)),
             (_, 1) => Err(Unresolved::NoRoute),
             (_, 2) => Err(Unresolved::OnlyDefaultRoute),
             (_, 3) => Err(Unresolved::Unreachable),
@@ -72,6 +63,7 @@ impl Resolve for Net {
             (_, 7) => Err(Unresolved::Recursive),
             _ => Err(Unresolved::Pending),
         }
+        .into()
     }
 }
 

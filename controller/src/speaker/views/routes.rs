@@ -122,6 +122,7 @@ impl Core {
             long_lived_stale: path.long_lived_stale,
             next_hop: attrs.next_hop.map(NextHop::addr),
             gateways: reached,
+            through: path.through().map(|prefix| prefix.to_string()),
             unresolved,
             origin: attrs.origin.to_string(),
             as_path: attrs.as_path.to_string(),

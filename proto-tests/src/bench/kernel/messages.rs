@@ -4,8 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use redstart_bgp::types::Prefix;
+
 use crate::{
-    bench::table::{Sender, Table, put_update},
+    bench::table::{Key, Sender, Table, put_update},
     malformed::build::message,
 };
 
@@ -41,6 +43,19 @@ pub fn messages(count: u32, asn: u32, next_hop: IpAddr) -> Messages {
             withdrawals: withdrawals6(count),
         },
     }
+}
+
+/// The prefixes that they announce.
+pub fn prefixes(count: u32, ipv6: bool) -> Vec<Prefix> {
+    if ipv6 {
+        let all = (0..count).filter_map(|i| Prefix::new(prefix6(i).into(), 48));
+        return all.collect();
+    }
+    let prefix = |key: Key| {
+        let [.., a, b, c, d, len] = key.0.to_be_bytes();
+        Prefix::new(Ipv4Addr::new(a, b, c, d).into(), len)
+    };
+    Table::generated(count).keys().filter_map(prefix).collect()
 }
 
 /// An address in each of `samples` prefixes, from the first to the last.
@@ -145,6 +160,15 @@ mod tests {
             let some = destinations(1_000, ipv6, 10);
             assert!(some.len() <= 12, "{}", some.len());
             assert_eq!((some.first(), some.last()), (all.first(), all.last()));
+        }
+    }
+
+    #[test]
+    fn the_prefixes_are_those_that_samples_are_taken_of() {
+        for ipv6 in [false, true] {
+            let (all, samples) = (prefixes(1_000, ipv6), destinations(1_000, ipv6, 1_000));
+            let contains = all.iter().zip(&samples).filter(|(p, a)| p.contains(**a));
+            assert_eq!(contains.count(), 1_000);
         }
     }
 

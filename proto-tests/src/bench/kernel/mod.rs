@@ -1,5 +1,5 @@
 //! How fast a neighbour's routes get into the kernel and out of it, and how fast traffic leaves a
-//! neighbour that is lost: Redstart beside BIRD and FRR, in one run. The runner is `benches/kernel.rs`.
+//! neighbour that is lost: Redstart beside BIRD, FRR and a program that only writes, in one run. The runner is `benches/kernel.rs`.
 //!
 //! ```text
 //!   hosts ──────────── n1 ═══════════ ext
@@ -19,12 +19,14 @@
 //! | [`probe`] | when the kernel has all routes, or none |
 //! | [`traffic`] | a stream along all routes, and its last packet on a path |
 //! | [`act`] | one row with one daemon |
+//! | [`raw`] | a program that only writes routes, in the daemon's place |
 //! | [`report`] | medians and ratios |
 
 pub mod act;
 pub mod ground;
 pub mod messages;
 pub mod probe;
+pub mod raw;
 pub mod report;
 pub mod session;
 pub mod subject;

@@ -28,6 +28,8 @@ pub enum Kind {
     Bird,
     /// FRR: bgpd and zebra.
     Frr,
+    /// Nobody: a program that only writes the routes.
+    Raw,
 }
 
 /// A daemon of one version.
@@ -54,10 +56,21 @@ impl Subject {
                 programs: here.clone(),
             });
         }
+        if kinds.contains(&Kind::Raw) {
+            all.push(Self {
+                kind: Kind::Raw,
+                name: "only writing".to_owned(),
+                programs: here.clone(),
+            });
+        }
         for programs in [Some(here), newer].into_iter().flatten() {
-            for (kind, program) in [(Kind::Bird, "bird"), (Kind::Frr, "vtysh")] {
+            let zebra = format!("{DAEMON_DIR}/zebra");
+            for (kind, name, program, says) in [
+                (Kind::Bird, "BIRD", "bird", "bird"),
+                (Kind::Frr, "FRR", "vtysh", zebra.as_str()),
+            ] {
                 if kinds.contains(&kind) && programs.has(program) {
-                    let name = version(kind, &programs)?;
+                    let name = version(name, says, &programs)?;
                     let programs = programs.clone();
                     all.push(Self {
                         kind,
@@ -72,8 +85,11 @@ impl Subject {
 
     /// Whether it is asked to do the row.
     pub fn can(&self, row: Row) -> bool {
-        let ours = matches!(row, Row::LostByBfd | Row::Removed);
-        !ours || self.kind == Kind::Redstart
+        match row {
+            Row::Ipv4 | Row::Ipv6 => true,
+            Row::Lost => self.kind != Kind::Raw,
+            Row::LostByBfd | Row::Removed => self.kind == Kind::Redstart,
+        }
     }
 
     /// Starts it for a row. It may take a moment until it listens.
@@ -82,6 +98,7 @@ impl Subject {
             Kind::Redstart => redstart(ground, row, binaries),
             Kind::Bird => self.bird(ground, row),
             Kind::Frr => self.frr(ground, row),
+            Kind::Raw => Ok(Vec::new()),
         }
     }
 
@@ -121,13 +138,8 @@ impl Subject {
 }
 
 /// The daemon with the version that it says of itself.
-fn version(kind: Kind, programs: &Programs) -> Result<String> {
-    let (name, program) = match kind {
-        Kind::Redstart => return Ok("Redstart".to_owned()),
-        Kind::Bird => ("BIRD", "bird".to_owned()),
-        Kind::Frr => ("FRR", format!("{DAEMON_DIR}/zebra")),
-    };
-    let output = programs.outside(&program).arg("--version").output()?;
+fn version(name: &str, program: &str, programs: &Programs) -> Result<String> {
+    let output = programs.outside(program).arg("--version").output()?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     let number = text

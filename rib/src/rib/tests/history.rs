@@ -7,11 +7,13 @@ use super::{chains::chains, *};
 use crate::owners::{Owner, Owners};
 
 pub(super) const PEERS: u32 = 5;
-pub(super) const PREFIXES: [&str; 6] = [
+/// The default route and `10.0.0.2/31` cover next hops.
+pub(super) const PREFIXES: [&str; 7] = [
     "203.0.113.0/24",
     "10.244.1.0/24",
     "10.244.1.0/25",
     "0.0.0.0/0",
+    "10.0.0.2/31",
     "2001:db8::/32",
     "fd00:10::/64",
 ];
@@ -302,6 +304,7 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
     let routes = prop::collection::btree_map(prefix(), 0..8_u8, 0..4);
     let nodes = prop::collection::btree_map(prefix(), 1..4_u8, 0..6);
     let family = prop::sample::select(Family::ALL.to_vec());
+    let metric = prop_oneof![2 => 0..2_u32, 1 => BY_DEFAULT..BY_DEFAULT + 2];
     prop_oneof![
         12 => (peer(), prefix(), path_id(), shapes()).prop_map(|(peer, prefix, path_id, shape)| {
             Op::Announce { peer, prefix, path_id, shape }
@@ -321,7 +324,7 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
         2 => (0..PREFIXES.len(), prop::option::of(0..8_u8))
             .prop_map(|(prefix, how)| Op::OriginateOne { prefix, how }),
         2 => nodes.prop_map(|nodes| Op::Owners { nodes: nodes.into_iter().collect() }),
-        2 => prop::collection::vec(prop::option::weighted(0.8, 0..2_u32), 3)
+        2 => prop::collection::vec(prop::option::weighted(0.8, metric), 3)
             .prop_map(|metrics| Op::Links { metrics }),
         1 => (1..5_u8).prop_map(Op::MaxPaths),
         1 => peer().prop_map(|peer| Op::Refresh { peer }),

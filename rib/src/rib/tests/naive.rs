@@ -54,8 +54,15 @@ pub(super) struct Usable<'a> {
     pub(super) path_id: u32,
     info: &'a PeerInfo,
     attrs: PathAttributes,
-    metric: u32,
+    reached: Reached,
     long_lived: bool,
+}
+
+/// Where a next hop leads, and how far it is.
+#[derive(Clone, Debug)]
+struct Reached {
+    gateways: Vec<Gateway>,
+    metric: u32,
 }
 
 fn is_external(info: &PeerInfo) -> bool {
@@ -183,8 +190,63 @@ impl Naive {
         !looped && !reflected_back && !sets && !leak && (!external || first)
     }
 
+    /// Where the kernel's own routes lead, and how long a learned prefix must be to lead elsewhere.
+    fn by_kernel(&self, addr: IpAddr) -> (Option<Reached>, Option<u8>) {
+        let reached = |metric: &u32| Reached {
+            gateways: vec![Gateway::via(addr, 1)],
+            metric: *metric,
+        };
+        match self.links.0.get(&addr) {
+            None => (None, Some(0)),
+            Some(metric) if *metric < BY_DEFAULT => (Some(reached(metric)), None),
+            Some(metric) => (Some(reached(metric)), Some(1)),
+        }
+    }
+
+    /// Where a next hop leads: by the longest learned prefix that the kernel's own routes support, where
+    /// it may, else by those routes.
+    fn reach(&self, addr: IpAddr) -> Option<Reached> {
+        let (reached, longer) = self.by_kernel(addr);
+        let held = self.peers.values().flat_map(|state| state.routes.keys());
+        let covering: BTreeSet<(u8, Prefix)> = held
+            .filter(|(prefix, _)| prefix.contains(addr))
+            .map(|(prefix, _)| (prefix.len(), *prefix))
+            .filter(|(len, _)| longer.is_some_and(|longer| *len >= longer))
+            .collect();
+        let lead = |(_, prefix): &(u8, Prefix)| {
+            let supported = self.usable_by(*prefix, |addr| self.by_kernel(addr).0);
+            let paths = self.share(supported);
+            let best = paths.first()?;
+            let metric = distance(best).unwrap_or_else(|| best.reached.metric.into());
+            Some(Reached {
+                gateways: self.gateways(&paths),
+                metric: u32::try_from(metric).unwrap_or(u32::MAX),
+            })
+        };
+        covering.iter().rev().find_map(lead).or(reached)
+    }
+
+    /// The gateways of paths, those of the first one first.
+    fn gateways(&self, paths: &[Usable<'_>]) -> Vec<Gateway> {
+        let mut gateways = Vec::new();
+        for gateway in paths.iter().flat_map(|path| &path.reached.gateways) {
+            if !gateways.contains(gateway) && gateways.len() < self.max_paths {
+                gateways.push(*gateway);
+            }
+        }
+        gateways
+    }
+
     /// The learned paths that take part in the decision.
     fn usable(&self, prefix: Prefix) -> Vec<Usable<'_>> {
+        self.usable_by(prefix, |addr| self.reach(addr))
+    }
+
+    fn usable_by(
+        &self,
+        prefix: Prefix,
+        reach: impl Fn(IpAddr) -> Option<Reached>,
+    ) -> Vec<Usable<'_>> {
         let mut usable = Vec::new();
         for (peer, state) in &self.peers {
             for ((of, path_id), held) in &state.routes {
@@ -192,14 +254,13 @@ impl Naive {
                 let Some(attrs) = imported.filter(|_| *of == prefix) else {
                     continue;
                 };
-                let next_hop = attrs.next_hop.unwrap().addr();
-                if let Some(metric) = self.links.0.get(&next_hop) {
+                if let Some(reached) = reach(attrs.next_hop.unwrap().addr()) {
                     usable.push(Usable {
                         peer: *peer,
                         path_id: *path_id,
                         info: &state.info,
                         attrs,
-                        metric: *metric,
+                        reached,
                         long_lived: held.long_lived,
                     });
                 }
@@ -208,10 +269,14 @@ impl Naive {
         usable
     }
 
-    /// The learned paths that share the traffic, the best one first: RFC 4271 section 9.1.2.2, by
-    /// elimination.
+    /// The learned paths that share the traffic, the best one first.
     pub(super) fn multipath(&self, prefix: Prefix) -> Vec<Usable<'_>> {
-        let mut left = self.usable(prefix);
+        self.share(self.usable(prefix))
+    }
+
+    /// Those of some paths that share the traffic, the best one first: RFC 4271 section 9.1.2.2, by
+    /// elimination.
+    fn share<'a>(&self, mut left: Vec<Usable<'a>>) -> Vec<Usable<'a>> {
         let keep = |left: &mut Vec<Usable<'_>>, key: &dyn Fn(&Usable<'_>) -> i64| {
             let best = left.iter().map(key).min();
             left.retain(|u| Some(key(u)) == best);
@@ -220,10 +285,6 @@ impl Naive {
         keep(&mut left, &|u| {
             -i64::from(u.attrs.local_pref.unwrap_or(100))
         });
-        let distance = |u: &Usable<'_>| {
-            let aigp = u.attrs.aigp.as_ref().filter(|_| has_aigp(u.info))?;
-            Some(i64::try_from(aigp.metric()?).unwrap() + i64::from(u.metric))
-        };
         keep(&mut left, &|u| distance(u).unwrap_or(i64::MAX));
         keep(&mut left, &|u| u.attrs.as_path.hop_count() as i64);
         keep(&mut left, &|u| u.attrs.origin as i64);
@@ -236,7 +297,7 @@ impl Naive {
             !all.iter().any(beaten)
         });
         keep(&mut left, &|u| i64::from(!is_external(u.info)));
-        keep(&mut left, &|u| u.metric.into());
+        keep(&mut left, &|u| u.reached.metric.into());
         left.sort_by_key(|u| {
             (
                 u.attrs.originator_id.unwrap_or(u.info.router_id),
@@ -254,10 +315,7 @@ impl Naive {
         if let Some(own) = self.originations.get(&prefix) {
             return own.blackhole.then(Route::blackhole);
         }
-        let hops = self.multipath(prefix);
-        let gateways = hops
-            .iter()
-            .filter_map(|u| Some(Gateway::via(u.attrs.next_hop?.addr(), 1)));
+        let gateways = self.gateways(&self.multipath(prefix)).into_iter();
         let set: crate::nexthop::NexthopSet = gateways.collect();
         (!set.is_empty()).then(|| Route::unicast(set))
     }
@@ -283,6 +341,12 @@ impl Naive {
         told.sort();
         told
     }
+}
+
+/// The distance by AIGP, the way to the next hop included.
+fn distance(u: &Usable<'_>) -> Option<i64> {
+    let aigp = u.attrs.aigp.as_ref().filter(|_| has_aigp(u.info))?;
+    Some(i64::try_from(aigp.metric()?).unwrap() + i64::from(u.reached.metric))
 }
 
 fn is_long_lived(u: &Usable<'_>) -> bool {

@@ -77,8 +77,8 @@ fn a_route_waits_for_its_next_hop() {
 fn a_resolver_that_is_not_ready_is_asked_again() {
     struct NotYet;
     impl Resolve for NotYet {
-        fn resolve(&self, _: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-            Err(Unresolved::Pending)
+        fn resolve(&self, _: NextHop, _: Option<u32>) -> Answer {
+            Err(Unresolved::Pending).into()
         }
     }
     let mut rib = tors();
@@ -143,11 +143,12 @@ fn a_next_hop_that_moves_takes_its_routes_along() {
     #[derive(Debug)]
     struct OnLink(u32);
     impl Resolve for OnLink {
-        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
-            Ok(Resolved {
-                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), self.0)]),
-                metric: 0,
-            })
+        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
+            Ok(Resolved::new(
+                SmallVec::from_iter([Gateway::via(next_hop.addr(), self.0)]),
+                0,
+            ))
+            .into()
         }
     }
     let mut rib = tors();
@@ -180,12 +181,15 @@ fn the_cost_to_the_next_hop_decides() {
 fn a_link_local_next_hop_is_looked_up_on_the_link_of_the_session() {
     struct ByLink;
     impl Resolve for ByLink {
-        fn resolve(&self, next_hop: NextHop, link: Option<u32>) -> Result<Resolved, Unresolved> {
-            let link = link.ok_or(Unresolved::NoInterface)?;
-            Ok(Resolved {
-                gateways: SmallVec::from_iter([Gateway::via(next_hop.addr(), link)]),
-                metric: 0,
-            })
+        fn resolve(&self, next_hop: NextHop, link: Option<u32>) -> Answer {
+            let Some(link) = link else {
+                return Err(Unresolved::NoInterface).into();
+            };
+            Ok(Resolved::new(
+                SmallVec::from_iter([Gateway::via(next_hop.addr(), link)]),
+                0,
+            ))
+            .into()
         }
     }
     let on = |n, link| PeerInfo {
@@ -211,12 +215,9 @@ fn a_link_local_next_hop_is_looked_up_on_the_link_of_the_session() {
 fn gateways_are_bounded_too() {
     struct Fan;
     impl Resolve for Fan {
-        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Result<Resolved, Unresolved> {
+        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
             let gateways = (1..=3).map(|link| Gateway::via(next_hop.addr(), link));
-            Ok(Resolved {
-                gateways: gateways.collect(),
-                metric: 0,
-            })
+            Ok(Resolved::new(gateways.collect(), 0)).into()
         }
     }
     let mut rib = tors();

@@ -1,10 +1,8 @@
 //! How fast routes go into the kernel and out of it, and what each takes of memory: ratios within one
-//! run. `cargo bench -p redstart-rib --features netlink --bench fib`, as root; `REDSTART_ROUTES` is how
+//! run. `cargo bench -p redstart-proto-tests --bench fib`, as root; `REDSTART_ROUTES` is how
 //! many IPv4 routes (a million unless said; IPv6 gets a fifth), `REDSTART_ROUNDS` how often (5).
 //!
-//! The yardstick is a program that does nothing but write: messages made by hand, 256 in a datagram,
-//! one acknowledgement for each datagram, every route by the same nexthop object. It keeps no state,
-//! looks at no answer but the last, and does not know what it wrote.
+//! The yardstick is a program that does nothing but write (`redstart_proto_tests::bench::kernel::raw`).
 //!
 //! Rounds alternate, each side first in every other one, and each time in a network namespace of its
 //! own. Wall time means something on a quiet machine only: beside others, planner and netlink thread
@@ -28,8 +26,8 @@ use std::{
     time::{Duration, Instant as Clock},
 };
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use redstart_bgp::{time::Instant, types::Prefix};
+use redstart_proto_tests::bench::kernel::raw::Writer;
 use redstart_rib::{
     fib::{FibConfig, KernelEvent, Planner, Route},
     netlink::{self, NetlinkConfig, NetlinkHandle, Submitted},
@@ -37,8 +35,6 @@ use redstart_rib::{
 };
 use tokio::sync::mpsc::Receiver;
 
-/// Of the yardstick.
-const BATCH: usize = 256;
 /// Routes that are compared in one turn, as in the speaker.
 const PIECE: usize = 8192;
 
@@ -142,14 +138,6 @@ impl Family {
             Self::V6 => "fd00:2::9",
         };
         Route::unicast(Gateway::via(gateway.parse().unwrap(), 2))
-    }
-
-    /// `AF_INET`, `AF_INET6`.
-    fn number(self) -> u8 {
-        match self {
-            Self::V4 => 2,
-            Self::V6 => 10,
-        }
     }
 
     /// The group that the raw writer's routes name.
@@ -430,63 +418,11 @@ impl Node {
 
 /// Writes all routes and deletes them, and nothing else.
 fn raw(family: Family, routes: u32) -> [Cost; 2] {
-    let mut socket = Socket::new(NETLINK_ROUTE).unwrap();
-    socket.bind_auto().unwrap();
+    let writer = Writer::open(family.object()).unwrap();
     [true, false].map(|add| {
         let began = Cost::begin();
-        write(&socket, family, routes, add);
+        let prefixes = (0..routes).map(|i| family.prefix(i));
+        writer.write(prefixes, add).unwrap();
         Cost::since(began)
     })
-}
-
-fn write(socket: &Socket, family: Family, routes: u32, add: bool) {
-    let kernel = SocketAddr::new(0, 0);
-    let (mut datagram, mut answer) = (Vec::new(), Vec::with_capacity(65536));
-    let mut waiting = 0;
-    for i in 0..routes {
-        waiting += 1;
-        let last = waiting == BATCH || i + 1 == routes;
-        append(&mut datagram, family, i, add, last);
-        if last {
-            socket.send_to(&datagram, &kernel, 0).unwrap();
-            answer.clear();
-            socket.recv(&mut answer, 0).unwrap();
-            assert_eq!(answer[16..20], [0; 4], "refused");
-            datagram.clear();
-            waiting = 0;
-        }
-    }
-}
-
-fn append(datagram: &mut Vec<u8>, family: Family, i: u32, add: bool, ack: bool) {
-    let start = datagram.len();
-    let (kind, flags): (u16, u16) = if add { (24, 0x601) } else { (25, 1) };
-    let flags = flags | if ack { 4 } else { 0 };
-    datagram.extend(0_u32.to_ne_bytes());
-    datagram.extend(kind.to_ne_bytes());
-    datagram.extend(flags.to_ne_bytes());
-    datagram.extend((i + 1).to_ne_bytes());
-    datagram.extend(0_u32.to_ne_bytes());
-    let prefix = family.prefix(i);
-    let (scope, kind) = if add { (0, 1) } else { (255, 0) };
-    datagram.extend([family.number(), prefix.len(), 0, 0, 254, 186, scope, kind]);
-    datagram.extend(0_u32.to_ne_bytes());
-    match prefix.addr() {
-        std::net::IpAddr::V4(address) => attribute(datagram, 1, &address.octets()),
-        std::net::IpAddr::V6(address) => attribute(datagram, 1, &address.octets()),
-    }
-    attribute(datagram, 6, &179_u32.to_ne_bytes());
-    if add {
-        attribute(datagram, 30, &family.object().to_ne_bytes());
-    }
-    let len = u32::try_from(datagram.len() - start).unwrap();
-    datagram[start..start + 4].copy_from_slice(&len.to_ne_bytes());
-}
-
-/// Values of four octets and of sixteen need no padding.
-fn attribute(datagram: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let len = u16::try_from(4 + value.len()).unwrap();
-    datagram.extend(len.to_ne_bytes());
-    datagram.extend(kind.to_ne_bytes());
-    datagram.extend(value);
 }

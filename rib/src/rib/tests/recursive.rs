@@ -1,0 +1,216 @@
+//! Next hops that learned routes lead to.
+
+use redstart_bgp::types::Aigp;
+
+use super::*;
+use crate::fib::RouteKind;
+
+/// The pods of a node in another rack, and that rack.
+const PODS: &str = "10.244.7.0/24";
+const RACK: &str = "10.40.0.0/24";
+const NODE: [u8; 4] = [10, 40, 0, 7];
+
+/// Two routers, and the node of another rack by a reflector.
+fn rack() -> Rib {
+    rib(&[
+        (1, same_as(1)),
+        (2, same_as(2)),
+        (3, info(SessionKind::Ibgp, 3)),
+    ])
+}
+
+/// As the node sends them, which is `next_hop`.
+fn at(next_hop: [u8; 4]) -> PathAttributes {
+    PathAttributes {
+        next_hop: Some(NextHop::V4(next_hop.into())),
+        ..attrs(&[], 3)
+    }
+}
+
+/// The routers on the link, and a default route that leads to the node as well.
+fn with_default() -> Links {
+    let mut links = connected();
+    links.0.insert(NODE.into(), BY_DEFAULT);
+    links
+}
+
+/// The gateways of a prefix, by their last octets.
+fn hops(route: Option<&Option<Route>>) -> Option<Vec<u8>> {
+    let RouteKind::Unicast(set) = &route?.as_ref()?.kind else {
+        return None;
+    };
+    let last = |gateway: &Gateway| match gateway.via {
+        Some(IpAddr::V4(addr)) => addr.octets()[3],
+        _ => 0,
+    };
+    Some(set.as_slice().iter().map(last).collect())
+}
+
+fn unresolved(rib: &Rib, prefix: &str) -> Option<String> {
+    let view = rib.lookup(p(prefix))?;
+    view.paths[0].not_best.as_ref().map(ToString::to_string)
+}
+
+#[test]
+fn the_nodes_of_another_rack_are_behind_the_routers_that_announce_it() {
+    let (mut rib, links) = (rack(), with_default());
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.resolve_pending(&links);
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![7]), "by default");
+    for n in [1, 2] {
+        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+        assert!(rib.has_pending_next_hops(), "what leads there has changed");
+        rib.resolve_pending(&links);
+        let to: Vec<u8> = (1..=n).collect();
+        assert_eq!(hops(rib.fib().get(&p(PODS))), Some(to));
+    }
+    let view = rib.lookup(p(PODS)).unwrap();
+    assert_eq!(view.paths[0].through(), Some(p(RACK)));
+    // A router is lost: what goes through its rack goes along.
+    rib.peer_down(PeerId(1), PeerDown::Flush);
+    rib.resolve_pending(&links);
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![2]));
+    rib.withdraw(PeerId(2), &nlri(RACK));
+    rib.resolve_pending(&links);
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![7]));
+    assert_eq!(rib.lookup(p(PODS)).unwrap().paths[0].through(), None);
+    // What nothing leads to costs nothing.
+    rib.learn(1, "203.0.113.0/24", attrs(&[65001], 1));
+    assert!(!rib.has_pending_next_hops());
+}
+
+#[test]
+fn the_longest_learned_prefix_leads_and_a_longer_one_of_the_kernel_does_not_yield() {
+    struct Static(Option<u8>);
+    impl Resolve for Static {
+        fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
+            let answer = connected().resolve(next_hop, None);
+            if next_hop.addr() != IpAddr::from(NODE) {
+                return answer;
+            }
+            let gateways = SmallVec::from_iter([Gateway::via(ip("10.0.0.9"), 1)]);
+            Answer {
+                state: Ok(Resolved::new(gateways, 5)),
+                yields_to: self.0,
+            }
+        }
+    }
+    let mut rib = rack();
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    for (n, prefix) in [(1, "10.40.0.0/16"), (2, RACK)] {
+        rib.announce(
+            PeerId(n.into()),
+            &Arc::new(attrs(&[65001], n)),
+            &nlri(prefix),
+        );
+    }
+    let mut by = |yields_to| {
+        rib.resolve(&Static(yields_to));
+        rib.repeat_fib();
+        hops(rib.fib().get(&p(PODS)))
+    };
+    // The kernel's own prefix is a default route, a /16, a /20, a /24; the node is on the link.
+    assert_eq!(by(Some(1)), Some(vec![2]));
+    assert_eq!(by(Some(17)), Some(vec![2]));
+    assert_eq!(by(Some(21)), Some(vec![2]));
+    assert_eq!(by(Some(25)), Some(vec![9]));
+    assert_eq!(by(None), Some(vec![9]));
+    // The longest one that is of any use.
+    rib.announce(PeerId(2), &Arc::new(attrs(&[65001], 99)), &nlri(RACK));
+    rib.resolve(&Static(Some(1)));
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1]));
+}
+
+#[test]
+fn routes_that_lead_to_each_other_lead_nowhere() {
+    let mut rib = rack();
+    // Each by an address in the other, and one by itself.
+    let pairs = [
+        ("10.50.0.0/24", [10, 51, 0, 1]),
+        ("10.51.0.0/24", [10, 50, 0, 1]),
+        ("10.52.0.0/24", [10, 52, 0, 1]),
+    ];
+    for (prefix, next_hop) in pairs {
+        rib.announce(PeerId(3), &Arc::new(at(next_hop)), &nlri(prefix));
+    }
+    rib.resolve_pending(&connected());
+    for (prefix, _) in pairs {
+        assert_eq!(unresolved(&rib, prefix).unwrap(), "next-hop-recursive");
+    }
+    assert!(rib.fib().is_empty());
+    // One level: what a supported path leads to, and not what that leads to.
+    rib.learn(1, "10.50.0.0/24", attrs(&[65001], 1));
+    let routes = rib.fib();
+    assert_eq!(hops(routes.get(&p("10.51.0.0/24"))), Some(vec![1]));
+    assert_eq!(hops(routes.get(&p("10.50.0.0/24"))), Some(vec![1]));
+    assert!(!rib.has_pending_next_hops());
+    rib.withdraw(PeerId(1), &nlri("10.50.0.0/24"));
+    rib.resolve_pending(&connected());
+    assert_eq!(
+        unresolved(&rib, "10.51.0.0/24").unwrap(),
+        "next-hop-recursive"
+    );
+    assert_eq!(rib.fib().values().flatten().count(), 0);
+}
+
+#[test]
+fn a_path_that_is_refused_or_our_own_leads_nowhere() {
+    let mut rib = rack();
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.originate(RACK, origination(Vec::new()));
+    let looped = attrs(&[65001, LOCAL_AS.0], 1);
+    rib.announce(PeerId(1), &Arc::new(looped), &nlri(RACK));
+    rib.resolve_pending(&connected());
+    assert_eq!(unresolved(&rib, PODS).unwrap(), "next-hop-no-route");
+    // Beside our own it is not best, and leads there nevertheless.
+    rib.learn(1, RACK, attrs(&[65001], 1));
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1]));
+}
+
+#[test]
+fn the_distance_is_that_of_the_route_that_leads_there() {
+    let mut rib = rack();
+    let mut links = connected();
+    links.0.insert([10, 0, 0, 1].into(), 40);
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(RACK));
+    rib.resolve(&links);
+    let metric = |rib: &Rib| {
+        let view = rib.lookup(p(PODS)).unwrap();
+        view.paths[0].next_hop.clone().unwrap().unwrap().metric
+    };
+    assert_eq!(metric(&rib), 40);
+    let with_aigp = PathAttributes {
+        aigp: Some(Aigp::of(1000)),
+        ..at([10, 0, 0, 1])
+    };
+    rib.announce(PeerId(3), &Arc::new(with_aigp), &nlri(RACK));
+    rib.resolve_pending(&links);
+    assert_eq!(metric(&rib), 1040, "RFC 7311 section 4.1");
+}
+
+#[test]
+fn next_hops_of_both_families_are_led_to_and_forgotten() {
+    let mut rib = rack();
+    let node = PathAttributes {
+        next_hop: Some(NextHop::V6("2001:db8:40::7".parse().unwrap())),
+        ..attrs(&[], 3)
+    };
+    let router = PathAttributes {
+        next_hop: Some(NextHop::V6("2001:db8::1".parse().unwrap())),
+        ..attrs(&[65001], 1)
+    };
+    let mut links = connected();
+    links.0.insert(ip("2001:db8::1"), 0);
+    rib.announce(PeerId(3), &Arc::new(node), &nlri("fd00:7::/64"));
+    rib.announce(PeerId(1), &Arc::new(router), &nlri("2001:db8:40::/48"));
+    rib.resolve_pending(&links);
+    let route = rib.fib()[&p("fd00:7::/64")].clone().unwrap();
+    assert_eq!(route.gateways(), [Gateway::via(ip("2001:db8::1"), 1)]);
+    for peer in [1, 3] {
+        rib.peer_down(PeerId(peer), PeerDown::Flush);
+    }
+    rib.resolve_pending(&links);
+    assert!(!rib.has_pending_next_hops());
+    assert_eq!(rib.next_hops().count(), 0);
+}
