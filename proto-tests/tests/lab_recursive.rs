@@ -151,6 +151,15 @@ fn pods_of_another_rack_are_reached_through_the_routers_that_announce_it() {
     // Neither router announces the rack: the default route leads there, and without one nothing does.
     world.birdc(&["disable", "\"rack*\""]).unwrap();
     lead(&world, &[DEFAULT], &[first, second]);
+    let lost = world
+        .us
+        .output("ping", &["-c", "1", "-W", "1", "10.244.7.7"]);
+    assert!(lost.is_err(), "nobody has the default gateway's address");
+    let silent = "via 10.0.3.9 on up3, which does not answer (ARP, Neighbour Discovery)";
+    explained(&world, "10.244.7.7", silent);
+    let kernel = world.redc("show kernel").unwrap();
+    let says = "No answer (ARP, Neighbour Discovery): via 10.0.3.9 on up3\n";
+    assert!(kernel.contains(says), "{kernel}");
     let gone = DEFAULT.map(|gateway| format!("route del default via {gateway}"));
     world.us.ip(&gone).unwrap();
     for prefix in PODS {

@@ -80,7 +80,10 @@ impl Imported {
             | KernelEvent::NexthopGone(_) => {
                 self.doubtful = self.tables.values().any(|routes| !routes.is_empty());
             }
-            KernelEvent::Address(_) | KernelEvent::Nexthop(_) | KernelEvent::Overrun => {}
+            KernelEvent::Address(_)
+            | KernelEvent::Neighbour { .. }
+            | KernelEvent::Nexthop(_)
+            | KernelEvent::Overrun => {}
         }
     }
 

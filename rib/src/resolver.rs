@@ -29,8 +29,8 @@ use self::table::{Candidate, Table};
 
 use crate::{
     fib::{
-        Dump, FibConfig, KernelEvent, KernelNexthop, KernelRoute, Link, LinkAddress, NexthopId,
-        NexthopSpec, RouteAction,
+        Dump, FibConfig, KernelEvent, KernelNexthop, KernelRoute, Link, LinkAddress, LinkNeighbour,
+        NexthopId, NexthopSpec, RouteAction,
     },
     nexthop::{Answer, Gateway, NexthopSet, Resolve, Resolved, Unresolved},
 };
@@ -62,6 +62,7 @@ pub struct KernelView {
     config: ResolverConfig,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<LinkAddress>,
+    silent: BTreeSet<LinkNeighbour>,
     v4: Table<Ipv4Network>,
     v6: Table<Ipv6Network>,
     nexthops: BTreeMap<NexthopId, NexthopSpec>,
@@ -77,6 +78,7 @@ impl KernelView {
             config,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
+            silent: BTreeSet::new(),
             v4: Table::default(),
             v6: Table::default(),
             nexthops: BTreeMap::new(),
@@ -125,6 +127,19 @@ impl KernelView {
         self.addresses.iter().any(|a| a.addr == addr)
     }
 
+    /// Whether the kernel asks for `addr` in vain on a link: nobody there has the address, or its host is
+    /// down.
+    #[must_use]
+    pub fn is_silent(&self, addr: IpAddr, ifindex: u32) -> bool {
+        self.silent.contains(&LinkNeighbour { ifindex, addr })
+    }
+
+    /// The same for whichever link leads to it.
+    #[must_use]
+    pub fn is_silent_anywhere(&self, addr: IpAddr) -> bool {
+        self.silent.iter().any(|it| it.addr == addr)
+    }
+
     /// Where the default route of a family leads that is not made by BGP: the gateways, on links that
     /// work, of the route of the lowest metric that has any.
     #[must_use]
@@ -157,6 +172,11 @@ impl KernelView {
             }
             KernelEvent::Address(address) => self.addresses.insert(*address),
             KernelEvent::AddressGone(address) => self.addresses.remove(address),
+            KernelEvent::Neighbour { neighbour, silent } => {
+                self.set_silent(*neighbour, *silent);
+                // No answer depends on it.
+                false
+            }
             KernelEvent::Route(route) => self.insert(route),
             KernelEvent::RouteGone(route) => self.remove(route),
             KernelEvent::Nexthop(nexthop) => self.set_nexthop(nexthop),
@@ -172,6 +192,7 @@ impl KernelView {
     fn replace(&mut self, dump: &Dump) -> bool {
         self.links = dump.links.iter().map(|l| (l.ifindex, l.clone())).collect();
         self.addresses = dump.addresses.iter().copied().collect();
+        self.silent = dump.silent.iter().copied().collect();
         self.v4 = Table::default();
         self.v6 = Table::default();
         self.nexthops.clear();
@@ -213,6 +234,14 @@ impl KernelView {
                 legs.filter_map(|m| leg(m.leg, m.weight)).collect()
             }
             None => NexthopSet::default(),
+        }
+    }
+
+    fn set_silent(&mut self, neighbour: LinkNeighbour, silent: bool) {
+        if silent {
+            self.silent.insert(neighbour);
+        } else {
+            self.silent.remove(&neighbour);
         }
     }
 

@@ -534,6 +534,9 @@ pub struct Kernel {
     pub protocol: u8,
     /// Counts.
     pub totals: KernelTotals,
+    /// Those gateways of routes that the kernel asks for in vain, by ARP or Neighbour Discovery.
+    #[serde(default)]
+    pub silent: Vec<String>,
     /// Every route that belongs there.
     pub routes: Vec<KernelRoute>,
 }

@@ -14,6 +14,7 @@ use redstart_bgp::{
 use redstart_rib::{
     Rib,
     fib::{InstallState, Route as KernelRoute, RouteKind},
+    nexthop::Gateway,
     rib::{NotBest, PathSource, PathView, RouteView, SourceKind},
 };
 
@@ -39,6 +40,8 @@ pub(super) struct Facts<'a> {
     /// Where a prefix stands in the kernel, and the route that shall be there.
     pub(super) kernel: &'a dyn Fn(Prefix) -> (InstallState, Option<KernelRoute>),
     pub(super) links: &'a Links,
+    /// Whether the kernel asks for a gateway in vain.
+    pub(super) silent: &'a dyn Fn(&Gateway) -> bool,
 }
 
 /// Explains a destination, and what the neighbours of these names are told of it.
@@ -209,7 +212,10 @@ impl Facts<'_> {
 
     fn kernel_of(&self, route: &RouteView) -> ExplainedKernel {
         let (state, wanted) = (self.kernel)(route.prefix);
-        let gateways = match &wanted {
+        let wanted = wanted.as_ref();
+        let silent = wanted.map_or(&[][..], KernelRoute::gateways).iter();
+        let silent: Vec<Gateway> = silent.filter(|g| (self.silent)(g)).copied().collect();
+        let ways = match wanted {
             Some(route) if route.kind == RouteKind::Blackhole => vec!["blackhole".to_owned()],
             Some(route) => gateways(route.gateways(), self.links),
             None => Vec::new(),
@@ -218,7 +224,11 @@ impl Facts<'_> {
             InstallState::NotDesired => not_wanted(route, self.desired),
             state => kernel_state(&state),
         };
-        ExplainedKernel { state, gateways }
+        ExplainedKernel {
+            state,
+            gateways: ways,
+            silent: gateways(&silent, self.links),
+        }
     }
 
     fn export(&self, id: PeerId, name: &str, prefix: Prefix) -> Export {

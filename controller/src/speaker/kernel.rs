@@ -28,6 +28,7 @@ use redstart_rib::{
     },
     imported::Imported,
     netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, RemovalError, Removed, Submitted},
+    nexthop::Gateway,
     resolver::{KernelView, ResolverConfig},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -373,6 +374,12 @@ impl Kernel {
     /// What is known of links and addresses.
     pub(super) const fn view(&self) -> &KernelView {
         &self.view
+    }
+
+    /// Whether the kernel asks for a gateway in vain.
+    pub(super) fn is_silent(&self, gateway: &Gateway) -> bool {
+        let via = gateway.via;
+        via.is_some_and(|via| self.view.is_silent(via, gateway.ifindex))
     }
 
     /// Looks up next hops: all where the kernel's state moved, else the new ones.

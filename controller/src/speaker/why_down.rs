@@ -85,6 +85,8 @@ pub(super) struct Facts {
     pub(super) remote: Option<IpAddr>,
     /// The address is one of this host's own.
     pub(super) remote_is_ours: bool,
+    /// The kernel asks for it on its link in vain.
+    pub(super) silent: bool,
     /// Our address towards it, if that is fixed, and whether this host has it.
     pub(super) local: Option<(IpAddr, bool)>,
     pub(super) disabled: bool,
@@ -294,6 +296,12 @@ fn by_last_error(facts: &Facts) -> Option<Cause> {
 fn not_connected(facts: &Facts, error: ConnectError) -> Option<Cause> {
     let port = "nobody listens on the neighbour's address and port";
     Some(match error {
+        ConnectError::TimedOut | ConnectError::Unreachable if facts.silent => cause(
+            "nobody-on-the-link",
+            "nobody on the link answers for the neighbour's address (ARP, Neighbour Discovery)",
+            "see that the neighbour is up and has this address, and that both are in one network \
+             (cable, VLAN)",
+        ),
         ConnectError::Refused => cause(
             "nobody-listening",
             port,

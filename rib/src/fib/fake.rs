@@ -490,6 +490,7 @@ impl FakeKernel {
         Dump {
             links: self.links.values().cloned().collect(),
             addresses: self.addresses.clone(),
+            silent: Vec::new(),
             nexthops: self.nexthops.values().cloned().collect(),
             routes: self.routes().cloned().collect(),
             since: Vec::new(),

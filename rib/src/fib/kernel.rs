@@ -182,6 +182,15 @@ pub struct LinkAddress {
     pub subnet: Prefix,
 }
 
+/// Somebody else on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkNeighbour {
+    /// The interface.
+    pub ifindex: u32,
+    /// The address that packets for it are sent to.
+    pub addr: IpAddr,
+}
+
 /// Links, addresses, nexthop objects and the routes of some tables, read while changes are being watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
@@ -189,6 +198,8 @@ pub struct Dump {
     pub links: Vec<Link>,
     /// Every address.
     pub addresses: Vec<LinkAddress>,
+    /// Those on links that the kernel asks for in vain, by ARP or Neighbour Discovery.
+    pub silent: Vec<LinkNeighbour>,
     /// Every nexthop object, ours and others'.
     pub nexthops: Vec<KernelNexthop>,
     /// Every route of the tables, ours and others'.
@@ -217,6 +228,14 @@ pub enum KernelEvent {
     Address(LinkAddress),
     /// An address is gone.
     AddressGone(LinkAddress),
+    /// The kernel asks for somebody on a link in vain, or no longer does. The kernel itself sends
+    /// nothing to such a member of a nexthop group while another one answers.
+    Neighbour {
+        /// Whom.
+        neighbour: LinkNeighbour,
+        /// Whether there is no answer.
+        silent: bool,
+    },
     /// A route appeared, or took the place of the one with the same prefix and metric.
     Route(KernelRoute),
     /// A route is gone.

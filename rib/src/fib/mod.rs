@@ -30,8 +30,8 @@ mod plan;
 mod reason;
 
 pub use kernel::{
-    Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress, OpError,
-    OpId, ProtocolName, Request, RouteAction, protocol_name,
+    Change, Dump, KernelError, KernelEvent, KernelOp, KernelRoute, Link, LinkAddress,
+    LinkNeighbour, OpError, OpId, ProtocolName, Request, RouteAction, protocol_name,
 };
 pub use marks::{Marks, Removal};
 pub use model::{FibConfig, Form, NexthopStyle, Route, RouteKey, RouteKind, Target};

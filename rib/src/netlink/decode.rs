@@ -12,6 +12,9 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{LinkAttribute, LinkFlags, LinkMessage},
+    neighbour::{
+        NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+    },
     route::{
         RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags,
         RouteType, RouteVia,
@@ -21,7 +24,7 @@ use redstart_bgp::types::Prefix;
 
 use super::message::Message;
 use crate::{
-    fib::{KernelEvent, KernelRoute, Link, LinkAddress, NexthopId, RouteAction},
+    fib::{KernelEvent, KernelRoute, Link, LinkAddress, LinkNeighbour, NexthopId, RouteAction},
     nexthop::{Gateway, NexthopSet},
 };
 
@@ -47,6 +50,15 @@ fn of_library(message: RouteNetlinkMessage) -> Option<KernelEvent> {
         }),
         RouteNetlinkMessage::NewAddress(m) => address(&m).map(KernelEvent::Address),
         RouteNetlinkMessage::DelAddress(m) => address(&m).map(KernelEvent::AddressGone),
+        RouteNetlinkMessage::NewNeighbour(m) => {
+            let (neighbour, silent) = (neighbour(&m)?, is_silent(&m)?);
+            Some(KernelEvent::Neighbour { neighbour, silent })
+        }
+        RouteNetlinkMessage::DelNeighbour(m) => neighbour(&m).map(|neighbour| {
+            // Nobody is asked for any more.
+            let silent = false;
+            KernelEvent::Neighbour { neighbour, silent }
+        }),
         RouteNetlinkMessage::NewRoute(m) => route(&m).map(KernelEvent::Route),
         RouteNetlinkMessage::DelRoute(m) => route(&m).map(KernelEvent::RouteGone),
         _ => None,
@@ -90,6 +102,38 @@ pub(super) fn address(message: &AddressMessage) -> Option<LinkAddress> {
         addr,
         subnet: Prefix::new(far.unwrap_or(addr), message.header.prefix_len)?,
     })
+}
+
+/// An entry of the neighbour tables; those of bridges and of proxies are something else.
+fn neighbour(message: &NeighbourMessage) -> Option<LinkNeighbour> {
+    let header = &message.header;
+    let is_proxy = header.flags.contains(NeighbourFlags::Proxy);
+    if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) || is_proxy {
+        return None;
+    }
+    let addr = message.attributes.iter().find_map(|a| match a {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(addr)) => Some(IpAddr::V4(*addr)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(addr)) => Some(IpAddr::V6(*addr)),
+        _ => None,
+    })?;
+    Some(LinkNeighbour {
+        ifindex: header.ifindex,
+        addr,
+    })
+}
+
+/// Whether the kernel has given up asking for it; `None` while it asks.
+fn is_silent(message: &NeighbourMessage) -> Option<bool> {
+    match message.header.state {
+        NeighbourState::Failed => Some(true),
+        NeighbourState::Incomplete | NeighbourState::None => None,
+        _ => Some(false),
+    }
+}
+
+/// Somebody whom the kernel asks for in vain.
+pub(super) fn silent(message: &NeighbourMessage) -> Option<LinkNeighbour> {
+    neighbour(message).filter(|_| is_silent(message) == Some(true))
 }
 
 pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {

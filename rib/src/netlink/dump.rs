@@ -1,4 +1,4 @@
-//! Reading the kernel's tables: links, addresses, nexthop objects, and the routes of the tables that
+//! Reading the kernel's tables: links, addresses, silent neighbours, nexthop objects, and the routes of the tables that
 //! matter.
 //!
 //! Strict checking makes the kernel filter by table. A dump that the kernel interrupted may lack
@@ -28,6 +28,7 @@ const ATTEMPTS: usize = 10;
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const RTM_GETROUTE: u16 = 26;
+const RTM_GETNEIGH: u16 = 30;
 const RTA_TABLE: u16 = 15;
 
 const NLMSG_ERROR: u16 = 2;
@@ -59,6 +60,11 @@ fn everything(reader: &mut Reader, config: &NetlinkConfig) -> Result<Dump, Netli
         })?,
         addresses: reader.list("addresses", (RTM_GETADDR, &[0; 8]), |m| match m {
             Message::Route(RouteNetlinkMessage::NewAddress(m)) => decode::address(&m),
+            _ => None,
+        })?,
+        // `struct ndmsg`.
+        silent: reader.list("neighbours", (RTM_GETNEIGH, &[0; 12]), |m| match m {
+            Message::Route(RouteNetlinkMessage::NewNeighbour(m)) => decode::silent(&m),
             _ => None,
         })?,
         nexthops: nexthops(reader)?,

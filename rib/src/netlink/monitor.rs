@@ -13,7 +13,12 @@
 //! once the consumer has taken the news of the loss.
 
 use core::time::Duration;
-use std::{collections::VecDeque, future::pending, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+};
 
 use futures_util::{Stream, StreamExt};
 use netlink_packet_core::NetlinkMessage;
@@ -28,14 +33,15 @@ use tokio::{
 use super::{
     NetlinkConfig, NetlinkError, decode, dump, message::Message, requests::OwnPorts, socket,
 };
-use crate::fib::{Dump, KernelEvent};
+use crate::fib::{Dump, KernelEvent, LinkNeighbour};
 
-const GROUPS: [MulticastGroup; 6] = [
+const GROUPS: [MulticastGroup; 7] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv6Route,
+    MulticastGroup::Neigh,
     MulticastGroup::Nexthop,
 ];
 
@@ -52,6 +58,8 @@ pub(super) struct Monitor {
     events: mpsc::Sender<KernelEvent>,
     resync: Arc<Notify>,
     trouble: watch::Sender<Option<Arc<NetlinkError>>>,
+    /// Who does not answer. That they do is news of these alone: entries change all the time.
+    silent: BTreeSet<LinkNeighbour>,
     /// What the consumer has not taken yet.
     backlog: VecDeque<KernelEvent>,
     /// Events were dropped, and the consumer does not know yet.
@@ -91,6 +99,7 @@ impl Monitor {
             events,
             resync,
             trouble,
+            silent: BTreeSet::new(),
             backlog: VecDeque::new(),
             losing: false,
             wants_dump: true,
@@ -141,7 +150,8 @@ impl Monitor {
         if self.ports.contains(message.header.port_number) {
             return true;
         }
-        match decode::event(message) {
+        let event = decode::event(message).filter(|event| self.is_news(event));
+        match event {
             Some(KernelEvent::Overrun) => {
                 self.lose();
                 return self.reopen().await;
@@ -151,6 +161,20 @@ impl Monitor {
             _ => {}
         }
         true
+    }
+
+    /// Whether the consumer does not know it of a neighbour. A dump in the making may say otherwise of
+    /// it, so then everything counts.
+    fn is_news(&mut self, event: &KernelEvent) -> bool {
+        let KernelEvent::Neighbour { neighbour, silent } = event else {
+            return true;
+        };
+        let changed = if *silent {
+            self.silent.insert(*neighbour)
+        } else {
+            self.silent.remove(neighbour)
+        };
+        changed || self.reading.is_some()
     }
 
     /// The table `local` and others are no business of ours.
@@ -216,6 +240,7 @@ impl Monitor {
                 self.trouble.send_replace(None);
                 self.pause = RETRY_FIRST;
                 self.is_telling = true;
+                self.silent = silent(&dump, &since);
                 let dump = Dump { since, ..dump };
                 self.backlog.push_back(KernelEvent::Synced(Arc::new(dump)));
             }
@@ -249,6 +274,19 @@ impl Monitor {
             }
         }
     }
+}
+
+/// Who does not answer, by a dump and by what happened while it was made.
+fn silent(dump: &Dump, since: &[KernelEvent]) -> BTreeSet<LinkNeighbour> {
+    let mut all: BTreeSet<LinkNeighbour> = dump.silent.iter().copied().collect();
+    for event in since {
+        match event {
+            KernelEvent::Neighbour { neighbour, silent } if *silent => _ = all.insert(*neighbour),
+            KernelEvent::Neighbour { neighbour, .. } => _ = all.remove(neighbour),
+            _ => {}
+        }
+    }
+    all
 }
 
 /// The end of a dump in the making.

@@ -235,6 +235,10 @@ impl Node {
         Ok((resolved.gateways.to_vec(), resolved.metric))
     }
 
+    pub(crate) fn is_silent(&self, addr: &str, ifindex: u32) -> bool {
+        self.view.is_silent(addr.parse().unwrap(), ifindex)
+    }
+
     /// Sends what there is to send.
     pub(crate) async fn push(&mut self) {
         loop {

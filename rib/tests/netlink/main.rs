@@ -14,6 +14,7 @@
 mod driver;
 mod lab;
 mod lies;
+mod neighbours;
 mod nexthops;
 mod routes;
 mod soak;

@@ -35,7 +35,12 @@ pub fn explanation(e: &Explanation) -> String {
         )
     );
     for gateway in &kernel.gateways {
-        let _ = writeln!(out, "    {gateway}");
+        let silent = if kernel.silent.contains(gateway) {
+            ", which does not answer (ARP, Neighbour Discovery)"
+        } else {
+            ""
+        };
+        let _ = writeln!(out, "    {gateway}{silent}");
     }
     out.push_str(&exports(&e.exports));
     out

@@ -195,6 +195,9 @@ pub fn kernel(k: &Kernel) -> String {
     if let Some(error) = &k.totals.error {
         let _ = writeln!(out, "The kernel is not reachable: {error}");
     }
+    for gateway in &k.silent {
+        let _ = writeln!(out, "No answer (ARP, Neighbour Discovery): {gateway}");
+    }
     let rows: Vec<_> = k
         .routes
         .iter()

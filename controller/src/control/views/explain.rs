@@ -105,6 +105,9 @@ pub struct ExplainedKernel {
     pub state: KernelState,
     /// `via 10.0.0.1 on eth0`, or `blackhole`.
     pub gateways: Vec<String>,
+    /// Those gateways that the kernel asks for in vain, by ARP or Neighbour Discovery.
+    #[serde(default)]
+    pub silent: Vec<String>,
 }
 
 /// What a neighbour is told of a prefix.

@@ -1,6 +1,6 @@
 //! Routes and their paths, and what the kernel holds of them.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use redstart_bgp::{
     mrt::table::Peer,
@@ -192,6 +192,11 @@ impl Core {
             .filter(|(_, s)| *s != InstallState::NotDesired)
             .collect();
         routes.sort_by_key(|(prefix, _)| *prefix);
+        let used = routes.iter().filter_map(|(p, _)| planner.desired(*p));
+        let used = used.flat_map(|route| route.gateways()).copied();
+        let silent = used.filter(|gateway| self.kernel.is_silent(gateway));
+        let silent: BTreeSet<Gateway> = silent.collect();
+        let silent: Vec<Gateway> = silent.into_iter().collect();
         let route = |(prefix, state): (Prefix, InstallState)| {
             let desired = planner.desired(prefix);
             let blackhole = desired.is_some_and(|r| r.kind == RouteKind::Blackhole);
@@ -207,6 +212,7 @@ impl Core {
             metric: config.metric.get(),
             protocol: config.protocol,
             totals: self.kernel_totals(),
+            silent: gateways(&silent, &links),
             routes: routes.into_iter().map(route).collect(),
         }
     }

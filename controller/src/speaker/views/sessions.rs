@@ -169,6 +169,7 @@ impl Core {
         let facts = Facts {
             remote: Some(n.remote.ip()),
             remote_is_ours: self.kernel.view().is_own(n.remote.ip()),
+            silent: self.kernel.view().is_silent_anywhere(n.remote.ip()),
             disabled: n.disabled,
             over_limit: n.is_over_limit(),
             link_down: n.is_link_down(),
@@ -225,6 +226,7 @@ impl Core {
             unfound: None,
             remote: None,
             remote_is_ours: false,
+            silent: false,
             local: spec.local.map(|local| (local, links.is_own(local))),
             disabled: false,
             over_limit: false,

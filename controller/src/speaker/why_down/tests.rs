@@ -10,6 +10,7 @@ fn facts(down: Option<DownReason>) -> Facts {
         unfound: None,
         remote: Some([10, 0, 0, 1].into()),
         remote_is_ours: false,
+        silent: false,
         local: None,
         disabled: false,
         over_limit: false,
@@ -48,6 +49,19 @@ fn counters_are_read_by_name() {
     assert_eq!(expected.since(expected).described(), [""; 0]);
     assert_eq!(expected.described().len(), 4);
     assert_eq!(TcpCounters::parse("what else"), TcpCounters::default());
+}
+
+#[test]
+fn whom_nobody_answers_for_on_the_link_is_not_there() {
+    for error in [ConnectError::TimedOut, ConnectError::Unreachable] {
+        let mut facts = failed(error);
+        facts.silent = true;
+        assert_eq!(ids(&facts), ["nobody-on-the-link"]);
+    }
+    // Whoever refuses has answered.
+    let mut facts = failed(ConnectError::Refused);
+    facts.silent = true;
+    assert_eq!(ids(&facts), ["nobody-listening"]);
 }
 
 #[test]

@@ -83,6 +83,10 @@ impl Lost {
 impl Planner {
     /// Takes note of something that happened in the kernel.
     pub fn on_event(&mut self, now: Instant, event: &KernelEvent) {
+        if matches!(event, KernelEvent::Neighbour { .. }) {
+            // The kernel passes over them by itself.
+            return;
+        }
         // What happens now is later than the dump.
         self.compare(now, usize::MAX);
         match event {
@@ -102,6 +106,7 @@ impl Planner {
             KernelEvent::RouteGone(route) => self.on_route_gone(route),
             KernelEvent::Nexthop(nexthop) => self.on_nexthop(nexthop),
             KernelEvent::NexthopGone(id) => self.on_nexthop_gone(*id, There::Absent),
+            KernelEvent::Neighbour { .. } => {}
             KernelEvent::Overrun => {
                 if self.sight == Sight::Known {
                     self.sight = Sight::Lost;
