@@ -183,3 +183,101 @@ fn pods_of_another_rack_are_reached_through_the_routers_that_announce_it() {
         assert_eq!(world.protocol(name).unwrap().established_count, 1, "{name}");
     }
 }
+
+/// Gives the speaker other settings for the kernel.
+fn configure(world: &World, kernel: &str) {
+    let manifest = format!(
+        "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata: {{ name: default }}\n\
+         spec: {{ asn: 65010, mesh: {{ mode: None }}, kernel: {{ {kernel} }}, timers: {{ connectRetrySeconds: 1, holdTimeSeconds: 240 }} }}\n"
+    );
+    world.put("configuration", &manifest).unwrap();
+}
+
+/// Waits until the routes of both families in the kernel say this.
+#[track_caller]
+fn say(world: &World, says: [&[&str]; 2]) {
+    for (prefix, says) in PODS.into_iter().zip(says) {
+        world.routed(&world.us, prefix, says, &[]).unwrap();
+    }
+}
+
+#[test]
+fn static_routes_lead_with_their_weights_on_link_and_from_a_table_of_their_own() {
+    let world = world();
+    let ip = |lines: &[&str]| {
+        let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        world.us.ip(&lines).unwrap();
+    };
+    for name in ["tor1", "tor2", "reflector"] {
+        world.is(name, "Established").unwrap();
+    }
+    let (tor1, tor2) = (["10.0.1.2", "fd00:1::2"], ["10.0.2.2", "fd00:2::2"]);
+    lead(&world, &[tor1, tor2], &[DEFAULT]);
+
+    // As long as what is learned, and the kernel's own: that leads.
+    ip(&[
+        "route add 10.40.0.0/24 nexthop via 10.0.1.2 weight 3 nexthop via 10.0.3.2 weight 1",
+        "route add fd40::/64 nexthop via fd00:1::2 dev up1 weight 3 nexthop via fd00:3::2 dev up3 weight 1",
+    ]);
+    let weighted: [&[&str]; 2] = [
+        &[
+            "via 10.0.1.2 dev up1 weight 3",
+            "via 10.0.3.2 dev up3 weight 1",
+        ],
+        &[
+            "via fd00:1::2 dev up1 weight 3",
+            "via fd00:3::2 dev up3 weight 1",
+        ],
+    ];
+    say(&world, weighted);
+    configure(&world, "nextHops: { resilient: { buckets: 256 } }");
+    wait::until("a resilient group", SOON, || {
+        let groups = world
+            .us
+            .output("ip", &["nexthop", "show", "proto", "186"])?;
+        anyhow::ensure!(groups.contains("type resilient buckets 256"), "{groups}");
+        Ok(())
+    })
+    .unwrap();
+    say(&world, weighted);
+
+    // A gateway in no subnet of ours.
+    ip(&[
+        "route del 10.40.0.0/24",
+        "route del fd40::/64",
+        "route add 10.40.0.0/24 via 172.31.9.9 dev up2 onlink",
+        "route add fd40::/64 via fd99::9 dev up2 onlink",
+    ]);
+    say(
+        &world,
+        [
+            &["via 172.31.9.9 dev up2", "onlink"],
+            &["via fd99::9 dev up2", "onlink"],
+        ],
+    );
+
+    // Other routes than those of the main table, and ours beside them.
+    ip(&[
+        "route add 10.40.0.0/24 via 10.0.3.2 dev up3 table 100",
+        "route add fd40::/64 via fd00:3::2 dev up3 table 100",
+    ]);
+    configure(&world, "table: 100, nextHopTable: 100");
+    for (prefix, via) in PODS.into_iter().zip(["10.0.3.2", "fd00:3::2"]) {
+        let family = if prefix.contains(':') { "-6" } else { "-4" };
+        wait::until("the route is in the other table", SOON, || {
+            let show = |table| {
+                world
+                    .us
+                    .output("ip", &[family, "route", "show", prefix, "table", table])
+            };
+            let (there, main) = (show("100")?, show("main")?);
+            let right = there.contains(&format!("via {via} dev up3")) && main.is_empty();
+            anyhow::ensure!(right, "{there}\n{main}");
+            Ok(())
+        })
+        .unwrap();
+    }
+    for name in ["tor1", "tor2", "reflector"] {
+        assert_eq!(world.protocol(name).unwrap().established_count, 1, "{name}");
+    }
+}

@@ -42,7 +42,8 @@ impl Gateway {
         }
     }
 
-    const fn key(&self) -> (Option<IpAddr>, u32) {
+    /// What makes two of them one.
+    pub(crate) const fn key(&self) -> (Option<IpAddr>, u32) {
         (self.via, self.ifindex)
     }
 }

@@ -92,6 +92,17 @@ impl KernelView {
         self.config.bgp_protocol = protocol;
     }
 
+    /// The routing table that leads to next hops.
+    #[must_use]
+    pub const fn table(&self) -> u32 {
+        self.config.table
+    }
+
+    /// Another table leads to next hops. Takes effect with the next dump.
+    pub const fn set_table(&mut self, table: u32) {
+        self.config.table = table;
+    }
+
     /// Grows whenever an answer may have changed: compare with the value at the last round to know
     /// whether next hops must be resolved again.
     #[must_use]

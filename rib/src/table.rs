@@ -181,15 +181,13 @@ impl<P: PrefixKey> Table<P> {
     }
 
     /// Every prefix with a path that contains `addr`, longest first.
-    pub(crate) fn covering(&self, addr: IpAddr) -> impl Iterator<Item = P> + '_ {
+    pub(crate) fn covering(&self, addr: IpAddr) -> impl Iterator<Item = PrefixId> + '_ {
         (0..=P::FAMILY.max_len())
             .rev()
             .filter(|len| self.lengths[usize::from(*len)] > 0)
             .filter_map(move |len| P::from_prefix(Prefix::new(addr, len)?))
-            .filter(|prefix| {
-                let found = self.find(*prefix);
-                found.is_some_and(|id| !self.entry(id).paths.is_empty())
-            })
+            .filter_map(|prefix| self.find(prefix))
+            .filter(|id| !self.entry(*id).paths.is_empty())
     }
 
     /// Notes that a path of `id` waits for its next hop to be looked up.

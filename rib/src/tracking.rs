@@ -47,9 +47,11 @@ struct Tracked {
 
 /// A next hop that a learned route may lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Yielding {
-    pub(crate) addr: IpAddr,
-    pub(crate) id: NextHopId,
+struct Yielding {
+    addr: IpAddr,
+    /// From this prefix length on.
+    longer: u8,
+    id: NextHopId,
 }
 
 /// Every tracked next hop.
@@ -59,10 +61,31 @@ pub(crate) struct NextHops {
     free: Vec<NextHopId>,
     index: HashMap<(NextHop, Option<u32>), NextHopId, FixedState>,
     pending: usize,
-    /// Those that learned routes may lead to, by address.
+    /// Those that learned routes may lead to, by address. Some may be gone.
     yielding: Vec<Yielding>,
+    /// Whether those are others by now.
+    is_yielding_stale: bool,
     /// Those among them whose learned routes changed; some may be named twice.
     disturbed: Vec<NextHopId>,
+}
+
+/// Whom to ask about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Those that nobody has asked about.
+    New,
+    /// And those whose learned routes changed.
+    Due,
+    /// All.
+    All,
+}
+
+/// Whether nothing that is decided depends on the difference: which route leads there is for people.
+fn is_same(a: &NextHopState, b: &NextHopState) -> bool {
+    match (a, b) {
+        (Ok(a), Ok(b)) => a.gateways == b.gateways && a.metric == b.metric,
+        _ => a == b,
+    }
 }
 
 /// What a round of resolution changed.
@@ -92,6 +115,7 @@ impl NextHops {
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
             pending: 0,
             yielding: Vec::new(),
+            is_yielding_stale: false,
             disturbed: Vec::new(),
         }
     }
@@ -131,7 +155,7 @@ impl NextHops {
         if tracked.refs == 0 {
             self.pending -= usize::from(tracked.state == Err(Unresolved::Pending));
             self.index.remove(&(tracked.next_hop, tracked.interface));
-            self.set_answer(id, Err(Unresolved::Pending).into());
+            self.is_yielding_stale |= tracked.answer.yields_to.is_some();
             self.free.push(id);
         }
     }
@@ -190,7 +214,13 @@ impl NextHops {
         }
         let at = self.yielding.partition_point(|y| y.addr < low);
         let covered = self.yielding[at..].iter().take_while(|y| y.addr <= high);
-        self.disturbed.extend(covered.map(|y| y.id));
+        let led = covered.filter(|y| y.longer <= prefix.len());
+        self.disturbed.extend(led.map(|y| y.id));
+    }
+
+    /// Whether there are some that nobody has looked for yet.
+    pub(crate) const fn has_new(&self) -> bool {
+        self.pending > 0
     }
 
     /// Whether there are next hops to look at: nobody has yet, or their learned routes changed.
@@ -198,19 +228,32 @@ impl NextHops {
         self.pending > 0 || !self.disturbed.is_empty()
     }
 
-    /// Asks the kernel again, about every next hop or just about those that nobody has looked for yet.
-    /// Returns those that are to be settled: these, and those whose learned routes changed.
-    pub(crate) fn ask(&mut self, resolver: &dyn Resolve, only_pending: bool) -> Vec<NextHopId> {
-        let mut due = core::mem::take(&mut self.disturbed);
-        for id in (0..self.slots.len()).map(NextHopId::new) {
-            let tracked = &self.slots[id.index()];
+    /// Asks the kernel again, and returns those that are to be settled.
+    pub(crate) fn ask(&mut self, resolver: &dyn Resolve, whom: Whom) -> Vec<NextHopId> {
+        let mut due = match whom {
+            Whom::New => Vec::new(),
+            Whom::Due | Whom::All => core::mem::take(&mut self.disturbed),
+        };
+        let mut changed = false;
+        for (index, tracked) in self.slots.iter_mut().enumerate() {
             let is_pending = tracked.state == Err(Unresolved::Pending);
-            if tracked.refs == 0 || (only_pending && !is_pending) {
+            if tracked.refs == 0 || (whom != Whom::All && !is_pending) {
                 continue;
             }
             let answer = resolver.resolve(tracked.next_hop, tracked.interface);
-            self.set_answer(id, answer);
-            due.push(id);
+            if is_pending || answer != tracked.answer {
+                changed |= !is_pending;
+                self.is_yielding_stale |= answer.yields_to != tracked.answer.yields_to;
+                tracked.answer = answer;
+                due.push(NextHopId::new(index));
+            }
+        }
+        if core::mem::take(&mut self.is_yielding_stale) {
+            self.find_yielding();
+        }
+        if changed {
+            // What leads to them may be what has changed.
+            due.extend(self.yielding.iter().map(|y| y.id));
         }
         due.retain(|id| self.slots[id.index()].refs > 0);
         due.sort_unstable();
@@ -218,16 +261,17 @@ impl NextHops {
         due
     }
 
-    fn set_answer(&mut self, id: NextHopId, answer: Answer) {
-        let (addr, tracked) = (self.addr(id), &mut self.slots[id.index()]);
-        let yields = answer.yields_to.is_some();
-        tracked.answer = answer;
-        let place = self.yielding.binary_search(&Yielding { addr, id });
-        match place {
-            Err(at) if yields => self.yielding.insert(at, Yielding { addr, id }),
-            Ok(at) if !yields => _ = self.yielding.remove(at),
-            _ => {}
-        }
+    fn find_yielding(&mut self) {
+        let in_use = self.slots.iter().enumerate().filter(|(_, t)| t.refs > 0);
+        let yielding = in_use.filter_map(|(index, tracked)| {
+            Some(Yielding {
+                addr: tracked.next_hop.addr(),
+                longer: tracked.answer.yields_to?,
+                id: NextHopId::new(index),
+            })
+        });
+        self.yielding = yielding.collect();
+        self.yielding.sort_unstable();
     }
 
     /// Takes over what the next hops are now, and says which of them are another than before.
@@ -235,11 +279,11 @@ impl NextHops {
         let mut changed = Changed::default();
         for (id, state) in states {
             let tracked = &mut self.slots[id.index()];
-            if state != tracked.state {
+            if !is_same(&state, &tracked.state) {
                 changed.known_before |= tracked.state != Err(Unresolved::Pending);
                 changed.ids.push(id);
-                tracked.state = state;
             }
+            tracked.state = state;
         }
         let in_use = self.slots.iter().filter(|t| t.refs > 0);
         let pending = in_use.filter(|t| t.state == Err(Unresolved::Pending));
@@ -247,8 +291,13 @@ impl NextHops {
         changed
     }
 
-    /// What was noted since the last round changed nothing that next hops depend on.
-    pub(crate) fn forget_disturbed(&mut self) {
-        self.disturbed.clear();
+    /// What is noted as disturbed, to be put back after changes that disturb nothing.
+    pub(crate) fn take_disturbed(&mut self) -> Vec<NextHopId> {
+        core::mem::take(&mut self.disturbed)
+    }
+
+    /// Nothing else was disturbed.
+    pub(crate) fn put_disturbed(&mut self, disturbed: Vec<NextHopId>) {
+        self.disturbed = disturbed;
     }
 }

@@ -27,6 +27,12 @@ pub struct KernelSpec {
     #[serde(default = "default::protocol")]
     #[schemars(range(min = 5, max = 255))]
     pub protocol: u8,
+    /// The routing table whose routes lead to next hops, and to default gateways; 254 is `main`. Subnets of
+    /// the node's own links come first, whatever the table.
+    #[serde(default = "default::table")]
+    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
+    #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]
+    pub next_hop_table: u32,
     /// Most next hops of one route; 1 turns ECMP off.
     #[serde(default = "default::max_paths")]
     #[schemars(range(min = 1, max = 128))]
@@ -46,6 +52,7 @@ impl Default for KernelSpec {
             table: default::table(),
             metric: default::metric(),
             protocol: default::protocol(),
+            next_hop_table: default::table(),
             max_paths: default::max_paths(),
             next_hops: NextHopsSpec::default(),
             preferred_source: PreferredSource::default(),

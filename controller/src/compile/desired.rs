@@ -439,6 +439,8 @@ pub struct Kernel {
     pub metric: u32,
     /// The route protocol number (`ip route` shows 186 as `bgp`).
     pub protocol: u8,
+    /// The table whose routes lead to next hops; 254 is main.
+    pub next_hop_table: u32,
     /// Most next hops of one route; 1 turns ECMP off.
     pub max_paths: u8,
     /// How routes name their next hops.

@@ -401,6 +401,7 @@ fn kernel(spec: &KernelSpec) -> Kernel {
         table: spec.table,
         metric: spec.metric,
         protocol: spec.protocol,
+        next_hop_table: spec.next_hop_table,
         max_paths: spec.max_paths,
         nexthops: nexthops(&spec.next_hops),
         sources: Vec::new(),

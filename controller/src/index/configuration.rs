@@ -156,10 +156,15 @@ fn drain(spec: &DrainSpec, findings: &mut Findings) {
 }
 
 fn kernel(kernel: &KernelSpec, findings: &mut Findings) {
-    range("spec.kernel.table", &kernel.table, 1..=u32::MAX, findings);
-    if kernel.table == 255 {
-        let message = "table 255 (local) belongs to the kernel";
-        findings.error("spec.kernel.table", Reason::InvalidValue, message);
+    for (at, table) in [
+        ("spec.kernel.table", kernel.table),
+        ("spec.kernel.nextHopTable", kernel.next_hop_table),
+    ] {
+        range(at, &table, 1..=u32::MAX, findings);
+        if table == 255 {
+            let message = "table 255 (local) belongs to the kernel";
+            findings.error(at, Reason::InvalidValue, message);
+        }
     }
     range("spec.kernel.metric", &kernel.metric, 1..=u32::MAX, findings);
     range(

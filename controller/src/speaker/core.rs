@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use redstart_bgp::{
     net::{Clock, FromListener, FromPeer, Newcomer},
     time::Instant,
-    types::Prefix,
+    types::{NlriSet, Prefix},
+    wire::Update,
 };
 use redstart_rib::{Owners, Rib, RibConfig};
 use tokio::sync::{mpsc, watch};
@@ -54,6 +55,22 @@ const NEWCOMERS: usize = 64;
 
 /// Events of neighbours taken before everybody else gets a turn.
 const BURST: usize = 8;
+
+/// Routes of neighbours taken before the kernel is given what it is free for.
+const PIECE: usize = 1024;
+
+/// How many of the first UPDATEs make a piece: one at least.
+fn piece(updates: &[Update]) -> usize {
+    let mut routes = 0;
+    let whole = updates.iter().take_while(|update| {
+        let before = routes;
+        let reach = update.reach.iter().map(|reach| reach.nlri.len());
+        routes += reach.sum::<usize>();
+        routes += update.unreach.iter().map(NlriSet::len).sum::<usize>();
+        before < PIECE
+    });
+    whole.count()
+}
 
 /// What the core hears besides neighbours and kernel.
 pub(super) struct Inputs {
@@ -181,16 +198,7 @@ impl Core {
                     let lost = burst.iter().flat_map(|it| self.neighbours.lost_by(it));
                     self.kernel.avoid(now, &lost.collect::<Vec<_>>());
                     for event in burst.drain(..) {
-                        // Whoever pulls must see what the announcements before it lead to, and what a
-                        // member of a range that has come up is to be told.
-                        if matches!(event, FromPeer::Pull { .. }) {
-                            if self.neighbours.take_members_changed() {
-                                self.introduce(now);
-                            }
-                            self.kernel.resolve_next_hops(&mut self.rib);
-                        }
-                        let links = self.kernel.view();
-                        self.neighbours.on_event(now, event, links, &mut self.rib);
+                        self.on_neighbour(now, event);
                     }
                 }
                 Some(event) = self.stations.next() => {
@@ -215,6 +223,36 @@ impl Core {
         let for_good = why == Some(DrainReason::Shutdown);
         self.neighbours.stop_all(for_good).await;
         self.stations.stop_all().await;
+    }
+
+    fn on_neighbour(&mut self, now: Instant, event: FromPeer) {
+        match event {
+            FromPeer::Updates { peer, updates } => {
+                let mut updates = updates.as_slice();
+                while !updates.is_empty() {
+                    let (piece, rest) = updates.split_at(piece(updates));
+                    self.neighbours.on_updates(now, peer, piece, &mut self.rib);
+                    updates = rest;
+                    // All of them take longer than the kernel for what it has been given.
+                    if self.kernel.is_free(now) {
+                        self.kernel.resolve_new_next_hops(&mut self.rib);
+                        self.install(now);
+                    }
+                }
+            }
+            event => {
+                // Whoever pulls must see what the announcements before it lead to, and what a member of a
+                // range that has come up is to be told.
+                if matches!(event, FromPeer::Pull { .. }) {
+                    if self.neighbours.take_members_changed() {
+                        self.introduce(now);
+                    }
+                    self.kernel.resolve_new_next_hops(&mut self.rib);
+                }
+                let links = self.kernel.view();
+                self.neighbours.on_event(now, event, links, &mut self.rib);
+            }
+        }
     }
 
     fn on_path_failures(&mut self) {
@@ -242,10 +280,12 @@ impl Core {
             self.introduce(now);
         }
         self.follow_kernel();
-        self.kernel.avoid(now, &self.neighbours.take_lost());
         self.kernel.resolve_next_hops(&mut self.rib);
-        self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
-            && self.kernel.take_changes(&mut self.rib);
+        self.install(now);
+        // Not before: in the middle of a burst those are avoided who are not heard of as lost yet.
+        if !self.unsettled {
+            self.kernel.caught_up(&self.rib);
+        }
         if self.restart.is_over(now, &self.neighbours) {
             self.kernel.recovered();
             self.apply(now);
@@ -255,6 +295,13 @@ impl Core {
         let sessions_changed = self.neighbours.take_sessions_changed();
         self.stations.wake(sessions_changed, &mut self.rib);
         self.kernel.push(now, &mut self.rib);
+    }
+
+    /// What the RIB wants goes to the planner, and from there to the kernel.
+    fn install(&mut self, now: Instant) {
+        self.kernel.avoid(now, &self.neighbours.take_lost());
+        self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
+            && self.kernel.take_changes(now, &mut self.rib);
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use redstart_bgp::{
     time::Instant,
     types::{Family, Prefix},
@@ -45,6 +46,9 @@ const BATCHES: usize = 2;
 
 /// Changes moved from the RIB to the planner before everybody else gets a turn.
 const CHANGES: usize = 4096;
+
+/// Changes moved before the kernel is given what it is free for: that takes less time than a batch.
+const MOVED: usize = 512;
 
 /// The pause before netlink is opened again, or what is left under former marks is removed again.
 const REOPEN: Duration = Duration::from_secs(5);
@@ -76,6 +80,8 @@ pub(super) struct Kernel {
     imported: Imported,
     /// Which of those shall be read.
     wanted_tables: BTreeSet<u32>,
+    /// The table that shall lead to next hops.
+    next_hop_table: u32,
     /// The resolver's generation at the last round.
     resolved: u64,
     netlink: Option<Link>,
@@ -128,6 +134,7 @@ impl Kernel {
             view: KernelView::new(ResolverConfig::default()),
             imported: Imported::default(),
             wanted_tables: BTreeSet::new(),
+            next_hop_table: FibConfig::TABLE_MAIN,
             resolved: 0,
             netlink: None,
             install: false,
@@ -164,14 +171,10 @@ impl Kernel {
         };
         let installed = std::mem::replace(&mut self.install, kernel.install);
         self.sources.clone_from(&kernel.sources);
+        self.next_hop_table = kernel.next_hop_table;
         if self.netlink.is_none() {
             self.open(now, config, rib);
-        } else if self.planner.config().marks() == config.marks()
-            && self
-                .imported
-                .tables()
-                .eq(self.wanted_tables.iter().copied())
-        {
+        } else if self.planner.config().marks() == config.marks() && self.reads_what_is_wanted() {
             self.next = None;
             if self.style != config.nexthops {
                 self.style = config.nexthops;
@@ -187,6 +190,7 @@ impl Kernel {
                 table = config.table,
                 metric = config.metric,
                 protocol = config.protocol,
+                next_hops = self.next_hop_table,
                 read = ?self.wanted_tables,
                 "other kernel tables or marks"
             );
@@ -194,6 +198,11 @@ impl Kernel {
         }
         self.follow_sources(rib);
         self.push(now, rib);
+    }
+
+    fn reads_what_is_wanted(&self) -> bool {
+        let wanted = self.wanted_tables.iter().copied();
+        self.imported.tables().eq(wanted) && self.view.table() == self.next_hop_table
     }
 
     /// Addresses come and go; the kernel refuses routes that prescribe one that is not there.
@@ -227,11 +236,15 @@ impl Kernel {
         self.reopen_at = None;
         // What is known stays until the dump is here: nothing flaps for that.
         self.view.set_bgp_protocol(config.protocol);
+        self.view.set_table(self.next_hop_table);
         let tables = self.wanted_tables.iter().copied();
         self.imported.read(tables.clone(), config.protocol);
         let former = config.former.iter().map(|marks| marks.table);
         let socket = NetlinkConfig {
-            tables: former.chain([config.table]).chain(tables).collect(),
+            tables: former
+                .chain([config.table, self.next_hop_table])
+                .chain(tables)
+                .collect(),
             ..NetlinkConfig::default()
         };
         match netlink::open(socket) {
@@ -382,7 +395,13 @@ impl Kernel {
         via.is_some_and(|via| self.view.is_silent(via, gateway.ifindex))
     }
 
-    /// Looks up next hops: all where the kernel's state moved, else the new ones.
+    /// Looks up the next hops that routes wait for.
+    pub(super) fn resolve_new_next_hops(&self, rib: &mut Rib) {
+        rib.resolve_new(&self.view);
+    }
+
+    /// Looks up next hops: all where the kernel's state moved, else those that are new or that changed
+    /// routes lead to.
     pub(super) fn resolve_next_hops(&mut self, rib: &mut Rib) {
         let generation = self.view.generation();
         if generation == self.resolved {
@@ -394,17 +413,51 @@ impl Kernel {
         }
     }
 
-    /// Takes over what the RIB wants. True if there is more, for the next turn.
-    pub(super) fn take_changes(&mut self, rib: &mut Rib) -> bool {
+    /// Whether another batch can go, after the answers that have come are taken. Not while a dump is
+    /// compared in pieces: an answer has to wait for all of it.
+    pub(super) fn is_free(&mut self, now: Instant) -> bool {
+        if self.planner.is_comparing() {
+            return false;
+        }
+        loop {
+            let Some(link) = &mut self.netlink else {
+                return false;
+            };
+            let answered = link.out.front_mut().map(Submitted::outcomes);
+            let Some(replies) = answered.and_then(FutureExt::now_or_never) else {
+                return link.out.len() < BATCHES;
+            };
+            link.out.pop_front();
+            self.on_event(now, Input::Replies(replies));
+        }
+    }
+
+    /// Everything that has happened is with the planner, if the RIB has nothing more to say: who was lost needs
+    /// not be avoided any longer.
+    pub(super) fn caught_up(&mut self, rib: &Rib) {
+        let takes = self.install && self.next.is_none();
+        if takes && !rib.has_fib_changes() && !rib.has_pending_next_hops() {
+            self.planner.caught_up();
+        }
+    }
+
+    /// Takes over what the RIB wants, and meanwhile gives the kernel what it is free for. True if there is
+    /// more, for the next turn.
+    pub(super) fn take_changes(&mut self, now: Instant, rib: &mut Rib) -> bool {
         if !self.install || self.next.is_some() {
             return false;
         }
-        for (prefix, route) in rib.take_fib_changes(CHANGES) {
-            let route = route.map(|route| self.sourced(prefix, route));
-            self.planner.desire(prefix, route);
-        }
-        if !rib.has_fib_changes() && !rib.has_pending_next_hops() {
-            self.planner.caught_up();
+        for _ in 0..CHANGES / MOVED {
+            if !rib.has_fib_changes() {
+                break;
+            }
+            for (prefix, route) in rib.take_fib_changes(MOVED) {
+                let route = route.map(|route| self.sourced(prefix, route));
+                self.planner.desire(prefix, route);
+            }
+            if self.is_free(now) {
+                self.send(now);
+            }
         }
         rib.has_fib_changes()
     }

@@ -19,6 +19,7 @@ use redstart_bgp::{
     session::{Event, OutBatch, PeerId, StopReason},
     time::Instant,
     types::Family,
+    wire::Update,
 };
 use redstart_rib::{PeerDown, PeerRules, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
@@ -416,6 +417,26 @@ impl Neighbours {
         }
     }
 
+    /// Routes came, or were taken back.
+    pub(super) fn on_updates(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        updates: &[Update],
+        rib: &mut Rib,
+    ) {
+        let Some(name) = self.names.get(&peer) else {
+            return;
+        };
+        if let Some(neighbour) = self.by_name.get_mut(name) {
+            note_loss(neighbour, &mut self.lost, |neighbour| {
+                for update in updates {
+                    neighbour.update(now, name, update, rib);
+                }
+            });
+        }
+    }
+
     /// What a neighbour's task says.
     pub(super) fn on_event(
         &mut self,
@@ -434,18 +455,7 @@ impl Neighbours {
                 };
                 let _ = reply.send(batch);
             }
-            FromPeer::Updates { peer, updates } => {
-                let Some(name) = self.names.get(&peer) else {
-                    return;
-                };
-                if let Some(neighbour) = self.by_name.get_mut(name) {
-                    note_loss(neighbour, &mut self.lost, |neighbour| {
-                        for update in &updates {
-                            neighbour.update(now, name, update, rib);
-                        }
-                    });
-                }
-            }
+            FromPeer::Updates { peer, updates } => self.on_updates(now, peer, &updates, rib),
             FromPeer::Event { peer, event } => {
                 self.sessions_changed |=
                     matches!(event, Event::Established(_) | Event::Down { .. });

@@ -377,11 +377,26 @@ impl World {
         self.run_dir.path().join(name)
     }
 
+    /// A log.
+    pub(crate) fn whole_log(&self, role: &str) -> Result<String> {
+        Ok(fs::read_to_string(self.processes.log(role))?)
+    }
+
     /// The end of a log.
     pub(crate) fn log(&self, role: &str) -> String {
-        let text = fs::read_to_string(self.processes.log(role)).unwrap_or_default();
+        let text = self.whole_log(role).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(40).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// The process of a program.
+    pub(crate) fn pid(&self, role: &str) -> Result<u32> {
+        let mut running = self.running.iter();
+        let process = running.find(|process| process.record.role == role);
+        Ok(process
+            .with_context(|| format!("no {role} runs"))?
+            .record
+            .pid)
     }
 
     fn their_dir(&self) -> PathBuf {

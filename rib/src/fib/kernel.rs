@@ -228,8 +228,8 @@ pub enum KernelEvent {
     Address(LinkAddress),
     /// An address is gone.
     AddressGone(LinkAddress),
-    /// The kernel asks for somebody on a link in vain, or no longer does. The kernel itself sends
-    /// nothing to such a member of a nexthop group while another one answers.
+    /// The kernel asks for somebody on a link in vain, or no longer does. It sends nothing to such a
+    /// member of a nexthop group while another one answers, unless the group is resilient.
     Neighbour {
         /// Whom.
         neighbour: LinkNeighbour,

@@ -41,7 +41,7 @@ use crate::fib::{Dump, FibConfig, KernelEvent, KernelOp, OpError, OpId};
 /// How to talk to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetlinkConfig {
-    /// The tables to watch; `main` is always watched as well, for next hops resolve there.
+    /// The tables to watch; `main` is always watched as well.
     pub tables: BTreeSet<u32>,
     /// Most operations in one datagram. How many are sent at a time follows from how fast the kernel is:
     /// see [`NetlinkHandle::batch`].

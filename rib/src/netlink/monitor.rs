@@ -14,7 +14,7 @@
 
 use core::time::Duration;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::pending,
     pin::Pin,
     sync::Arc,
@@ -58,7 +58,7 @@ pub(super) struct Monitor {
     events: mpsc::Sender<KernelEvent>,
     resync: Arc<Notify>,
     trouble: watch::Sender<Option<Arc<NetlinkError>>>,
-    /// Who does not answer. That they do is news of these alone: entries change all the time.
+    /// Who does not answer, as the consumer knows.
     silent: BTreeSet<LinkNeighbour>,
     /// What the consumer has not taken yet.
     backlog: VecDeque<KernelEvent>,
@@ -81,6 +81,8 @@ struct Reading {
     dump: Pin<Box<dyn Future<Output = Result<Dump, NetlinkError>> + Send>>,
     /// What came since it was begun. `None`: some of that was lost, or it was too much.
     since: Option<Vec<KernelEvent>>,
+    /// What was heard of neighbours since, of each the last.
+    neighbours: BTreeMap<LinkNeighbour, bool>,
 }
 
 impl Monitor {
@@ -150,8 +152,10 @@ impl Monitor {
         if self.ports.contains(message.header.port_number) {
             return true;
         }
-        let event = decode::event(message).filter(|event| self.is_news(event));
-        match event {
+        match decode::event(message) {
+            Some(KernelEvent::Neighbour { neighbour, silent }) => {
+                self.note_neighbour(neighbour, silent);
+            }
             Some(KernelEvent::Overrun) => {
                 self.lose();
                 return self.reopen().await;
@@ -163,18 +167,20 @@ impl Monitor {
         true
     }
 
-    /// Whether the consumer does not know it of a neighbour. A dump in the making may say otherwise of
-    /// it, so then everything counts.
-    fn is_news(&mut self, event: &KernelEvent) -> bool {
-        let KernelEvent::Neighbour { neighbour, silent } = event else {
-            return true;
-        };
-        let changed = if *silent {
-            self.silent.insert(*neighbour)
-        } else {
-            self.silent.remove(neighbour)
-        };
-        changed || self.reading.is_some()
+    /// A neighbour answers, or does not. Their entries change all the time, and many may come and go at once:
+    /// what is no news is left out, and for what is there is no room nothing else is given up.
+    fn note_neighbour(&mut self, neighbour: LinkNeighbour, silent: bool) {
+        let most = self.config.event_capacity;
+        if let Some(reading) = &mut self.reading
+            && reading.neighbours.len() < most
+        {
+            reading.neighbours.insert(neighbour, silent);
+        }
+        let has_room = self.is_telling && !self.losing && self.backlog.len() < most;
+        if has_room && set(&mut self.silent, neighbour, silent) {
+            let event = KernelEvent::Neighbour { neighbour, silent };
+            self.backlog.push_back(event);
+        }
     }
 
     /// The table `local` and others are no business of ours.
@@ -229,19 +235,26 @@ impl Monitor {
         self.reading = Some(Reading {
             dump: Box::pin(async move { dump::dump(&config).await }),
             since: Some(Vec::new()),
+            neighbours: BTreeMap::new(),
         });
     }
 
     /// Puts a dump behind the events that came before it was done.
     fn end_dump(&mut self, dump: Result<Dump, NetlinkError>) {
-        let since = self.reading.take().and_then(|reading| reading.since);
-        match (dump, since) {
-            (Ok(dump), Some(since)) => {
+        let Some(reading) = self.reading.take() else {
+            return;
+        };
+        match (dump, reading.since) {
+            (Ok(mut dump), Some(since)) => {
                 self.trouble.send_replace(None);
                 self.pause = RETRY_FIRST;
                 self.is_telling = true;
-                self.silent = silent(&dump, &since);
-                let dump = Dump { since, ..dump };
+                self.silent = dump.silent.into_iter().collect();
+                for (neighbour, silent) in reading.neighbours {
+                    set(&mut self.silent, neighbour, silent);
+                }
+                dump.silent = self.silent.iter().copied().collect();
+                dump.since = since;
                 self.backlog.push_back(KernelEvent::Synced(Arc::new(dump)));
             }
             (Ok(_), None) => self.try_again(),
@@ -276,17 +289,13 @@ impl Monitor {
     }
 }
 
-/// Who does not answer, by a dump and by what happened while it was made.
-fn silent(dump: &Dump, since: &[KernelEvent]) -> BTreeSet<LinkNeighbour> {
-    let mut all: BTreeSet<LinkNeighbour> = dump.silent.iter().copied().collect();
-    for event in since {
-        match event {
-            KernelEvent::Neighbour { neighbour, silent } if *silent => _ = all.insert(*neighbour),
-            KernelEvent::Neighbour { neighbour, .. } => _ = all.remove(neighbour),
-            _ => {}
-        }
+/// Puts a neighbour among the silent ones, or takes it out; whether that is another state.
+fn set(silent: &mut BTreeSet<LinkNeighbour>, neighbour: LinkNeighbour, is_silent: bool) -> bool {
+    if is_silent {
+        silent.insert(neighbour)
+    } else {
+        silent.remove(&neighbour)
     }
-    all
 }
 
 /// The end of a dump in the making.

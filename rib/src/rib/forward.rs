@@ -15,7 +15,7 @@ use crate::{
     ids::PrefixId,
     nexthop::{Gateway, NexthopSet, Resolve, Resolved},
     table::{Entry, Table},
-    tracking::{Changed, NextHopId},
+    tracking::{Changed, NextHopId, Whom},
 };
 
 /// What the kernel shall hold for an entry.
@@ -62,10 +62,11 @@ pub(super) fn share<'a>(
 ) -> SmallVec<[Gateway; 2]> {
     let mut found: SmallVec<[Gateway; 2]> = SmallVec::new();
     for gateway in states.flat_map(|resolved| &resolved.gateways) {
-        let known = found
-            .iter()
-            .any(|other| other.via == gateway.via && other.ifindex == gateway.ifindex);
-        if known || found.len() < max.max(1) {
+        let same = |other: &&mut Gateway| other.key() == gateway.key();
+        if let Some(known) = found.iter_mut().find(same) {
+            known.weight = known.weight.max(gateway.weight);
+            known.onlink |= gateway.onlink;
+        } else if found.len() < max.max(1) {
             found.push(*gateway);
         }
     }
@@ -173,29 +174,37 @@ impl Rib {
         self.shared.attrs.next_hops.is_due()
     }
 
-    /// Looks up the next hops that are new, and those that changed routes lead to. Call it after routes
-    /// came or went and before anything is pulled: until it is, a route by a new next hop is not usable,
-    /// and one that it replaced is gone.
+    /// Looks up the next hops that are new. Call it after announcements and before anything is pulled:
+    /// until it is, a route by a new next hop is not usable, and one that it replaced is gone.
+    pub fn resolve_new(&mut self, resolver: &dyn Resolve) {
+        if self.shared.attrs.next_hops.has_new() {
+            self.resolve_some(resolver, Whom::New);
+        }
+    }
+
+    /// The same, and those that changed routes lead to: once after many changes, for all routes by such a
+    /// next hop have to be found.
     pub fn resolve_pending(&mut self, resolver: &dyn Resolve) {
         if self.has_pending_next_hops() {
-            self.resolve_some(resolver, true);
+            self.resolve_some(resolver, Whom::Due);
         }
     }
 
     /// Looks up every next hop again. Call it when the kernel's links, addresses or routes changed.
     pub fn resolve(&mut self, resolver: &dyn Resolve) {
-        self.resolve_some(resolver, false);
+        self.resolve_some(resolver, Whom::All);
     }
 
-    fn resolve_some(&mut self, resolver: &dyn Resolve, only_pending: bool) {
-        let due = self.shared.attrs.next_hops.ask(resolver, only_pending);
+    fn resolve_some(&mut self, resolver: &dyn Resolve, whom: Whom) {
+        let due = self.shared.attrs.next_hops.ask(resolver, whom);
+        let disturbed = self.shared.attrs.next_hops.take_disturbed();
         let state = |id| (id, recursive::state(&self.v4, &self.v6, &self.shared, id));
         let states = due.into_iter().map(state).collect();
         let changed = self.shared.attrs.next_hops.settle(states);
         follow_next_hops(&mut self.v4, &mut self.shared, &changed);
         follow_next_hops(&mut self.v6, &mut self.shared, &changed);
         // Following moves paths up and down, and makes or ends none.
-        self.shared.attrs.next_hops.forget_disturbed();
+        self.shared.attrs.next_hops.put_disturbed(disturbed);
     }
 
     /// Whether [`take_fib_changes`](Self::take_fib_changes) has something to look at.

@@ -4,10 +4,12 @@
 //! prefix leads there instead, as a packet for the next hop would go: the nodes of another rack, say,
 //! by what this rack's routers announce, though the kernel has a default route.
 //!
-//! One level of it: a path leads to a next hop if its own next hop is reached by the kernel's routes.
-//! Which path that is depends on those alone and not on what next hops come to in the end, so no two
-//! paths can take each other's ground away and give it back (RFC 4271 section 9.1.2.1, mutually recursive
-//! routes), and the order in which paths arrive makes no difference.
+//! One level of it: a path leads to a next hop if its own next hop is reached by the kernel's routes, and
+//! by more than a default route: that leads to everything, also to what a learned route knows better, and
+//! to the prefix itself whose route it would support. Which path that is depends on the kernel alone and
+//! not on what next hops come to in the end, so no two paths can take each other's ground away and give it
+//! back (RFC 4271 section 9.1.2.1, mutually recursive routes), and the order in which paths arrive makes
+//! no difference. Routes of our own count neither for nor against: the kernel has its own ways to those.
 
 use std::net::IpAddr;
 
@@ -57,8 +59,8 @@ fn learned<P: PrefixKey>(
     longer: u8,
 ) -> Option<NextHopState> {
     let mut found = None;
-    for prefix in table.covering(addr).take_while(|p| p.len() >= longer) {
-        let entry = table.entry(table.find(prefix)?);
+    let covering = table.covering(addr).map(|id| table.entry(id));
+    for entry in covering.take_while(|entry| entry.prefix.len() >= longer) {
         if let Some(resolved) = lead(entry, shared) {
             return Some(Ok(resolved));
         }
@@ -75,23 +77,39 @@ fn learned<P: PrefixKey>(
 fn lead<P: PrefixKey>(entry: &Entry<P>, shared: &Shared) -> Option<Resolved> {
     let paths = entry.paths.as_slice().iter();
     let supported = paths
-        .filter(|path| !path.peer.is_local())
+        .filter(|path| !path.peer.is_local() && is_supported(path, entry.prefix, shared))
         .filter_map(|path| Some((path, candidate_by(path, shared, NextHops::kernel_state)?)));
     let (paths, candidates): (SmallVec<[&Path; 8]>, SmallVec<[Candidate; 8]>) = supported.unzip();
     let ranking = decision::rank(&candidates);
     let max = shared.config.max_paths.into();
     let sharing = decision::multipath(&candidates, &ranking, max);
     let best = &candidates[ranking.first()?.index];
-    // RFC 7311 section 4.1: the distance to a next hop that is reached by a route with AIGP is that
-    // route's own.
+    // With AIGP (RFC 7311) the route says itself how far it is.
     let metric = best.aigp.unwrap_or_else(|| best.igp_metric.into());
     let states = ranking[..sharing].iter().filter_map(|ranked| {
         let next_hop = shared.attrs.hot(paths[ranked.index].attr).next_hop?;
         shared.attrs.next_hops.kernel_state(next_hop).as_ref().ok()
     });
+    let mut gateways = share(states, max);
+    gateways.sort_unstable();
     Some(Resolved {
-        gateways: share(states, max),
+        gateways,
         metric: u32::try_from(metric).unwrap_or(u32::MAX),
         through: Some(entry.prefix.into()),
     })
+}
+
+/// Whether the kernel's own routes lead to a path's next hop, and say more of it than the path's route to
+/// `prefix` would.
+fn is_supported<P: PrefixKey>(path: &Path, prefix: P, shared: &Shared) -> bool {
+    let next_hops = &shared.attrs.next_hops;
+    let Some(next_hop) = shared.attrs.hot(path.attr).next_hop else {
+        return false;
+    };
+    match next_hops.answer(next_hop).yields_to {
+        None => true,
+        // No route, or a default route.
+        Some(0 | 1) => false,
+        Some(longer) => prefix.len() < longer || !prefix.into().contains(next_hops.addr(next_hop)),
+    }
 }

@@ -245,8 +245,8 @@ impl Rib {
     #[must_use]
     pub fn covering(&self, addr: IpAddr) -> Vec<Prefix> {
         match addr {
-            IpAddr::V4(_) => self.v4.covering(addr).map(Into::into).collect(),
-            IpAddr::V6(_) => self.v6.covering(addr).map(Into::into).collect(),
+            IpAddr::V4(_) => prefixes(&self.v4, addr),
+            IpAddr::V6(_) => prefixes(&self.v6, addr),
         }
     }
 
@@ -283,6 +283,11 @@ impl Rib {
         let index = self.shared.peers.find(peer)?;
         self.shared.peers.get(index).map(|peer| &peer.info)
     }
+}
+
+fn prefixes<P: PrefixKey>(table: &Table<P>, addr: IpAddr) -> Vec<Prefix> {
+    let covering = table.covering(addr);
+    covering.map(|id| table.entry(id).prefix.into()).collect()
 }
 
 fn next_hop_state<'a>(path: &Path, shared: &'a Shared) -> Option<&'a NextHopState> {

@@ -262,6 +262,7 @@ fn kernel_says_why_a_route_is_not_there() {
             parked: 1,
             ..KernelTotals::default()
         },
+        silent: Vec::new(),
         routes: vec![KernelRoute {
             prefix: "10.20.0.0/24".into(),
             kind: "unicast".into(),

@@ -1,7 +1,7 @@
 //! Why a session is as it is (`why-down`), how it came to that (`history`), what goes over it (`capture`),
 //! and what it would be with other objects (`diff`).
 
-use std::fs;
+use std::{fs, net::SocketAddr};
 
 use jiff::Timestamp;
 use redstart_bgp::session::State;
@@ -163,13 +163,24 @@ impl Core {
         })
     }
 
+    /// Whether the kernel asks for a neighbour in vain: on its link, where only that can be meant.
+    fn is_silent(&self, remote: SocketAddr) -> bool {
+        let view = self.kernel.view();
+        match remote {
+            SocketAddr::V6(at) if at.scope_id() != 0 => {
+                view.is_silent((*at.ip()).into(), at.scope_id())
+            }
+            _ => view.is_silent_anywhere(remote.ip()),
+        }
+    }
+
     fn why_neighbour(&self, name: &PeerName, n: &Neighbour) -> WhyDown {
         let status = n.handle.status();
         let errors = &status.errors;
         let facts = Facts {
             remote: Some(n.remote.ip()),
             remote_is_ours: self.kernel.view().is_own(n.remote.ip()),
-            silent: self.kernel.view().is_silent_anywhere(n.remote.ip()),
+            silent: self.is_silent(n.remote),
             disabled: n.disabled,
             over_limit: n.is_over_limit(),
             link_down: n.is_link_down(),

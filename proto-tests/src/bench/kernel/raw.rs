@@ -52,10 +52,10 @@ impl Raw {
             let before = usage::alone(own);
             let began = now()?;
             let end = thread::scope(|scope| {
-                let writing = scope.spawn(|| writer.write(prefixes.iter().copied(), add));
-                let end = probe.until(add)?;
-                writing.join().ok().context("a thread panicked")??;
-                anyhow::Ok(end)
+                let probing = scope.spawn(|| probe.until(add));
+                // On this thread: the time of one that has ended counts no more.
+                writer.write(prefixes.iter().copied(), add)?;
+                probing.join().ok().context("a thread panicked")?
             })?;
             let usage = usage::alone(own);
             let measured = Measured {

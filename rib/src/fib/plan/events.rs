@@ -84,7 +84,7 @@ impl Planner {
     /// Takes note of something that happened in the kernel.
     pub fn on_event(&mut self, now: Instant, event: &KernelEvent) {
         if matches!(event, KernelEvent::Neighbour { .. }) {
-            // The kernel passes over them by itself.
+            // No route is written for it.
             return;
         }
         // What happens now is later than the dump.

@@ -203,8 +203,8 @@ impl Naive {
         }
     }
 
-    /// Where a next hop leads: by the longest learned prefix that the kernel's own routes support, where
-    /// it may, else by those routes.
+    /// Where a next hop leads: by the longest learned prefix that the kernel's own routes support, and by
+    /// more than a default route, where it may, else by the kernel's routes.
     fn reach(&self, addr: IpAddr) -> Option<Reached> {
         let (reached, longer) = self.by_kernel(addr);
         let held = self.peers.values().flat_map(|state| state.routes.keys());
@@ -214,12 +214,18 @@ impl Naive {
             .filter(|(len, _)| longer.is_some_and(|longer| *len >= longer))
             .collect();
         let lead = |(_, prefix): &(u8, Prefix)| {
-            let supported = self.usable_by(*prefix, |addr| self.by_kernel(addr).0);
+            let on_link = |addr| match self.by_kernel(addr) {
+                (reached, None) => reached,
+                _ => None,
+            };
+            let supported = self.usable_by(*prefix, on_link);
             let paths = self.share(supported);
             let best = paths.first()?;
             let metric = distance(best).unwrap_or_else(|| best.reached.metric.into());
+            let mut gateways = self.gateways(&paths);
+            gateways.sort();
             Some(Reached {
-                gateways: self.gateways(&paths),
+                gateways,
                 metric: u32::try_from(metric).unwrap_or(u32::MAX),
             })
         };

@@ -153,6 +153,71 @@ fn routes_that_lead_to_each_other_lead_nowhere() {
     assert_eq!(rib.fib().values().flatten().count(), 0);
 }
 
+/// A default route leads to everything, so it supports nothing.
+#[test]
+fn a_route_to_the_next_hop_itself_by_the_default_route_hides_no_other() {
+    let (mut rib, links) = (rack(), with_default());
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri("10.40.0.7/32"));
+    for n in [1, 2] {
+        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+    }
+    rib.resolve_pending(&links);
+    let routes = rib.fib();
+    assert_eq!(hops(routes.get(&p(PODS))), Some(vec![1, 2]));
+    assert_eq!(hops(routes.get(&p("10.40.0.7/32"))), Some(vec![1, 2]));
+    // Beside paths of the routers one that only the default route supports has no share.
+    let mut links = links;
+    links.0.insert(ip("10.99.0.1"), BY_DEFAULT);
+    let better = PathAttributes {
+        local_pref: Some(500),
+        ..at([10, 99, 0, 1])
+    };
+    rib.announce(PeerId(3), &Arc::new(better), &nlri(RACK));
+    rib.resolve_pending(&links);
+    rib.repeat_fib();
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1, 2]));
+}
+
+/// What leads to next hops is for people; what they lead to decides.
+#[test]
+fn another_route_to_the_same_gateways_changes_nothing() {
+    let (mut rib, links) = (rack(), with_default());
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(
+        PeerId(1),
+        &Arc::new(attrs(&[65001], 1)),
+        &nlri("10.40.0.0/16"),
+    );
+    rib.resolve_pending(&links);
+    rib.fib();
+    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(RACK));
+    rib.resolve_pending(&links);
+    let routes = rib.fib();
+    assert_eq!(routes.keys().collect::<Vec<_>>(), [&p(RACK)]);
+    let view = rib.lookup(p(PODS)).unwrap();
+    assert_eq!(view.paths[0].through(), Some(p(RACK)));
+}
+
+/// Two paths to one prefix, and the gateways of one are among the other's.
+#[test]
+fn gateways_that_are_the_same_count_once() {
+    let (mut rib, links) = (rack(), with_default());
+    rib.set_config(RibConfig { max_paths: 2 });
+    for n in [1, 2] {
+        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+    }
+    for next_hop in [NODE, [10, 40, 0, 8]] {
+        let peer = 3 + u32::from(next_hop == NODE);
+        if peer == 4 {
+            rib.peer_up(PeerId(4), info(SessionKind::Ibgp, 4)).unwrap();
+        }
+        rib.announce(PeerId(peer), &Arc::new(at(next_hop)), &nlri(PODS));
+    }
+    rib.resolve_pending(&links);
+    assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1, 2]));
+}
+
 #[test]
 fn a_path_that_is_refused_or_our_own_leads_nowhere() {
     let mut rib = rack();
