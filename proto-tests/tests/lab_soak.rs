@@ -4,7 +4,7 @@
 //! Links flap on either side, routers come, go and take routes back, a router crashes, others add routes
 //! in front of ours, delete ours and our objects, and write so much that events are lost. After each
 //! of three rounds the kernel must hold, in both families, just what the routers say, with what others
-//! added still there; and after the last one the speaker must be no larger than after the first.
+//! added still there; and after the last one the speaker must be no larger than after the second.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ const MANY: u64 = 400;
 const FLOOD: u64 = 12_000;
 const ROUNDS: u32 = 3;
 /// How long a speaker may take to be right again: it asks the kernel again ever more slowly.
-const AGAIN: Duration = Duration::from_secs(120);
+const AGAIN: Duration = Duration::from_secs(40);
 /// What a process may have grown by in the meantime, in KiB: pages that the allocator keeps.
 const GROWTH: u64 = 6 << 10;
 
@@ -253,6 +253,21 @@ fn size(world: &World) -> (u64, usize) {
     (resident, files)
 }
 
+/// What there is to know where something is wrong.
+fn told(world: &World) -> String {
+    let asked = ["show protocols", "show route count", "show kernel"];
+    let answers = asked.map(|words| match world.redc(words) {
+        Ok(text) => text.lines().take(12).collect::<Vec<_>>().join("\n"),
+        Err(error) => format!("{error:#}"),
+    });
+    let bird = world.birdc(&["show", "protocols"]);
+    format!(
+        "{}\n{}\n{bird:?}",
+        world.log("redstart"),
+        answers.join("\n")
+    )
+}
+
 #[test]
 fn after_everything_at_once_the_kernel_is_right_and_the_speaker_no_larger() {
     let seconds = std::env::var("REDSTART_SOAK_SECONDS").ok();
@@ -261,7 +276,7 @@ fn after_everything_at_once_the_kernel_is_right_and_the_speaker_no_larger() {
     let (mut chance, mut foreign) = (Chance(seconds), BTreeSet::new());
     let right = |world: &World, foreign: &BTreeSet<u64>| {
         let asked = wait::until("the kernel is right", AGAIN, || is_right(world, foreign));
-        asked.with_context(|| world.log("redstart")).unwrap()
+        asked.with_context(|| told(world)).unwrap()
     };
     right(&world, &foreign);
     let mut sizes = Vec::new();
@@ -290,7 +305,8 @@ fn after_everything_at_once_the_kernel_is_right_and_the_speaker_no_larger() {
         .find(|l| l.starts_with("redstart_kernel_drift_total"));
     println!("{overruns} overruns, {drift:?}");
     assert!(!drift.unwrap().ends_with(" 0"), "nothing was disturbed");
-    let (first, last) = (sizes[0], sizes[sizes.len() - 1]);
+    // The first round is where it meets all of this for the first time.
+    let (first, last) = (sizes[1], sizes[sizes.len() - 1]);
     assert!(last.0 <= first.0 + GROWTH, "{sizes:?}");
     assert!(last.1 <= first.1 + 2, "open files: {sizes:?}");
 }

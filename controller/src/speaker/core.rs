@@ -25,7 +25,7 @@ use super::{
     drain::{DrainMark, Draining},
     gateways::Gateways,
     hold_down::{Change, HoldDown, Past, Told},
-    kernel::Kernel,
+    kernel::{Input, Kernel},
     listeners::Listeners,
     marks::Recorded,
     neighbours::Neighbours,
@@ -211,7 +211,14 @@ impl Core {
                 }
                 () = self.unnumbered.changed() => {}
                 () = self.bfd.changed() => self.on_path_failures(),
-                event = self.kernel.next_event() => self.kernel.on_event(self.clock.now(), event),
+                event = self.kernel.next_event() => {
+                    let is_piece = matches!(event, Input::Comparing);
+                    self.kernel.on_event(self.clock.now(), event);
+                    if is_piece {
+                        // The next one is there at once: whoever else has something to say comes first.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 () = wake => {}
             }
             self.settle();

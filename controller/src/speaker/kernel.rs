@@ -279,8 +279,6 @@ impl Kernel {
     /// The next thing that the kernel says; never, if there is no kernel to talk to.
     pub(super) async fn next_event(&mut self) -> Input {
         if self.planner.is_comparing() {
-            // Whoever else has something to say comes first.
-            tokio::task::yield_now().await;
             return Input::Comparing;
         }
         let Some(link) = &mut self.netlink else {
@@ -519,10 +517,10 @@ impl Kernel {
     fn clear(&mut self, now: Instant) {
         let former = &self.planner.config().former;
         let settled = self.swept && self.next.is_none() && self.planner.is_quiescent();
+        self.clear_at.take_if(|at| *at <= now);
         let Some(link) = self.netlink.as_mut().filter(|l| l.clearing.is_none()) else {
             return;
         };
-        self.clear_at.take_if(|at| *at <= now);
         if former.is_empty() || !settled || !link.out.is_empty() || self.clear_at.is_some() {
             return;
         }

@@ -265,17 +265,21 @@ impl Planner {
     /// [`take_resync_request`](Self::take_resync_request) again, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_comparing() {
+            // Nothing of this is done before that is.
+            return None;
+        }
+        let is_known = self.sight == Sight::Known;
         let retry = self.timers.first().map(|(at, _)| *at);
+        let retry = retry.filter(|_| is_known);
         let waiting = self.queues.len() > 0;
-        let free = self.sight == Sight::Known && self.in_flight.is_empty();
+        let free = is_known && self.in_flight.is_empty();
         let probe = self.forbidden.filter(|_| waiting && free);
         let nexthops = self
             .objects
             .poll_timeout()
             .filter(|_| free && self.forbidden.is_none());
-        let resync = self
-            .resync_at
-            .filter(|_| !self.reading && !self.is_comparing());
+        let resync = self.resync_at.filter(|_| !self.reading);
         [retry, probe, resync, nexthops].into_iter().flatten().min()
     }
 

@@ -386,6 +386,35 @@ fn what_no_route_names_is_removed_after_a_while() {
     assert_eq!(t.planner.poll_timeout(), None);
 }
 
+/// Whoever waits until then would otherwise come again at once, and again, instead of comparing.
+#[test]
+fn what_cannot_be_done_before_a_dump_is_compared_has_no_time() {
+    let mut t = Pair::with(OBJECTS);
+    many(&mut t, &to(&[2, 3]));
+    t.settle();
+    for i in 0..100 {
+        t.planner.desire(p(&format!("10.{i}.0.0/24")), None);
+    }
+    t.settle();
+    // And one that the kernel refuses, to be tried again.
+    t.desire("10.200.0.0/24", via("10.0.9.9", 9));
+    t.settle();
+    let due = t.planner.poll_timeout().unwrap();
+    t.planner.on_event(t.now, &KernelEvent::Overrun);
+    let resync = t.planner.poll_timeout().unwrap();
+    t.now = due.max(resync) + Duration::from_secs(60);
+    assert!(t.planner.take_resync_request(t.now));
+    assert_eq!(t.planner.poll_timeout(), None, "events are lost");
+    t.planner.on_event(t.now, &t.kernel.synced());
+    while t.planner.is_comparing() {
+        assert_eq!(t.planner.poll_timeout(), None, "comparing");
+        assert_eq!(t.planner.next_batch(t.now, 16), []);
+        t.planner.compare(t.now, 1);
+    }
+    assert!(t.planner.poll_timeout().unwrap() <= t.now);
+    assert!(!t.planner.next_batch(t.now, 16).is_empty());
+}
+
 #[test]
 fn nobody_looks_for_objects_that_nobody_uses() {
     const NEIGHBOURS: u8 = 200;
