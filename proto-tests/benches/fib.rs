@@ -10,12 +10,7 @@
 //! means something anywhere; that of the netlink thread alone is what bounds the rate, as long as the
 //! planner has a processor of its own. Memory is what the allocator has handed out, not what is resident.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "this is a measurement"
-)]
+#![expect(clippy::unwrap_used, reason = "this is a measurement")]
 
 use std::{
     collections::VecDeque,

@@ -256,12 +256,20 @@ fn static_routes_lead_with_their_weights_on_link_and_from_a_table_of_their_own()
         ],
     );
 
-    // Other routes than those of the main table, and ours beside them.
-    ip(&[
+    another_table_leads(&world);
+    for name in ["tor1", "tor2", "reflector"] {
+        assert_eq!(world.protocol(name).unwrap().established_count, 1, "{name}");
+    }
+}
+
+/// Other routes than those of the main table lead to next hops, and ours are beside them.
+fn another_table_leads(world: &World) {
+    let lines = [
         "route add 10.40.0.0/24 via 10.0.3.2 dev up3 table 100",
         "route add fd40::/64 via fd00:3::2 dev up3 table 100",
-    ]);
-    configure(&world, "table: 100, nextHopTable: 100");
+    ];
+    world.us.ip(&lines.map(str::to_owned)).unwrap();
+    configure(world, "table: 100, nextHopTable: 100");
     for (prefix, via) in PODS.into_iter().zip(["10.0.3.2", "fd00:3::2"]) {
         let family = if prefix.contains(':') { "-6" } else { "-4" };
         wait::until("the route is in the other table", SOON, || {
@@ -276,8 +284,5 @@ fn static_routes_lead_with_their_weights_on_link_and_from_a_table_of_their_own()
             Ok(())
         })
         .unwrap();
-    }
-    for name in ["tor1", "tor2", "reflector"] {
-        assert_eq!(world.protocol(name).unwrap().established_count, 1, "{name}");
     }
 }

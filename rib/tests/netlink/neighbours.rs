@@ -1,6 +1,6 @@
 //! Those on the links of this node that do not answer.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use crate::lab::{Node, gateway, in_namespace, ip, unicast};
 
@@ -27,14 +27,14 @@ fn who_is_silent_on_a_link_is_known_from_the_start_and_who_answers_again() {
         let mut node = Node::start().await;
         assert_eq!(silent(&node), [true, false, false, false]);
         // One that is asked for by the kernel itself.
-        let nobody: std::net::SocketAddr = "10.0.2.77:9".parse().unwrap();
-        let socket = std::net::UdpSocket::bind("10.0.2.1:0").unwrap();
-        socket.send_to(b"?", nobody).unwrap();
+        let ping = ["-c", "1", "-W", "1", "-I", "eth2", BOTH[1]];
+        let mut ping = Command::new("ping").args(ping).spawn().unwrap();
         // The kernel tells of it only where there was an answer before.
         found(BOTH6[1], &ANSWERS);
         found(BOTH6[1], &SILENT);
         node.until("silence", |n| silent(n) == [true, true, false, true])
             .await;
+        assert!(!ping.wait().unwrap().success());
         assert!(!node.is_silent(BOTH[0], 3), "that is another link");
         found(BOTH[0], &ANSWERS);
         ip(&["neigh", "del", BOTH6[1], "dev", "eth2"]);

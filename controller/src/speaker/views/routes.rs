@@ -8,7 +8,7 @@ use redstart_bgp::{
 };
 use redstart_rib::{
     export::Withheld,
-    fib::{InstallState, RouteKind},
+    fib::{InstallState, Route, RouteKind},
     nexthop::Gateway,
     rib::{PathSource, PathView, RouteView, SourceKind, Sources, Walked, Wanted},
 };
@@ -193,7 +193,7 @@ impl Core {
             .collect();
         routes.sort_by_key(|(prefix, _)| *prefix);
         let used = routes.iter().filter_map(|(p, _)| planner.desired(*p));
-        let used = used.flat_map(|route| route.gateways()).copied();
+        let used = used.flat_map(Route::gateways).copied();
         let silent = used.filter(|gateway| self.kernel.is_silent(gateway));
         let silent: BTreeSet<Gateway> = silent.collect();
         let silent: Vec<Gateway> = silent.into_iter().collect();
