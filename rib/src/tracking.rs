@@ -52,6 +52,8 @@ struct Yielding {
     /// From this prefix length on.
     longer: u8,
     id: NextHopId,
+    /// Whether it is among the disturbed ones.
+    is_disturbed: bool,
 }
 
 /// Every tracked next hop.
@@ -67,6 +69,8 @@ pub(crate) struct NextHops {
     is_yielding_stale: bool,
     /// Those among them whose learned routes changed; some may be named twice.
     disturbed: Vec<NextHopId>,
+    /// Paths move up and down, and none comes or goes.
+    following: bool,
 }
 
 /// Whom to ask about.
@@ -117,6 +121,7 @@ impl NextHops {
             yielding: Vec::new(),
             is_yielding_stale: false,
             disturbed: Vec::new(),
+            following: false,
         }
     }
 
@@ -212,10 +217,23 @@ impl NextHops {
         if high < first.addr || last.addr < low {
             return;
         }
+        if self.following {
+            return;
+        }
         let at = self.yielding.partition_point(|y| y.addr < low);
-        let covered = self.yielding[at..].iter().take_while(|y| y.addr <= high);
-        let led = covered.filter(|y| y.longer <= prefix.len());
-        self.disturbed.extend(led.map(|y| y.id));
+        let covered = self.yielding[at..].iter_mut();
+        for next_hop in covered.take_while(|y| y.addr <= high) {
+            let is_led = next_hop.longer <= prefix.len();
+            // Once, however often a neighbour changes its mind.
+            if is_led && !core::mem::replace(&mut next_hop.is_disturbed, true) {
+                self.disturbed.push(next_hop.id);
+            }
+        }
+    }
+
+    /// While routes follow their next hops, nothing that leads to a next hop changes.
+    pub(crate) const fn set_following(&mut self, following: bool) {
+        self.following = following;
     }
 
     /// Whether there are some that nobody has looked for yet.
@@ -232,7 +250,7 @@ impl NextHops {
     pub(crate) fn ask(&mut self, resolver: &dyn Resolve, whom: Whom) -> Vec<NextHopId> {
         let mut due = match whom {
             Whom::New => Vec::new(),
-            Whom::Due | Whom::All => core::mem::take(&mut self.disturbed),
+            Whom::Due | Whom::All => self.take_disturbed(),
         };
         let mut changed = false;
         for (index, tracked) in self.slots.iter_mut().enumerate() {
@@ -261,6 +279,15 @@ impl NextHops {
         due
     }
 
+    fn take_disturbed(&mut self) -> Vec<NextHopId> {
+        if !self.disturbed.is_empty() {
+            self.yielding
+                .iter_mut()
+                .for_each(|y| y.is_disturbed = false);
+        }
+        core::mem::take(&mut self.disturbed)
+    }
+
     fn find_yielding(&mut self) {
         let in_use = self.slots.iter().enumerate().filter(|(_, t)| t.refs > 0);
         let yielding = in_use.filter_map(|(index, tracked)| {
@@ -268,6 +295,7 @@ impl NextHops {
                 addr: tracked.next_hop.addr(),
                 longer: tracked.answer.yields_to?,
                 id: NextHopId::new(index),
+                is_disturbed: false,
             })
         });
         self.yielding = yielding.collect();
@@ -289,15 +317,5 @@ impl NextHops {
         let pending = in_use.filter(|t| t.state == Err(Unresolved::Pending));
         self.pending = pending.count();
         changed
-    }
-
-    /// What is noted as disturbed, to be put back after changes that disturb nothing.
-    pub(crate) fn take_disturbed(&mut self) -> Vec<NextHopId> {
-        core::mem::take(&mut self.disturbed)
-    }
-
-    /// Nothing else was disturbed.
-    pub(crate) fn put_disturbed(&mut self, disturbed: Vec<NextHopId>) {
-        self.disturbed = disturbed;
     }
 }

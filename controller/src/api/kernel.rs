@@ -28,7 +28,7 @@ pub struct KernelSpec {
     #[schemars(range(min = 5, max = 255))]
     pub protocol: u8,
     /// The routing table whose routes lead to next hops, and to default gateways; 254 is `main`. Subnets of
-    /// the node's own links come first, whatever the table.
+    /// the node's own links count whatever the table, unless a route of it is more specific.
     #[serde(default = "default::table")]
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]

@@ -241,7 +241,7 @@ impl Core {
                     self.neighbours.on_updates(now, peer, piece, &mut self.rib);
                     updates = rest;
                     // All of them take longer than the kernel for what it has been given.
-                    if self.kernel.is_free(now) {
+                    if !self.restart.is_deferring() && self.kernel.is_free(now) {
                         self.kernel.resolve_new_next_hops(&mut self.rib);
                         self.install(now);
                     }
@@ -322,8 +322,13 @@ impl Core {
             self.restart.poll_timeout(),
             self.transition.poll_timeout(),
             self.draining.poll_timeout(),
-            self.unnumbered.poll_timeout(self.clock.now()),
-            self.gateways.poll_timeout(),
+            // Nobody is looked for before links and routes are known.
+            self.unnumbered
+                .poll_timeout(self.clock.now())
+                .filter(|_| self.kernel.is_known()),
+            self.gateways
+                .poll_timeout()
+                .filter(|_| self.kernel.is_known()),
             self.hold_down.poll_timeout(),
         ]
         .into_iter()

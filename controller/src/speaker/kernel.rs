@@ -476,10 +476,13 @@ impl Kernel {
         let Some(link) = &mut self.netlink else {
             return;
         };
+        if self.next.is_some() {
+            return;
+        }
         if self.planner.take_resync_request(now) {
             link.handle.resync();
         }
-        while self.next.is_none() && link.out.len() < BATCHES {
+        while link.out.len() < BATCHES {
             let batch = self.planner.next_batch(now, link.handle.batch());
             if batch.is_empty() {
                 return;
@@ -590,6 +593,8 @@ impl Kernel {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.netlink.as_ref().is_some_and(|l| l.out.len() < BATCHES);
+        // Under marks that are to be given up nothing more is written.
+        let waiting = waiting && self.next.is_none();
         let planned = self.planner.poll_timeout().filter(|_| waiting);
         [planned, self.reopen_at, self.audit_at, self.clear_at]
             .into_iter()

@@ -132,6 +132,11 @@ impl Restart {
         self.recalled && self.restarted.restarting && self.sweep_at.is_some_and(|at| now < at)
     }
 
+    /// Whether selection was deferred when that was last asked.
+    pub(super) const fn is_deferring(&self) -> bool {
+        self.select_at.is_some()
+    }
+
     /// Whether the kernel is to be left as it is for now.
     pub(super) fn defers_selection(&mut self, now: Instant, neighbours: &Neighbours) -> bool {
         let Some(at) = self.select_at else {

@@ -170,9 +170,10 @@ impl Monitor {
     /// A neighbour answers, or does not. Their entries change all the time, and many may come and go at once:
     /// what is no news is left out, and for what is there is no room nothing else is given up.
     fn note_neighbour(&mut self, neighbour: LinkNeighbour, silent: bool) {
-        let most = self.config.event_capacity;
+        // The other half of the room is for what routes depend on.
+        let most = self.config.event_capacity / 2;
         if let Some(reading) = &mut self.reading
-            && reading.neighbours.len() < most
+            && (reading.neighbours.len() < most || reading.neighbours.contains_key(&neighbour))
         {
             reading.neighbours.insert(neighbour, silent);
         }

@@ -197,14 +197,13 @@ impl Rib {
 
     fn resolve_some(&mut self, resolver: &dyn Resolve, whom: Whom) {
         let due = self.shared.attrs.next_hops.ask(resolver, whom);
-        let disturbed = self.shared.attrs.next_hops.take_disturbed();
         let state = |id| (id, recursive::state(&self.v4, &self.v6, &self.shared, id));
         let states = due.into_iter().map(state).collect();
         let changed = self.shared.attrs.next_hops.settle(states);
+        self.shared.attrs.next_hops.set_following(true);
         follow_next_hops(&mut self.v4, &mut self.shared, &changed);
         follow_next_hops(&mut self.v6, &mut self.shared, &changed);
-        // Following moves paths up and down, and makes or ends none.
-        self.shared.attrs.next_hops.put_disturbed(disturbed);
+        self.shared.attrs.next_hops.set_following(false);
     }
 
     /// Whether [`take_fib_changes`](Self::take_fib_changes) has something to look at.

@@ -87,9 +87,15 @@ pub(super) fn bfd(bench: &mut Bench) -> Result<()> {
         bench.exchange(Family::V4)?;
         bench.theirs.signal_bfd(Signal::Pause)?;
         let noticed = wait::until("we notice", SOON, || {
-            // A session may be back at once: BGP goes on where only BFD has stopped.
-            let error = bench.ours.protocol()?.last_error.unwrap_or_default();
-            ensure!(error.contains("bfd"), "redc shows {error:?}");
+            // A session may be back at once, or fail anew: BGP goes on where only BFD has stopped.
+            let protocol = bench.ours.protocol()?;
+            let sent = protocol.last_sent.map(|notice| notice.text);
+            let by_bfd = sent.as_ref().is_some_and(|text| text.contains("BFD"));
+            ensure!(
+                by_bfd,
+                "redc shows {:?}, and {sent:?} sent",
+                protocol.last_error
+            );
             Ok(())
         });
         bench.theirs.signal_bfd(Signal::Resume)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
     routes::{self, expected, wait_all},
@@ -12,7 +12,7 @@ use crate::lab::{
     Lab,
     kernel::{RouteMonitor, routes_to},
     process::Signal,
-    speaker::SpeakerStart,
+    speaker::{self, SpeakerStart},
     topology::{DualPrefix, Family, Topology},
     traffic::{Stream, endpoints},
     wait,
@@ -81,6 +81,10 @@ pub fn speaker_restarted_twice(lab: &mut Lab, node: &str) -> Result<()> {
         lab.stop_speaker(node, Signal::Kill)?;
         lab.start_speaker(&SpeakerStart::of(node))?;
         established(lab, Duration::from_secs(15)).context("the speaker is back")?;
+        // What is stale when a neighbour restarts once more is to go (RFC 4724 section 4.2).
+        wait::until("it has said everything again", NOT_WAITED, || {
+            confirmed(lab)
+        })?;
     }
     wait::holds("all routes once it is back", 2 * DEAD, || {
         routes::all(lab, &expected)
@@ -89,6 +93,19 @@ pub fn speaker_restarted_twice(lab: &mut Lab, node: &str) -> Result<()> {
         let changes = monitor.changes()?;
         if !changes.is_empty() {
             bail!("routes changed:\n{}", changes.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody holds a route over somebody's restart any more.
+fn confirmed(lab: &Lab) -> Result<()> {
+    for node in &lab.topology.nodes {
+        for protocol in speaker::protocols(lab, &node.name)? {
+            let (name, state) = (&protocol.name, &protocol.state);
+            ensure!(state == "Established", "{name} of {} is {state}", node.name);
+            let stale = protocol.routes.stale;
+            ensure!(stale == 0, "{stale} routes of {name} at {}", node.name);
         }
     }
     Ok(())
