@@ -22,7 +22,7 @@ use std::{
 };
 
 use redstart_bgp::{time::Instant, types::Prefix};
-use redstart_proto_tests::bench::kernel::raw::Writer;
+use redstart_proto_tests::bench::{kernel::raw::Writer, report::median, usage};
 use redstart_rib::{
     fib::{FibConfig, KernelEvent, Planner, Route},
     netlink::{self, NetlinkConfig, NetlinkHandle, Submitted},
@@ -98,11 +98,6 @@ fn compare(family: Family, routes: u32, rounds: u32) {
         memory.audit.longest,
         each(memory.audit.memory)
     );
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn load() -> String {
@@ -270,12 +265,9 @@ fn allocated() -> usize {
     info.uordblks + info.hblkhd
 }
 
-/// A line of what the kernel says of this process's memory, in octets.
-fn resident(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
-    let kib: usize = line.split_whitespace().next().unwrap().parse().unwrap();
-    kib << 10
+/// What this process has in memory, in octets, and the most that it ever had.
+fn memory() -> usage::Usage {
+    usage::alone(std::process::id())
 }
 
 fn redstart(family: Family, routes: u32) -> ([Cost; 2], Memory) {
@@ -359,7 +351,7 @@ impl Node {
 
     /// Compares everything with the kernel; what that took.
     async fn audit(&mut self) -> Audit {
-        let before = resident("VmRSS:");
+        let before = memory().resident;
         // Makes the peak what is resident now.
         std::fs::write("/proc/self/clear_refs", "5").unwrap();
         let began = Clock::now();
@@ -381,7 +373,8 @@ impl Node {
                     here = Clock::now();
                 }
                 assert_eq!(self.planner.counters().drifted, 0);
-                let memory = resident("VmHWM:").saturating_sub(before);
+                let memory = memory().peak.saturating_sub(before);
+                let memory = usize::try_from(memory).unwrap();
                 return Audit {
                     memory,
                     took: began.elapsed(),

@@ -4,6 +4,7 @@
 
 pub mod apiserver;
 pub mod bench;
+pub mod chance;
 pub mod interop;
 pub mod lab;
 pub mod malformed;

@@ -14,6 +14,8 @@ mod checks;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use redstart_proto_tests::chance::Chance;
+
 /// How many variations of each input.
 const VARIATIONS: usize = 2000;
 
@@ -29,14 +31,9 @@ fn inputs(target: &str) -> Vec<Vec<u8>> {
 
 /// A few octets changed, by SplitMix64: the same ones in every run.
 fn varied(input: &[u8], seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut roll = |sides: usize| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % u64::try_from(sides).unwrap()).unwrap()
-    };
+    let mut chance = Chance::new(seed);
+    let mut roll =
+        |sides: usize| usize::try_from(chance.below(u64::try_from(sides).unwrap())).unwrap();
     let mut octets = input.to_vec();
     for _ in 0..=roll(3) {
         let at = roll(octets.len());

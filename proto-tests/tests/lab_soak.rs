@@ -23,7 +23,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use cable_world::{SOON, World};
 use redstart_controller::control::views;
-use redstart_proto_tests::lab::wait;
+use redstart_proto_tests::{bench::usage, chance::Chance, lab::wait};
 
 /// Prefixes of each family that both routers announce.
 const MANY: u64 = 400;
@@ -32,21 +32,8 @@ const FLOOD: u64 = 12_000;
 const ROUNDS: u32 = 3;
 /// How long a speaker may take to be right again: it asks the kernel again ever more slowly.
 const AGAIN: Duration = Duration::from_secs(120);
-/// What a process may have grown by in the meantime, in KiB: pages that the allocator keeps.
-const GROWTH: u64 = 6 << 10;
-
-/// Reproducible chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
+/// What a process may have grown by in the meantime, in octets: pages that the allocator keeps.
+const GROWTH: u64 = 6 << 20;
 
 fn prefix(i: u64) -> String {
     if i < MANY {
@@ -234,19 +221,11 @@ fn is_right(world: &World, foreign: &BTreeSet<u64>) -> Result<()> {
     Ok(())
 }
 
-/// Resident KiB, and open files, of the speaker.
+/// Resident octets, and open files, of the speaker.
 fn size(world: &World) -> (u64, usize) {
     let pid = world.pid("redstart").unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|l| l.strip_prefix("VmRSS:"))
-        .unwrap();
-    let resident = line.split_whitespace().next().unwrap().parse().unwrap();
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .count();
-    (resident, files)
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    (usage::alone(pid).resident, files.count())
 }
 
 /// What there is to know where something is wrong.
@@ -269,7 +248,7 @@ fn after_everything_at_once_the_kernel_is_right_and_the_speaker_no_larger() {
     let seconds = std::env::var("REDSTART_SOAK_SECONDS").ok();
     let seconds: u64 = seconds.map_or(12, |s| s.parse().unwrap());
     let mut world = world();
-    let (mut chance, mut foreign) = (Chance(seconds), BTreeSet::new());
+    let (mut chance, mut foreign) = (Chance::new(seconds), BTreeSet::new());
     let right = |world: &World, foreign: &BTreeSet<u64>| {
         let asked = wait::until("the kernel is right", AGAIN, || is_right(world, foreign));
         asked.with_context(|| told(world)).unwrap()

@@ -42,9 +42,18 @@ impl Gateway {
         }
     }
 
-    /// What makes two of them one.
-    pub(crate) const fn key(&self) -> (Option<IpAddr>, u32) {
+    const fn key(&self) -> (Option<IpAddr>, u32) {
         (self.via, self.ifindex)
+    }
+
+    /// Takes over what `other` says of the same way. `false`: it is another way, and nothing happens.
+    pub(crate) fn unite(&mut self, other: &Self) -> bool {
+        let same = self.key() == other.key();
+        if same {
+            self.weight = self.weight.max(other.weight);
+            self.onlink |= other.onlink;
+        }
+        same
     }
 }
 
@@ -82,14 +91,7 @@ impl FromIterator<Gateway> for NexthopSet {
     fn from_iter<I: IntoIterator<Item = Gateway>>(iter: I) -> Self {
         let mut set: SmallVec<[Gateway; 2]> = iter.into_iter().collect();
         set.sort_unstable();
-        set.dedup_by(|later, kept| {
-            let same = later.key() == kept.key();
-            if same {
-                kept.weight = kept.weight.max(later.weight);
-                kept.onlink |= later.onlink;
-            }
-            same
-        });
+        set.dedup_by(|later, kept| kept.unite(later));
         Self(set)
     }
 }

@@ -184,7 +184,7 @@ impl KernelView {
             KernelEvent::Address(address) => self.addresses.insert(*address),
             KernelEvent::AddressGone(address) => self.addresses.remove(address),
             KernelEvent::Neighbour { neighbour, silent } => {
-                self.set_silent(*neighbour, *silent);
+                neighbour.note(*silent, &mut self.silent);
                 // No answer depends on it.
                 false
             }
@@ -203,7 +203,7 @@ impl KernelView {
     fn replace(&mut self, dump: &Dump) -> bool {
         self.links = dump.links.iter().map(|l| (l.ifindex, l.clone())).collect();
         self.addresses = dump.addresses.iter().copied().collect();
-        self.silent = dump.silent.iter().copied().collect();
+        self.silent.clone_from(&dump.silent);
         self.v4 = Table::default();
         self.v6 = Table::default();
         self.nexthops.clear();
@@ -245,14 +245,6 @@ impl KernelView {
                 legs.filter_map(|m| leg(m.leg, m.weight)).collect()
             }
             None => NexthopSet::default(),
-        }
-    }
-
-    fn set_silent(&mut self, neighbour: LinkNeighbour, silent: bool) {
-        if silent {
-            self.silent.insert(neighbour);
-        } else {
-            self.silent.remove(&neighbour);
         }
     }
 

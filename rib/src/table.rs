@@ -172,11 +172,7 @@ impl<P: PrefixKey> Table<P> {
 
     /// The longest prefix with a usable path that contains `addr`.
     pub(crate) fn longest(&self, addr: IpAddr) -> Option<PrefixId> {
-        (0..=P::FAMILY.max_len())
-            .rev()
-            .filter(|len| self.lengths[usize::from(*len)] > 0)
-            .filter_map(|len| P::from_prefix(Prefix::new(addr, len)?))
-            .filter_map(|prefix| self.find(prefix))
+        self.covering(addr)
             .find(|id| self.entry(*id).paths.best().is_some())
     }
 

@@ -102,7 +102,8 @@ impl Medians {
     }
 }
 
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one; of an even number, the greater of the two in the middle. NaN if there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -8,6 +8,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use redstart_bgp::types::SegmentType;
+use redstart_proto_tests::chance::Chance;
 
 use super::{
     Context,
@@ -58,7 +59,7 @@ impl fmt::Display for Outcome {
 pub(crate) fn run(total: usize) -> Outcome {
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let mut dice = Dice(0x7606);
+    let mut dice = Dice(Chance::new(0x7606));
     let mut outcome = Outcome::default();
     while outcome.total < total {
         let (mut context, message) = well_formed(&mut runner);
@@ -92,17 +93,12 @@ fn well_formed(runner: &mut TestRunner) -> (Context, Vec<u8>) {
     }
 }
 
-/// SplitMix64.
-struct Dice(u64);
+struct Dice(Chance);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        usize::try_from(z % u64::try_from(sides.max(1)).unwrap()).unwrap()
+        let sides = u64::try_from(sides.max(1)).unwrap();
+        usize::try_from(self.0.below(sides)).unwrap()
     }
 
     fn octet(&mut self) -> u8 {

@@ -21,7 +21,7 @@
 //! driver hides those.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
 };
@@ -490,7 +490,7 @@ impl FakeKernel {
         Dump {
             links: self.links.values().cloned().collect(),
             addresses: self.addresses.clone(),
-            silent: Vec::new(),
+            silent: BTreeSet::new(),
             nexthops: self.nexthops.values().cloned().collect(),
             routes: self.routes().cloned().collect(),
             since: Vec::new(),

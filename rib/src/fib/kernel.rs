@@ -5,7 +5,7 @@
 //! kernel of the tests.
 
 use core::fmt;
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::Prefix;
 
@@ -191,6 +191,17 @@ pub struct LinkNeighbour {
     pub addr: IpAddr,
 }
 
+impl LinkNeighbour {
+    /// Puts it among those that do not answer, or takes it out; whether that is another state.
+    pub(crate) fn note(self, is_silent: bool, silent: &mut BTreeSet<Self>) -> bool {
+        if is_silent {
+            silent.insert(self)
+        } else {
+            silent.remove(&self)
+        }
+    }
+}
+
 /// Links, addresses, nexthop objects and the routes of some tables, read while changes are being watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dump {
@@ -199,7 +210,7 @@ pub struct Dump {
     /// Every address.
     pub addresses: Vec<LinkAddress>,
     /// Those on links that the kernel asks for in vain, by ARP or Neighbour Discovery.
-    pub silent: Vec<LinkNeighbour>,
+    pub silent: BTreeSet<LinkNeighbour>,
     /// Every nexthop object, ours and others'.
     pub nexthops: Vec<KernelNexthop>,
     /// Every route of the tables, ours and others'.

@@ -1,5 +1,5 @@
-//! Reading the kernel's tables: links, addresses, silent neighbours, nexthop objects, and the routes of the tables that
-//! matter.
+//! Reading the kernel's tables: links, addresses, silent neighbours, nexthop objects, and the routes of
+//! the tables that matter.
 //!
 //! Strict checking makes the kernel filter by table. A dump that the kernel interrupted may lack
 //! entries that never changed, so it is made again. A table may have a million routes, and the kernel
@@ -63,10 +63,13 @@ fn everything(reader: &mut Reader, config: &NetlinkConfig) -> Result<Dump, Netli
             _ => None,
         })?,
         // `struct ndmsg`.
-        silent: reader.list("neighbours", (RTM_GETNEIGH, &[0; 12]), |m| match m {
-            Message::Route(RouteNetlinkMessage::NewNeighbour(m)) => decode::silent(&m),
-            _ => None,
-        })?,
+        silent: reader
+            .list("neighbours", (RTM_GETNEIGH, &[0; 12]), |m| match m {
+                Message::Route(RouteNetlinkMessage::NewNeighbour(m)) => decode::silent(&m),
+                _ => None,
+            })?
+            .into_iter()
+            .collect(),
         nexthops: nexthops(reader)?,
         ..Dump::default()
     };

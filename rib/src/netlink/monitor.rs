@@ -178,7 +178,7 @@ impl Monitor {
             reading.neighbours.insert(neighbour, silent);
         }
         let has_room = self.is_telling && !self.losing && self.backlog.len() < most;
-        if has_room && set(&mut self.silent, neighbour, silent) {
+        if has_room && neighbour.note(silent, &mut self.silent) {
             let event = KernelEvent::Neighbour { neighbour, silent };
             self.backlog.push_back(event);
         }
@@ -250,11 +250,10 @@ impl Monitor {
                 self.trouble.send_replace(None);
                 self.pause = RETRY_FIRST;
                 self.is_telling = true;
-                self.silent = dump.silent.into_iter().collect();
                 for (neighbour, silent) in reading.neighbours {
-                    set(&mut self.silent, neighbour, silent);
+                    neighbour.note(silent, &mut dump.silent);
                 }
-                dump.silent = self.silent.iter().copied().collect();
+                self.silent.clone_from(&dump.silent);
                 dump.since = since;
                 self.backlog.push_back(KernelEvent::Synced(Arc::new(dump)));
             }
@@ -287,15 +286,6 @@ impl Monitor {
                 () = self.events.closed() => return false,
             }
         }
-    }
-}
-
-/// Puts a neighbour among the silent ones, or takes it out; whether that is another state.
-fn set(silent: &mut BTreeSet<LinkNeighbour>, neighbour: LinkNeighbour, is_silent: bool) -> bool {
-    if is_silent {
-        silent.insert(neighbour)
-    } else {
-        silent.remove(&neighbour)
     }
 }
 

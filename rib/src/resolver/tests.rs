@@ -53,7 +53,7 @@ fn device(ifindex: u32) -> RouteAction {
 fn view_with(config: ResolverConfig) -> KernelView {
     let mut view = KernelView::new(config);
     let dump = Dump {
-        silent: Vec::new(),
+        silent: BTreeSet::new(),
         links: (1..=4).map(|i| link(i, true, true)).collect(),
         addresses: vec![
             address(1, "127.0.0.1", 8),
@@ -110,7 +110,7 @@ fn a_static_route_leads_through_its_gateway_at_its_metric() {
 fn what_happened_while_a_dump_was_made_is_part_of_it() {
     let mut view = view();
     let dump = Dump {
-        silent: Vec::new(),
+        silent: BTreeSet::new(),
         links: vec![link(2, true, true), link(3, true, true)],
         addresses: vec![address(2, "10.0.2.1", 24), address(3, "10.0.3.1", 24)],
         nexthops: vec![],

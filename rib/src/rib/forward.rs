@@ -62,11 +62,8 @@ pub(super) fn share<'a>(
 ) -> SmallVec<[Gateway; 2]> {
     let mut found: SmallVec<[Gateway; 2]> = SmallVec::new();
     for gateway in states.flat_map(|resolved| &resolved.gateways) {
-        let same = |other: &&mut Gateway| other.key() == gateway.key();
-        if let Some(known) = found.iter_mut().find(same) {
-            known.weight = known.weight.max(gateway.weight);
-            known.onlink |= gateway.onlink;
-        } else if found.len() < max.max(1) {
+        let is_known = found.iter_mut().any(|known| known.unite(gateway));
+        if !is_known && found.len() < max.max(1) {
             found.push(*gateway);
         }
     }

@@ -366,8 +366,8 @@ fn a_restart_adopts_objects_and_touches_nothing() {
     assert_all(&t, &to(&[2, 3]));
 }
 
-#[test]
-fn what_no_route_names_is_removed_after_a_while() {
+/// There were routes, and their objects are still there.
+fn unused() -> Pair {
     let mut t = Pair::with(OBJECTS);
     many(&mut t, &to(&[2, 3]));
     t.settle();
@@ -375,6 +375,12 @@ fn what_no_route_names_is_removed_after_a_while() {
         t.planner.desire(p(&format!("10.{i}.0.0/24")), None);
     }
     t.settle();
+    t
+}
+
+#[test]
+fn what_no_route_names_is_removed_after_a_while() {
+    let mut t = unused();
     assert_eq!(t.kernel.nexthops().count(), 3, "kept for a moment");
     let at = t.planner.poll_timeout().unwrap();
     assert_eq!(at, t.now + Duration::from_secs(10));
@@ -389,13 +395,7 @@ fn what_no_route_names_is_removed_after_a_while() {
 /// Whoever waits until then would otherwise come again at once, and again, instead of comparing.
 #[test]
 fn what_cannot_be_done_before_a_dump_is_compared_has_no_time() {
-    let mut t = Pair::with(OBJECTS);
-    many(&mut t, &to(&[2, 3]));
-    t.settle();
-    for i in 0..100 {
-        t.planner.desire(p(&format!("10.{i}.0.0/24")), None);
-    }
-    t.settle();
+    let mut t = unused();
     // And one that the kernel refuses, to be tried again.
     t.desire("10.200.0.0/24", via("10.0.9.9", 9));
     t.settle();
