@@ -191,16 +191,7 @@ impl Core {
                     Query::Operate(what, whom, reply) => _ = reply.send(self.operate(what, &whom)),
                     query => views::answer(&self, query),
                 },
-                _ = self.from_peers.recv_many(&mut burst, BURST) => {
-                    let now = self.clock.now();
-                    self.rib.set_time(now);
-                    // Whoever is lost is left before the tables are touched, all of them.
-                    let lost = burst.iter().flat_map(|it| self.neighbours.lost_by(it));
-                    self.kernel.avoid(now, &lost.collect::<Vec<_>>());
-                    for event in burst.drain(..) {
-                        self.on_neighbour(now, event);
-                    }
-                }
+                _ = self.from_peers.recv_many(&mut burst, BURST) => self.on_neighbours(&mut burst),
                 Some(event) = self.stations.next() => {
                     let started = self.started;
                     let wall = |at| views::wall(started, at);
@@ -230,6 +221,17 @@ impl Core {
         let for_good = why == Some(DrainReason::Shutdown);
         self.neighbours.stop_all(for_good).await;
         self.stations.stop_all().await;
+    }
+
+    fn on_neighbours(&mut self, burst: &mut Vec<FromPeer>) {
+        let now = self.clock.now();
+        self.rib.set_time(now);
+        // Whoever is lost is left before the tables are touched, all of them.
+        let lost = burst.iter().flat_map(|it| self.neighbours.lost_by(it));
+        self.kernel.avoid(now, &lost.collect::<Vec<_>>());
+        for event in burst.drain(..) {
+            self.on_neighbour(now, event);
+        }
     }
 
     fn on_neighbour(&mut self, now: Instant, event: FromPeer) {
@@ -579,3 +581,6 @@ fn seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     RandomState::new().build_hasher().finish()
 }
+
+#[cfg(test)]
+mod tests;

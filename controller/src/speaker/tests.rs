@@ -222,7 +222,7 @@ fn kernel(table: u32, metric: u32) -> Kernel {
 }
 
 /// A node without neighbours, with a blackhole for each of `prefixes`.
-fn node(kernel: Kernel, prefixes: impl IntoIterator<Item = Prefix>) -> DesiredState {
+pub(super) fn node(kernel: Kernel, prefixes: impl IntoIterator<Item = Prefix>) -> DesiredState {
     let origination = |prefix| {
         let origination = Origination {
             object: object("BGPAdvertisement", "aggregates"),
