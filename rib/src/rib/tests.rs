@@ -161,6 +161,9 @@ impl Resolve for Anywhere {
 /// Links with this metric or a greater one are those of the default route.
 const BY_DEFAULT: u32 = 1_000_000;
 
+/// Those below, but not below this, are those of a static route with a prefix of 24 bits.
+const BY_STATIC: u32 = 500_000;
+
 /// Resolves what it lists, by the link 1 with the metric given.
 #[derive(Clone, Debug, Default)]
 struct Links(BTreeMap<IpAddr, u32>);
@@ -169,16 +172,15 @@ impl Resolve for Links {
     fn resolve(&self, next_hop: NextHop, _: Option<u32>) -> Answer {
         let addr = next_hop.addr();
         let gateways = SmallVec::from_iter([Gateway::via(addr, 1)]);
-        match self.0.get(&addr) {
-            Some(metric) if *metric < BY_DEFAULT => Ok(Resolved::new(gateways, *metric)).into(),
-            Some(metric) => Answer {
-                state: Ok(Resolved::new(gateways, *metric)),
-                yields_to: Some(1),
-            },
-            None => Answer {
-                state: Err(Unresolved::NoRoute),
-                yields_to: Some(0),
-            },
+        let (state, yields_to) = match self.0.get(&addr) {
+            Some(metric) if *metric < BY_STATIC => (Ok(*metric), None),
+            Some(metric) if *metric < BY_DEFAULT => (Ok(*metric), Some(25)),
+            Some(metric) => (Ok(*metric), Some(1)),
+            None => (Err(Unresolved::NoRoute), Some(0)),
+        };
+        Answer {
+            state: state.map(|metric| Resolved::new(gateways, metric)),
+            yields_to,
         }
     }
 }

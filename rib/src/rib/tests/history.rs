@@ -304,7 +304,11 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
     let routes = prop::collection::btree_map(prefix(), 0..8_u8, 0..4);
     let nodes = prop::collection::btree_map(prefix(), 1..4_u8, 0..6);
     let family = prop::sample::select(Family::ALL.to_vec());
-    let metric = prop_oneof![2 => 0..2_u32, 1 => BY_DEFAULT..BY_DEFAULT + 2];
+    let metric = prop_oneof![
+        2 => 0..2_u32,
+        1 => BY_STATIC..BY_STATIC + 2,
+        1 => BY_DEFAULT..BY_DEFAULT + 2,
+    ];
     prop_oneof![
         12 => (peer(), prefix(), path_id(), shapes()).prop_map(|(peer, prefix, path_id, shape)| {
             Op::Announce { peer, prefix, path_id, shape }

@@ -198,13 +198,15 @@ impl Naive {
         };
         match self.links.0.get(&addr) {
             None => (None, Some(0)),
-            Some(metric) if *metric < BY_DEFAULT => (Some(reached(metric)), None),
+            Some(metric) if *metric < BY_STATIC => (Some(reached(metric)), None),
+            Some(metric) if *metric < BY_DEFAULT => (Some(reached(metric)), Some(25)),
             Some(metric) => (Some(reached(metric)), Some(1)),
         }
     }
 
-    /// Where a next hop leads: by the longest learned prefix that the kernel's own routes support, and by
-    /// more than a default route, where it may, else by the kernel's routes.
+    /// Where a next hop leads: by the longest learned prefix that the kernel's own routes support, where it
+    /// may, else by the kernel's routes. These support a path if they lead to its next hop by more than a
+    /// default route, and better than the path's own prefix would.
     fn reach(&self, addr: IpAddr) -> Option<Reached> {
         let (reached, longer) = self.by_kernel(addr);
         let held = self.peers.values().flat_map(|state| state.routes.keys());
@@ -214,11 +216,12 @@ impl Naive {
             .filter(|(len, _)| longer.is_some_and(|longer| *len >= longer))
             .collect();
         let lead = |(_, prefix): &(u8, Prefix)| {
-            let on_link = |addr| match self.by_kernel(addr) {
-                (reached, None) => reached,
-                _ => None,
+            let by_kernel = |addr| match self.by_kernel(addr) {
+                (_, Some(longer)) if longer <= 1 => None,
+                (_, Some(longer)) if longer <= prefix.len() && prefix.contains(addr) => None,
+                (reached, _) => reached,
             };
-            let supported = self.usable_by(*prefix, on_link);
+            let supported = self.usable_by(*prefix, by_kernel);
             let paths = self.share(supported);
             let best = paths.first()?;
             let metric = distance(best).unwrap_or_else(|| best.reached.metric.into());

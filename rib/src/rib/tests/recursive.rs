@@ -279,3 +279,34 @@ fn next_hops_of_both_families_are_led_to_and_forgotten() {
     assert!(!rib.has_pending_next_hops());
     assert_eq!(rib.next_hops().count(), 0);
 }
+
+/// A static route counts as ground, but not for what is more specific than it and leads back into itself.
+#[test]
+fn what_a_static_route_leads_to_leads_on_unless_the_learned_route_covers_its_own_next_hop() {
+    let (mut rib, mut links) = (rack(), connected());
+    // By a static route to 10.99.0.0/24.
+    links.0.insert(ip("10.99.0.1"), BY_STATIC);
+    let static_hop = Arc::new(PathAttributes {
+        next_hop: Some(NextHop::V4([10, 99, 0, 1].into())),
+        ..attrs(&[65001], 1)
+    });
+    rib.announce(PeerId(1), &static_hop, &nlri(RACK));
+    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.resolve_pending(&links);
+    let view = rib.lookup(p(PODS)).unwrap();
+    assert_eq!(view.paths[0].through(), Some(p(RACK)));
+
+    // The learned route is a part of what the static one leads to, and has its own next hop in it.
+    let inside = "10.99.0.0/25";
+    rib.announce(PeerId(1), &static_hop, &nlri(inside));
+    rib.announce(
+        PeerId(3),
+        &Arc::new(at([10, 99, 0, 7])),
+        &nlri("10.244.8.0/24"),
+    );
+    rib.resolve_pending(&links);
+    let fib = rib.fib();
+    assert_eq!(hops(fib.get(&p("10.244.8.0/24"))), None);
+    assert_eq!(hops(fib.get(&p(inside))), Some(vec![1]));
+    assert!(unresolved(&rib, "10.244.8.0/24").is_some());
+}
