@@ -33,6 +33,9 @@ use tokio::sync::mpsc::Receiver;
 /// Routes that are compared in one turn, as in the speaker.
 const PIECE: usize = 8192;
 
+/// Routes wished for at a time, as the speaker does.
+const MOVED: usize = 512;
+
 fn main() {
     let routes = number("REDSTART_ROUTES", 1_000_000);
     let rounds = number("REDSTART_ROUNDS", 5);
@@ -342,11 +345,11 @@ impl Node {
         };
         let outcomes = batch.outcomes().await;
         self.out.pop_front();
-        let now = self.now();
-        for (id, outcome) in outcomes {
+        for (_, outcome) in &outcomes {
             outcome.clone().unwrap();
-            self.planner.on_reply(now, id, outcome);
         }
+        let now = self.now();
+        self.planner.on_replies(now, outcomes);
     }
 
     /// Compares everything with the kernel; what that took.
@@ -387,9 +390,11 @@ impl Node {
 
     /// Wants all routes to be so, as a RIB would say it, and waits until they are.
     async fn all(&mut self, family: Family, routes: u32, route: Option<&Route>) {
-        for i in 0..routes {
-            self.planner.desire(family.prefix(i), route.cloned());
-            if i % 4096 == 4095 {
+        let all: Vec<u32> = (0..routes).collect();
+        for (n, some) in all.chunks(MOVED).enumerate() {
+            let some = some.iter().map(|i| (family.prefix(*i), route.cloned()));
+            self.planner.desire_all(some.collect());
+            if n % 8 == 7 {
                 self.push();
                 self.reply().await;
             }

@@ -7,8 +7,12 @@
 //!
 //! The index is a hash map: exact look-up is what each received route needs. Longest match, for the
 //! CLI, tries each prefix length that occurs.
+//!
+//! In a large table a look-up waits three times for memory. A processor has many such look-ups under way at
+//! once if nothing else is between them: so several prefixes are looked up before the first one is dealt
+//! with.
 
-use core::hash::BuildHasher;
+use core::{hash::BuildHasher, hint::black_box};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -17,12 +21,20 @@ use hashbrown::{
     hash_table::Entry::{Occupied, Vacant},
 };
 use redstart_bgp::types::{Prefix, PrefixKey};
+use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
     paths::Paths,
 };
+
+/// How many prefixes are looked up at a time: what they need still lies in the nearest cache when the last
+/// one is dealt with.
+pub(crate) const AHEAD: usize = 32;
+
+/// Where several prefixes are.
+pub(crate) type Found = SmallVec<[Option<PrefixId>; AHEAD]>;
 
 /// Everything about one prefix.
 #[derive(Debug)]
@@ -87,6 +99,11 @@ impl<P: PrefixKey> Table<P> {
     pub(crate) fn find(&self, prefix: P) -> Option<PrefixId> {
         let same = |id: &PrefixId| self.slots[id.index()].prefix == prefix;
         self.index.find(self.hasher.hash_one(prefix), same).copied()
+    }
+
+    /// The slots of several prefixes, at most [`AHEAD`] at a time.
+    pub(crate) fn find_all(&self, prefixes: impl Iterator<Item = P>) -> Found {
+        prefixes.map(|prefix| self.find(prefix)).collect()
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
@@ -157,6 +174,19 @@ impl<P: PrefixKey> Table<P> {
             found.remove();
             self.lengths[usize::from(prefix.len())] -= 1;
             self.free.push(id);
+        }
+    }
+
+    /// The same for several.
+    pub(crate) fn free_unused(&mut self, ids: &[PrefixId]) {
+        for ids in ids.chunks(AHEAD) {
+            for id in ids {
+                let hash = self.hasher.hash_one(self.slots[id.index()].prefix);
+                black_box(self.index.find(hash, |other| other == id));
+            }
+            for id in ids {
+                self.free_if_unused(*id);
+            }
         }
     }
 

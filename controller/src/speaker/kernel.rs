@@ -333,10 +333,10 @@ impl Kernel {
             }
             Input::Comparing => self.planner.compare(now, PIECE),
             Input::Replies(replies) => {
-                for (id, result) in replies {
-                    self.report(&result);
-                    self.planner.on_reply(now, id, result);
+                for (_, result) in &replies {
+                    self.report(result);
                 }
+                self.planner.on_replies(now, replies);
             }
             Input::Cleared(marks, Ok(removed)) => {
                 info!(
@@ -449,10 +449,11 @@ impl Kernel {
             if !rib.has_fib_changes() {
                 break;
             }
-            for (prefix, route) in rib.take_fib_changes(MOVED) {
-                let route = route.map(|route| self.sourced(prefix, route));
-                self.planner.desire(prefix, route);
+            let mut changes = rib.take_fib_changes(MOVED);
+            for (prefix, route) in &mut changes {
+                *route = route.take().map(|route| self.sourced(*prefix, route));
             }
+            self.planner.desire_all(changes);
             if self.is_free(now) {
                 self.send(now);
             }

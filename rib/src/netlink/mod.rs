@@ -154,6 +154,9 @@ impl Submitted {
 /// What became of each operation, in the order of the batch.
 pub type Outcomes = Vec<(OpId, Result<(), OpError>)>;
 
+/// The nice value of the thread that writes, if it may have that: packets go wrong ways until it has.
+const PRECEDENCE: i32 = -10;
+
 /// Opens netlink in the network namespace of this thread and starts the driver.
 ///
 /// The first event is [`KernelEvent::Synced`], unless some were lost already: then that comes first.
@@ -183,9 +186,12 @@ pub fn open(
     // Of this network namespace, as sockets that it opens again must be.
     let thread = std::thread::Builder::new().name("netlink".to_owned());
     let paced = Arc::clone(&pace);
-    thread
-        .spawn(move || requests.run(batches_rx, &paced))
-        .map_err(NetlinkError::Socket)?;
+    let run = move || {
+        // Needs CAP_SYS_NICE. Without it, this thread waits for a processor as long as others do.
+        let _ = rustix::process::nice(PRECEDENCE);
+        requests.run(batches_rx, &paced);
+    };
+    thread.spawn(run).map_err(NetlinkError::Socket)?;
     tokio::spawn(monitor.run());
     let handle = NetlinkHandle {
         config,

@@ -38,6 +38,8 @@ pub(super) struct Collector<P> {
     /// Whether the peer's policies look at prefixes.
     by_prefix: bool,
     withdraw: Vec<Nlri<P>>,
+    /// Prefixes of which the peer is not told any more.
+    let_go: Vec<PrefixId>,
     reach: Vec<(Arc<PathAttributes>, Vec<Nlri<P>>)>,
     group_of: HashMap<ToldId, usize, FixedState>,
     /// What is told now, unpacked if that is at hand, and to which prefixes.
@@ -75,6 +77,7 @@ impl<P: PrefixKey> Collector<P> {
             repeated: Vec::new(),
             by_prefix: peer.info.policies.export.looks_at_prefixes(),
             withdraw: Vec::new(),
+            let_go: Vec::new(),
             reach: Vec::new(),
             group_of: HashMap::default(),
             run: None,
@@ -104,6 +107,7 @@ impl<P: PrefixKey> Collector<P> {
                 usize::from(self.visit(table, shared, own, id))
             };
         }
+        table.free_unused(&core::mem::take(&mut self.let_go));
         found
     }
 
@@ -165,7 +169,7 @@ impl<P: PrefixKey> Collector<P> {
             (Some(_), None) => {
                 table.entry_mut(id).announced -= 1;
                 self.withdraw.push(nlri);
-                table.free_if_unused(id);
+                self.let_go.push(id);
             }
         }
         true
@@ -214,7 +218,7 @@ impl<P: PrefixKey> Collector<P> {
         entry.announced += u16::from(before.is_empty() && !after.is_empty());
         entry.announced -= u16::from(!before.is_empty() && after.is_empty());
         self.out.set_paths(id, after);
-        table.free_if_unused(id);
+        self.let_go.push(id);
         said
     }
 

@@ -128,29 +128,29 @@ fn take_changes<P: PrefixKey>(
     max: usize,
     changes: &mut Vec<(Prefix, Option<Route>)>,
 ) {
-    while changes.len() < max {
-        let Some(id) = table.fib_dirty.pop() else {
-            return;
-        };
-        take_change(table, shared, originations, id, changes);
+    let mut let_go = Vec::new();
+    while changes.len() < max
+        && let Some(id) = table.fib_dirty.pop()
+    {
+        let entry = table.entry_mut(id);
+        let change = take_change(entry, shared, originations);
+        if let Some(None) = change {
+            let_go.push(id);
+        }
+        changes.extend(change.map(|route| (entry.prefix.into(), route)));
     }
+    table.free_unused(&let_go);
 }
 
+/// What the kernel is told of an entry, if that is anything.
 fn take_change<P: PrefixKey>(
-    table: &mut Table<P>,
+    entry: &mut Entry<P>,
     shared: &Shared,
     originations: &Originations,
-    id: PrefixId,
-    changes: &mut Vec<(Prefix, Option<Route>)>,
-) {
-    let entry = table.entry_mut(id);
+) -> Option<Option<Route>> {
     let route = route(entry, shared, originations);
-    if route.is_none() && !entry.in_fib {
-        return;
-    }
-    entry.in_fib = route.is_some();
-    changes.push((entry.prefix.into(), route));
-    table.free_if_unused(id);
+    let was_there = core::mem::replace(&mut entry.in_fib, route.is_some());
+    (route.is_some() || was_there).then_some(route)
 }
 
 impl Rib {

@@ -16,7 +16,7 @@ use crate::{
     limit::LimitState,
     paths::Path,
     policy::Difference,
-    table::Table,
+    table::{AHEAD, Table},
 };
 
 /// What became of the routes of one UPDATE.
@@ -54,24 +54,27 @@ pub(crate) fn announce<P: PrefixKey>(
     let received = shared.attrs.intern_received(&attrs, peer.info.interface);
     let mut admission = Admission::new(shared, from, P::FAMILY);
     let mut arrivals = Arrivals::new(from);
-    for nlri in list {
-        let (attr, refused) = match refused {
-            Some(_) => (received, refused),
-            None => admission.judge(shared, nlri.prefix.into(), received),
-        };
-        let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
-        path.refused = refused;
-        let id = table.find_or_insert(nlri.prefix);
-        let held = if refused.is_none() && table.entry(id).paths.is_empty() {
-            arrivals.take(table, shared, id, path);
-            true
-        } else {
-            arrivals.settle(table, shared);
-            put(table, shared, id, path)
-        };
-        match refused.or((!held).then_some(Refusal::TooManyPaths)) {
-            Some(reason) => outcome.refused.add(reason),
-            None => outcome.accepted += 1,
+    for some in list.chunks(AHEAD) {
+        let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
+        for (nlri, found) in some.iter().zip(found) {
+            let (attr, refused) = match refused {
+                Some(_) => (received, refused),
+                None => admission.judge(shared, nlri.prefix.into(), received),
+            };
+            let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
+            path.refused = refused;
+            let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
+            let held = if refused.is_none() && table.entry(id).paths.is_empty() {
+                arrivals.take(table, shared, id, path);
+                true
+            } else {
+                arrivals.settle(table, shared);
+                put(table, shared, id, path)
+            };
+            match refused.or((!held).then_some(Refusal::TooManyPaths)) {
+                Some(reason) => outcome.refused.add(reason),
+                None => outcome.accepted += 1,
+            }
         }
     }
     arrivals.settle(table, shared);
@@ -186,9 +189,12 @@ pub(crate) fn withdraw<P: PrefixKey>(
     from: PeerIndex,
     list: &[Nlri<P>],
 ) {
-    for nlri in list {
-        if let Some(id) = table.find(nlri.prefix) {
-            remove(table, shared, id, from, nlri.path_id.0);
+    for some in list.chunks(AHEAD) {
+        let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
+        for (nlri, id) in some.iter().zip(found) {
+            if let Some(id) = id {
+                remove(table, shared, id, from, nlri.path_id.0);
+            }
         }
     }
 }

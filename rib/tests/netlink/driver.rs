@@ -274,3 +274,31 @@ fn a_dump_lacks_nothing_while_others_come_and_go() {
         assert!(others.unwrap().join().unwrap() > 0, "nothing came or went");
     });
 }
+
+/// The nice values of the threads that write, of this test's and of others.
+fn nice() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats = tasks.filter_map(|task| {
+        let stat = task.ok()?.path().join("stat");
+        std::fs::read_to_string(stat).ok()
+    });
+    // proc_pid_stat(5): the name in brackets is field 2, the nice value is field 19.
+    let ours = stats.filter(|stat| stat.contains("(netlink)"));
+    let nice = ours.filter_map(|stat| {
+        let (_, rest) = stat.rsplit_once(") ")?;
+        Some(rest.split(' ').nth(16)?.to_owned())
+    });
+    nice.collect()
+}
+
+#[test]
+fn the_thread_that_writes_goes_before_others_where_it_may() {
+    in_namespace(async {
+        let _node = Node::start().await;
+        // Tests beside this one may just be starting theirs.
+        while nice().iter().any(|it| it != "-10") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!nice().is_empty());
+    });
+}

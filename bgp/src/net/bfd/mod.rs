@@ -63,6 +63,10 @@ pub struct BfdView {
     pub deaf: BTreeMap<SocketAddr, String>,
 }
 
+/// The nice value of the thread, if it may have that: to wait for a processor for longer than a detection
+/// time is to lose every path.
+const PRECEDENCE: i32 = -10;
+
 /// A handle on the thread. Dropping it takes every session down and ends the thread.
 #[derive(Debug)]
 pub struct Bfd {
@@ -81,7 +85,11 @@ impl Bfd {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let run = move || runtime.block_on(Shell::new(clock, seed).run(asked, shown));
+        let run = move || {
+            // Needs CAP_SYS_NICE. Without it, this thread waits for a processor as long as others do.
+            let _ = rustix::process::nice(PRECEDENCE);
+            runtime.block_on(Shell::new(clock, seed).run(asked, shown));
+        };
         thread::Builder::new().name("bfd".to_owned()).spawn(run)?;
         Ok(Self { wanted, view })
     }

@@ -7,7 +7,7 @@
 //! There may be a million entries, so their size is what the planner takes of memory. It is given back
 //! when next to nothing is left ([`Entries::give_back`]).
 
-use core::hash::BuildHasher;
+use core::{hash::BuildHasher, hint::black_box};
 
 use foldhash::fast::FixedState;
 use hashbrown::{
@@ -25,6 +25,8 @@ pub(super) struct Slot(u32);
 
 /// Marks the slots of IPv6.
 const V6: u32 = 1 << 31;
+/// How many prefixes are [fetched](Entries::fetch) at a time.
+pub(super) const AHEAD: usize = 32;
 /// Tables smaller than this are left as they are.
 const SMALL: usize = 4096;
 
@@ -60,6 +62,14 @@ impl Entries {
         match prefix {
             Prefix::V4(p) => self.v4.find(p).map(Slot),
             Prefix::V6(p) => self.v6.find(p).map(|slot| Slot(slot | V6)),
+        }
+    }
+
+    /// Fetches what will be looked up next, all of it at once: a processor waits for many answers of memory in
+    /// the time of one, if nothing else is between the questions.
+    pub(super) fn fetch(&self, prefixes: impl Iterator<Item = Prefix>) {
+        for prefix in prefixes {
+            black_box(self.find(prefix));
         }
     }
 

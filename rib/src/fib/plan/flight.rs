@@ -47,6 +47,15 @@ impl Flight {
         Some(found)
     }
 
+    /// The route that an operation is about, if it is about one.
+    pub(super) fn route(&self, id: OpId) -> Option<Slot> {
+        let slot = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
+        match self.slots.get(slot)? {
+            Some(InFlight::Route(slot, _)) => Some(*slot),
+            _ => None,
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &InFlight> {
         self.slots.iter().flatten()
     }

@@ -53,7 +53,7 @@ use redstart_bgp::{time::Instant, types::Prefix};
 
 use self::{
     compare::Comparison,
-    entries::{Entries, Slot},
+    entries::{AHEAD, Entries, Slot},
     entry::{Belief, Need, Trouble},
     flight::{Flight, InFlight},
     intern::Interner,
@@ -182,6 +182,18 @@ impl Planner {
     /// Nothing is left under the former marks: whoever uses them from now on is somebody else.
     pub fn forget_former_marks(&mut self) {
         self.config.former.clear();
+    }
+
+    /// The routes to these prefixes shall be these, as [`desire`](Self::desire) each.
+    pub fn desire_all(&mut self, routes: Vec<(Prefix, Option<Route>)>) {
+        let mut routes = routes.into_iter();
+        while !routes.as_slice().is_empty() {
+            let some = routes.as_slice().iter().take(AHEAD);
+            self.entries.fetch(some.map(|(prefix, _)| *prefix));
+            for (prefix, route) in routes.by_ref().take(AHEAD) {
+                self.desire(prefix, route);
+            }
+        }
     }
 
     /// The route to `prefix` shall be this one; `None`: we want none.

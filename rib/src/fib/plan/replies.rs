@@ -9,11 +9,25 @@ use super::{
         reason::{ParkReason, errno},
     },
     Belief, Planner, Trouble,
-    entries::Slot,
+    entries::{AHEAD, Slot},
     flight::InFlight,
 };
 
 impl Planner {
+    /// The outcomes of operations, as [`on_reply`](Self::on_reply) each.
+    pub fn on_replies(&mut self, now: Instant, replies: Vec<(OpId, Result<(), OpError>)>) {
+        let mut replies = replies.into_iter();
+        while !replies.as_slice().is_empty() {
+            let some = replies.as_slice().iter().take(AHEAD);
+            let slots = some.filter_map(|(id, _)| self.in_flight.route(*id));
+            let prefixes = slots.map(|slot| self.entries.prefix(slot));
+            self.entries.fetch(prefixes);
+            for (id, result) in replies.by_ref().take(AHEAD) {
+                self.on_reply(now, id, result);
+            }
+        }
+    }
+
     /// The outcome of an operation. An id that is not in flight is ignored.
     pub fn on_reply(&mut self, now: Instant, id: OpId, result: Result<(), OpError>) {
         // What is answered now may be later than the dump.
