@@ -1,6 +1,7 @@
 //! The plugin of kubectl: `redc` on every node.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     io::{self, Write as _},
     process::ExitCode,
@@ -9,7 +10,7 @@ use std::{
 
 use clap::Parser;
 use redstart_controller::cli::{
-    fleet::{self, Answers, Asked, Fleet, FleetError},
+    fleet::{self, Asked, Fleet, FleetError, Streamed},
     output::{self, Format},
     terminal,
 };
@@ -57,13 +58,13 @@ fn main() -> ExitCode {
         .map_err(FleetError::from)
         .and_then(|runtime| runtime.block_on(run(&args)));
     match done {
-        Ok(answers) => ended(&answers),
+        Ok(Streamed { answered, silent }) => ended(answered, &silent),
         Err(error @ (FleetError::Parse(_) | FleetError::NotForAll(_))) => failed(&error, 2),
         Err(error) => failed(&error, 1),
     }
 }
 
-async fn run(args: &Args) -> Result<Answers, FleetError> {
+async fn run(args: &Args) -> Result<Streamed, FleetError> {
     let asked = Asked::of(&args.command)?;
     let option = |name: &str, value: &Option<String>| {
         let value = value.clone().into_iter();
@@ -81,9 +82,27 @@ async fn run(args: &Args) -> Result<Answers, FleetError> {
         namespace: args.namespace.clone(),
         patience: Duration::from_secs(args.patience),
     };
-    let answers = fleet.ask(&asked, asked.format(args.output)).await?;
+    let told = if asked.is_long() {
+        let mut out = io::BufWriter::new(io::stdout());
+        let style = terminal::style();
+        fleet.stream(&asked, args.output, &style, &mut out).await
+    } else {
+        ask(&fleet, &asked, args.output).await
+    };
+    match told {
+        // A closed pipe is no failure.
+        Err(FleetError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(Streamed::default())
+        }
+        told => told,
+    }
+}
+
+/// Waits for all answers, and prints them as one.
+async fn ask(fleet: &Fleet, asked: &Asked, shown: Format) -> Result<Streamed, FleetError> {
+    let answers = fleet.ask(asked, asked.format(shown)).await?;
     let mut out = io::stdout();
-    let printed = match args.output {
+    let printed = match shown {
         Format::Text => {
             let style = terminal::style();
             out.write_all(asked.text(&answers, &style)?.as_bytes())
@@ -92,22 +111,22 @@ async fn run(args: &Args) -> Result<Answers, FleetError> {
             String::new()
         }),
     };
-    match printed {
-        // A closed pipe is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(answers),
-    }
+    printed.map_err(FleetError::Output)?;
+    Ok(Streamed {
+        answered: answers.said.len(),
+        silent: answers.silent,
+    })
 }
 
 /// Says who was silent, behind what the others said.
-fn ended(answers: &Answers) -> ExitCode {
-    for (node, why) in &answers.silent {
+fn ended(answered: usize, silent: &BTreeMap<String, String>) -> ExitCode {
+    for (node, why) in silent {
         eprintln!("{node}: {why}");
     }
-    match (answers.said.is_empty(), answers.silent.is_empty()) {
+    match (answered, silent.is_empty()) {
         (_, true) => ExitCode::SUCCESS,
-        (true, false) => ExitCode::FAILURE,
-        (false, false) => ExitCode::from(4),
+        (0, false) => ExitCode::FAILURE,
+        (_, false) => ExitCode::from(4),
     }
 }
 

@@ -193,6 +193,12 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Whether the next line has come already.
+    #[must_use]
+    pub fn has_next(&self) -> bool {
+        self.part.contains(&b'\n')
+    }
+
     /// The next line, without its end.
     ///
     /// # Errors

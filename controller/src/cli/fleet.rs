@@ -6,16 +6,26 @@
 //!
 //! Tables become one table with the node as its first column; of other text each line begins with the
 //! node. With `-o json` or `-o yaml` the answers stand under the names of their nodes.
+//!
+//! | file | job |
+//! |---|---|
+//! | this one | answers that are merged |
+//! | `stream` | routes, which are printed as they come |
+//! | `sheet` | how they are printed |
+
+mod sheet;
+mod stream;
 
 use std::{collections::BTreeMap, ffi::OsString, io, process::Stdio, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream as futures};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::process::Command as Process;
 
+pub use self::stream::Streamed;
 use super::{
-    command::{self, Command, ParseError},
+    command::{self, Command, ParseError, Routes},
     output::Format,
     render::{self, Style, Table},
 };
@@ -60,6 +70,9 @@ pub enum FleetError {
     /// There are no pods.
     #[error("there is no pod with {PODS} in namespace {0}")]
     Nobody(String),
+    /// The answers cannot be printed.
+    #[error("cannot print the answers: {0}")]
+    Output(io::Error),
     /// Somebody answers in another language.
     #[error("{node} answers what is not understood (another version of redstart?): {error}")]
     Answer {
@@ -120,6 +133,12 @@ impl Asked {
             return Err(FleetError::NotForAll(words.join(" ")));
         }
         Ok(Self { command, words })
+    }
+
+    /// Whether the answers may be too long to be held.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        matches!(self.command, Command::Routes(Routes { count: false, .. }))
     }
 
     /// Whether the answers are tables, which become one.
@@ -231,6 +250,16 @@ struct PodStatus {
     phase: Option<String>,
 }
 
+impl Pod {
+    /// The name of its node, or its own while it has none.
+    fn node(&self) -> &str {
+        self.spec
+            .node_name
+            .as_deref()
+            .unwrap_or(&self.metadata.name)
+    }
+}
+
 impl Fleet {
     /// Asks every node.
     ///
@@ -238,15 +267,12 @@ impl Fleet {
     /// [`FleetError`] where there is nobody to ask. A node that does not answer is no error, but
     /// [silent](Answers::silent).
     pub async fn ask(&self, asked: &Asked, format: Format) -> Result<Answers, FleetError> {
-        let pods = self.pods().await?;
-        if pods.is_empty() {
-            return Err(FleetError::Nobody(self.namespace.clone()));
-        }
-        let asking = pods.into_iter().map(|pod| async move {
-            let said = self.ask_one(&pod, asked, format).await;
-            (pod.spec.node_name.unwrap_or(pod.metadata.name), said)
+        let pods = self.pods_to_ask().await?;
+        let asking = pods.iter().map(|pod| async move {
+            let said = self.ask_one(pod, asked, format).await;
+            (pod.node().to_owned(), said)
         });
-        let mut asking = stream::iter(asking).buffer_unordered(AT_ONCE);
+        let mut asking = futures::iter(asking).buffer_unordered(AT_ONCE);
         let mut answers = Answers::default();
         while let Some((node, said)) = asking.next().await {
             match said {
@@ -257,7 +283,8 @@ impl Fleet {
         Ok(answers)
     }
 
-    async fn pods(&self) -> Result<Vec<Pod>, FleetError> {
+    /// All pods; an error if there is none.
+    async fn pods_to_ask(&self) -> Result<Vec<Pod>, FleetError> {
         let mut kubectl = self.kubectl();
         kubectl.args(["get", "pods", "-l", PODS, "-o", "json"]);
         let listed = kubectl.output().await?;
@@ -265,12 +292,28 @@ impl Fleet {
             return Err(FleetError::Refused(last_line(&listed.stderr)));
         }
         let list: serde_json::Result<PodList> = serde_json::from_slice(&listed.stdout);
-        list.map(|list| list.items)
-            .map_err(|error| FleetError::Refused(error.to_string()))
+        let list = list.map_err(|error| FleetError::Refused(error.to_string()))?;
+        if list.items.is_empty() {
+            return Err(FleetError::Nobody(self.namespace.clone()));
+        }
+        Ok(list.items)
     }
 
     /// What `redc` prints on a node, or why it does not.
     async fn ask_one(&self, pod: &Pod, asked: &Asked, format: Format) -> Result<String, String> {
+        let mut kubectl = self.exec(pod, asked, format)?;
+        let answer = tokio::time::timeout(self.patience, kubectl.output()).await;
+        let seconds = self.patience.as_secs();
+        let answer = answer.map_err(|_| format!("no answer within {seconds} s"))?;
+        let answer = answer.map_err(|error| format!("cannot run kubectl: {error}"))?;
+        if !answer.status.success() {
+            return Err(last_line(&answer.stderr));
+        }
+        String::from_utf8(answer.stdout).map_err(|_| "it answers no text".to_owned())
+    }
+
+    /// `redc` in a pod, or why it cannot run there.
+    fn exec(&self, pod: &Pod, asked: &Asked, format: Format) -> Result<Process, String> {
         match pod.status.phase.as_deref() {
             Some("Running") => {}
             phase => return Err(format!("its pod is {}", phase.unwrap_or("not running"))),
@@ -281,14 +324,7 @@ impl Fleet {
             kubectl.args(["-o", "json"]);
         }
         kubectl.args(&asked.words);
-        let answer = tokio::time::timeout(self.patience, kubectl.output()).await;
-        let seconds = self.patience.as_secs();
-        let answer = answer.map_err(|_| format!("no answer within {seconds} s"))?;
-        let answer = answer.map_err(|error| format!("cannot run kubectl: {error}"))?;
-        if !answer.status.success() {
-            return Err(last_line(&answer.stderr));
-        }
-        String::from_utf8(answer.stdout).map_err(|_| "it answers no text".to_owned())
+        Ok(kubectl)
     }
 
     fn kubectl(&self) -> Process {

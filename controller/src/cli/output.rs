@@ -38,7 +38,8 @@ pub fn value<T: Serialize>(
     }
 }
 
-fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
+/// A value in YAML.
+pub(super) fn yaml<T: Serialize>(value: &T) -> io::Result<String> {
     let mut text = serde_saphyr::to_string(value).map_err(io::Error::other)?;
     if !text.ends_with('\n') {
         text.push('\n');
@@ -87,6 +88,14 @@ impl<'o> List<'o> {
         }
     }
 
+    /// Has what was printed so far be seen.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// The end; whether there was anything.
     ///
     /// # Errors
@@ -98,6 +107,14 @@ impl<'o> List<'o> {
             (Format::Json | Format::Yaml, false) => self.out.write_all(b"[]\n")?,
         }
         Ok(self.printed)
+    }
+}
+
+/// The element in a line of a [`List`] in JSON, if there is one.
+pub(super) fn element(line: &str) -> Option<&str> {
+    match line {
+        "" | "[" | "]" | "[]" => None,
+        element => Some(element.strip_suffix(',').unwrap_or(element)),
     }
 }
 
@@ -130,6 +147,8 @@ mod tests {
                 serde_json::from_str::<Vec<serde_json::Value>>(&json).unwrap(),
                 expected
             );
+            let lines: Vec<&str> = json.lines().filter_map(element).collect();
+            assert_eq!(lines, elements[..n]);
             let yaml = list(Format::Yaml, &elements[..n]);
             assert_eq!(
                 serde_saphyr::from_str::<Vec<serde_json::Value>>(&yaml).unwrap(),

@@ -290,6 +290,10 @@ impl Runner {
                 let route: views::Route = serde_json::from_slice(json)?;
                 Ok(self.style.fit(render::route(&route, routes.all)))
             })?;
+            // Of a large table the next one that is asked for may be long in coming.
+            if !lines.has_next() {
+                list.flush()?;
+            }
         }
         // As birdc says it; no failure, for it is an answer.
         if !list.end()? && routes.select.is_one() && self.format == Format::Text {

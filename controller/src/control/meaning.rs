@@ -6,7 +6,7 @@
 
 use redstart_rib::{decision::Step, export::Withheld, import::Refusal, nexthop::Unresolved};
 
-use super::{DrainStep, Held};
+use super::{DrainStep, Held, Why};
 use crate::compile;
 
 /// Why a route that came was refused.
@@ -116,9 +116,19 @@ pub(crate) const fn withheld(reason: Withheld) -> &'static str {
     }
 }
 
+/// Why an address of a Service is not just advertised.
+#[must_use]
+pub(crate) const fn of_service(why: Why) -> &'static str {
+    match why {
+        Why::Withheld(reason) => service(reason),
+        Why::Held(held_as) => held(held_as),
+        Why::Drain(step) => drain(step),
+    }
+}
+
 /// Why an address of a Service is not advertised.
 #[must_use]
-pub(crate) const fn service(reason: compile::Withheld) -> &'static str {
+const fn service(reason: compile::Withheld) -> &'static str {
     use compile::Withheld as W;
     match reason {
         W::NotSelected => {
@@ -143,7 +153,7 @@ pub(crate) const fn service(reason: compile::Withheld) -> &'static str {
 
 /// Why an address of a Service is not as the objects ask for.
 #[must_use]
-pub(crate) const fn held(held: Held) -> &'static str {
+const fn held(held: Held) -> &'static str {
     match held {
         Held::MinReady => "it could not be served for minReadySeconds yet",
         Held::WithdrawDelay => "endpoints went within withdrawDelaySeconds: told still",
@@ -152,7 +162,7 @@ pub(crate) const fn held(held: Held) -> &'static str {
 
 /// What a drain makes of it.
 #[must_use]
-pub(crate) const fn drain(step: DrainStep) -> &'static str {
+const fn drain(step: DrainStep) -> &'static str {
     match step {
         DrainStep::Marked => "the node is being drained: routes carry GRACEFUL_SHUTDOWN",
         DrainStep::Withdrawn => "the node is drained: routes are withdrawn",

@@ -29,7 +29,7 @@ use redstart_rib::rib::{Cursor, RouteView, Walked};
 use serde::{Deserialize, Serialize};
 pub use server::{ControlError, SocketFile, serve, unix_listener};
 pub(crate) use server::{ask, looks};
-pub(crate) use services::rows as service_rows;
+pub(crate) use services::{Why, judged as judged_services};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{

@@ -5,11 +5,14 @@
 //! `redstart_rib::rib`), and the planner's state of the kernel. So an explanation cannot differ from
 //! what happens.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use redstart_bgp::{
     session::PeerId,
-    types::{NextHop, PathAttributes, Prefix},
+    types::{Aigp, NextHop, PathAttributes, Prefix},
 };
 use redstart_rib::{
     Rib,
@@ -20,9 +23,9 @@ use redstart_rib::{
 
 use super::views::{Links, gateways, kernel_state, source_kind, texts};
 use crate::{
-    compile::{DesiredState, Verdict},
+    compile::DesiredState,
     control::{
-        Asked, Services, meaning, service_rows,
+        Asked, Services, judged_services, meaning,
         views::{
             ExplainedKernel, ExplainedPath, ExplainedRoute, ExplainedService, Explanation, Export,
             KernelState, OwnedBy,
@@ -40,6 +43,8 @@ pub(super) struct Facts<'a> {
     /// Where a prefix stands in the kernel, and the route that shall be there.
     pub(super) kernel: &'a dyn Fn(Prefix) -> (InstallState, Option<KernelRoute>),
     pub(super) links: &'a Links,
+    /// Why the kernel cannot be reached.
+    pub(super) unreachable: Option<String>,
     /// Whether the kernel asks for a gateway in vain.
     pub(super) silent: &'a dyn Fn(&Gateway) -> bool,
 }
@@ -97,35 +102,16 @@ fn owner(desired: Option<&DesiredState>, asked: Asked) -> Option<OwnedBy> {
 
 /// The Services that have the address, with what was decided.
 fn services(services: &Services, asked: Asked) -> Vec<ExplainedService> {
-    let rows = service_rows(services).into_iter();
-    let routes = services
-        .table
-        .services
-        .values()
-        .flat_map(|routes| routes.iter());
-    rows.zip(routes)
-        .filter(|(_, route)| Prefix::host(route.address) == asked.prefix())
-        .map(|(row, route)| {
-            let told = row.state != "withheld";
-            let held = services.held.get(&Prefix::host(route.address));
-            let drain = services
-                .drain
-                .filter(|step| row.reason.as_deref() == Some(step.as_str()));
-            let meaning = match (&route.verdict, drain, held) {
-                (_, Some(step), _) => Some(meaning::drain(step)),
-                (_, None, Some(held)) => Some(meaning::held(*held)),
-                (Verdict::Withheld(why), None, None) if !told => Some(meaning::service(*why)),
-                _ => None,
-            };
-            ExplainedService {
-                service: row.service,
-                kind: row.kind,
-                state: row.state,
-                reason: row.reason,
-                meaning: meaning.map(str::to_owned),
-                sources: row.sources,
-                prefixes: row.prefixes,
-            }
+    judged_services(services)
+        .filter(|(row, _)| Prefix::host(row.address) == asked.prefix())
+        .map(|(row, why)| ExplainedService {
+            service: row.service,
+            kind: row.kind,
+            state: row.state,
+            reason: row.reason,
+            meaning: why.map(|why| meaning::of_service(why).to_owned()),
+            sources: row.sources,
+            prefixes: row.prefixes,
         })
         .collect()
 }
@@ -220,9 +206,14 @@ impl Facts<'_> {
             Some(route) => gateways(route.gateways(), self.links),
             None => Vec::new(),
         };
-        let state = match state {
-            InstallState::NotDesired => not_wanted(route, self.desired),
-            state => kernel_state(&state),
+        let state = match (state, &self.unreachable) {
+            (InstallState::NotDesired, _) => not_wanted(route, self.desired),
+            (InstallState::Pending, Some(why)) => KernelState {
+                reason: Some("kernel-unreachable".to_owned()),
+                detail: Some(format!("the kernel is not reachable: {why}")),
+                ..kernel_state(&InstallState::Pending)
+            },
+            (state, _) => kernel_state(&state),
         };
         ExplainedKernel {
             state,
@@ -236,7 +227,9 @@ impl Facts<'_> {
         let (state, reason, on_the_wire) = match (&verdict.decision, &verdict.told) {
             (Ok(shall), Some(told)) if shall == told => ("told", None, Some(told)),
             (Ok(shall), _) => ("waiting", None, Some(shall)),
-            (Err(why), _) => ("withheld", Some(*why), None),
+            // It has it still.
+            (Err(why), Some(told)) => ("waiting", Some(*why), Some(told)),
+            (Err(why), None) => ("withheld", Some(*why), None),
         };
         Export {
             to: name.to_owned(),
@@ -251,20 +244,41 @@ impl Facts<'_> {
 }
 
 /// Why nothing of a prefix goes to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotWanted {
+    NoUsablePath,
+    OwnRoute,
+    NotAskedFor,
+    NotYet,
+}
+
+impl NotWanted {
+    /// The stable identifier, and the same in words.
+    const fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NoUsablePath => ("no-usable-path", "no path can be used"),
+            Self::OwnRoute => (
+                "own-route",
+                "it is our own: the kernel has its own ways to it",
+            ),
+            Self::NotAskedFor => (
+                "not-asked-for",
+                "BGPConfiguration keeps routes out of the kernel",
+            ),
+            Self::NotYet => ("not-yet", "it has not been handed over yet"),
+        }
+    }
+}
+
 fn not_wanted(route: &RouteView, desired: Option<&DesiredState>) -> KernelState {
     let install = desired.is_none_or(|desired| desired.kernel.install);
-    let (reason, detail) = match route.best() {
-        None => ("no-usable-path", "no path can be used"),
-        Some(best) if best.kind == SourceKind::Local => (
-            "own-route",
-            "it is our own: the kernel has its own ways to it",
-        ),
-        Some(_) if !install => (
-            "not-asked-for",
-            "BGPConfiguration keeps routes out of the kernel",
-        ),
-        Some(_) => ("not-yet", "it has not been handed over yet"),
+    let why = match route.best() {
+        None => NotWanted::NoUsablePath,
+        Some(best) if best.kind == SourceKind::Local => NotWanted::OwnRoute,
+        Some(_) if !install => NotWanted::NotAskedFor,
+        Some(_) => NotWanted::NotYet,
     };
+    let (reason, detail) = why.texts();
     KernelState {
         state: "not-wanted".to_owned(),
         reason: Some(reason.to_owned()),
@@ -275,6 +289,9 @@ fn not_wanted(route: &RouteView, desired: Option<&DesiredState>) -> KernelState 
 /// Attributes by their names, as birdc has them.
 fn attributes(attrs: &PathAttributes) -> BTreeMap<String, String> {
     let list = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(" "));
+    let clusters = attrs.cluster_list.iter();
+    let cluster_list = clusters.map(|id| Ipv4Addr::from_bits(*id).to_string());
+    let cluster_list = cluster_list.collect();
     let all = [
         ("origin", Some(attrs.origin.to_string())),
         ("as_path", Some(attrs.as_path.to_string())),
@@ -287,11 +304,20 @@ fn attributes(attrs: &PathAttributes) -> BTreeMap<String, String> {
             attrs.local_pref.map(|value| value.to_string()),
         ),
         ("med", attrs.med.map(|value| value.to_string())),
+        (
+            "aigp",
+            attrs
+                .aigp
+                .as_ref()
+                .and_then(Aigp::metric)
+                .map(|it| it.to_string()),
+        ),
         ("otc", attrs.otc.map(|asn| asn.0.to_string())),
         (
             "originator_id",
             attrs.originator_id.map(|id| id.to_string()),
         ),
+        ("cluster_list", list(cluster_list)),
         ("community", list(texts(&attrs.communities))),
         ("large_community", list(texts(&attrs.large_communities))),
         ("ext_community", list(texts(&attrs.extended_communities))),

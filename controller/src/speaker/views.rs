@@ -105,6 +105,7 @@ impl Core {
             services: &self.services(),
             kernel: &|prefix| (planner.status(prefix), planner.desired(prefix).cloned()),
             links: &self.kernel.links(),
+            unreachable: self.kernel.error(),
             silent: &|gateway| self.kernel.is_silent(gateway),
         };
         Some(explain(&facts, asked, |name| to.matches(name)))

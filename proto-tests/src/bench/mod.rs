@@ -18,6 +18,7 @@
 //! | [`ground`] | namespaces and cable |
 //! | [`play`] | one row with one daemon |
 //! | [`report`] | medians and ratios |
+//! | [`questions`] | what an operator asks of a full table |
 //!
 //! Routes into the kernel are measured in another way: [`kernel`].
 
@@ -28,6 +29,7 @@ pub mod ground;
 pub mod kernel;
 pub mod peer;
 pub mod play;
+pub mod questions;
 pub mod report;
 pub mod row;
 mod start;

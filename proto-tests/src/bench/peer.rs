@@ -44,6 +44,9 @@ pub struct Peer {
     internal: bool,
     keepalive: Duration,
     spoke: Instant,
+    /// When the last KEEPALIVE came, and the longest pause between two.
+    heard: Instant,
+    pause: Duration,
     /// What it holds.
     pub exact: Exact,
     /// UPDATEs received.
@@ -81,6 +84,8 @@ impl Peer {
             internal: identity.asn == DAEMON_AS,
             keepalive: Duration::from_secs(u64::from(identity.hold_time / 3).max(1)),
             spoke: Instant::now(),
+            heard: Instant::now(),
+            pause: Duration::ZERO,
             exact: Exact::default(),
             messages: 0,
         };
@@ -119,6 +124,16 @@ impl Peer {
         self.stream.write_all(messages)?;
         self.spoke = Instant::now();
         Ok(())
+    }
+
+    /// The longest pause between KEEPALIVEs since this was asked last.
+    pub fn take_pause(&mut self) -> Duration {
+        std::mem::take(&mut self.pause)
+    }
+
+    /// How long a read waits when there is nothing.
+    pub fn set_patience(&self, patience: Duration) -> Result<()> {
+        Ok(self.stream.set_read_timeout(Some(patience))?)
     }
 
     /// Makes reads return at once when there is nothing.
@@ -175,6 +190,10 @@ impl Peer {
             match header[18] {
                 2 => self.take_update(body)?,
                 3 => bail!("the daemon sent a NOTIFICATION: {body:02x?}"),
+                4 => {
+                    self.pause = self.pause.max(self.heard.elapsed());
+                    self.heard = Instant::now();
+                }
                 _ => {}
             }
             used += length;

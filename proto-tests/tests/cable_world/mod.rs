@@ -76,6 +76,15 @@ impl World {
         Ok(world)
     }
 
+    /// With one cable, and IPv4 addresses at its ends.
+    pub(crate) fn addressed(name: &str) -> Result<Self> {
+        let world = Self::new(name, 1)?;
+        let add = |address: &str| [format!("addr add {address}")];
+        world.us.ip(&add("10.30.0.1/24 dev up1"))?;
+        world.them.ip(&add("10.30.0.11/24 dev down1"))?;
+        Ok(world)
+    }
+
     fn wire(&self, links: usize) -> Result<()> {
         let both = [&self.us, &self.them];
         host_ip(&both.map(|netns| format!("netns add {}", netns.name())))?;

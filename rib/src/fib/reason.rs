@@ -141,9 +141,11 @@ impl fmt::Display for ParkReason {
                 f.write_str("not permitted to change routes (CAP_NET_ADMIN is missing)")
             }
             Self::KernelBusy { errno } => {
-                write!(f, "the kernel is short of memory (errno {errno})")
+                let short = matches!(*errno, errno::ENOMEM | errno::ENOBUFS);
+                let what = if short { "short of memory" } else { "busy" };
+                write!(f, "the kernel is {what}; tried again soon (errno {errno})")
             }
-            Self::NoReply => f.write_str("the kernel did not answer"),
+            Self::NoReply => f.write_str("the kernel did not answer; tried again soon"),
             Self::Kernel(error) => write!(f, "the kernel refused: {error}"),
         }
     }

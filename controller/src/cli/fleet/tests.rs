@@ -31,7 +31,7 @@ EOF
 esac
 "#;
 
-fn fleet(script: &str) -> (TempDir, Fleet) {
+pub(super) fn fleet(script: &str) -> (TempDir, Fleet) {
     let dir = tempfile::tempdir().unwrap();
     let kubectl = dir.path().join("kubectl");
     fs::write(&kubectl, script).unwrap();
@@ -49,7 +49,7 @@ fn fleet(script: &str) -> (TempDir, Fleet) {
     (dir, fleet)
 }
 
-fn asked(words: &str) -> Asked {
+pub(super) fn asked(words: &str) -> Asked {
     let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
     Asked::of(&words).unwrap()
 }

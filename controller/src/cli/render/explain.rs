@@ -19,7 +19,11 @@ pub fn explanation(e: &Explanation) -> String {
         paths(&mut out, unused);
     }
     let Some(route) = &e.route else {
-        out.push_str("No route covers it\n");
+        out.push_str(if e.asked.contains('/') {
+            "There is no route to just this prefix\n"
+        } else {
+            "No route covers it\n"
+        });
         return out;
     };
     let _ = writeln!(out, "Route {}", route.prefix);

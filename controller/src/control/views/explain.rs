@@ -117,7 +117,7 @@ pub struct Export {
     pub to: String,
     /// `told`, `withheld`, or `waiting`: it was told something else, and the news is on its way.
     pub state: String,
-    /// Why it is withheld, as an identifier.
+    /// Why it is withheld, or will be, as an identifier.
     pub reason: Option<String>,
     /// The same in a sentence.
     pub meaning: Option<String>,
@@ -125,6 +125,6 @@ pub struct Export {
     pub because: Vec<String>,
     /// The rules of export policies that let it pass, or rejected it.
     pub rules: Vec<String>,
-    /// What is on the wire, or shall be.
+    /// What is on the wire, or shall be; where it will be withheld, what is there still.
     pub attributes: BTreeMap<String, String>,
 }

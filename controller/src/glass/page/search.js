@@ -77,7 +77,8 @@ function steps(e) {
       one.prefixes.length > 0 && h("span", { class: "quiet" }, ` as ${one.prefixes.join(", ")}`)))),
     e.owner && step("Node", h("p", {}, h("b", {}, e.owner.node), " has ", h("span", { class: "code" }, e.owner.prefix))),
     e.passedOver.map((unused) => step(`Not used: ${unused.prefix}`, h("ul", { class: "plain" }, unused.paths.map(path)))),
-    !route && step("Route", h("p", {}, "No route covers it.")),
+    !route && step("Route", h("p", {},
+      e.asked.includes("/") ? "There is no route to just this prefix." : "No route covers it.")),
     route && step(`Route ${route.prefix}`, h("ul", { class: "plain" }, route.paths.map(path))),
     kernel && step("Kernel", h("p", {}, verdict(kernel.state, kernel.reason, kernel.detail)), gateways(kernel.gateways)),
     e.exports.length > 0 && step("On the wire", h("ul", { class: "plain" }, same_news(e.exports).map(told))));
