@@ -47,6 +47,16 @@ impl Flight {
         Some(found)
     }
 
+    /// How many were sent since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// How many of them, from the first one on, are answered.
+    pub(super) const fn answered(&self) -> u64 {
+        self.first
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &InFlight> {
         self.slots.iter().flatten()
     }
