@@ -9,13 +9,19 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, StatusCode, header::CONTENT_TYPE},
+    routing::get,
+};
+use prometheus::TEXT_FORMAT;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     control::{Query, ask},
-    metrics,
+    metrics::{self, Process},
 };
 
 /// Answers until `stop`.
@@ -67,15 +73,17 @@ type Answer = (StatusCode, String);
 
 const NO_ANSWER: &str = "the core task does not answer\n";
 
-async fn metrics_page(State(core): Core) -> Answer {
-    match ask(&core, Query::Metrics)
-        .await
-        .map(|snapshot| metrics::encode(&snapshot))
-    {
+async fn metrics_page(State(core): Core) -> ([(HeaderName, &'static str); 1], Answer) {
+    let page = ask(&core, Query::Metrics).await.map(|mut snapshot| {
+        snapshot.process = Process::read();
+        metrics::encode(&snapshot)
+    });
+    let answer = match page {
         Some(Ok(page)) => (StatusCode::OK, page),
         Some(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         None => (StatusCode::SERVICE_UNAVAILABLE, NO_ANSWER.to_owned()),
-    }
+    };
+    ([(CONTENT_TYPE, TEXT_FORMAT)], answer)
 }
 
 async fn healthz(State(core): Core) -> Answer {

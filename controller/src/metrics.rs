@@ -5,11 +5,19 @@
 //! routers are named one by one, the nodes of the mesh are only counted, so a cluster of N nodes
 //! never makes N x N series.
 
+mod histogram;
+mod process;
+
 use std::collections::BTreeMap;
 
 use prometheus::{
-    GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Counter, Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
+use redstart_rib::histogram::Histogram;
+
+use self::histogram::Histograms;
+pub use self::process::Process;
 
 /// Everything that is counted, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +36,8 @@ pub struct Snapshot {
     pub refused: BTreeMap<(String, String), u64>,
     /// Kernel routes by state.
     pub kernel_routes: BTreeMap<&'static str, u64>,
+    /// Those that are parked, by reason.
+    pub kernel_parked: BTreeMap<&'static str, u64>,
     /// Kernel operations by outcome: `add`, `replace`, `delete`, or how they failed.
     pub kernel_operations: BTreeMap<&'static str, u64>,
     /// Kernel routes found to differ from what was believed, and repaired.
@@ -52,6 +62,12 @@ pub struct Snapshot {
     pub stations: Vec<Station>,
     /// Whether the speaker is ready.
     pub ready: bool,
+    /// From a change of objects to the neighbours' sessions, by role.
+    pub event_to_wire: BTreeMap<&'static str, Histogram>,
+    /// From UPDATEs to the kernel's answers.
+    pub update_to_kernel: Histogram,
+    /// What the process takes. The core does not know that.
+    pub process: Option<Process>,
 }
 
 /// One router.
@@ -136,6 +152,8 @@ pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     page.objects(snapshot)?;
     page.watches(&snapshot.watches)?;
     page.cache(snapshot.cache.as_ref())?;
+    page.latencies(snapshot)?;
+    page.process(snapshot.process.as_ref())?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
@@ -331,6 +349,14 @@ impl Page<'_> {
         for (state, n) in &s.kernel_routes {
             routes.with_label_values(&[state]).set(signed(*n));
         }
+        let parked = self.gauge(
+            "redstart_kernel_routes_parked",
+            "Routes for the kernel that cannot be installed now, by reason.",
+            &["reason"],
+        )?;
+        for (reason, n) in &s.kernel_parked {
+            parked.with_label_values(&[reason]).set(signed(*n));
+        }
         let operations = self.counter(
             "redstart_kernel_operations_total",
             "Route operations sent to the kernel, by what came of them.",
@@ -447,6 +473,66 @@ impl Page<'_> {
         self.add(failures)?.inc_by(cache.failures);
         Ok(())
     }
+
+    fn latencies(&self, s: &Snapshot) -> prometheus::Result<()> {
+        self.add(Histograms::labelled(
+            "redstart_event_to_wire_seconds",
+            "Time from the arrival of a change of objects until the session of a neighbour took the routes that follow from it, to send them; by role of the neighbour.",
+            "role",
+            &s.event_to_wire,
+        )?)?;
+        self.add(Histograms::one(
+            "redstart_update_to_kernel_seconds",
+            "Time from reading UPDATEs of a neighbour until the kernel had answered the last of the route operations that follow from them.",
+            &s.update_to_kernel,
+        )?)?;
+        Ok(())
+    }
+
+    fn process(&self, process: Option<&Process>) -> prometheus::Result<()> {
+        let Some(process) = process else {
+            return Ok(());
+        };
+        let cpu = "Total user and system CPU time spent in seconds.";
+        let cpu = Counter::new("process_cpu_seconds_total", cpu)?;
+        self.add(cpu)?.inc_by(process.cpu_seconds);
+        let started = "Start time of the process since unix epoch in seconds.";
+        let started = Gauge::new("process_start_time_seconds", started)?;
+        self.add(started)?.set(process.start_seconds);
+        let gauges = [
+            (
+                "process_resident_memory_bytes",
+                "Resident memory size in bytes.",
+                Some(process.resident_bytes),
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Virtual memory size in bytes.",
+                Some(process.virtual_bytes),
+            ),
+            (
+                "process_threads",
+                "Number of OS threads in the process.",
+                Some(process.threads),
+            ),
+            (
+                "process_open_fds",
+                "Number of open file descriptors.",
+                Some(process.open_fds),
+            ),
+            (
+                "process_max_fds",
+                "Maximum number of open file descriptors.",
+                process.max_fds,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            if let Some(value) = value {
+                self.add(IntGauge::new(name, help)?)?.set(signed(value));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Prometheus gauges are signed; no count of ours comes near the limit.
@@ -455,60 +541,4 @@ fn signed(n: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_snapshot_is_a_valid_page() {
-        let text = encode(&Snapshot::default()).unwrap();
-        assert!(text.contains("redstart_build_info{version="), "{text}");
-        assert!(text.contains("redstart_ready 0"), "{text}");
-    }
-
-    #[test]
-    fn routers_are_named_and_the_mesh_is_counted() {
-        let snapshot = Snapshot {
-            sessions: BTreeMap::from([(("mesh".into(), "Established".into()), 499)]),
-            routers: vec![Router {
-                name: "tor".into(),
-                established: true,
-                established_count: 2,
-                imported: 7,
-                exported: 3,
-                bfd: Some((false, 4)),
-            }],
-            bfd_sessions: BTreeMap::from([("Up".into(), 498), ("Down".into(), 1)]),
-            kernel_routes: BTreeMap::from([("installed", 12)]),
-            watches: vec![Watch {
-                kind: "Node",
-                failures: 3,
-                ..Watch::default()
-            }],
-            cache: Some(Cache {
-                written: Some(1_700_000_000),
-                ..Cache::default()
-            }),
-            ..Snapshot::default()
-        };
-        let text = encode(&snapshot).unwrap();
-        for line in [
-            "redstart_sessions{role=\"mesh\",state=\"Established\"} 499",
-            "redstart_router_up{peer=\"tor\"} 1",
-            "redstart_router_established_total{peer=\"tor\"} 2",
-            "redstart_router_routes{direction=\"imported\",peer=\"tor\"} 7",
-            "redstart_bfd_sessions{state=\"Up\"} 498",
-            "redstart_router_bfd_up{peer=\"tor\"} 0",
-            "redstart_router_bfd_failures_total{peer=\"tor\"} 4",
-            "redstart_kernel_routes{state=\"installed\"} 12",
-            "redstart_watch_connected{kind=\"Node\"} 0",
-            "redstart_watch_failures_total{kind=\"Node\"} 3",
-            "redstart_cache_in_force 0",
-            "redstart_cache_written_timestamp_seconds 1700000000",
-        ] {
-            assert!(
-                text.lines().any(|l| l == line),
-                "{line} is missing in\n{text}"
-            );
-        }
-    }
-}
+mod tests;

@@ -362,6 +362,12 @@ fn acceptance_23_metrics_say_what_the_router_says() {
         });
     };
     bird_counts("1 imported, 1 exported");
+    let told_before = timed(&world, "redstart_event_to_wire_seconds", "role=\"router\"");
+    let (learned, took) = timed(&world, "redstart_update_to_kernel_seconds", "");
+    assert!(
+        learned >= 1 && took > 0.0 && took < 60.0,
+        "{learned} {took}"
+    );
     has(&[
         "redstart_router_up{peer=\"m1\"} 1",
         "redstart_router_up{peer=\"m2\"} 1",
@@ -376,13 +382,40 @@ fn acceptance_23_metrics_say_what_the_router_says() {
         .put("more", &object("BGPAdvertisement", "more", prefixes))
         .unwrap();
     bird_counts("3 imported, 1 exported");
-    has(&["redstart_router_routes{direction=\"exported\",peer=\"m1\"} 3"]);
+    has(&[
+        "redstart_router_routes{direction=\"exported\",peer=\"m1\"} 3",
+        "redstart_router_routes{direction=\"exported\",peer=\"m2\"} 3",
+    ]);
+    // Once for each of the routers, and longer than objects are collected.
+    let told = timed(&world, "redstart_event_to_wire_seconds", "role=\"router\"");
+    assert_eq!(told.0, told_before.0 + 2);
+    let took = told.1 - told_before.1;
+    assert!((0.1..60.0).contains(&took), "{took}");
     world.birdc(&["disable", "m1"]).unwrap();
     has(&[
         "redstart_router_up{peer=\"m1\"} 0",
         "redstart_router_up{peer=\"m2\"} 1",
         "redstart_router_routes{direction=\"exported\",peer=\"m1\"} 0",
     ]);
+}
+
+/// How often a histogram has recorded something, and how long it took in all; its buckets add up.
+fn timed(world: &World, name: &str, label: &str) -> (u64, f64) {
+    let page = world.get("/metrics").unwrap();
+    let sample = |part: &str, labels: &str| {
+        let labels = [label, labels].into_iter().filter(|it| !it.is_empty());
+        let labels = labels.collect::<Vec<_>>().join(",");
+        let series = match labels.as_str() {
+            "" => format!("{name}_{part} "),
+            labels => format!("{name}_{part}{{{labels}}} "),
+        };
+        let value = page.lines().find_map(|line| line.strip_prefix(&series));
+        assert!(value.is_some(), "no {series}in\n{page}");
+        value.unwrap().parse::<f64>().unwrap()
+    };
+    let count = sample("count", "") as u64;
+    assert_eq!(sample("bucket", "le=\"+Inf\"") as u64, count);
+    (count, sample("sum", ""))
 }
 
 /// Case m: IPv6 routes over a session over IPv4, with the node's IPv6 address as next hop, and the other

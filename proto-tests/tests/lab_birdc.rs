@@ -92,6 +92,10 @@ fn both_clients_show_everything() {
                     "Neighbor AS:",
                     "Channel ipv",
                     "Hold timer:",
+                    // To the letter as BIRD 2.0.12 has it.
+                    "    Route change stats:     received   rejected   filtered    ignored   accepted\n",
+                    "      Import updates:     ",
+                    "      Export withdraws:            0        ---        ---        ---          0\n",
                 ],
             );
             assert_eq!(all.matches("BGP state").count(), 1, "{all}");
@@ -411,6 +415,22 @@ fn the_exporter_counts_what_we_count() {
                 channel.routes.preferred
             );
             assert_eq!(count("bird_protocol_prefix_filter_count"), channel.refused);
+            let changes = channel.changes.unwrap();
+            for (what, counts) in [
+                ("update_import", changes.import_updates),
+                ("withdraw_import", changes.import_withdraws),
+                ("update_export", changes.export_updates),
+                ("withdraw_export", changes.export_withdraws),
+            ] {
+                let count = |part| count(&format!("bird_protocol_changes_{what}_{part}_count"));
+                assert_eq!(count("receive"), counts.received, "{what}");
+                assert_eq!(count("reject"), counts.rejected.unwrap_or(0), "{what}");
+                assert_eq!(count("filter"), counts.filtered.unwrap_or(0), "{what}");
+                assert_eq!(count("ignore"), counts.ignored.unwrap_or(0), "{what}");
+                assert_eq!(count("accept"), counts.accepted, "{what}");
+            }
+            assert!(changes.import_updates.received >= channel.routes.imported);
+            assert!(changes.export_updates.accepted >= channel.routes.exported);
         }
     }
     // Our own metrics count a router by its name.

@@ -17,6 +17,7 @@
 //! | [`nexthop`] | what the RIB asks of whoever knows the kernel's links and routes |
 //! | [`resolver`] | the answer, from the kernel's links, addresses and routes |
 //! | [`fib`] | the plan that makes the kernel's table match the Loc-RIB |
+//! | [`histogram`] | how long things took |
 //! | `netlink` | the kernel itself (feature `netlink`) |
 //!
 //! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
@@ -30,6 +31,7 @@ pub mod decision;
 pub mod export;
 pub mod fib;
 mod groups;
+pub mod histogram;
 mod ids;
 pub mod import;
 pub mod imported;

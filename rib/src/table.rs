@@ -180,8 +180,9 @@ impl<P: PrefixKey> Table<P> {
     /// The same for several.
     pub(crate) fn free_unused(&mut self, ids: &[PrefixId]) {
         for ids in ids.chunks(AHEAD) {
-            for id in ids {
-                let hash = self.hasher.hash_one(self.slots[id.index()].prefix);
+            let unused = ids.iter().filter(|id| self.entry(**id).is_unused());
+            for id in unused {
+                let hash = self.hasher.hash_one(self.entry(*id).prefix);
                 black_box(self.index.find(hash, |other| other == id));
             }
             for id in ids {

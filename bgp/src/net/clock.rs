@@ -26,6 +26,12 @@ impl Clock {
         Instant::ZERO + elapsed
     }
 
+    /// The same point in the engine's time; what was before the clock started counts as its start.
+    #[must_use]
+    pub fn at(&self, when: tokio::time::Instant) -> Instant {
+        Instant::ZERO + when.saturating_duration_since(self.origin)
+    }
+
     /// The same point in the runtime's time.
     #[must_use]
     pub fn to_tokio(&self, at: Instant) -> tokio::time::Instant {

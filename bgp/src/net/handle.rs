@@ -9,6 +9,7 @@ use tokio::{
 
 use crate::{
     session::{DownReason, Event, OutBatch, Peer, PeerConfig, PeerId, PeerStatus, StopReason},
+    time::Instant,
     types::{Family, FamilySet},
     wire::Update,
 };
@@ -44,6 +45,8 @@ pub enum FromPeer {
         peer: PeerId,
         /// They.
         updates: Vec<Update>,
+        /// When that was.
+        read_at: Instant,
     },
     /// The session can take routes. Answer with what is there, up to about `max` prefixes; an empty
     /// batch means that there is nothing, and the task asks again after

@@ -98,6 +98,8 @@ pub(super) struct Task {
     tap: Option<Tap>,
     /// The event, or the routes, for which the core had no room.
     undelivered: Option<FromPeer>,
+    /// When something was last read.
+    read_at: Instant,
     routes_ready: bool,
     pull: Option<Pull>,
     /// Whether there may be something to publish.
@@ -137,6 +139,7 @@ impl Task {
             farewells: Farewells::default(),
             tap,
             undelivered: None,
+            read_at: clock.now(),
             routes_ready: false,
             pull: None,
             changed: false,
@@ -414,7 +417,12 @@ impl Task {
     fn next_for_core(&mut self) -> Option<FromPeer> {
         let (peer, updates) = (self.id, self.peer.poll_updates());
         if !updates.is_empty() {
-            return Some(FromPeer::Updates { peer, updates });
+            let read_at = self.read_at;
+            return Some(FromPeer::Updates {
+                peer,
+                updates,
+                read_at,
+            });
         }
         let event = self.peer.poll_event()?;
         self.publish();

@@ -14,6 +14,7 @@
 //! | `device1`, `bfd1` | the interfaces; BFD, where a neighbour is watched |
 //! | tables `master4`, `master6` | the routing table of a family |
 //! | `show protocols all`, "filtered" | routes that were refused; they are always kept |
+//! | "Route change stats" | counted for neighbours, since the session began; what export policies withhold is not (`---`) |
 //! | `configure` | says what is wrong with the objects: they are in force as soon as they change |
 //!
 //! A session may look at everything. To change something (`disable`, `enable`, `restart`, `reload`)

@@ -311,6 +311,38 @@ pub struct Channel {
     pub limit: Option<u64>,
     /// Our own next hop towards the neighbour.
     pub next_hop: Option<IpAddr>,
+    /// How routes came and went in the session that there is.
+    pub changes: Option<RouteChanges>,
+}
+
+/// How routes of a family came and went in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteChanges {
+    /// Routes that the neighbour announced.
+    pub import_updates: ChangeCounts,
+    /// Routes that it took back.
+    pub import_withdraws: ChangeCounts,
+    /// Routes that it was told.
+    pub export_updates: ChangeCounts,
+    /// Routes that were taken back from it.
+    pub export_withdraws: ChangeCounts,
+}
+
+/// What became of such changes, as BIRD divides them; null is what there is no such thing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeCounts {
+    /// All.
+    pub received: u64,
+    /// Received: not even held. To be told: no message can carry them.
+    pub rejected: Option<u64>,
+    /// Refused, and held with the reason.
+    pub filtered: Option<u64>,
+    /// Nothing new: a route as it was before, or one taken back that was not there.
+    pub ignored: Option<u64>,
+    /// The others.
+    pub accepted: u64,
 }
 
 /// How much of a family the routing table holds.

@@ -5,13 +5,16 @@
 //! the kernel goes to the planner, neighbours with something to pull are woken, and if the kernel is
 //! free it gets the next batch. Nothing in here waits for anybody.
 
+mod piece;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use redstart_bgp::{
     net::{Clock, FromListener, FromPeer, Newcomer},
+    session::PeerId,
     time::Instant,
-    types::{NlriSet, Prefix},
+    types::Prefix,
     wire::Update,
 };
 use redstart_rib::{Owners, Rib, RibConfig};
@@ -19,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::piece::piece;
 use super::{
     abilities::Abilities,
     bfd::Watch,
@@ -55,22 +59,6 @@ const NEWCOMERS: usize = 64;
 
 /// Events of neighbours taken before everybody else gets a turn.
 const BURST: usize = 8;
-
-/// Routes of neighbours taken before the kernel is given what it is free for.
-const PIECE: usize = 1024;
-
-/// How many of the first UPDATEs make a piece: one at least.
-fn piece(updates: &[Update]) -> usize {
-    let mut routes = 0;
-    let whole = updates.iter().take_while(|update| {
-        let before = routes;
-        let reach = update.reach.iter().map(|reach| reach.nlri.len());
-        routes += reach.sum::<usize>();
-        routes += update.unreach.iter().map(NlriSet::len).sum::<usize>();
-        before < PIECE
-    });
-    whole.count()
-}
 
 /// What the core hears besides neighbours and kernel.
 pub(super) struct Inputs {
@@ -185,7 +173,9 @@ impl Core {
                 () = stop.cancelled() => break,
                 Ok(()) = inputs.configuration.changed() => {
                     let configured = inputs.configuration.borrow_and_update().clone();
+                    let since = configured.arrivals.since(&self.configured.arrivals);
                     self.configure(configured);
+                    self.pass_on_news(since);
                 }
                 Some(query) = inputs.asked.recv() => match query {
                     Query::Operate(what, whom, reply) => _ = reply.send(self.operate(what, &whom)),
@@ -236,20 +226,13 @@ impl Core {
 
     fn on_neighbour(&mut self, now: Instant, event: FromPeer) {
         match event {
-            FromPeer::Updates { peer, updates } => {
-                let mut updates = updates.as_slice();
-                while !updates.is_empty() {
-                    let (piece, rest) = updates.split_at(piece(updates));
-                    self.neighbours.on_updates(now, peer, piece, &mut self.rib);
-                    updates = rest;
-                    // All of them take longer than the kernel for what it has been given.
-                    if !self.restart.is_deferring() && self.kernel.is_free(now) {
-                        self.kernel.resolve_new_next_hops(&mut self.rib);
-                        self.install(now);
-                    }
-                }
-            }
+            FromPeer::Updates {
+                peer,
+                updates,
+                read_at,
+            } => self.on_updates(peer, &updates, read_at),
             event => {
+                let mut now = now;
                 // Whoever pulls must see what the announcements before it lead to, and what a member of a
                 // range that has come up is to be told.
                 if matches!(event, FromPeer::Pull { .. }) {
@@ -257,11 +240,48 @@ impl Core {
                         self.introduce(now);
                     }
                     self.kernel.resolve_new_next_hops(&mut self.rib);
+                    now = self.clock.now();
                 }
                 let links = self.kernel.view();
                 self.neighbours.on_event(now, event, links, &mut self.rib);
             }
         }
+    }
+
+    /// Routes of a neighbour, which were read at once.
+    fn on_updates(&mut self, peer: PeerId, updates: &[Update], read_at: Instant) {
+        let arrival = self.kernel.arrival(read_at);
+        let mut rest = updates;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(piece(rest));
+            // Of each piece: what took the kernel long must not look as if it had not.
+            let now = self.clock.now();
+            self.neighbours.on_updates(now, peer, piece, &mut self.rib);
+            rest = behind;
+            // What is held back on purpose is no latency.
+            if self.restart.is_deferring() {
+                continue;
+            }
+            if rest.is_empty() {
+                self.kernel.follow(arrival);
+            }
+            // All of them take longer than the kernel for what it has been given.
+            if self.kernel.is_free(now) {
+                self.kernel.resolve_new_next_hops(&mut self.rib);
+                self.install(now);
+            }
+        }
+    }
+
+    /// What changed objects led to is known, and whom it concerns: nobody else had anything to pull that was
+    /// not passed on when the last event was settled.
+    fn pass_on_news(&mut self, since: Option<tokio::time::Instant>) {
+        let Some(since) = since else {
+            return;
+        };
+        let ready = self.rib.take_ready_peers();
+        self.neighbours.have_news(self.clock.at(since), &ready);
+        self.neighbours.wake(ready);
     }
 
     fn on_path_failures(&mut self) {

@@ -24,8 +24,8 @@ use redstart_bgp::{
 use redstart_rib::{
     Rib,
     fib::{
-        FibConfig, InstallState, KernelEvent, Marks, NexthopStyle, OpError, Planner, Removal,
-        Route, RouteKind,
+        Arrival, FibConfig, InstallState, KernelEvent, Marks, NexthopStyle, OpError, Planner,
+        Removal, Route, RouteKind,
     },
     imported::Imported,
     netlink::{self, NetlinkConfig, NetlinkHandle, Outcomes, RemovalError, Removed, Submitted},
@@ -458,7 +458,22 @@ impl Kernel {
                 self.send(now);
             }
         }
+        if !rib.has_fib_changes() && !rib.has_pending_next_hops() {
+            self.planner.told_all(now);
+        }
         rib.has_fib_changes()
+    }
+
+    /// What was read from a neighbour at `read_at` is about to change the tables.
+    pub(super) const fn arrival(&self, read_at: Instant) -> Arrival {
+        self.planner.arrival(read_at)
+    }
+
+    /// It has: how long the kernel takes from then on is measured, if it is told.
+    pub(super) fn follow(&mut self, arrival: Arrival) {
+        if self.install && self.netlink.is_some() && self.next.is_none() {
+            self.planner.follow(arrival);
+        }
     }
 
     /// Gives the kernel what there is to do, if it is free for it.

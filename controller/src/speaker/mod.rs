@@ -9,6 +9,7 @@
 //! | `options` | the command line |
 //! | `origin` | where objects come from: a directory, or the API with its cache |
 //! | `objects` | objects in, desired state out |
+//! | `arrivals` | when changes of objects arrive |
 //! | `core` | the one owner of the tables: its loop, and what happens after each input |
 //! | `neighbours` | the neighbours' tasks: which there are |
 //! | `neighbour` | one of them: what its events mean for the tables |
@@ -44,6 +45,7 @@
 //! restart was negotiated, and leaves the kernel's routes in place for the next process.
 
 mod abilities;
+mod arrivals;
 mod beside;
 mod bfd;
 mod cleanup;

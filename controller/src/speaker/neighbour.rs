@@ -1,6 +1,8 @@
 //! One neighbour: what the events of its session mean for the tables.
 
+mod changes;
 mod limit;
+mod session;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,6 +20,7 @@ use redstart_rib::{
 };
 use tracing::{debug, info, warn};
 
+use self::session::Session;
 use super::{
     bfd::PathFailure,
     diff::Fate,
@@ -31,9 +34,6 @@ use super::{
     translate::{self, Restarted},
 };
 use crate::compile::{self, NodeIdentity, PeerName, PeerRole};
-
-/// How long a neighbour that does not say End-of-RIB gets for its initial table.
-const SILENT_INITIAL_TABLE: Duration = Duration::from_secs(10);
 
 /// How long a neighbour that came back within its restart time gets to confirm its routes.
 const STALE_PATHS: Duration = Duration::from_secs(360);
@@ -86,30 +86,6 @@ pub(super) struct Neighbour {
     cannot_send: Seldom,
     /// What happened lately.
     pub(super) history: History,
-}
-
-/// An established session.
-struct Session {
-    negotiated: Arc<Negotiated>,
-    since: Instant,
-    link: OnLink,
-    /// The families whose initial table has not been received.
-    awaited: FamilySet,
-    /// When to wait no longer, for a neighbour that does not say End-of-RIB.
-    silent_until: Option<Instant>,
-}
-
-impl Session {
-    fn new(now: Instant, negotiated: Arc<Negotiated>, link: OnLink) -> Self {
-        let silent = negotiated.graceful_restart.is_none();
-        Self {
-            awaited: negotiated.families,
-            silent_until: silent.then_some(now + SILENT_INITIAL_TABLE),
-            negotiated,
-            since: now,
-            link,
-        }
-    }
 }
 
 /// The TCP side of a neighbour.
@@ -362,6 +338,11 @@ impl Neighbour {
             UnsendableReason::FamilyNotNegotiated => Withheld::Family,
         };
         rib.unsendable(self.id, &what.nlri, why);
+        if let Some(session) = &mut self.session {
+            session
+                .changes(what.nlri.family())
+                .unsendable(what.nlri.len());
+        }
         if let Some(unlogged) = self.cannot_send.turn(now) {
             let first = what.nlri.iter().next().map(|nlri| nlri.prefix.to_string());
             warn!(peer = %name, prefix = first.unwrap_or_default(), routes = what.nlri.len(), unlogged, reason = %why, "routes cannot be sent: {}", what.reason);
@@ -441,7 +422,10 @@ impl Neighbour {
         self.faults += update.faults.len() as u64;
         self.malformed.update(now, name, update);
         for nlri in &update.unreach {
-            rib.withdraw(self.id, nlri);
+            let known = rib.withdraw(self.id, nlri);
+            if let Some(session) = &mut self.session {
+                session.changes(nlri.family()).withdrawn(nlri.len(), known);
+            }
         }
         let external = self.negotiated().is_some_and(Negotiated::is_external);
         for reach in &update.reach {
@@ -449,6 +433,10 @@ impl Neighbour {
                 self.own_next_hops.note(reach.nlri.family(), next_hop);
             }
             let outcome = rib.announce(self.id, &reach.attrs, &reach.nlri);
+            if let Some(session) = &mut self.session {
+                let changes = session.changes(reach.nlri.family());
+                changes.announced(reach.nlri.len(), &outcome);
+            }
             for (reason, routes) in outcome.refused.iter() {
                 debug!(peer = %name, routes, %reason, "routes refused");
                 self.name_foreign_routes(name, reason, &reach.nlri);

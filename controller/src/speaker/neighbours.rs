@@ -5,6 +5,7 @@
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
 mod lost;
+mod news;
 
 use std::{
     borrow::Cow,
@@ -25,8 +26,11 @@ use redstart_rib::{PeerDown, PeerRules, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use self::lost::note_loss;
-pub(super) use self::lost::{OwnNextHops, Place};
+use self::{lost::note_loss, news::EventToWire};
+pub(super) use self::{
+    lost::{OwnNextHops, Place},
+    news::News,
+};
 use super::{
     bfd::PathFailure,
     neighbour::{Neighbour, transport},
@@ -66,6 +70,7 @@ pub(super) struct Neighbours {
     sessions_changed: bool,
     /// Where those are, or were, that were lost since the last time, and nobody saw it coming.
     lost: Vec<Place>,
+    event_to_wire: EventToWire,
 }
 
 /// The sessions, while the mesh changes its shape.
@@ -131,6 +136,7 @@ impl Neighbours {
             members_changed: false,
             sessions_changed: false,
             lost: Vec::new(),
+            event_to_wire: EventToWire::default(),
         }
     }
 
@@ -453,9 +459,10 @@ impl Neighbours {
                 } else {
                     OutBatch::default()
                 };
+                self.told(now, peer, &batch);
                 let _ = reply.send(batch);
             }
-            FromPeer::Updates { peer, updates } => self.on_updates(now, peer, &updates, rib),
+            FromPeer::Updates { peer, updates, .. } => self.on_updates(now, peer, &updates, rib),
             FromPeer::Event { peer, event } => {
                 self.sessions_changed |=
                     matches!(event, Event::Established(_) | Event::Down { .. });

@@ -12,7 +12,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{drain::DrainMark, drain_order, router_id};
+use super::{
+    arrivals::{self, Arrivals},
+    drain::DrainMark,
+    drain_order, router_id,
+};
 use crate::{
     allocator,
     api::CONFIGURATION_NAME,
@@ -47,6 +51,8 @@ pub(super) struct Configured {
     pub services: Arc<ServiceTable>,
     /// How the source does, kind by kind.
     pub kinds: Vec<KindStatus>,
+    /// When the objects arrived that led to what is desired.
+    pub arrivals: Arrivals,
 }
 
 /// One kind of objects.
@@ -105,7 +111,7 @@ impl Past {
 pub(super) async fn follow(
     node: String,
     mut past: Past,
-    mut batches: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Batch>,
     mut previews: mpsc::Receiver<Preview>,
     configured: watch::Sender<Configured>,
     verdict: watch::Sender<cache::Verdict>,
@@ -114,7 +120,11 @@ pub(super) async fn follow(
     index.recall_drain_order(past.drain_order.order().clone());
     let compiler = Compiler::new(node.as_str()).known_as(past.known_as.chosen());
     let mut compiler = compiler.with_drained(past.is_drained);
-    let take_in = |index: &mut Index, batch| {
+    let mut batches = arrivals::stamped(batches);
+    // The first arrival of objects that are not compiled yet.
+    let mut since: Option<Instant> = None;
+    let take_in = |index: &mut Index, since: &mut Option<Instant>, (at, batch)| {
+        arrivals::note_first(since, at, &batch);
         take_in(index, batch);
         // Before the cache writes it down.
         verdict.send_modify(|verdict| {
@@ -139,7 +149,7 @@ pub(super) async fn follow(
         let Some(batch) = batch else {
             return;
         };
-        take_in(&mut index, batch);
+        take_in(&mut index, &mut since, batch);
         let debounce = debounce(&index);
         let cap = Instant::now() + debounce * DEBOUNCE_CAP;
         loop {
@@ -151,7 +161,7 @@ pub(super) async fn follow(
                 break;
             }
             match timeout_at(quiet, batches.recv()).await {
-                Ok(Some(batch)) => take_in(&mut index, batch),
+                Ok(Some(batch)) => take_in(&mut index, &mut since, batch),
                 Ok(None) | Err(_) => break,
             }
         }
@@ -168,7 +178,7 @@ pub(super) async fn follow(
         if let Some(chosen) = compiler.router_id() {
             past.known_as.note(chosen);
         }
-        publish(&mut index, &node, compiled, &configured);
+        publish(&mut index, &node, (since.take(), compiled), &configured);
     }
 }
 
@@ -222,7 +232,7 @@ fn compile(index: &mut Index, compiler: &mut Compiler) -> (Changes, Option<Compi
 fn publish(
     index: &mut Index,
     node: &str,
-    (changes, compiled): (Changes, Option<Compiled>),
+    (since, (changes, compiled)): (Option<Instant>, (Changes, Option<Compiled>)),
     configured: &watch::Sender<Configured>,
 ) {
     // Made beside the one that others read, who would have to wait.
@@ -239,6 +249,7 @@ fn publish(
         Some(compiled) => {
             if next.desired.as_ref() != Some(&compiled.desired) {
                 next.desired = Some(compiled.desired);
+                next.arrivals.note(since);
             }
             next.services = Arc::new(compiled.services);
             Some(compiled.diagnostics)

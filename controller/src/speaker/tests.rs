@@ -4,6 +4,7 @@
 mod cleanup;
 mod complete;
 mod imported;
+mod latency;
 mod limits;
 mod long_lived;
 mod our_end;
@@ -151,8 +152,10 @@ impl Running {
     }
 
     fn configure(&self, desired: DesiredState) {
-        self.configuration
-            .send_modify(|now| now.desired = Some(Arc::new(desired)));
+        self.configuration.send_modify(|now| {
+            now.desired = Some(Arc::new(desired));
+            now.arrivals.note(Some(tokio::time::Instant::now()));
+        });
     }
 
     /// Waits until so many routes are installed, and nothing else is known.

@@ -182,6 +182,9 @@ pub(super) fn role(role: &PeerRole) -> &'static str {
     }
 }
 
+/// Each that there is.
+pub(super) const ROLES: [&str; 2] = ["mesh", "router"];
+
 /// Families as text.
 pub(super) fn families(set: FamilySet) -> Vec<String> {
     set.iter().map(|f: Family| f.to_string()).collect()

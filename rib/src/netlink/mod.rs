@@ -187,8 +187,8 @@ pub fn open(
     let thread = std::thread::Builder::new().name("netlink".to_owned());
     let paced = Arc::clone(&pace);
     let run = move || {
-        // Needs CAP_SYS_NICE. Without it, this thread waits for a processor as long as others do.
-        let _ = rustix::process::nice(PRECEDENCE);
+        // Of this thread. Needs CAP_SYS_NICE; without it, this thread waits as long as others do.
+        let _ = rustix::process::setpriority_process(None, PRECEDENCE);
         requests.run(batches_rx, &paced);
     };
     thread.spawn(run).map_err(NetlinkError::Socket)?;

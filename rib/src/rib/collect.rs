@@ -217,8 +217,10 @@ impl<P: PrefixKey> Collector<P> {
         let entry = table.entry_mut(id);
         entry.announced += u16::from(before.is_empty() && !after.is_empty());
         entry.announced -= u16::from(!before.is_empty() && after.is_empty());
+        if !before.is_empty() && after.is_empty() {
+            self.let_go.push(id);
+        }
         self.out.set_paths(id, after);
-        self.let_go.push(id);
         said
     }
 

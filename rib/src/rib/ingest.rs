@@ -24,6 +24,8 @@ use crate::{
 pub struct AnnounceOutcome {
     /// Routes that passed the checks.
     pub accepted: usize,
+    /// Those among them that the peer had told just so before.
+    pub repeated: usize,
     /// Routes that did not, by reason.
     pub refused: RefusalCounts,
     /// Where the peer stands now with the number of routes of this family that it may send. To end
@@ -64,16 +66,19 @@ pub(crate) fn announce<P: PrefixKey>(
             let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
             path.refused = refused;
             let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
-            let held = if refused.is_none() && table.entry(id).paths.is_empty() {
+            let put = if refused.is_none() && table.entry(id).paths.is_empty() {
                 arrivals.take(table, shared, id, path);
-                true
+                Put::Changed
             } else {
                 arrivals.settle(table, shared);
                 put(table, shared, id, path)
             };
-            match refused.or((!held).then_some(Refusal::TooManyPaths)) {
+            match refused.or((put == Put::Beyond).then_some(Refusal::TooManyPaths)) {
                 Some(reason) => outcome.refused.add(reason),
-                None => outcome.accepted += 1,
+                None => {
+                    outcome.accepted += 1;
+                    outcome.repeated += usize::from(put == Put::Same);
+                }
             }
         }
     }
@@ -86,20 +91,30 @@ pub(crate) fn announce<P: PrefixKey>(
     outcome
 }
 
-/// Puts a path in, in place of the peer's earlier one, and takes a reference to its attributes. `false`:
-/// the peer has as many paths to the prefix as it may, and this one is not held.
+/// What putting a path in led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Put {
+    /// It is there now.
+    Changed,
+    /// It was there already.
+    Same,
+    /// The peer has as many paths to the prefix as it may, and this one is not held.
+    Beyond,
+}
+
+/// Puts a path in, in place of the peer's earlier one, and takes a reference to its attributes.
 pub(crate) fn upsert<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     prefix: P,
     path: Path,
-) -> bool {
+) {
     let id = table.find_or_insert(prefix);
-    put(table, shared, id, path)
+    put(table, shared, id, path);
 }
 
 /// As [`upsert`], for the prefix of an entry.
-fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, path: Path) -> bool {
+fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, path: Path) -> Put {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
     let mut replaced = None;
@@ -118,7 +133,7 @@ fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, pa
             if last_resort {
                 redecide(table, shared, id, &before);
             }
-            return true;
+            return Put::Same;
         }
         Some(old) => {
             count_remove(shared, P::FAMILY, old);
@@ -127,7 +142,7 @@ fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, pa
         }
         None => {
             if entry.paths.is_full(path.peer) {
-                return false;
+                return Put::Beyond;
             }
             count_add(shared, P::FAMILY, &path);
             entry.paths.push(path);
@@ -141,7 +156,7 @@ fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, pa
     if let Some(attr) = replaced {
         shared.attrs.release(attr);
     }
-    true
+    Put::Changed
 }
 
 fn count_add(shared: &mut Shared, family: Family, path: &Path) {
@@ -164,39 +179,43 @@ fn count_remove(shared: &mut Shared, family: Family, path: &Path) {
     }
 }
 
-/// Takes a path out.
+/// Takes a path out; whether it was there.
 pub(crate) fn remove<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     id: PrefixId,
     peer: PeerIndex,
     path_id: u32,
-) {
+) -> bool {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
-    if let Some(path) = entry.paths.remove(peer, path_id) {
-        count_remove(shared, P::FAMILY, &path);
-        shared.touch_adj_in(id, entry.prefix, &path);
-        redecide(table, shared, id, &before);
-        shared.attrs.release(path.attr);
-    }
+    let Some(path) = entry.paths.remove(peer, path_id) else {
+        return false;
+    };
+    count_remove(shared, P::FAMILY, &path);
+    shared.touch_adj_in(id, entry.prefix, &path);
+    redecide(table, shared, id, &before);
+    shared.attrs.release(path.attr);
+    true
 }
 
-/// Routes that a peer takes back.
+/// Routes that a peer takes back; how many of them there were.
 pub(crate) fn withdraw<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     from: PeerIndex,
     list: &[Nlri<P>],
-) {
+) -> usize {
+    let mut removed = 0;
     for some in list.chunks(AHEAD) {
         let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
         for (nlri, id) in some.iter().zip(found) {
             if let Some(id) = id {
-                remove(table, shared, id, from, nlri.path_id.0);
+                removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
             }
         }
     }
+    removed
 }
 
 /// The path identifiers of one peer's paths in an entry.

@@ -444,10 +444,10 @@ impl Rib {
         }
     }
 
-    /// Routes that a peer takes back.
-    pub fn withdraw(&mut self, peer: PeerId, nlri: &NlriSet) {
+    /// Routes that a peer takes back; how many of them it had told.
+    pub fn withdraw(&mut self, peer: PeerId, nlri: &NlriSet) -> usize {
         let Some(from) = self.up(peer) else {
-            return;
+            return 0;
         };
         match nlri {
             NlriSet::V4(list) => ingest::withdraw(&mut self.v4, &mut self.shared, from, list),

@@ -295,8 +295,11 @@ fn nice() -> Vec<String> {
 fn the_thread_that_writes_goes_before_others_where_it_may() {
     in_namespace(async {
         let _node = Node::start().await;
+        // What this thread may, others may.
+        let may = rustix::process::setpriority_process(None, -10).is_ok();
+        let expected = if may { "-10" } else { "0" };
         // Tests beside this one may just be starting theirs.
-        while nice().iter().any(|it| it != "-10") {
+        while nice().iter().any(|it| it != expected) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(!nice().is_empty());

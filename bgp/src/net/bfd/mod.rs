@@ -86,8 +86,8 @@ impl Bfd {
             .enable_all()
             .build()?;
         let run = move || {
-            // Needs CAP_SYS_NICE. Without it, this thread waits for a processor as long as others do.
-            let _ = rustix::process::nice(PRECEDENCE);
+            // Of this thread. Needs CAP_SYS_NICE; without it, this thread waits as long as others do.
+            let _ = rustix::process::setpriority_process(None, PRECEDENCE);
             runtime.block_on(Shell::new(clock, seed).run(asked, shown));
         };
         thread::Builder::new().name("bfd".to_owned()).spawn(run)?;

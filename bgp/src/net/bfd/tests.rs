@@ -95,3 +95,35 @@ fn each_session_sends_from_a_port_of_its_own_above_49151() {
     assert_eq!(used.len(), 3);
     assert!(used.iter().all(|port| *port >= 49152), "{used:?}");
 }
+
+/// The nice values of the threads of that name.
+fn nice(name: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats = tasks.filter_map(|task| {
+        let stat = task.ok()?.path().join("stat");
+        std::fs::read_to_string(stat).ok()
+    });
+    let ours = stats.filter(|stat| stat.contains(name));
+    // proc_pid_stat(5): the name in brackets is field 2, the nice value is field 19.
+    let nice = ours.filter_map(|stat| {
+        let (_, rest) = stat.rsplit_once(") ")?;
+        Some(rest.split(' ').nth(16)?.to_owned())
+    });
+    nice.collect()
+}
+
+#[tokio::test]
+async fn the_thread_goes_before_others_where_it_may() {
+    let bfd = Bfd::start(Clock::new(), 1).unwrap();
+    // What this thread may, others may.
+    let may = rustix::process::setpriority_process(None, PRECEDENCE).is_ok();
+    let expected = if may { "-10" } else { "0" };
+    let there = async {
+        // Tests beside this one may just be starting theirs.
+        while nice("(bfd)").is_empty() || nice("(bfd)").iter().any(|it| it != expected) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, there).await.unwrap();
+    drop(bfd);
+}

@@ -32,7 +32,7 @@ impl Task {
         };
         match read {
             Ok(0) => self.lost(now, slot, Disconnect::Closed),
-            Ok(_) => {}
+            Ok(_) => self.read_at = now,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => self.lost(now, slot, disconnect(&error)),
         }

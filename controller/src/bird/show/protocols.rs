@@ -11,7 +11,7 @@ use crate::{
     },
     control::{
         PeerPattern, Query, ask,
-        views::{Channel, Protocol, Status, Table},
+        views::{ChangeCounts, Channel, Protocol, RouteChanges, Status, Table},
     },
 };
 
@@ -268,7 +268,39 @@ fn channel_details<W: AsyncWrite + Unpin>(
         );
         of_channel(reply, "Routes", &routes);
     }
+    if let Some(changes) = channel.changes.filter(|_| up) {
+        route_changes(&changes, reply);
+    }
     if let Some(next_hop) = channel.next_hop.filter(|_| up) {
         of_channel(reply, "BGP Next hop", &next_hop.to_string());
+    }
+}
+
+/// A row of numbers, of which some may mean nothing.
+fn change_counts<W: AsyncWrite + Unpin>(reply: &mut Reply<W>, label: &str, counts: ChangeCounts) {
+    let or_none = |n: Option<u64>| n.map_or_else(|| "---".to_owned(), |n| n.to_string());
+    let [rejected, filtered, ignored] =
+        [counts.rejected, counts.filtered, counts.ignored].map(or_none);
+    let (label, received, accepted) = (format!("{label}:"), counts.received, counts.accepted);
+    reply.line(
+        Code::ProtocolDetails,
+        format_args!(
+            "      {label:<19}{received:>11} {rejected:>10} {filtered:>10} {ignored:>10} {accepted:>10}"
+        ),
+    );
+}
+
+fn route_changes<W: AsyncWrite + Unpin>(changes: &RouteChanges, reply: &mut Reply<W>) {
+    reply.line(
+        Code::ProtocolDetails,
+        "    Route change stats:     received   rejected   filtered    ignored   accepted",
+    );
+    for (label, counts) in [
+        ("Import updates", changes.import_updates),
+        ("Import withdraws", changes.import_withdraws),
+        ("Export updates", changes.export_updates),
+        ("Export withdraws", changes.export_withdraws),
+    ] {
+        change_counts(reply, label, counts);
     }
 }

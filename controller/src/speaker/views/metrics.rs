@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use jiff::Timestamp;
 use redstart_bgp::{bfd, session::State};
+use redstart_rib::fib::InstallState;
 
 use super::protocols;
 use crate::{
@@ -21,6 +22,8 @@ impl Core {
             originated: self.in_force.as_ref().map_or(0, |d| d.originations.len()) as u64,
             connections_refused: self.listeners.refused(),
             ready: self.not_ready().is_empty(),
+            event_to_wire: self.neighbours.event_to_wire().clone(),
+            update_to_kernel: self.kernel.planner().latency().clone(),
             ..metrics::Snapshot::default()
         };
         for (name, n) in self.neighbours.iter() {
@@ -118,13 +121,21 @@ impl Core {
     }
 
     fn count_kernel(&self, page: &mut metrics::Snapshot) {
-        let totals = self.kernel_totals();
-        page.kernel_routes = BTreeMap::from([
-            ("installed", totals.installed),
-            ("pending", totals.pending),
-            ("parked", totals.parked),
-            ("stale", totals.stale),
-        ]);
+        let states = ["installed", "pending", "parked", "stale"];
+        page.kernel_routes = states.map(|state| (state, 0)).into();
+        for (_, state) in self.kernel.planner().iter() {
+            let id = match &state {
+                InstallState::Installed => "installed",
+                InstallState::Pending => "pending",
+                InstallState::Parked(reason) => {
+                    *page.kernel_parked.entry(reason.id()).or_default() += 1;
+                    "parked"
+                }
+                InstallState::Stale => "stale",
+                InstallState::NotDesired => continue,
+            };
+            *page.kernel_routes.entry(id).or_default() += 1;
+        }
         let counters = self.kernel.planner().counters();
         page.kernel_operations = BTreeMap::from([
             ("add", counters.added),

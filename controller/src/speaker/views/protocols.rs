@@ -141,6 +141,7 @@ impl Core {
                 refused: counts.refused.total() as u64,
                 limit: limit.map(|limit| u64::from(limit.max)),
                 next_hop: next_hop.map(NextHop::addr),
+                changes: n.changes(family),
             }
         };
         carried.iter().map(channel).collect()

@@ -37,7 +37,7 @@ impl Flight {
     }
 
     pub(super) fn remove(&mut self, id: OpId) -> Option<InFlight> {
-        let slot = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
+        let slot = self.place(id)?;
         let found = self.slots.get_mut(slot)?.take()?;
         self.waiting -= 1;
         while self.slots.front().is_some_and(Option::is_none) {
@@ -47,13 +47,26 @@ impl Flight {
         Some(found)
     }
 
-    /// The route that an operation is about, if it is about one.
-    pub(super) fn route(&self, id: OpId) -> Option<Slot> {
-        let slot = usize::try_from(id.0.checked_sub(self.first)?).ok()?;
-        match self.slots.get(slot)? {
-            Some(InFlight::Route(slot, _)) => Some(*slot),
+    fn place(&self, id: OpId) -> Option<usize> {
+        usize::try_from(id.0.checked_sub(self.first)?).ok()
+    }
+
+    /// The route that an operation deletes, if it deletes one.
+    pub(super) fn deleted(&self, id: OpId) -> Option<Slot> {
+        match self.slots.get(self.place(id)?)? {
+            Some(InFlight::Route(slot, Change::Delete(_))) => Some(*slot),
             _ => None,
         }
+    }
+
+    /// How many were sent since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// How many of them, from the first one on, are answered.
+    pub(super) const fn answered(&self) -> u64 {
+        self.first
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &InFlight> {

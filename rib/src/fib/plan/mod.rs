@@ -35,6 +35,7 @@ mod entry;
 mod events;
 mod flight;
 mod intern;
+mod latency;
 mod links;
 mod nexthops;
 mod objects;
@@ -51,12 +52,14 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::{time::Instant, types::Prefix};
 
+pub use self::latency::Arrival;
 use self::{
     compare::Comparison,
     entries::{AHEAD, Entries, Slot},
     entry::{Belief, Need, Trouble},
     flight::{Flight, InFlight},
     intern::Interner,
+    latency::Latency,
     objects::Objects,
     queues::{Queues, Turn},
 };
@@ -132,6 +135,7 @@ pub struct Planner {
     /// The dump that is being compared with.
     comparison: Option<Comparison>,
     counters: FibCounters,
+    latency: Latency,
 }
 
 /// Whether the foreign routes are known.
@@ -169,6 +173,7 @@ impl Planner {
             reading: true,
             comparison: None,
             counters: FibCounters::default(),
+            latency: Latency::default(),
             config,
         }
     }
@@ -220,6 +225,7 @@ impl Planner {
         entry.desired = route;
         self.forget_trouble(prefix);
         self.touch(slot);
+        self.note_work(slot);
     }
 
     /// The entry of `prefix`, made if there is none.
@@ -260,6 +266,7 @@ impl Planner {
         if batch.len() < room && self.forbidden.is_none() {
             self.collect_nexthops(now, &mut batch);
         }
+        self.note_progress(now);
         batch
     }
 

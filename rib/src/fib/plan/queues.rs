@@ -21,12 +21,30 @@ pub(super) enum Turn {
 /// Queues longer than this give their memory back.
 const SMALL: usize = 4096;
 
+/// How many entries have passed a point of each queue since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    withdrawals: u64,
+    repairs: u64,
+    announcements: u64,
+}
+
+impl Passed {
+    /// Whether no queue is behind `other`.
+    pub(super) const fn has_reached(self, other: Self) -> bool {
+        self.withdrawals >= other.withdrawals
+            && self.repairs >= other.repairs
+            && self.announcements >= other.announcements
+    }
+}
+
 /// See the module's page.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     withdrawals: VecDeque<Slot>,
     repairs: VecDeque<Slot>,
     announcements: VecDeque<Slot>,
+    taken: Passed,
 }
 
 impl Queues {
@@ -42,12 +60,21 @@ impl Queues {
     /// The most urgent one, and the queue that it was in.
     pub(super) fn pop(&mut self) -> Option<(Turn, Slot)> {
         let queues = [
-            (Turn::Withdrawal, &mut self.withdrawals),
-            (Turn::Repair, &mut self.repairs),
-            (Turn::Announcement, &mut self.announcements),
+            (
+                Turn::Withdrawal,
+                &mut self.withdrawals,
+                &mut self.taken.withdrawals,
+            ),
+            (Turn::Repair, &mut self.repairs, &mut self.taken.repairs),
+            (
+                Turn::Announcement,
+                &mut self.announcements,
+                &mut self.taken.announcements,
+            ),
         ];
-        for (turn, queue) in queues {
+        for (turn, queue, taken) in queues {
             if let Some(slot) = queue.pop_front() {
+                *taken += 1;
                 if queue.is_empty() {
                     queue.shrink_to(SMALL);
                 }
@@ -55,6 +82,20 @@ impl Queues {
             }
         }
         None
+    }
+
+    /// How many were taken out.
+    pub(super) const fn taken(&self) -> Passed {
+        self.taken
+    }
+
+    /// How many were put in.
+    pub(super) fn put(&self) -> Passed {
+        Passed {
+            withdrawals: self.taken.withdrawals + self.withdrawals.len() as u64,
+            repairs: self.taken.repairs + self.repairs.len() as u64,
+            announcements: self.taken.announcements + self.announcements.len() as u64,
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -19,7 +19,8 @@ impl Planner {
         let mut replies = replies.into_iter();
         while !replies.as_slice().is_empty() {
             let some = replies.as_slice().iter().take(AHEAD);
-            let slots = some.filter_map(|(id, _)| self.in_flight.route(*id));
+            // An entry whose route is gone is looked up to be freed.
+            let slots = some.filter_map(|(id, _)| self.in_flight.deleted(*id));
             let prefixes = slots.map(|slot| self.entries.prefix(slot));
             self.entries.fetch(prefixes);
             for (id, result) in replies.by_ref().take(AHEAD) {
@@ -32,13 +33,23 @@ impl Planner {
     pub fn on_reply(&mut self, now: Instant, id: OpId, result: Result<(), OpError>) {
         // What is answered now may be later than the dump.
         self.compare(now, usize::MAX);
-        let (slot, change) = match self.in_flight.remove(id) {
-            Some(InFlight::Route(slot, change)) => (slot, change),
+        match self.in_flight.remove(id) {
+            Some(InFlight::Route(slot, change)) => self.on_route_reply(now, slot, change, result),
             Some(InFlight::Nexthop(id, change)) => {
-                return self.on_nexthop_reply(now, id, &change, result);
+                self.on_nexthop_reply(now, id, &change, result);
             }
             None => return,
-        };
+        }
+        self.note_progress(now);
+    }
+
+    fn on_route_reply(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        change: Change,
+        result: Result<(), OpError>,
+    ) {
         self.entries.entry_mut(slot).in_flight = false;
         let prefix = self.entries.prefix(slot);
         let written = change.writes();
@@ -56,7 +67,7 @@ impl Planner {
         if let Some(object) = written {
             self.objects.let_go(object);
         }
-        self.touch(slot);
+        self.touch_again(slot);
     }
 
     /// IPv6 makes one multipath route of those that share prefix and metric, whoever made them, and
@@ -178,6 +189,7 @@ impl Planner {
     /// The kernel forbids everything, so asking for each route would be noise: from now on one
     /// operation at a time probes whether that has changed.
     pub(super) fn forbid(&mut self, now: Instant) {
+        self.latency.forget();
         self.forbidden = Some(now + self.config.retry_max);
     }
 }

@@ -74,7 +74,7 @@ impl Planner {
             match entry.need(&self.objects, self.troubles.get(&prefix)) {
                 // It is wanted again; it takes its turn behind the true withdrawals.
                 Need::Add(_) | Need::Replace(_) if turn == Turn::Withdrawal => {
-                    self.touch(slot);
+                    self.touch_again(slot);
                     return true;
                 }
                 Need::Add(route) => (Arc::clone(route), Change::Add),
@@ -113,7 +113,7 @@ impl Planner {
             self.send_nexthops(changes, batch);
             if let Err(trouble) = prepared {
                 self.trouble(now, prefix, trouble.reason, false);
-                self.touch(slot);
+                self.touch_again(slot);
                 return;
             }
         }

@@ -3,6 +3,7 @@
 //! `nexthops`, the rest names gateways inline.
 
 mod histories;
+mod latency;
 mod nexthops;
 mod properties;
 mod strangers;
