@@ -20,9 +20,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use cable_world::{SOON, World};
-use redstart_controller::control::views::{
-    Count, Diff, HistoryEntry, Operated, Protocol, Route, WhyDown,
-};
+use redstart_controller::control::views::{Count, Diff, HistoryEntry, Operated, Protocol, Route};
 use redstart_proto_tests::lab::wait;
 
 /// A BIRD that announces this many routes, and one with our AS in its path.
@@ -41,23 +39,9 @@ fn bird(routes: u32) -> String {
     config + "}\n"
 }
 
-/// A world without BIRD.
-fn alone(name: &str) -> World {
-    let world = World::new(name, 1).unwrap();
-    world
-        .us
-        .ip(&["addr add 10.30.0.1/24 dev up1".to_owned()])
-        .unwrap();
-    world
-        .them
-        .ip(&["addr add 10.30.0.11/24 dev down1".to_owned()])
-        .unwrap();
-    world
-}
-
 /// The speaker and BIRD, with a session and every route.
 fn world(name: &str, routes: u32) -> World {
-    let mut world = alone(name);
+    let mut world = World::addressed(name).unwrap();
     world.put_router("tor", "10.30.0.11", "").unwrap();
     world.start_bird(&bird(routes)).unwrap();
     world.start_redstart_at(&["10.30.0.1"]).unwrap();
@@ -252,125 +236,6 @@ fn routes_are_narrowed_down() {
         let error = format!("{:#}", world.redc(words).unwrap_err());
         assert!(error.contains(says), "{error}");
     }
-}
-
-/// A BIRD with a route, and with this in its configuration of the session.
-fn bird_with(options: &str) -> String {
-    format!(
-        "router id 10.20.0.1;\nlog stderr all;\nprotocol device {{ scan time 1; }}\n\
-         protocol bgp node {{ local 10.30.0.11 as 65020; neighbor 10.30.0.1 as 65010; direct;\n\
-         connect delay time 1; connect retry time 1; error wait time 1, 2; hold time 240;\n\
-         {options} ipv4 {{ import all; export all; }}; }}\n\
-         protocol static {{ ipv4; route 20.0.0.0/24 blackhole; }}\n"
-    )
-}
-
-/// Waits until the first cause that is named for `tor` is this one.
-fn is_down_because(world: &World, cause: &str) {
-    wait::until(&format!("why-down says {cause}"), SOON, || {
-        let why: WhyDown = world.ask(&["why-down", "tor"])?;
-        let first = why.causes.first().map(|cause| cause.id.as_str());
-        ensure!(first == Some(cause), "{why:?}");
-        Ok(())
-    })
-    .unwrap();
-}
-
-#[test]
-fn why_down_names_each_cause() {
-    const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: key\n  namespace: \
-                          redstart-system\nstringData:\n  password: swordfish\n";
-    let mut world = alone("redcwhy");
-    world.put("secret", SECRET).unwrap();
-    world.put_router("tor", "10.30.0.11", "").unwrap();
-    world.start_redstart_at(&["10.30.0.1"]).unwrap();
-    is_down_because(&world, "nobody-listening");
-
-    // Nothing answers.
-    world
-        .them
-        .ip(&["route add blackhole 10.30.0.1".to_owned()])
-        .unwrap();
-    is_down_because(&world, "no-answer");
-    world
-        .them
-        .ip(&["route del blackhole 10.30.0.1".to_owned()])
-        .unwrap();
-
-    // It is there, and what it wants is another thing each time.
-    world
-        .start_bird(&bird_with("password \"sesame\";"))
-        .unwrap();
-    is_down_because(&world, "md5-only-there");
-    let password = "  passwordSecretRef:\n    name: key\n";
-    world.put_router("tor", "10.30.0.11", password).unwrap();
-    is_down_because(&world, "md5-mismatch");
-    world.put_router("tor", "10.30.0.11", "").unwrap();
-    world
-        .configure_bird(&bird_with("").replace("as 65010", "as 65011"))
-        .unwrap();
-    is_down_because(&world, "bad-peer-as-there");
-    world
-        .configure_bird(&bird_with("").replace("10.30.0.1 as", "10.30.0.9 as"))
-        .unwrap();
-    wait::until("it is not known there", SOON, || {
-        let why: WhyDown = world.ask(&["why-down", "tor"])?;
-        let first = why.causes.first().map(|cause| cause.id.as_str());
-        ensure!(
-            matches!(first, Some("closed-before-open" | "not-wanted-there")),
-            "{why:?}"
-        );
-        Ok(())
-    })
-    .unwrap();
-
-    // With a session there is nothing to explain, but for what was agreed on.
-    world.configure_bird(&bird_with("")).unwrap();
-    world.is("tor", "Established").unwrap();
-    let why: WhyDown = world.ask(&["why-down", "tor"]).unwrap();
-    assert_eq!(why.causes, []);
-    for list in [&why.offered, &why.offered_by_peer, &why.agreed] {
-        assert!(list.contains(&"route-refresh".to_owned()), "{why:?}");
-    }
-    world.redc("disable tor").unwrap();
-    is_down_because(&world, "disabled");
-    world.redc("enable tor").unwrap();
-    world.is("tor", "Established").unwrap();
-
-    wait::until("the history is whole", SOON, || {
-        let history: Vec<HistoryEntry> = world.ask(&["history", "tor"])?;
-        let events: Vec<&str> = history.iter().map(|entry| entry.event.as_str()).collect();
-        for event in [
-            "attempt-failed",
-            "state",
-            "up",
-            "operator",
-            "down",
-            "update-received",
-            "end-of-rib-received",
-        ] {
-            ensure!(events.contains(&event), "no {event} in {events:?}");
-        }
-        Ok(())
-    })
-    .unwrap();
-
-    // Addresses that are not where they should be.
-    world
-        .put_router("tor", "10.30.0.11", "  sourceAddress: 10.30.0.77\n")
-        .unwrap();
-    is_down_because(&world, "local-address-not-available");
-    world
-        .us
-        .ip(&["addr add 10.30.0.2/24 dev up1".to_owned()])
-        .unwrap();
-    world.put_router("tor", "10.30.0.2", "").unwrap();
-    is_down_because(&world, "own-address");
-    // The Node's own address: no session is made of such an object.
-    world.put_router("tor", "10.30.0.1", "").unwrap();
-    is_down_because(&world, "own-address");
-    world.put_router("tor", "192.0.2.99", "").unwrap();
-    is_down_because(&world, "no-route");
 }
 
 #[test]

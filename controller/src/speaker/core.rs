@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use redstart_bgp::{
     net::{Clock, FromListener, FromPeer, Newcomer},
-    session::PeerId,
+    session::{Event, PeerId},
     time::Instant,
     types::Prefix,
     wire::Update,
@@ -27,6 +27,7 @@ use super::{
     abilities::Abilities,
     bfd::Watch,
     drain::{DrainMark, Draining},
+    drops::Drops,
     gateways::Gateways,
     hold_down::{Change, HoldDown, Past, Told},
     kernel::{Input, Kernel},
@@ -42,7 +43,6 @@ use super::{
     transition::Transition,
     unnumbered::Unnumbered,
     views,
-    why_down::TcpCounters,
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity},
@@ -104,8 +104,8 @@ pub(super) struct Core {
     pub(super) configured_at: Option<Timestamp>,
     /// Whose the prefixes of the mesh are, as the tables know it.
     owners: Arc<Owners>,
-    /// What the kernel had counted of TCP when this speaker started.
-    pub(super) tcp_counted: TcpCounters,
+    /// What the kernel drops of TCP.
+    pub(super) drops: Drops,
     /// The generations of the kernel's links and addresses, and of the tables of others, when sessions
     /// and originations last followed them.
     kernel_seen: (u64, u64),
@@ -156,7 +156,7 @@ impl Core {
             in_force: None,
             configured_at: None,
             owners: Arc::default(),
-            tcp_counted: views::tcp_counters(),
+            drops: Drops::after(views::tcp_counters()),
             kernel_seen: (0, 0),
             from_peers,
             newcomers,
@@ -233,6 +233,13 @@ impl Core {
             } => self.on_updates(peer, &updates, read_at),
             event => {
                 let mut now = now;
+                if let FromPeer::Event {
+                    event: Event::AttemptFailed { .. },
+                    ..
+                } = &event
+                {
+                    self.drops.attempt_failed(now, views::tcp_counters);
+                }
                 // Whoever pulls must see what the announcements before it lead to, and what a member of a
                 // range that has come up is to be told.
                 if matches!(event, FromPeer::Pull { .. }) {

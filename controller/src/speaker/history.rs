@@ -176,6 +176,20 @@ impl History {
         self.entries.iter()
     }
 
+    /// Whether what ended last was a session, and no attempt to have one.
+    pub(super) fn ended_a_session(&self) -> bool {
+        let mut latest = self.entries.iter().rev();
+        let end = latest.find(|it| matches!(it.what, What::Down(_) | What::Failed { .. }));
+        end.is_some_and(|it| matches!(it.what, What::Down(_)))
+    }
+
+    /// When there was a session last, as far as this goes back.
+    pub(super) fn last_up(&self) -> Option<Instant> {
+        let mut latest = self.entries.iter().rev();
+        let up = latest.find(|it| it.what == What::Up);
+        up.map(|it| it.until)
+    }
+
     /// Notes what an event of the session means.
     pub(super) fn note_event(&mut self, now: Instant, event: &Event) {
         let what = match event {

@@ -37,6 +37,7 @@
 //! | `translate` | words of the desired state to words of engine and RIB |
 //! | `views` | answers to the control socket |
 //! | `explain` | why a destination is as it is, step by step |
+//! | `drops` | what the kernel drops of TCP, and when it did last |
 //! | `why_down` | why there is no session with a neighbour |
 //! | `history` | what happened to a neighbour lately |
 //! | `diff` | what would change with other objects |
@@ -53,6 +54,7 @@ mod core;
 mod diff;
 mod drain;
 mod drain_order;
+mod drops;
 mod explain;
 mod gateways;
 mod history;

@@ -2,79 +2,19 @@
 //!
 //! The engine knows how the last attempt ended ([`DownReason`]). That is the whole answer where the
 //! neighbour spoke, and half of it where it did not: silence may be a firewall, another password or a
-//! host too far away. Then the kernel's counters tell more ([`TcpCounters`]): of segments that it drops
+//! host too far away. Then the kernel's counters tell more ([`Drops`](super::drops::Drops)): of segments that it drops
 //! because of a key or a TTL it says nothing to anybody, but counts them. They count for the whole
 //! network namespace, so what rests on them alone is said as a probability.
 
-use std::net::IpAddr;
+use std::{cmp::Reverse, net::IpAddr};
 
 use redstart_bgp::{
     session::{ConnectError, Disconnect, DownReason, OpenRefusal, State, StopReason},
     wire::{CeaseSubcode, ErrorCode, Notification, OpenSubcode},
 };
 
+use super::drops::{Lately, Tcp};
 use crate::control::views::Cause;
-
-/// Segments that the kernel dropped without telling anybody, since it counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct TcpCounters {
-    /// A key was expected, and there was none.
-    pub(super) md5_missing: u64,
-    /// There was a key, and none was expected.
-    pub(super) md5_unexpected: u64,
-    /// The key was another one.
-    pub(super) md5_failure: u64,
-    /// The TTL was too low (RFC 5082).
-    pub(super) low_ttl: u64,
-}
-
-impl TcpCounters {
-    /// Reads `/proc/net/netstat`: a line of names, and a line of numbers.
-    pub(super) fn parse(text: &str) -> Self {
-        let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
-        let names = lines.next().unwrap_or_default().split_whitespace();
-        let numbers = lines.next().unwrap_or_default().split_whitespace();
-        let mut counters = Self::default();
-        for (name, number) in names.zip(numbers) {
-            let counter = match name {
-                "TCPMD5NotFound" => &mut counters.md5_missing,
-                "TCPMD5Unexpected" => &mut counters.md5_unexpected,
-                "TCPMD5Failure" => &mut counters.md5_failure,
-                "TCPMinTTLDrop" => &mut counters.low_ttl,
-                _ => continue,
-            };
-            *counter = number.parse().unwrap_or(0);
-        }
-        counters
-    }
-
-    /// What was counted since then.
-    pub(super) const fn since(self, before: Self) -> Self {
-        Self {
-            md5_missing: self.md5_missing.saturating_sub(before.md5_missing),
-            md5_unexpected: self.md5_unexpected.saturating_sub(before.md5_unexpected),
-            md5_failure: self.md5_failure.saturating_sub(before.md5_failure),
-            low_ttl: self.low_ttl.saturating_sub(before.low_ttl),
-        }
-    }
-
-    /// In words, those that are not zero.
-    pub(super) fn described(self) -> Vec<String> {
-        [
-            (self.md5_missing, "without the TCP MD5 key that is expected"),
-            (
-                self.md5_unexpected,
-                "with a TCP MD5 key where none is expected",
-            ),
-            (self.md5_failure, "with another TCP MD5 key"),
-            (self.low_ttl, "with a TTL too low for TTL security"),
-        ]
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{number} segments dropped {what}"))
-        .collect()
-    }
-}
 
 /// What is known.
 #[derive(Clone, Debug)]
@@ -99,9 +39,11 @@ pub(super) struct Facts {
     /// The most hops, where there is none.
     pub(super) hops: Option<u8>,
     pub(super) down: Option<DownReason>,
-    /// Whether there was ever a session.
+    /// Whether that was the end of a session, and not of an attempt to have one.
     pub(super) was_up: bool,
-    pub(super) counters: TcpCounters,
+    /// The last NOTIFICATION that it sent, if there was no session since.
+    pub(super) told: Option<Notification>,
+    pub(super) dropped: Tcp<Lately>,
     /// Why this host does not listen for it.
     pub(super) not_listening: Option<String>,
 }
@@ -193,9 +135,10 @@ fn by_addresses(facts: &Facts) -> Vec<Cause> {
     causes
 }
 
-/// What the kernel drops without a word.
+/// What the kernel drops without a word: what it dropped last first, for on the way from one password to
+/// another there is more than one.
 fn silent_drops(facts: &Facts) -> Vec<Cause> {
-    let counted = facts.counters;
+    let dropped = &facts.dropped;
     let silent = matches!(
         &facts.down,
         None | Some(
@@ -208,38 +151,50 @@ fn silent_drops(facts: &Facts) -> Vec<Cause> {
         return Vec::new();
     }
     let mut causes = Vec::new();
-    if counted.md5_failure > 0 && facts.has_password {
-        causes.push(cause(
-            "md5-mismatch",
-            "probably the passwords differ: segments come with another TCP MD5 key",
-            "compare the Secret of passwordSecretRef with the neighbour's password",
-        ));
+    let mut add =
+        |lately: Lately, cause| causes.extend((lately.count > 0).then_some((lately.at, cause)));
+    if facts.has_password {
+        add(
+            dropped.md5_failure,
+            cause(
+                "md5-mismatch",
+                "probably the passwords differ: segments come with another TCP MD5 key",
+                "compare the Secret of passwordSecretRef with the neighbour's password",
+            ),
+        );
+        add(
+            dropped.md5_missing,
+            cause(
+                "md5-only-here",
+                "probably the neighbour has no password: segments come without a TCP MD5 key",
+                "set the password on the neighbour, or remove passwordSecretRef",
+            ),
+        );
+    } else {
+        add(
+            dropped.md5_unexpected,
+            cause(
+                "md5-only-there",
+                "probably the neighbour has a password: segments come with a TCP MD5 key",
+                "set passwordSecretRef of the BGPPeer",
+            ),
+        );
     }
-    if counted.md5_missing > 0 && facts.has_password {
-        causes.push(cause(
-            "md5-only-here",
-            "probably the neighbour has no password: segments come without a TCP MD5 key",
-            "set the password on the neighbour, or remove passwordSecretRef",
-        ));
+    if let Some(hops) = facts.ttl_security {
+        add(
+            dropped.low_ttl,
+            cause(
+                "ttl-security",
+                format!(
+                    "probably TTL security differs: segments come from more than {hops} hops away, \
+                         or not with a TTL of 255"
+                ),
+                "set ttl-security on the neighbour as well, or ttlSecurity off; count the routers between",
+            ),
+        );
     }
-    if counted.md5_unexpected > 0 && !facts.has_password {
-        causes.push(cause(
-            "md5-only-there",
-            "probably the neighbour has a password: segments come with a TCP MD5 key",
-            "set passwordSecretRef of the BGPPeer",
-        ));
-    }
-    if counted.low_ttl > 0
-        && let Some(hops) = facts.ttl_security
-    {
-        causes.push(cause(
-            "ttl-security",
-            format!("probably TTL security differs: segments come from more than {hops} hops away, \
-                     or not with a TTL of 255"),
-            "set ttl-security on the neighbour as well, or ttlSecurity off; count the routers between",
-        ));
-    }
-    causes
+    causes.sort_by_key(|(at, _)| Reverse(*at));
+    causes.into_iter().map(|(_, cause)| cause).collect()
 }
 
 fn by_last_error(facts: &Facts) -> Option<Cause> {
@@ -372,6 +327,10 @@ fn no_answer(facts: &Facts) -> Cause {
 
 fn lost(facts: &Facts, how: Disconnect) -> Cause {
     if !facts.was_up {
+        // Whoever wants no session says so once, and closes connections from then on.
+        if let Some(told) = facts.told.as_ref().filter(|it| keeps_us_out(it)) {
+            return told_by_peer(told);
+        }
         return cause(
             "closed-before-open",
             "the neighbour takes the connection and closes it before it says anything",
@@ -391,6 +350,20 @@ fn lost(facts: &Facts, how: Disconnect) -> Cause {
             "its BGP crashed or was restarted: see its log",
         ),
     }
+}
+
+/// Whether it says that there shall be no session for now.
+fn keeps_us_out(notification: &Notification) -> bool {
+    let inner = notification.encapsulated();
+    let said = inner.as_ref().unwrap_or(notification);
+    matches!(
+        said.code,
+        ErrorCode::Cease(
+            CeaseSubcode::AdministrativeShutdown
+                | CeaseSubcode::PeerDeconfigured
+                | CeaseSubcode::MaximumPrefixesReached
+        )
+    )
 }
 
 fn told_by_peer(notification: &Notification) -> Cause {

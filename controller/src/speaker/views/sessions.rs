@@ -18,11 +18,12 @@ use crate::{
     speaker::{
         core::Core,
         diff::{Fate, diff},
+        drops::TcpCounters,
         history,
         neighbour::Neighbour,
         searches::Unfound,
         translate::{self, Restarted},
-        why_down::{Facts, TcpCounters, causes},
+        why_down::{Facts, causes},
     },
 };
 
@@ -177,6 +178,9 @@ impl Core {
     fn why_neighbour(&self, name: &PeerName, n: &Neighbour) -> WhyDown {
         let status = n.handle.status();
         let errors = &status.errors;
+        let last_up = n.history.last_up();
+        let told = errors.received.as_ref();
+        let told = told.filter(|(at, _)| last_up.is_none_or(|up| up <= *at));
         let facts = Facts {
             remote: Some(n.remote.ip()),
             remote_is_ours: self.kernel.view().is_own(n.remote.ip()),
@@ -185,7 +189,8 @@ impl Core {
             over_limit: n.is_over_limit(),
             link_down: n.is_link_down(),
             down: errors.down.as_ref().map(|(_, reason)| reason.clone()),
-            was_up: status.established_count > 0,
+            was_up: n.history.ended_a_session(),
+            told: told.map(|(_, notification)| notification.clone()),
             ..self.facts(&n.spec, status.state)
         };
         let refused = self.listeners.refused().into_iter();
@@ -206,7 +211,7 @@ impl Core {
             last_received: self.notice(errors.received.as_ref()),
             last_sent: self.notice(errors.sent.as_ref()),
             seen: facts
-                .counters
+                .dropped
                 .described()
                 .into_iter()
                 .chain(refused)
@@ -248,7 +253,8 @@ impl Core {
             hops,
             down: None,
             was_up: false,
-            counters: tcp_counters().since(self.tcp_counted),
+            told: None,
+            dropped: self.drops.lately(self.clock.now(), tcp_counters()),
             not_listening: listeners.find_map(|listener| listener.error),
         }
     }

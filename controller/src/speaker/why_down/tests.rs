@@ -1,6 +1,11 @@
 //! From facts to causes.
 
-use redstart_bgp::types::{Asn, FamilySet};
+use std::time::Duration;
+
+use redstart_bgp::{
+    time::Instant,
+    types::{Asn, FamilySet},
+};
 
 use super::*;
 
@@ -21,7 +26,8 @@ fn facts(down: Option<DownReason>) -> Facts {
         hops: Some(1),
         down,
         was_up: false,
-        counters: TcpCounters::default(),
+        told: None,
+        dropped: Tcp::default(),
         not_listening: None,
     }
 }
@@ -32,23 +38,6 @@ fn failed(error: ConnectError) -> Facts {
 
 fn ids(facts: &Facts) -> Vec<String> {
     causes(facts).into_iter().map(|cause| cause.id).collect()
-}
-
-#[test]
-fn counters_are_read_by_name() {
-    let text = "TcpExt: SyncookiesSent TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure TCPMinTTLDrop\n\
-                TcpExt: 1 2 3 4 5\nIpExt: InNoRoutes\nIpExt: 9\n";
-    let counters = TcpCounters::parse(text);
-    let expected = TcpCounters {
-        md5_missing: 2,
-        md5_unexpected: 3,
-        md5_failure: 4,
-        low_ttl: 5,
-    };
-    assert_eq!(counters, expected);
-    assert_eq!(expected.since(expected).described(), [""; 0]);
-    assert_eq!(expected.described().len(), 4);
-    assert_eq!(TcpCounters::parse("what else"), TcpCounters::default());
 }
 
 #[test]
@@ -160,44 +149,84 @@ fn how_the_session_ended_names_the_cause() {
     assert_eq!(ids(&was_up), ["connection-lost"]);
 }
 
+/// FRR, for one, says it once and then closes each connection without a word.
+#[test]
+fn who_has_said_that_there_shall_be_no_session_is_taken_at_his_word() {
+    for (subcode, id) in [
+        (CeaseSubcode::AdministrativeShutdown, "shut-down-there"),
+        (CeaseSubcode::PeerDeconfigured, "not-wanted-there"),
+        (
+            CeaseSubcode::MaximumPrefixesReached,
+            "too-many-routes-for-it",
+        ),
+        (CeaseSubcode::AdministrativeReset, "closed-before-open"),
+    ] {
+        let closed = Facts {
+            told: Some(Notification::new(ErrorCode::Cease(subcode))),
+            ..facts(Some(DownReason::ConnectionLost(Disconnect::Closed)))
+        };
+        assert_eq!(ids(&closed), [id]);
+    }
+}
+
+/// So many segments, dropped at that second.
+fn at(second: u64, count: u64) -> Lately {
+    Lately {
+        count,
+        at: Some(Instant::ZERO + Duration::from_secs(second)),
+    }
+}
+
 /// Silence has many causes; what the kernel counted tells them apart.
 #[test]
 fn silence_is_explained_by_what_the_kernel_dropped() {
-    let counted = |has_password, ttl_security, counters| {
+    let ids_of = |has_password, ttl_security, dropped| {
         let silent = failed(ConnectError::TimedOut);
         ids(&Facts {
             has_password,
             ttl_security,
-            counters,
+            dropped,
             ..silent
         })
     };
-    let none = TcpCounters::default();
-    let other = TcpCounters {
-        md5_failure: 1,
+    let (none, once) = (Tcp::default(), at(1, 1));
+    let other = Tcp {
+        md5_failure: once,
         ..none
     };
-    assert_eq!(counted(true, None, other), ["md5-mismatch", "no-answer"]);
-    assert_eq!(counted(false, None, other), ["no-answer"]);
-    let missing = TcpCounters {
-        md5_missing: 1,
+    assert_eq!(ids_of(true, None, other), ["md5-mismatch", "no-answer"]);
+    assert_eq!(ids_of(false, None, other), ["no-answer"]);
+    let missing = Tcp {
+        md5_missing: once,
         ..none
     };
-    assert_eq!(counted(true, None, missing), ["md5-only-here", "no-answer"]);
-    let unexpected = TcpCounters {
-        md5_unexpected: 1,
+    assert_eq!(ids_of(true, None, missing), ["md5-only-here", "no-answer"]);
+    let unexpected = Tcp {
+        md5_unexpected: once,
         ..none
     };
     assert_eq!(
-        counted(false, None, unexpected),
+        ids_of(false, None, unexpected),
         ["md5-only-there", "no-answer"]
     );
-    let low = TcpCounters { low_ttl: 1, ..none };
-    assert_eq!(counted(false, Some(1), low), ["ttl-security", "no-answer"]);
-    assert_eq!(counted(false, None, low), ["no-answer"]);
+    let low = Tcp {
+        low_ttl: once,
+        ..none
+    };
+    assert_eq!(ids_of(false, Some(1), low), ["ttl-security", "no-answer"]);
+    assert_eq!(ids_of(false, None, low), ["no-answer"]);
+    // The neighbour had another password, and has none now; or the other way round.
+    for (failure, first) in [(1, "md5-only-here"), (3, "md5-mismatch")] {
+        let changed = Tcp {
+            md5_failure: at(failure, 9),
+            md5_missing: at(2, 1),
+            ..none
+        };
+        assert_eq!(ids_of(true, None, changed)[0], first);
+    }
     // Somebody answered: the segments were others'.
     let answered = Facts {
-        counters: unexpected,
+        dropped: unexpected,
         ..failed(ConnectError::Refused)
     };
     assert_eq!(ids(&answered), ["nobody-listening"]);
