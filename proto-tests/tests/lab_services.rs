@@ -78,6 +78,13 @@ fn until_said(lab: &Lab, node: &str, what: &str) {
     .unwrap();
 }
 
+/// Since when a node's configuration is in force.
+fn configured(lab: &Lab, node: &str) -> String {
+    let status = speaker::redc(lab, node, &["-o", "json", "show", "status"]).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    status["configured"].to_string()
+}
+
 #[test]
 fn acceptance_01_the_router_follows_the_endpoints_of_a_local_service() {
     let lab = up("services");
@@ -116,10 +123,19 @@ fn acceptance_28_a_node_that_booted_waits_and_a_restarted_speaker_does_not() {
     objects.put("service", &service("Local")).unwrap();
     objects.put("slice", &slice(&["n1"])).unwrap();
     until_leads_to(lab, ADDRESS, &["n1"]);
+    until_said(lab, "n2", "withheld (no-local-endpoints)");
+    let before = configured(lab, "n2");
     let waits = format!(
         "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata: {{ name: default }}\nspec:\n  asn: {NODE_ASN}\n  timers: {{ connectRetrySeconds: 1 }}\n  services: {{ minReadySeconds: 600 }}\n"
     );
     objects.put("bgpconfiguration", &waits).unwrap();
+    // A speaker may read the file that is written second first.
+    let in_force = || {
+        (configured(lab, "n2") != before)
+            .then_some(())
+            .context(before.clone())
+    };
+    wait::until("minReadySeconds", BOUND, in_force).unwrap();
     objects.put("slice", &slice(&["n1", "n2"])).unwrap();
     until_said(lab, "n2", "waiting (min-ready)");
 
