@@ -16,6 +16,7 @@ use redstart_proto_tests::{
         traffic::Stream,
     },
     lab::{exclusive::Exclusive, netns::stdout_of, requirements::Binaries, wait},
+    program,
 };
 
 /// Measures rows with every daemon that is on this machine, and prints a table of medians.
@@ -77,13 +78,7 @@ fn main() -> ExitCode {
         }
         None => run(&cli),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit_code(result)
 }
 
 impl Cli {
@@ -99,7 +94,7 @@ impl Cli {
 fn run(cli: &Cli) -> Result<()> {
     wait::catch_signals()?;
     let _exclusive = Exclusive::wait()?;
-    let binaries = binaries()?;
+    let binaries = Binaries::of_benchmark()?;
     let subjects = Subject::all(&cli.daemons)?;
     let rows = if cli.rows.is_empty() {
         Row::ALL.to_vec()
@@ -132,18 +127,6 @@ fn run(cli: &Cli) -> Result<()> {
     }
     println!("{}", report.markdown());
     Ok(())
-}
-
-fn binaries() -> Result<Binaries> {
-    if let Some(dir) = std::env::var_os("REDSTART_BIN_DIR") {
-        return Ok(Binaries { dir: dir.into() });
-    }
-    // Benchmarks are built one directory below the programs.
-    let program = std::env::current_exe()?;
-    let dir = program.ancestors().nth(2).context("in no directory")?;
-    Ok(Binaries {
-        dir: dir.to_owned(),
-    })
 }
 
 fn one(row: Row, routes: u32, subject: &Subject, binaries: &Binaries) -> Result<Vec<Measured>> {

@@ -1,6 +1,6 @@
 //! What an operator asks of a speaker with a full table: see `redstart_proto_tests::bench::questions`.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -12,6 +12,7 @@ use redstart_proto_tests::{
         row::Row,
     },
     lab::{exclusive::Exclusive, netns::stdout_of, requirements::Binaries, wait},
+    program,
 };
 
 /// Asks a fresh speaker with a full table, and prints how long it took to answer.
@@ -49,29 +50,14 @@ fn main() -> ExitCode {
         }
         None => run(&cli),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit_code(result)
 }
 
 fn run(cli: &Cli) -> Result<()> {
     wait::catch_signals()?;
     let _exclusive = Exclusive::wait()?;
     let program = std::env::current_exe()?;
-    let dir = match std::env::var_os("REDSTART_BIN_DIR") {
-        Some(dir) => dir.into(),
-        // Benchmarks are built one directory below the programs.
-        None => program
-            .ancestors()
-            .nth(2)
-            .map(Path::to_owned)
-            .context("in no directory")?,
-    };
-    let binaries = Binaries { dir };
+    let binaries = Binaries::of_benchmark()?;
     let ground = Ground::new(Row::Table)?;
     let speaker = Daemon::Redstart.start(&ground, Row::Table, &binaries)?;
     let pid = speaker.first().context("no speaker")?.record.pid;

@@ -13,6 +13,7 @@ use redstart_proto_tests::{
         row::Row,
     },
     lab::{exclusive::Exclusive, netns::stdout_of, requirements::Binaries, wait},
+    program,
 };
 
 /// Measures rows with every daemon that is on this machine, and prints a table of medians.
@@ -55,13 +56,7 @@ fn main() -> ExitCode {
         }
         None => run(&cli),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit_code(result)
 }
 
 fn or_all<T: Copy>(some: &[T], all: &[T]) -> Vec<T> {
@@ -76,17 +71,7 @@ fn run(cli: &Cli) -> Result<()> {
     wait::catch_signals()?;
     let _exclusive = Exclusive::wait()?;
     let program = std::env::current_exe()?;
-    let binaries = match std::env::var_os("REDSTART_BIN_DIR") {
-        Some(dir) => Binaries { dir: dir.into() },
-        // Benchmarks are built one directory below the programs.
-        None => Binaries {
-            dir: program
-                .ancestors()
-                .nth(2)
-                .context("in no directory")?
-                .to_owned(),
-        },
-    };
+    let binaries = Binaries::of_benchmark()?;
     let mut report = Report::default();
     for row in or_all(&cli.rows, &Row::ALL) {
         for round in 1..=cli.rounds {

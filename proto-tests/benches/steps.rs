@@ -14,9 +14,12 @@ use redstart_bgp::{
     types::{Asn, Family, FamilySet, NextHop, RouterId},
     wire::{Codec, Framer, Message, Update},
 };
-use redstart_proto_tests::bench::{
-    table::{Sender, Table},
-    usage,
+use redstart_proto_tests::{
+    bench::{
+        table::{Sender, Table},
+        usage,
+    },
+    program,
 };
 use redstart_rib::{
     ExportPolicy, ImportPolicy, NextHopSelf, PeerDown, PeerInfo, PeerPolicies, PeerRules, Rib,
@@ -99,13 +102,7 @@ fn main() -> ExitCode {
     if !cli.bench && cli.step.is_none() {
         return ExitCode::SUCCESS;
     }
-    match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit_code(run(&cli))
 }
 
 fn run(cli: &Cli) -> Result<()> {

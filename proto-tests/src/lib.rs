@@ -8,4 +8,5 @@ pub mod chance;
 pub mod interop;
 pub mod lab;
 pub mod malformed;
+pub mod program;
 pub mod scale;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use redstart_proto_tests::{
     lab::{exclusive::Exclusive, requirements::Binaries, wait},
+    program,
     scale::{self, Size, cluster::Cluster, ground::Ground},
 };
 
@@ -37,13 +38,7 @@ enum What {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = if cli.inside { act(&cli) } else { run(&cli) };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit_code(result)
 }
 
 /// Wires the namespaces and starts over in one of them.

@@ -22,12 +22,22 @@ pub struct Binaries {
 impl Binaries {
     /// The directory named by `REDSTART_BIN_DIR`, else the one of this very program.
     pub fn find() -> Result<Self> {
+        Self::named_or_above(1)
+    }
+
+    /// The same for a benchmark: those are built one directory below the programs.
+    pub fn of_benchmark() -> Result<Self> {
+        Self::named_or_above(2)
+    }
+
+    fn named_or_above(levels: usize) -> Result<Self> {
         if let Some(dir) = std::env::var_os("REDSTART_BIN_DIR") {
             return Ok(Self { dir: dir.into() });
         }
         let program = std::env::current_exe().context("cannot tell where this program is")?;
         let dir = program
-            .parent()
+            .ancestors()
+            .nth(levels)
             .context("this program is in no directory")?;
         Ok(Self {
             dir: dir.to_owned(),

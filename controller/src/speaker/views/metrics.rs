@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use jiff::Timestamp;
 use redstart_bgp::{bfd, session::State};
-use redstart_rib::fib::InstallState;
 
 use super::protocols;
 use crate::{
@@ -121,21 +120,14 @@ impl Core {
     }
 
     fn count_kernel(&self, page: &mut metrics::Snapshot) {
-        let states = ["installed", "pending", "parked", "stale"];
-        page.kernel_routes = states.map(|state| (state, 0)).into();
-        for (_, state) in self.kernel.planner().iter() {
-            let id = match &state {
-                InstallState::Installed => "installed",
-                InstallState::Pending => "pending",
-                InstallState::Parked(reason) => {
-                    *page.kernel_parked.entry(reason.id()).or_default() += 1;
-                    "parked"
-                }
-                InstallState::Stale => "stale",
-                InstallState::NotDesired => continue,
-            };
-            *page.kernel_routes.entry(id).or_default() += 1;
-        }
+        let (totals, parked) = self.count_routes();
+        page.kernel_routes = BTreeMap::from([
+            ("installed", totals.installed),
+            ("pending", totals.pending),
+            ("parked", totals.parked),
+            ("stale", totals.stale),
+        ]);
+        page.kernel_parked = parked;
         let counters = self.kernel.planner().counters();
         page.kernel_operations = BTreeMap::from([
             ("add", counters.added),

@@ -25,8 +25,6 @@ pub(super) struct Slot(u32);
 
 /// Marks the slots of IPv6.
 const V6: u32 = 1 << 31;
-/// How many prefixes are [fetched](Entries::fetch) at a time.
-pub(super) const AHEAD: usize = 32;
 /// Tables smaller than this are left as they are.
 const SMALL: usize = 4096;
 
@@ -65,8 +63,8 @@ impl Entries {
         }
     }
 
-    /// Fetches what will be looked up next, all of it at once: a processor waits for many answers of memory in
-    /// the time of one, if nothing else is between the questions.
+    /// Fetches what will be looked up next, [`AHEAD`](crate::table::AHEAD) prefixes at a time: a processor waits
+    /// for many answers of memory in the time of one, if nothing else is between the questions.
     pub(super) fn fetch(&self, prefixes: impl Iterator<Item = Prefix>) {
         for prefix in prefixes {
             black_box(self.find(prefix));

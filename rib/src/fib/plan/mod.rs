@@ -55,7 +55,7 @@ use redstart_bgp::{time::Instant, types::Prefix};
 pub use self::latency::Arrival;
 use self::{
     compare::Comparison,
-    entries::{AHEAD, Entries, Slot},
+    entries::{Entries, Slot},
     entry::{Belief, Need, Trouble},
     flight::{Flight, InFlight},
     intern::Interner,
@@ -70,6 +70,7 @@ use super::{
     object::NexthopId,
     reason::{InstallState, ParkReason},
 };
+use crate::table::AHEAD;
 
 /// What the planner did, in plain numbers for metrics. All but the gauges only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use super::{
         reason::{ParkReason, errno},
     },
     Belief, Planner, Trouble,
-    entries::{AHEAD, Slot},
+    entries::Slot,
     flight::InFlight,
 };
+use crate::table::AHEAD;
 
 impl Planner {
     /// The outcomes of operations, as [`on_reply`](Self::on_reply) each.
