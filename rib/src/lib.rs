@@ -35,6 +35,7 @@ pub mod histogram;
 mod ids;
 pub mod import;
 pub mod imported;
+mod index;
 mod interner;
 pub mod limit;
 #[cfg(feature = "netlink")]

@@ -16,16 +16,13 @@ use core::{hash::BuildHasher, hint::black_box};
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
-use hashbrown::{
-    HashTable,
-    hash_table::Entry::{Occupied, Vacant},
-};
 use redstart_bgp::types::{Prefix, PrefixKey};
 use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
+    index::Index,
     paths::Paths,
 };
 
@@ -60,7 +57,7 @@ impl<P> Entry<P> {
 pub(crate) struct Table<P> {
     slots: Vec<Entry<P>>,
     free: Vec<PrefixId>,
-    index: HashTable<PrefixId>,
+    index: Index<PrefixId>,
     hasher: FixedState,
     /// How many entries there are of each prefix length.
     lengths: Vec<u32>,
@@ -75,7 +72,7 @@ impl<P: PrefixKey> Table<P> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             hasher: FixedState::with_seed(seed),
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
             fib_dirty: DirtySet::default(),
@@ -98,7 +95,7 @@ impl<P: PrefixKey> Table<P> {
 
     pub(crate) fn find(&self, prefix: P) -> Option<PrefixId> {
         let same = |id: &PrefixId| self.slots[id.index()].prefix == prefix;
-        self.index.find(self.hasher.hash_one(prefix), same).copied()
+        self.index.find(self.hasher.hash_one(prefix), same)
     }
 
     /// The slots of several prefixes, at most [`AHEAD`] at a time.
@@ -109,18 +106,15 @@ impl<P: PrefixKey> Table<P> {
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
     /// [`free_if_unused`](Self::free_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
-        if self.index.len() == self.index.capacity() {
-            self.grow_index();
-        }
         let (slots, hasher) = (&self.slots, &self.hasher);
-        let found = self.index.entry(
+        let found = self.index.find_or_vacant(
             hasher.hash_one(prefix),
             |id| slots[id.index()].prefix == prefix,
             |id| hasher.hash_one(slots[id.index()].prefix),
         );
         let vacant = match found {
-            Occupied(found) => return *found.get(),
-            Vacant(vacant) => vacant,
+            Ok(id) => return id,
+            Err(vacant) => vacant,
         };
         let next = PrefixId::new(self.slots.len());
         let id = self.free.pop().unwrap_or(next);
@@ -146,20 +140,6 @@ impl<P: PrefixKey> Table<P> {
         id
     }
 
-    /// Doubles the index, in the order of the slots. The index itself would go through them in the order
-    /// of their hashes: of a large table each would have to be fetched from memory.
-    fn grow_index(&mut self) {
-        let hasher = &self.hasher;
-        let hash = |id: &PrefixId| hasher.hash_one(self.slots[id.index()].prefix);
-        let mut index = HashTable::with_capacity(2 * self.index.len());
-        let mut free = DirtySet::default();
-        free.insert_all(&self.free);
-        for id in self.ids().filter(|id| !free.remove(*id)) {
-            index.insert_unique(hash(&id), id, hash);
-        }
-        self.index = index;
-    }
-
     /// Frees the slot if nothing is left to remember.
     pub(crate) fn free_if_unused(&mut self, id: PrefixId) {
         let entry = &self.slots[id.index()];
@@ -167,11 +147,7 @@ impl<P: PrefixKey> Table<P> {
             return;
         }
         let prefix = entry.prefix;
-        let found = self
-            .index
-            .find_entry(self.hasher.hash_one(prefix), |other| *other == id);
-        if let Ok(found) = found {
-            found.remove();
+        if self.index.remove(self.hasher.hash_one(prefix), id) {
             self.lengths[usize::from(prefix.len())] -= 1;
             self.free.push(id);
         }

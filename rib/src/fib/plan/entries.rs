@@ -10,13 +10,10 @@
 use core::{hash::BuildHasher, hint::black_box};
 
 use foldhash::fast::FixedState;
-use hashbrown::{
-    HashTable,
-    hash_table::Entry::{Occupied, Vacant},
-};
 use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
 
 use super::entry::Entry;
+use crate::index::Index;
 
 /// Names an entry that is queued, has an operation in flight, or was just found: others may be freed,
 /// and are something else then.
@@ -39,7 +36,7 @@ pub(super) struct Entries {
 struct Table<P> {
     slots: Vec<(P, Entry)>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index<u32>,
     hasher: FixedState,
 }
 
@@ -143,33 +140,30 @@ impl Entries {
 }
 
 impl<P: PrefixKey> Table<P> {
-    const fn new(hasher: FixedState) -> Self {
+    fn new(hasher: FixedState) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             hasher,
         }
     }
 
     fn find(&self, prefix: P) -> Option<u32> {
         let same = |slot: &u32| self.slots[*slot as usize].0 == prefix;
-        self.index.find(self.hasher.hash_one(prefix), same).copied()
+        self.index.find(self.hasher.hash_one(prefix), same)
     }
 
     fn find_or_insert(&mut self, prefix: P) -> (u32, bool) {
-        if self.index.len() == self.index.capacity() {
-            self.rebuild_index(2 * self.index.len());
-        }
         let (slots, hasher) = (&self.slots, &self.hasher);
-        let found = self.index.entry(
+        let found = self.index.find_or_vacant(
             hasher.hash_one(prefix),
             |slot| slots[*slot as usize].0 == prefix,
             |slot| hasher.hash_one(slots[*slot as usize].0),
         );
         let vacant = match found {
-            Occupied(found) => return (*found.get(), false),
-            Vacant(vacant) => vacant,
+            Ok(slot) => return (slot, false),
+            Err(vacant) => vacant,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -188,9 +182,7 @@ impl<P: PrefixKey> Table<P> {
 
     fn free(&mut self, slot: u32) {
         let (prefix, entry) = &mut self.slots[slot as usize];
-        let hash = self.hasher.hash_one(*prefix);
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
-            found.remove();
+        if self.index.remove(self.hasher.hash_one(*prefix), slot) {
             *entry = Entry::default();
             self.free.push(slot);
         }
@@ -204,19 +196,6 @@ impl<P: PrefixKey> Table<P> {
             .map(|(slot, (prefix, entry))| (slot, (*prefix).into(), entry))
     }
 
-    /// In the order of the slots. The index itself would go through them in the order of their hashes: of a
-    /// large table each would have to be fetched from memory.
-    fn rebuild_index(&mut self, capacity: usize) {
-        let hash = |slot: &u32| self.hasher.hash_one(self.slots[*slot as usize].0);
-        let mut index = HashTable::with_capacity(capacity);
-        for (slot, (_, entry)) in (0..).zip(&self.slots) {
-            if !entry.is_idle() {
-                index.insert_unique(hash(&slot), slot, hash);
-            }
-        }
-        self.index = index;
-    }
-
     fn give_back(&mut self) {
         if self.slots.len() <= SMALL || self.index.len() >= self.slots.len() / 16 {
             return;
@@ -224,7 +203,11 @@ impl<P: PrefixKey> Table<P> {
         self.slots.retain(|(_, entry)| !entry.is_idle());
         self.slots.shrink_to_fit();
         self.free = Vec::new();
-        self.rebuild_index(self.slots.len());
+        self.index = Index::with_capacity(self.slots.len());
+        let hash = |slot: &u32| self.hasher.hash_one(self.slots[*slot as usize].0);
+        for slot in (0..).take(self.slots.len()) {
+            self.index.insert(hash(&slot), slot, hash);
+        }
     }
 }
 

@@ -1,0 +1,202 @@
+//! From the hash of a prefix to its slot in a table, growing a few slots at a time.
+//!
+//! A hash table that is full moves all it holds to one twice as large. With a million prefixes that takes tens of
+//! milliseconds, in which no route is told on and the kernel is given nothing. This one keeps the old table
+//! beside the new one, and moves some of it at each insertion: it is empty long before the new one is full.
+
+use core::iter;
+
+use hashbrown::{
+    HashTable,
+    hash_table::{
+        Entry::{Occupied, Vacant},
+        VacantEntry,
+    },
+};
+
+/// Tables smaller than this grow at once.
+const SMALL: usize = 4096;
+/// How many places of the old table are emptied at an insertion. What they refer to is fetched from memory side
+/// by side.
+const STEP: usize = 16;
+
+/// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
+#[derive(Debug)]
+pub(crate) struct Index<S> {
+    now: HashTable<S>,
+    /// What is still to move to `now`: empty but for the time of growing.
+    before: HashTable<S>,
+    /// The place of `before` up to which all are empty.
+    emptied: usize,
+}
+
+impl<S> Default for Index<S> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<S> Index<S> {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            now: HashTable::with_capacity(capacity),
+            before: HashTable::new(),
+            emptied: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.now.len() + self.before.len()
+    }
+}
+
+impl<S: Copy + PartialEq> Index<S> {
+    /// The slot with this hash of which `same` holds.
+    pub(crate) fn find(&self, hash: u64, same: impl Fn(&S) -> bool) -> Option<S> {
+        let found = self.now.find(hash, &same);
+        let found = match found {
+            None if !self.before.is_empty() => self.before.find(hash, &same),
+            found => found,
+        };
+        found.copied()
+    }
+
+    /// The same, or the place for a slot of which `same` will hold. `hash_of` tells the hash of slots that are
+    /// there.
+    pub(crate) fn find_or_vacant(
+        &mut self,
+        hash: u64,
+        same: impl Fn(&S) -> bool,
+        hash_of: impl Fn(&S) -> u64,
+    ) -> Result<S, VacantEntry<'_, S>> {
+        if self.before.is_empty() {
+            self.begin_to_grow();
+        } else {
+            self.move_some(&hash_of);
+            if let Some(found) = self.before.find(hash, &same) {
+                return Ok(*found);
+            }
+        }
+        match self.now.entry(hash, same, hash_of) {
+            Occupied(found) => Ok(*found.get()),
+            Vacant(vacant) => Err(vacant),
+        }
+    }
+
+    /// Adds a slot that is not there.
+    pub(crate) fn insert(&mut self, hash: u64, slot: S, hash_of: impl Fn(&S) -> u64) {
+        self.now.insert_unique(hash, slot, hash_of);
+    }
+
+    /// Whether the slot was there.
+    pub(crate) fn remove(&mut self, hash: u64, slot: S) -> bool {
+        for table in [&mut self.now, &mut self.before] {
+            if let Ok(found) = table.find_entry(hash, |other| *other == slot) {
+                found.remove();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn begin_to_grow(&mut self) {
+        let len = self.now.len();
+        if len < SMALL || len < self.now.capacity() {
+            return;
+        }
+        let larger = HashTable::with_capacity(2 * len);
+        self.before = core::mem::replace(&mut self.now, larger);
+        self.emptied = 0;
+    }
+
+    /// In the order of hashes, in which the new table is filled from one end to the other, twice side by side.
+    fn move_some(&mut self, hash_of: &impl Fn(&S) -> u64) {
+        let places = self.emptied..self.emptied + STEP;
+        let mut hashes = [0; STEP];
+        for (hash, place) in iter::zip(&mut hashes, places.clone()) {
+            *hash = self.before.get_bucket(place).map_or(0, hash_of);
+        }
+        for (hash, place) in iter::zip(hashes, places.clone()) {
+            if let Ok(entry) = self.before.get_bucket_entry(place) {
+                let (slot, _) = entry.remove();
+                self.now.insert_unique(hash, slot, hash_of);
+            }
+        }
+        self.emptied = places.end;
+        if self.before.is_empty() {
+            self.before = HashTable::new();
+        }
+    }
+}
+
+#[cfg(test)]
+impl<S> Index<S> {
+    pub(crate) fn capacity(&self) -> usize {
+        self.now.capacity() + self.before.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Values are their own slots.
+    fn hash(value: &u32) -> u64 {
+        u64::from(*value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn add(index: &mut Index<u32>, value: u32) -> bool {
+        let found = index.find_or_vacant(hash(&value), |other| *other == value, hash);
+        found.map_err(|vacant| vacant.insert(value)).is_err()
+    }
+
+    fn has(index: &Index<u32>, value: u32) -> bool {
+        index.find(hash(&value), |other| *other == value) == Some(value)
+    }
+
+    #[test]
+    fn no_insertion_moves_more_than_a_step() {
+        let mut index = Index::default();
+        let mut grown = 0;
+        for value in 0..200_000 {
+            let (before, growing) = (index.before.len(), !index.before.is_empty());
+            assert!(add(&mut index, value));
+            if growing {
+                assert!(before - index.before.len() <= STEP);
+                assert!(index.before.is_empty() || index.now.len() < index.now.capacity());
+            } else {
+                grown += usize::from(!index.before.is_empty());
+            }
+        }
+        assert!(grown >= 5, "{grown}");
+        assert_eq!(index.before.capacity(), 0, "given back");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Whatever comes and goes while it grows.
+        #[test]
+        fn it_is_a_set(ops in prop::collection::vec((any::<bool>(), 0..16_000_u32, 1..3000_u32), 1..40)) {
+            let mut index = Index::default();
+            let mut set = BTreeSet::new();
+            for (adds, first, count) in ops {
+                for value in first..first + count {
+                    if adds {
+                        prop_assert_eq!(add(&mut index, value), set.insert(value));
+                    } else {
+                        prop_assert_eq!(index.remove(hash(&value), value), set.remove(&value));
+                    }
+                }
+                prop_assert_eq!(index.len(), set.len());
+            }
+            for value in 0..19_000 {
+                prop_assert_eq!(has(&index, value), set.contains(&value));
+            }
+        }
+    }
+}
