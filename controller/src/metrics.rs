@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// The routers, one by one.
     pub routers: Vec<Router>,
     /// UPDATE and other messages by (role, direction, type).
-    pub messages: BTreeMap<(String, &'static str, &'static str), u64>,
+    pub messages: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     /// Prefixes in the table by family.
     pub prefixes: BTreeMap<String, u64>,
     /// Routes of our own.
@@ -235,7 +235,7 @@ impl Page<'_> {
         )?;
         for ((role, direction, kind), n) in &s.messages {
             messages
-                .with_label_values(&[role.as_str(), direction, kind])
+                .with_label_values(&[role, direction, kind])
                 .inc_by(*n);
         }
         let refused = self.counter(

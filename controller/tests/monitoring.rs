@@ -71,7 +71,7 @@ fn metrics() -> BTreeSet<String> {
             bfd: Some((true, 0)),
             ..Router::default()
         }],
-        messages: BTreeMap::from([(("mesh".to_owned(), "in", "update"), 1)]),
+        messages: BTreeMap::from([(("mesh", "in", "update"), 1)]),
         prefixes: one(),
         refused: BTreeMap::from([(("mesh".to_owned(), "as-loop".to_owned()), 1)]),
         kernel_routes: BTreeMap::from([("installed", 1)]),

@@ -199,6 +199,8 @@ mod tests {
                 up: false,
                 carrier: false,
                 loopback: false,
+                controller: None,
+                vrf_table: None,
             })
         };
         imported.on_event(&down());

@@ -288,10 +288,26 @@ impl KernelView {
         self.links.get(&ifindex).is_some_and(|l| l.up && l.carrier)
     }
 
+    /// The addresses of links whose subnets lead to next hops. Those of a VRF's links do if the VRF's table is
+    /// the one that does, and then no others; else those of all links that are in no VRF, whatever the table.
+    fn near(&self) -> impl Iterator<Item = &LinkAddress> {
+        let wanted = Some(self.config.table);
+        let of_a_vrf = self.links.values().any(|link| link.vrf_table == wanted);
+        let vrf = wanted.filter(|_| of_a_vrf);
+        let addresses = self.addresses.iter();
+        addresses.filter(move |address| self.vrf_of(address.ifindex) == vrf)
+    }
+
+    /// The table of the VRF that a link is, or is in.
+    fn vrf_of(&self, ifindex: u32) -> Option<u32> {
+        let link = self.links.get(&ifindex)?;
+        link.vrf_table
+            .or_else(|| self.links.get(&link.controller?)?.vrf_table)
+    }
+
     /// The subnets of our own links that `addr` lies in: the longest, one with a living link first.
     fn connected(&self, addr: IpAddr) -> Option<&LinkAddress> {
-        self.addresses
-            .iter()
+        self.near()
             .filter(|a| a.subnet.contains(addr))
             .max_by_key(|a| (a.subnet.len(), self.is_usable(a.ifindex)))
     }
@@ -342,7 +358,7 @@ impl KernelView {
         if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() {
             return Err(Unresolved::NoRoute).into();
         }
-        if self.is_own(addr) {
+        if self.near().any(|own| own.addr == addr) {
             return Err(Unresolved::OwnAddress).into();
         }
         let connected = self.connected(addr);

@@ -83,9 +83,12 @@ fn row(services: &Services, service: &str, route: &ServiceRoute) -> (views::Serv
     let is_told = state == "advertised" || state == "aggregated";
     let drain = services.drain.filter(|_| is_told);
     why = drain.map(Why::Drain).or(why);
+    if services.drain == Some(DrainStep::Withdrawn) {
+        // Nor is the aggregate of an address that waits.
+        prefixes.clear();
+    }
     if drain == Some(DrainStep::Withdrawn) {
         state = "withheld";
-        prefixes.clear();
     }
     let sources: Vec<_> = choices
         .into_iter()
@@ -199,6 +202,10 @@ mod tests {
         });
         services.held.insert(HOST.parse().unwrap(), Held::MinReady);
         let expected = is("waiting", Some("min-ready"), &["203.0.113.0/24"], &["tor"]);
+        assert_eq!(shown(&services), expected);
+        // A node that is drained tells nobody of the aggregate either.
+        services.drain = Some(DrainStep::Withdrawn);
+        let expected = is("waiting", Some("min-ready"), &[], &[]);
         assert_eq!(shown(&services), expected);
     }
 }

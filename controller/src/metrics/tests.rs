@@ -37,7 +37,7 @@ fn full() -> Snapshot {
             exported: 3,
             bfd: Some((false, 4)),
         }],
-        messages: BTreeMap::from([(("router".into(), "received", "update"), 11)]),
+        messages: BTreeMap::from([(("router", "received", "update"), 11)]),
         prefixes: one("ipv4", 500),
         originated: 2,
         refused: BTreeMap::from([(("mesh".into(), "as-loop".into()), 1)]),

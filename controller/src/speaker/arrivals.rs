@@ -1,17 +1,25 @@
 //! When changes of objects arrive, for [how long](super::neighbours) it takes until they are told.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::source::{Batch, CHANNEL_CAPACITY, SourceEvent};
 
-/// As many changes of what is desired are told apart as may be published before the core looks.
+/// So many changes of what is desired are told apart, if they are published before the core looks. Those
+/// before count with the first of them.
 const KEPT: usize = 8;
 
 /// When those changes of objects arrived that led to the last changes of what is desired.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Arrivals {
     /// How many changes of what is desired there were.
     count: u64,
+    /// How many of them the core has looked at.
+    seen: Arc<AtomicU64>,
     last: [Option<Instant>; KEPT],
 }
 
@@ -19,12 +27,18 @@ impl Arrivals {
     /// What is desired changed by objects the first of which arrived at `since`.
     pub(super) fn note(&mut self, since: Option<Instant>) {
         self.count += 1;
-        let slot = self.slot(self.count);
+        let (slot, oldest) = (self.slot(self.count), self.slot(self.count + 1));
+        let forgotten = self.last[slot];
         self.last[slot] = since;
+        if self.seen.load(Relaxed) + (KEPT as u64) < self.count {
+            let both = [forgotten, self.last[oldest]].into_iter().flatten();
+            self.last[oldest] = both.min();
+        }
     }
 
-    /// The first arrival of those that whoever has seen `before` has not seen.
+    /// The first arrival of those that the core, which has seen `before`, sees now.
     pub(super) fn since(&self, before: &Self) -> Option<Instant> {
+        self.seen.store(self.count, Relaxed);
         let forgotten = self.count.saturating_sub(KEPT as u64);
         let unseen = before.count.max(forgotten) + 1..=self.count;
         unseen.filter_map(|n| self.last[self.slot(n)]).min()
@@ -75,18 +89,32 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut now = Arrivals::default();
         assert_eq!(now.since(&Arrivals::default()), None);
-        now.note(Some(at(1)));
-        let seen = now;
+        now.note(Some(at(0)));
+        assert_eq!(now.since(&Arrivals::default()), Some(at(0)));
+        let seen = now.clone();
         assert_eq!(now.since(&seen), None, "it was seen");
         now.note(None);
         now.note(Some(at(2)));
         now.note(Some(at(3)));
         assert_eq!(now.since(&seen), Some(at(2)));
-        assert_eq!(now.since(&Arrivals::default()), Some(at(1)));
+        let seen = now.clone();
         for later in 4..20 {
             now.note(Some(at(later)));
         }
-        assert_eq!(now.since(&seen), Some(at(12)), "no more are kept");
+        assert_eq!(
+            now.since(&seen),
+            Some(at(4)),
+            "those before count with the first"
+        );
+        let seen = now.clone();
+        for later in 30..38 {
+            now.note(Some(at(later)));
+        }
+        assert_eq!(
+            now.since(&seen),
+            Some(at(30)),
+            "and those that were seen do not"
+        );
     }
 
     #[tokio::test(start_paused = true)]

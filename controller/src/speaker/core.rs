@@ -42,7 +42,7 @@ use super::{
     stations::Stations,
     transition::Transition,
     unnumbered::Unnumbered,
-    views,
+    views::{self, tcp_counters},
 };
 use crate::{
     compile::{DesiredState, DrainReason, NodeIdentity},
@@ -156,7 +156,7 @@ impl Core {
             in_force: None,
             configured_at: None,
             owners: Arc::default(),
-            drops: Drops::after(views::tcp_counters()),
+            drops: Drops::after(tcp_counters()),
             kernel_seen: (0, 0),
             from_peers,
             newcomers,
@@ -220,11 +220,11 @@ impl Core {
         let lost = burst.iter().flat_map(|it| self.neighbours.lost_by(it));
         self.kernel.avoid(now, &lost.collect::<Vec<_>>());
         for event in burst.drain(..) {
-            self.on_neighbour(now, event);
+            self.on_neighbour(event);
         }
     }
 
-    fn on_neighbour(&mut self, now: Instant, event: FromPeer) {
+    fn on_neighbour(&mut self, event: FromPeer) {
         match event {
             FromPeer::Updates {
                 peer,
@@ -232,13 +232,14 @@ impl Core {
                 read_at,
             } => self.on_updates(peer, &updates, read_at),
             event => {
-                let mut now = now;
+                // Not that of the burst: what was dealt with before may have taken long.
+                let mut now = self.clock.now();
                 if let FromPeer::Event {
                     event: Event::AttemptFailed { .. },
                     ..
                 } = &event
                 {
-                    self.drops.attempt_failed(now, views::tcp_counters);
+                    self.drops.attempt_failed(now, tcp_counters);
                 }
                 // Whoever pulls must see what the announcements before it lead to, and what a member of a
                 // range that has come up is to be told.
@@ -307,6 +308,7 @@ impl Core {
     /// What follows from whatever just happened.
     fn settle(&mut self) {
         let now = self.clock.now();
+        self.drops.on_time(now, tcp_counters);
         self.listeners.retry(now, &self.neighbours);
         self.start_neighbours(now);
         self.find_routers(now);
@@ -337,7 +339,7 @@ impl Core {
     fn install(&mut self, now: Instant) {
         self.kernel.avoid(now, &self.neighbours.take_lost());
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
-            && self.kernel.take_changes(now, &mut self.rib);
+            && self.kernel.take_changes(self.clock, &mut self.rib);
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -359,6 +361,7 @@ impl Core {
                 .poll_timeout()
                 .filter(|_| self.kernel.is_known()),
             self.hold_down.poll_timeout(),
+            Some(self.drops.poll_timeout()),
         ]
         .into_iter()
         .flatten()

@@ -2,7 +2,8 @@
 //!
 //! The kernel counts such segments for the whole network namespace and for ever. What was counted while
 //! another password was in force, or of a neighbour that is gone, tells nothing of now: so the counters are
-//! looked at whenever an attempt fails, and what has not risen for a while does not count.
+//! looked at whenever an attempt fails, and once a minute also without, since nothing may fail here where only
+//! the neighbour dials. What has not risen for a while does not count.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -13,6 +14,9 @@ const LATELY: Duration = Duration::from_secs(180);
 
 /// How far apart two looks are at least, but for those of who asks.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How far apart they are at most, so that what has risen is not much older than the look.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Something for each kind of drop that the kernel counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +131,7 @@ impl Episode {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Drops {
     kinds: Tcp<Episode>,
-    rests_until: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl Drops {
@@ -140,14 +144,28 @@ impl Drops {
                 md5_failure: Episode::after(counted.md5_failure),
                 low_ttl: Episode::after(counted.low_ttl),
             },
-            rests_until: None,
+            looked: None,
         }
     }
 
     /// An attempt has failed: looks at the counters, unless that was just done.
     pub(super) fn attempt_failed(&mut self, now: Instant, read: impl FnOnce() -> TcpCounters) {
-        if self.rests_until.is_none_or(|until| until <= now) {
-            self.rests_until = Some(now + PAUSE);
+        self.look_after(PAUSE, now, read);
+    }
+
+    /// Looks at the counters, if nobody has for long.
+    pub(super) fn on_time(&mut self, now: Instant, read: impl FnOnce() -> TcpCounters) {
+        self.look_after(LONGEST_PAUSE, now, read);
+    }
+
+    /// When that is.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.looked.map_or(Instant::ZERO, |at| at + LONGEST_PAUSE)
+    }
+
+    fn look_after(&mut self, pause: Duration, now: Instant, read: impl FnOnce() -> TcpCounters) {
+        if self.looked.is_none_or(|at| at + pause <= now) {
+            self.looked = Some(now);
             self.look(now, read());
         }
     }
@@ -211,6 +229,27 @@ mod tests {
         // Another time begins anew.
         let seen = drops.lately(start + LATELY, failures(11)).md5_failure;
         assert_eq!(seen.count, 1);
+    }
+
+    #[test]
+    fn what_was_dropped_while_nothing_failed_here_is_not_dropped_now() {
+        let failures = |md5_failure| TcpCounters {
+            md5_failure,
+            ..TcpCounters::default()
+        };
+        let mut drops = Drops::default();
+        let mut now = Instant::ZERO;
+        let mut counted = 0;
+        // Five minutes with a wrong password, of a neighbour that is waited for; then an hour without.
+        for minute in 0..65 {
+            now = drops.poll_timeout();
+            counted += u64::from(minute < 5);
+            drops.on_time(now, || failures(counted));
+        }
+        assert!(now >= Instant::ZERO + 64 * LONGEST_PAUSE);
+        assert_eq!(drops.lately(now, failures(counted)), Tcp::default());
+        let seen = drops.lately(now, failures(counted + 1)).md5_failure;
+        assert_eq!((seen.count, seen.at), (1, Some(now)));
     }
 
     #[test]

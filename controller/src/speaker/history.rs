@@ -25,6 +25,8 @@ const MOST_OF_ALL: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct History {
     entries: VecDeque<Entry>,
+    /// When there was a session last, however long ago.
+    last_up: Option<Instant>,
 }
 
 /// Something that happened, once or several times in a row.
@@ -183,11 +185,9 @@ impl History {
         end.is_some_and(|it| matches!(it.what, What::Down(_)))
     }
 
-    /// When there was a session last, as far as this goes back.
-    pub(super) fn last_up(&self) -> Option<Instant> {
-        let mut latest = self.entries.iter().rev();
-        let up = latest.find(|it| it.what == What::Up);
-        up.map(|it| it.until)
+    /// When a session began last.
+    pub(super) const fn last_up(&self) -> Option<Instant> {
+        self.last_up
     }
 
     /// Notes what an event of the session means.
@@ -245,6 +245,9 @@ impl History {
 
     /// Notes something.
     pub(super) fn note(&mut self, now: Instant, what: What) {
+        if what == What::Up {
+            self.last_up = Some(now);
+        }
         if let Some(last) = self.entries.back_mut()
             && last.what.takes_in(&what)
         {
@@ -305,6 +308,19 @@ mod tests {
         assert_eq!(texts(&history), expected);
         let first = history.entries().next().unwrap();
         assert_eq!((first.at, first.until), (at(0), at(999)));
+    }
+
+    #[test]
+    fn when_there_was_a_session_is_known_for_longer_than_the_rest() {
+        let mut history = History::default();
+        history.note(at(1), What::Up);
+        for n in 0..1000 {
+            let from = [State::Active, State::OpenSent][n % 2];
+            let to = [State::OpenSent, State::Active][n % 2];
+            history.note(at(2), What::State { from, to });
+        }
+        assert!(history.entries().all(|entry| entry.what != What::Up));
+        assert_eq!(history.last_up(), Some(at(1)));
     }
 
     #[test]

@@ -12,12 +12,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     net::IpAddr,
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use redstart_bgp::{
+    net::Clock,
     time::Instant,
     types::{Family, Prefix},
 };
@@ -271,7 +273,8 @@ impl Kernel {
             }
         }
         self.style = config.nexthops;
-        self.planner = Planner::new(config, self.seed);
+        let before = mem::replace(&mut self.planner, Planner::new(config, self.seed));
+        self.planner.count_on_from(before);
         // The planner before this one took what it heard with it.
         rib.repeat_fib();
     }
@@ -441,7 +444,7 @@ impl Kernel {
 
     /// Takes over what the RIB wants, and meanwhile gives the kernel what it is free for. True if there is
     /// more, for the next turn.
-    pub(super) fn take_changes(&mut self, now: Instant, rib: &mut Rib) -> bool {
+    pub(super) fn take_changes(&mut self, clock: Clock, rib: &mut Rib) -> bool {
         if !self.install || self.next.is_some() {
             return false;
         }
@@ -454,12 +457,14 @@ impl Kernel {
                 *route = route.take().map(|route| self.sourced(*prefix, route));
             }
             self.planner.desire_all(changes);
+            // Each time: an answer that has come meanwhile took that long.
+            let now = clock.now();
             if self.is_free(now) {
                 self.send(now);
             }
         }
         if !rib.has_fib_changes() && !rib.has_pending_next_hops() {
-            self.planner.told_all(now);
+            self.planner.told_all(clock.now());
         }
         rib.has_fib_changes()
     }

@@ -8,7 +8,11 @@
 //! asks for the key, and is tried again, less and less often. That may be another one than the one that
 //! changed: a key of a range goes around those in it that have none, and a socket has room for so many.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use redstart_bgp::{
     net::{FromListener, KeyOwner, Listener, Range, RangeId, Transport, Unprotected},
@@ -38,6 +42,8 @@ pub(super) struct Listeners {
     /// Who gets connections from listen ranges.
     owner: mpsc::Sender<FromListener>,
     wanted: BTreeMap<SocketAddr, State>,
+    /// How many connections those refused that are gone.
+    past_refused: HashMap<Refusal, u64>,
     problems: Vec<Diagnostic>,
     /// The pause before a key is tried again.
     pause: Duration,
@@ -61,10 +67,11 @@ enum State {
 }
 
 impl Listeners {
-    pub(super) const fn new(owner: mpsc::Sender<FromListener>) -> Self {
+    pub(super) fn new(owner: mpsc::Sender<FromListener>) -> Self {
         Self {
             owner,
             wanted: BTreeMap::new(),
+            past_refused: HashMap::new(),
             problems: Vec::new(),
             pause: RETRY,
             retry_at: None,
@@ -73,7 +80,12 @@ impl Listeners {
 
     /// Listens on `wanted` and nowhere else, for `neighbours` and nobody else.
     pub(super) fn apply(&mut self, now: Instant, wanted: &[SocketAddr], neighbours: &Neighbours) {
-        self.wanted.retain(|addr, _| wanted.contains(addr));
+        let gone = self.wanted.extract_if(.., |addr, _| !wanted.contains(addr));
+        for (_, state) in gone {
+            for why in Refusal::OF_LISTENERS {
+                *self.past_refused.entry(why).or_default() += state.refused(why);
+            }
+        }
         for addr in wanted {
             if !matches!(self.wanted.get(addr), Some(State::Open { .. })) {
                 self.open(*addr);
@@ -162,14 +174,12 @@ impl Listeners {
         self.wanted.iter().map(view).collect()
     }
 
-    /// Connections refused, by reason.
+    /// Connections refused, by reason, also by listeners that are gone.
     pub(super) fn refused(&self) -> BTreeMap<String, u64> {
         let sum = |why: Refusal| {
-            let of = |state: &State| match state {
-                State::Open { listener, .. } => listener.refused(why),
-                State::Closed { .. } => 0,
-            };
-            self.wanted.values().map(of).sum()
+            let past = self.past_refused.get(&why).copied().unwrap_or_default();
+            let now = self.wanted.values().map(|state| state.refused(why));
+            past + now.sum::<u64>()
         };
         let by_reason = Refusal::OF_LISTENERS.map(|why| (why.to_string(), sum(why)));
         by_reason.into()
@@ -177,6 +187,13 @@ impl Listeners {
 }
 
 impl State {
+    fn refused(&self, why: Refusal) -> u64 {
+        match self {
+            Self::Open { listener, .. } => listener.refused(why),
+            Self::Closed { .. } => 0,
+        }
+    }
+
     /// Passes connections on to the neighbours as they are now.
     fn register(
         &mut self,

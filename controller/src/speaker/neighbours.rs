@@ -5,6 +5,7 @@
 //! and only a neighbour that became somebody else starts anew, under a new [`PeerId`].
 
 mod lost;
+mod messages;
 mod news;
 
 use std::{
@@ -26,7 +27,7 @@ use redstart_rib::{PeerDown, PeerRules, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use self::{lost::note_loss, news::EventToWire};
+use self::{lost::note_loss, messages::Messages, news::EventToWire};
 pub(super) use self::{
     lost::{OwnNextHops, Place},
     news::News,
@@ -71,6 +72,8 @@ pub(super) struct Neighbours {
     /// Where those are, or were, that were lost since the last time, and nobody saw it coming.
     lost: Vec<Place>,
     event_to_wire: EventToWire,
+    /// Those of neighbours that are gone.
+    past_messages: Messages,
 }
 
 /// The sessions, while the mesh changes its shape.
@@ -137,6 +140,7 @@ impl Neighbours {
             sessions_changed: false,
             lost: Vec::new(),
             event_to_wire: EventToWire::default(),
+            past_messages: Messages::default(),
         }
     }
 
@@ -406,6 +410,7 @@ impl Neighbours {
             info!(peer = %name, reason = "peer-deconfigured", "neighbour removed: {why}");
         }
         self.sessions_changed = true;
+        self.past_messages.add(&neighbour);
         neighbour
             .handle
             .stop(StopReason::Deconfigured(why.to_owned()));

@@ -536,6 +536,8 @@ fn link(ifindex: u32, up: bool, carrier: bool) -> Link {
         up,
         carrier: up && carrier,
         loopback: ifindex == 1,
+        controller: None,
+        vrf_table: None,
     }
 }
 

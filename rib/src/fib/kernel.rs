@@ -169,6 +169,10 @@ pub struct Link {
     pub carrier: bool,
     /// The loopback interface.
     pub loopback: bool,
+    /// The bridge, bond or VRF that it is a part of, by index.
+    pub controller: Option<u32>,
+    /// The routing table, if it is a VRF itself.
+    pub vrf_table: Option<u32>,
 }
 
 /// An address of this node.

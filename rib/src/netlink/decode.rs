@@ -11,7 +11,7 @@ use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{LinkAttribute, LinkFlags, LinkMessage},
+    link::{InfoData, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     neighbour::{
         NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
     },
@@ -70,17 +70,37 @@ pub(super) fn link(message: &LinkMessage) -> Option<Link> {
     if header.interface_family != AddressFamily::Unspec {
         return None;
     }
-    let name = message.attributes.iter().find_map(|a| match a {
-        LinkAttribute::IfName(name) => Some(name.clone()),
-        _ => None,
-    });
+    let mut name = String::new();
+    let mut controller = None;
+    let mut vrf_table = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(found) => name.clone_from(found),
+            // A link that leaves its bridge or VRF has none, or 0.
+            LinkAttribute::Controller(index) => controller = Some(*index).filter(|i| *i != 0),
+            LinkAttribute::LinkInfo(info) => vrf_table = info.iter().find_map(table_of_vrf),
+            _ => {}
+        }
+    }
     let up = header.flags.contains(LinkFlags::Up);
     Some(Link {
         ifindex: header.index,
-        name: name.unwrap_or_default(),
+        name,
         up,
         carrier: up && header.flags.contains(LinkFlags::LowerUp),
         loopback: header.flags.contains(LinkFlags::Loopback),
+        controller,
+        vrf_table,
+    })
+}
+
+fn table_of_vrf(info: &LinkInfo) -> Option<u32> {
+    let LinkInfo::Data(InfoData::Vrf(vrf)) = info else {
+        return None;
+    };
+    vrf.iter().find_map(|item| match item {
+        InfoVrf::TableId(table) => Some(*table),
+        _ => None,
     })
 }
 

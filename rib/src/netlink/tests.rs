@@ -3,9 +3,12 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use netlink_packet_core::{
-    NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkMessage, NetlinkPayload,
+    NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkMessage};
+use netlink_packet_route::{
+    AddressFamily, RouteNetlinkMessage,
+    link::{InfoData, InfoKind, InfoVrf, LinkAttribute, LinkInfo, LinkMessage},
+};
 
 use super::{decode, encode, message::Message, wire::Writer};
 use crate::{
@@ -221,6 +224,37 @@ fn an_ipv6_delete_names_our_gateways_and_an_ipv4_one_none() {
         let there = writer.octets().windows(octets.len()).any(|w| w == octets);
         assert_eq!(there, named, "{prefix}");
     }
+}
+
+/// As the kernel writes them: this is not tried on one that has VRFs.
+#[test]
+fn a_vrf_has_a_table_and_its_links_name_it() {
+    let read = |attributes| {
+        let mut message = LinkMessage::default();
+        message.header.index = 7;
+        message.attributes = attributes;
+        let inner = RouteNetlinkMessage::NewLink(message);
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), inner.into());
+        message.finalize();
+        let mut octets = vec![0; message.buffer_len()];
+        message.serialize(&mut octets);
+        let message = NetlinkMessage::deserialize(&octets).unwrap();
+        match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(m)) => {
+                decode::link(&m).unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let vrf = InfoData::Vrf(vec![InfoVrf::TableId(100)]);
+    let vrf = read(vec![
+        LinkAttribute::IfName("red".to_owned()),
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vrf), LinkInfo::Data(vrf)]),
+    ]);
+    assert_eq!((vrf.vrf_table, vrf.controller), (Some(100), None));
+    assert_eq!(vrf.name, "red");
+    let port = read(vec![LinkAttribute::Controller(9)]);
+    assert_eq!((port.vrf_table, port.controller), (None, Some(9)));
 }
 
 #[test]

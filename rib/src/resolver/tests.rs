@@ -14,6 +14,8 @@ fn link(ifindex: u32, up: bool, carrier: bool) -> Link {
         up,
         carrier,
         loopback: ifindex == 1,
+        controller: None,
+        vrf_table: None,
     }
 }
 
@@ -231,6 +233,51 @@ fn the_lowest_metric_wins_and_the_next_takes_over() {
     assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.2.254", 2, 7));
     view.on_event(&KernelEvent::RouteGone(better));
     assert_eq!(ask(&view, "172.16.0.1"), resolved("10.0.3.254", 3, 50));
+}
+
+#[test]
+fn subnets_of_a_vrf_count_where_its_table_leads_to_next_hops_and_only_there() {
+    let red = 100;
+    let with_vrf = |table| {
+        let mut view = view_with(ResolverConfig {
+            table,
+            ..ResolverConfig::default()
+        });
+        let vrf = Link {
+            vrf_table: Some(red),
+            ..link(9, true, true)
+        };
+        let port = Link {
+            controller: Some(9),
+            ..link(5, true, true)
+        };
+        view.on_event(&KernelEvent::Link(port));
+        view.on_event(&KernelEvent::Link(vrf));
+        // The same subnet as that of eth2, and our own address is somebody else's here.
+        view.on_event(&KernelEvent::Address(address(5, "10.0.2.7", 24)));
+        view
+    };
+    let own = Err(Unresolved::OwnAddress);
+    let [main, vrf, other] = [FibConfig::TABLE_MAIN, red, 7].map(with_vrf);
+    for view in [&main, &other] {
+        assert_eq!(ask(view, "10.0.2.9"), resolved("10.0.2.9", 2, 0));
+        assert_eq!(ask(view, "10.0.2.7"), resolved("10.0.2.7", 2, 0));
+        assert_eq!(ask(view, "10.0.2.1"), own);
+    }
+    assert_eq!(ask(&vrf, "10.0.2.9"), resolved("10.0.2.9", 5, 0));
+    assert_eq!(ask(&vrf, "10.0.2.1"), resolved("10.0.2.1", 5, 0));
+    assert_eq!(ask(&vrf, "10.0.2.7"), own);
+    assert_eq!(ask(&vrf, "10.0.3.9"), Err(Unresolved::NoRoute));
+
+    // It leaves the VRF.
+    let mut view = vrf;
+    let before = view.generation();
+    view.on_event(&KernelEvent::Link(link(5, true, true)));
+    assert!(view.generation() > before);
+    assert_eq!(ask(&view, "10.0.2.9"), Err(Unresolved::NoRoute));
+    // And the VRF goes: its table is one like any other.
+    view.on_event(&KernelEvent::LinkGone { ifindex: 9 });
+    assert_eq!(ask(&view, "10.0.3.9"), resolved("10.0.3.9", 3, 0));
 }
 
 #[test]

@@ -73,7 +73,9 @@ pub(crate) fn announce<P: PrefixKey>(
                 arrivals.settle(table, shared);
                 put(table, shared, id, path)
             };
-            match refused.or((put == Put::Beyond).then_some(Refusal::TooManyPaths)) {
+            // What is beyond the limit is not held, whatever else speaks against it.
+            let beyond = (put == Put::Beyond).then_some(Refusal::TooManyPaths);
+            match beyond.or(refused) {
                 Some(reason) => outcome.refused.add(reason),
                 None => {
                     outcome.accepted += 1;

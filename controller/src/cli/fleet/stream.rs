@@ -127,7 +127,14 @@ impl Fleet {
                 Ok(Some(line)) => match sheet.line(node, &line) {
                     Ok(()) => told += 1,
                     Err(SheetError::Answer(error)) => {
-                        break Err(format!("it answers what is not understood: {error}"));
+                        // A line that breaks off is the last one: why, the node may have said otherwise.
+                        let is_last = next(&mut answering.lines, self.patience).await == Ok(None);
+                        let ended = match is_last {
+                            true => answering.done(self.patience).await,
+                            false => Ok(()),
+                        };
+                        let unknown = format!("it answers what is not understood: {error}");
+                        break ended.and(Err(unknown));
                     }
                     Err(SheetError::Output(error)) => return Err(FleetError::Output(error)),
                 },

@@ -26,6 +26,8 @@ fn view(routes: &[(&str, &[&str])]) -> KernelView {
         up: true,
         carrier: true,
         loopback: false,
+        controller: None,
+        vrf_table: None,
     };
     let mut view = KernelView::new(ResolverConfig::default());
     view.on_event(&KernelEvent::Synced(Arc::new(Dump {

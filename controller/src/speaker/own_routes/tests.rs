@@ -101,6 +101,8 @@ impl World {
             up: true,
             carrier: true,
             loopback: false,
+            controller: None,
+            vrf_table: None,
         }));
         let mut tables = Imported::default();
         tables.read(TABLES, 186);

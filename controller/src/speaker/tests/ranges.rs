@@ -150,6 +150,15 @@ fn routers_of_a_range_come_and_go() {
         drop(two);
         four.established().await;
         core.has(&["rack-127.0.0.3", "rack-127.0.0.4"]).await;
+        let metrics = ask(&core.queries, Query::Metrics).await.unwrap();
+        assert_eq!(metrics.messages[&("router", "received", "open")], 3);
+
+        // What counts goes on, though nobody is left whom it was counted of.
+        core.configure(node(kernel(254, 179), []));
+        core.has(&[]).await;
+        let metrics = ask(&core.queries, Query::Metrics).await.unwrap();
+        assert_eq!(metrics.messages[&("router", "received", "open")], 3);
+        assert!(metrics.connections_refused["range-full"] > 0);
         core.stop().await;
     });
 }

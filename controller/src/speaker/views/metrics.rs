@@ -19,6 +19,7 @@ impl Core {
         let mut page = metrics::Snapshot {
             prefixes: self.prefixes(),
             originated: self.in_force.as_ref().map_or(0, |d| d.originations.len()) as u64,
+            messages: self.neighbours.messages().0,
             connections_refused: self.listeners.refused(),
             ready: self.not_ready().is_empty(),
             event_to_wire: self.neighbours.event_to_wire().clone(),
@@ -72,14 +73,6 @@ impl Core {
             .sessions
             .entry((role.clone(), status.state.to_string()))
             .or_default() += 1;
-        for (direction, counters) in [("received", &status.received), ("sent", &status.sent)] {
-            for (kind, count) in counters.by_type() {
-                *page
-                    .messages
-                    .entry((role.clone(), direction, kind))
-                    .or_default() += count;
-            }
-        }
         let counts = self.rib.peer_counts(n.id).unwrap_or_default();
         for (why, count) in protocols::refused(&counts.refused, n) {
             *page

@@ -67,6 +67,16 @@ impl Latency {
         self.untold.len() + self.queued.len() + self.sent.len()
     }
 
+    /// What was recorded counts on.
+    pub(super) fn go_on_from(&mut self, before: Self) {
+        self.histogram = before.histogram;
+    }
+
+    /// Nobody will tell of what has been read.
+    pub(super) fn forget_untold(&mut self) {
+        self.untold.clear();
+    }
+
     /// Nothing more will be heard of what is followed.
     pub(super) fn forget(&mut self) {
         self.untold.clear();

@@ -179,6 +179,15 @@ impl Planner {
         }
     }
 
+    /// What was counted and measured goes on where the planner before this one ended.
+    pub fn count_on_from(&mut self, before: Self) {
+        self.counters = FibCounters {
+            desired: self.counters.desired,
+            ..before.counters
+        };
+        self.latency.go_on_from(before.latency);
+    }
+
     /// The marks that our routes carry, and the rest.
     #[must_use]
     pub const fn config(&self) -> &FibConfig {
@@ -449,6 +458,7 @@ impl Planner {
     /// routes and calls nothing.
     pub fn withdraw_all(&mut self) {
         self.objects.leave();
+        self.latency.forget_untold();
         let all: Vec<Prefix> = self.entries.iter().map(|(_, p, _)| p).collect();
         for prefix in all {
             self.desire(prefix, None);

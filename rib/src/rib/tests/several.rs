@@ -223,6 +223,11 @@ fn a_flood_of_path_identifiers_is_bounded_for_each_prefix_and_peer() {
     assert_eq!(outcome.refused.get(Refusal::TooManyPaths), beyond);
     // What is not held does not count against the peer, and the next prefix and peer have room.
     assert_eq!(rib.peer_counts(PeerId(1)).unwrap().received, held);
+    // Nor is it held for another reason.
+    let looped = Arc::new(attrs(&[65002, LOCAL_AS.0], 2));
+    let of_another = rib.announce(PeerId(2), &looped, &flood("192.0.2.0/24"));
+    assert_eq!(of_another.refused.get(Refusal::AsLoop), held);
+    assert_eq!(of_another.refused.get(Refusal::TooManyPaths), beyond);
     let other = rib.announce(PeerId(1), &paths, &flood("203.0.113.0/24"));
     assert_eq!(other.accepted, held);
     let second = rib.learn(2, "198.51.100.0/24", attrs(&[65002], 2));

@@ -190,3 +190,33 @@ fn it_begins_with_the_arrival_and_not_when_the_tables_have_been_worked_off() {
     t.settle();
     assert_eq!(recorded(&t), (1, 2 * MS));
 }
+
+#[test]
+fn what_nobody_will_tell_of_is_not_waited_for() {
+    let mut t = known();
+    let arrival = t.planner.arrival(t.now);
+    t.planner.follow(arrival);
+    // Installing is turned off in the middle of a table, and on again hours later.
+    t.planner.withdraw_all();
+    t.settle();
+    t.now = t.now + Duration::from_secs(10_000);
+    arrives(&mut t, &[("10.1.0.0/16", over(2))]);
+    t.now = t.now + MS;
+    t.settle();
+    assert_eq!(recorded(&t), (1, MS));
+}
+
+#[test]
+fn what_was_counted_goes_on_with_another_planner() {
+    let mut t = known();
+    arrives(&mut t, &[("10.1.0.0/16", over(2))]);
+    t.settle();
+    let before = t.planner.counters();
+    assert_eq!((before.added, before.desired), (1, 1));
+    let config = t.planner.config().clone();
+    let past = core::mem::replace(&mut t.planner, Planner::new(config, 1));
+    t.planner.count_on_from(past);
+    let now = t.planner.counters();
+    assert_eq!((now.added, now.desired), (1, 0));
+    assert_eq!(recorded(&t).0, 1);
+}
