@@ -86,7 +86,8 @@ pub(super) struct Desired {
 pub struct PeerHandle {
     desired: watch::Sender<Desired>,
     ready: Arc<Notify>,
-    accepted: mpsc::Sender<Accepted>,
+    /// Boxed: the channel has room for 32 from the start, and they are rare.
+    accepted: mpsc::Sender<Box<Accepted>>,
     status: watch::Receiver<Arc<PeerStatus>>,
     task: JoinHandle<()>,
 }
@@ -141,8 +142,8 @@ pub fn spawn_peer(
 /// task takes over.
 pub(super) async fn guard(
     mut ends: Ends,
-    mut arrivals: mpsc::Receiver<Accepted>,
-    mut begin: impl FnMut(Ends, mpsc::Receiver<Accepted>) -> JoinHandle<()>,
+    mut arrivals: mpsc::Receiver<Box<Accepted>>,
+    mut begin: impl FnMut(Ends, mpsc::Receiver<Box<Accepted>>) -> JoinHandle<()>,
 ) {
     let idle = ends.status.borrow().clone();
     loop {
@@ -276,10 +277,10 @@ impl PeerHandle {
     /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
     /// task has several waiting already, and the connection is closed.
     pub fn accept(&self, connection: Accepted) -> bool {
-        self.accepted.try_send(connection).is_ok()
+        self.accepted.try_send(Box::new(connection)).is_ok()
     }
 
-    pub(super) fn accepted(&self) -> mpsc::Sender<Accepted> {
+    pub(super) fn accepted(&self) -> mpsc::Sender<Box<Accepted>> {
         self.accepted.clone()
     }
 }

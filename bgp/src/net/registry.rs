@@ -32,7 +32,7 @@ pub(super) fn remote_of(addr: SocketAddr) -> Remote {
 /// A neighbour that is registered.
 #[derive(Debug)]
 struct Neighbour {
-    accepted: mpsc::Sender<Accepted>,
+    accepted: mpsc::Sender<Box<Accepted>>,
     protection: Protection,
     password: Option<Secret>,
     /// The keys of the TCP Authentication Option that the socket has for it.
@@ -136,7 +136,8 @@ impl Registry {
                 Ok(()) => {
                     let under = peer.protection.clone();
                     // One that dials faster than its task can look loses the connection and retries.
-                    let _ = peer.accepted.try_send(Accepted { stream, under });
+                    let connection = Accepted { stream, under };
+                    let _ = peer.accepted.try_send(Box::new(connection));
                     Ok(())
                 }
             };

@@ -87,7 +87,7 @@ pub(super) struct Task {
     desired: watch::Receiver<Desired>,
     /// The part of `desired` that is done.
     done: Desired,
-    accepted: mpsc::Receiver<Accepted>,
+    accepted: mpsc::Receiver<Box<Accepted>>,
     ready: Arc<Notify>,
     status: watch::Sender<Arc<PeerStatus>>,
     outgoing: Option<Socket>,
@@ -110,7 +110,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(ends: Ends, accepted: mpsc::Receiver<Accepted>) -> Self {
+    pub(super) fn new(ends: Ends, accepted: mpsc::Receiver<Box<Accepted>>) -> Self {
         let Ends {
             id,
             mut desired,
@@ -311,7 +311,8 @@ impl Task {
     }
 
     /// The neighbour connected. Only under the rules that are in force, or it has to come again.
-    fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
+    fn accepted(&mut self, now: Instant, connection: Box<Accepted>) {
+        let Accepted { stream, under } = *connection;
         if self.desired.has_changed().is_ok_and(|changed| changed) {
             self.apply(now);
         }

@@ -15,7 +15,7 @@ pub(super) enum Step {
     /// Nobody takes events any more.
     CoreGone,
     /// The neighbour connected.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// An attempt to connect came to an end.
     Dialled(Result<TcpStream, ConnectError>),
     /// A timer is due.
