@@ -195,14 +195,15 @@ impl Watch {
             }
         }
         self.unsettled_since = None;
+        let is_news = !settled.is_empty();
         for name in settled {
             self.take_in(name).await;
         }
-        if self.started {
-            batch.extend(self.files.changes());
-        } else {
+        if !self.started {
             self.started = true;
             batch.extend(self.files.restart());
+        } else if is_news {
+            batch.extend(self.files.changes());
         }
         let pause = if unsettled.is_empty() {
             INTERVAL
