@@ -18,7 +18,7 @@ use hashbrown::{
 const SMALL: usize = 4096;
 /// How many places of the old table are emptied at an insertion. What they refer to is fetched from memory side
 /// by side.
-const STEP: usize = 16;
+const STEP: usize = 32;
 
 /// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
 #[derive(Debug)]
@@ -90,13 +90,16 @@ impl<S: Copy + PartialEq> Index<S> {
 
     /// Whether the slot was there.
     pub(crate) fn remove(&mut self, hash: u64, slot: S) -> bool {
-        for table in [&mut self.now, &mut self.before] {
-            if let Ok(found) = table.find_entry(hash, |other| *other == slot) {
-                found.remove();
-                return true;
-            }
+        let remove_from = |table: &mut HashTable<S>| {
+            let found = table.find_entry(hash, |other| *other == slot);
+            found.map(|found| found.remove()).is_ok()
+        };
+        if remove_from(&mut self.now) {
+            return true;
         }
-        false
+        let removed = remove_from(&mut self.before);
+        self.end_if_moved();
+        removed
     }
 
     fn begin_to_grow(&mut self) {
@@ -123,7 +126,11 @@ impl<S: Copy + PartialEq> Index<S> {
             }
         }
         self.emptied = places.end;
-        if self.before.is_empty() {
+        self.end_if_moved();
+    }
+
+    fn end_if_moved(&mut self) {
+        if self.before.is_empty() && self.before.capacity() > 0 {
             self.before = HashTable::new();
         }
     }

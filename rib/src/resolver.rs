@@ -252,7 +252,17 @@ impl KernelView {
         if !link.up {
             self.v4.flush_link(link.ifindex);
         }
-        self.links.insert(link.ifindex, link.clone()).as_ref() != Some(link)
+        let vrf = self.vrf_of(link.ifindex);
+        let before = self.links.insert(link.ifindex, link.clone());
+        let same = before.is_some_and(|before| {
+            // Which bridge it is a port of leads nowhere.
+            let controller = link.controller;
+            Link {
+                controller,
+                ..before
+            } == *link
+        });
+        !same || vrf != self.vrf_of(link.ifindex)
     }
 
     /// Whether a route can lead to next hops at all.
@@ -288,14 +298,12 @@ impl KernelView {
         self.links.get(&ifindex).is_some_and(|l| l.up && l.carrier)
     }
 
-    /// The addresses of links whose subnets lead to next hops. Those of a VRF's links do if the VRF's table is
-    /// the one that does, and then no others; else those of all links that are in no VRF, whatever the table.
-    fn near(&self) -> impl Iterator<Item = &LinkAddress> {
+    /// Whether a link is in the VRF whose table leads to next hops; if that is no VRF's, whether it is in none.
+    /// Only where subnets overlap it makes a difference.
+    fn is_near(&self, ifindex: u32) -> bool {
         let wanted = Some(self.config.table);
-        let of_a_vrf = self.links.values().any(|link| link.vrf_table == wanted);
-        let vrf = wanted.filter(|_| of_a_vrf);
-        let addresses = self.addresses.iter();
-        addresses.filter(move |address| self.vrf_of(address.ifindex) == vrf)
+        let is_vrf = self.links.values().any(|link| link.vrf_table == wanted);
+        self.vrf_of(ifindex) == wanted.filter(|_| is_vrf)
     }
 
     /// The table of the VRF that a link is, or is in.
@@ -305,11 +313,25 @@ impl KernelView {
             .or_else(|| self.links.get(&link.controller?)?.vrf_table)
     }
 
-    /// The subnets of our own links that `addr` lies in: the longest, one with a living link first.
+    /// The subnets of our own links that `addr` lies in: those that are near before others, the longest, one
+    /// with a living link first.
     fn connected(&self, addr: IpAddr) -> Option<&LinkAddress> {
-        self.near()
-            .filter(|a| a.subnet.contains(addr))
-            .max_by_key(|a| (a.subnet.len(), self.is_usable(a.ifindex)))
+        let all = self.addresses.iter().filter(|a| a.subnet.contains(addr));
+        all.max_by_key(|a| {
+            let near = self.is_near(a.ifindex);
+            (near, a.subnet.len(), self.is_usable(a.ifindex))
+        })
+    }
+
+    /// Whether packets for `addr` would come to this node: not if it is a neighbour's in the VRF that counts, and
+    /// ours elsewhere.
+    fn comes_here(&self, addr: IpAddr) -> bool {
+        let mut ours = self.addresses.iter().filter(|own| own.addr == addr);
+        let elsewhere = |own: &LinkAddress| {
+            let subnet = self.connected(addr);
+            subnet.is_some_and(|it| self.is_near(it.ifindex)) && !self.is_near(own.ifindex)
+        };
+        ours.any(|own| !elsewhere(own))
     }
 
     fn lookup(&self, addr: IpAddr) -> Option<(u8, &Candidate)> {
@@ -358,7 +380,7 @@ impl KernelView {
         if addr.is_unspecified() || addr.is_multicast() || addr.is_loopback() {
             return Err(Unresolved::NoRoute).into();
         }
-        if self.near().any(|own| own.addr == addr) {
+        if self.comes_here(addr) {
             return Err(Unresolved::OwnAddress).into();
         }
         let connected = self.connected(addr);

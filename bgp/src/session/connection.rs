@@ -34,6 +34,10 @@ pub(super) const SEND_HOLD: Duration = Duration::from_secs(480);
 /// "KEEPALIVE messages MUST NOT be sent more frequently than one per second" (RFC 4271 section 4.4).
 const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
+/// KEEPALIVEs are due at multiples of this: of hundreds of sessions many are sent each time that the processor
+/// is woken.
+const KEEPALIVES_TOGETHER: Duration = Duration::from_millis(50);
+
 /// Where the header has the type of a message (RFC 4271 section 4.1).
 const TYPE_AT: usize = 18;
 
@@ -158,8 +162,11 @@ impl Session {
 
     pub(super) fn restart_keepalive(&mut self, now: Instant, jitter: &mut Jitter) {
         let interval = self.negotiated.keepalive;
-        self.keepalive =
-            (!interval.is_zero()).then(|| now + jitter.apply(interval).max(MIN_KEEPALIVE));
+        self.keepalive = (!interval.is_zero()).then(|| {
+            let at = now + jitter.apply(interval).max(MIN_KEEPALIVE);
+            let latest = now + interval.max(MIN_KEEPALIVE);
+            at.round_up(KEEPALIVES_TOGETHER).min(latest)
+        });
     }
 }
 

@@ -27,9 +27,9 @@ pub struct KernelSpec {
     #[serde(default = "default::protocol")]
     #[schemars(range(min = 5, max = 255))]
     pub protocol: u8,
-    /// The routing table whose routes lead to next hops, and to default gateways; 254 is `main`. If it is a
-    /// VRF's, so do the subnets of the VRF's links, unless a route is more specific; else those of all links
-    /// that are in no VRF, whatever the table.
+    /// The routing table whose routes lead to next hops, and to default gateways; 254 is `main`. Subnets of
+    /// the node's own links count whatever the table, unless a route of it is more specific. Where they
+    /// overlap, those of the VRF count whose table this is, or else those of links in no VRF.
     #[serde(default = "default::table")]
     #[schemars(range(min = 1, max = 4_294_967_295_u64))]
     #[x_kube(validation = Rule::new("self != 255").message("table 255 (local) belongs to the kernel"))]

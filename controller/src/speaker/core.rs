@@ -273,7 +273,8 @@ impl Core {
             if rest.is_empty() {
                 self.kernel.follow(arrival);
             }
-            // All of them take longer than the kernel for what it has been given.
+            // All of them take longer than the kernel for what it has been given, and this one took a while.
+            let now = self.clock.now();
             if self.kernel.is_free(now) {
                 self.kernel.resolve_new_next_hops(&mut self.rib);
                 self.install(now);

@@ -174,15 +174,23 @@ impl Listeners {
         self.wanted.iter().map(view).collect()
     }
 
-    /// Connections refused, by reason, also by listeners that are gone.
+    /// Connections refused, by reason.
     pub(super) fn refused(&self) -> BTreeMap<String, u64> {
-        let sum = |why: Refusal| {
-            let past = self.past_refused.get(&why).copied().unwrap_or_default();
-            let now = self.wanted.values().map(|state| state.refused(why));
-            past + now.sum::<u64>()
-        };
-        let by_reason = Refusal::OF_LISTENERS.map(|why| (why.to_string(), sum(why)));
+        let by_reason = Refusal::OF_LISTENERS.map(|why| (why.to_string(), self.refused_now(why)));
         by_reason.into()
+    }
+
+    /// The same, also by listeners that are gone.
+    pub(super) fn ever_refused(&self) -> BTreeMap<String, u64> {
+        let by_reason = Refusal::OF_LISTENERS.map(|why| {
+            let past = self.past_refused.get(&why).copied().unwrap_or_default();
+            (why.to_string(), past + self.refused_now(why))
+        });
+        by_reason.into()
+    }
+
+    fn refused_now(&self, why: Refusal) -> u64 {
+        self.wanted.values().map(|state| state.refused(why)).sum()
     }
 }
 

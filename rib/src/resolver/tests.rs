@@ -236,7 +236,7 @@ fn the_lowest_metric_wins_and_the_next_takes_over() {
 }
 
 #[test]
-fn subnets_of_a_vrf_count_where_its_table_leads_to_next_hops_and_only_there() {
+fn of_subnets_that_overlap_those_count_whose_vrf_leads_to_next_hops() {
     let red = 100;
     let with_vrf = |table| {
         let mut view = view_with(ResolverConfig {
@@ -267,17 +267,24 @@ fn subnets_of_a_vrf_count_where_its_table_leads_to_next_hops_and_only_there() {
     assert_eq!(ask(&vrf, "10.0.2.9"), resolved("10.0.2.9", 5, 0));
     assert_eq!(ask(&vrf, "10.0.2.1"), resolved("10.0.2.1", 5, 0));
     assert_eq!(ask(&vrf, "10.0.2.7"), own);
-    assert_eq!(ask(&vrf, "10.0.3.9"), Err(Unresolved::NoRoute));
+    // Where nothing overlaps, it makes no difference: neighbours in a VRF and others can be had side by side.
+    assert_eq!(ask(&vrf, "10.0.3.9"), resolved("10.0.3.9", 3, 0));
+    assert_eq!(ask(&vrf, "10.0.3.1"), own);
 
-    // It leaves the VRF.
+    // It leaves the VRF, and there is no other link in it.
     let mut view = vrf;
     let before = view.generation();
     view.on_event(&KernelEvent::Link(link(5, true, true)));
     assert!(view.generation() > before);
-    assert_eq!(ask(&view, "10.0.2.9"), Err(Unresolved::NoRoute));
-    // And the VRF goes: its table is one like any other.
-    view.on_event(&KernelEvent::LinkGone { ifindex: 9 });
-    assert_eq!(ask(&view, "10.0.3.9"), resolved("10.0.3.9", 3, 0));
+    assert_eq!(ask(&view, "10.0.2.1"), own);
+    // It becomes a port of a bridge, which is no news for next hops.
+    let before = view.generation();
+    let port = Link {
+        controller: Some(4),
+        ..link(5, true, true)
+    };
+    view.on_event(&KernelEvent::Link(port));
+    assert_eq!(view.generation(), before);
 }
 
 #[test]

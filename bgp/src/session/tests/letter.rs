@@ -51,6 +51,23 @@ fn keepalives_are_a_second_apart() {
     }
 }
 
+/// Of many sessions those that are due at about the same time, so that the processor is woken once for them.
+#[test]
+fn keepalives_of_several_sessions_are_due_at_the_same_moments() {
+    let mut h = Harness::in_state(our_config(), Slot::Outgoing, State::Established);
+    let interval = h.peer.status(h.now).negotiated.unwrap().keepalive;
+    for _ in 0..50 {
+        let before = h.now;
+        h.now = h.peer.poll_timeout().unwrap();
+        assert!(h.now.as_nanos().is_multiple_of(50_000_000), "{:?}", h.now);
+        assert!(h.now - before <= interval);
+        h.now = h.now + Duration::from_millis(7);
+        h.peer.handle_timeout(h.now);
+        assert_eq!(h.written(Slot::Outgoing), [Message::Keepalive]);
+        h.receive(Slot::Outgoing, &Message::Keepalive);
+    }
+}
+
 /// RFC 9687 section 4.3: the SendHoldTimer is stopped where the hold time is zero.
 #[test]
 fn a_hold_time_of_zero_gives_the_neighbour_all_the_time_it_wants() {

@@ -20,7 +20,7 @@ impl Core {
             prefixes: self.prefixes(),
             originated: self.in_force.as_ref().map_or(0, |d| d.originations.len()) as u64,
             messages: self.neighbours.messages().0,
-            connections_refused: self.listeners.refused(),
+            connections_refused: self.listeners.ever_refused(),
             ready: self.not_ready().is_empty(),
             event_to_wire: self.neighbours.event_to_wire().clone(),
             update_to_kernel: self.kernel.planner().latency().clone(),
