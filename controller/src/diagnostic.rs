@@ -183,6 +183,16 @@ pub enum Reason {
     UnknownPolicy,
     /// An object names a `BFDProfile` that does not exist.
     UnknownBfdProfile,
+    /// A directory that files are to be written to is not there.
+    DirectoryMissing,
+    /// A directory that files are to be written to allows none.
+    DirectoryNotWritable,
+    /// A disk that files are to be written to is full.
+    DiskFull,
+    /// A file cannot be written, for another reason.
+    WriteFailed,
+    /// An old file is to go, and cannot be removed.
+    FileNotRemoved,
     /// A field asks for something that this speaker does not do.
     NotImplemented,
 }
@@ -240,6 +250,11 @@ impl Reason {
             Self::DrainLimit => "drain-limit",
             Self::UnknownPolicy => "unknown-policy",
             Self::UnknownBfdProfile => "unknown-bfd-profile",
+            Self::DirectoryMissing => "directory-missing",
+            Self::DirectoryNotWritable => "directory-not-writable",
+            Self::DiskFull => "disk-full",
+            Self::WriteFailed => "write-failed",
+            Self::FileNotRemoved => "file-not-removed",
             Self::NotImplemented => "not-implemented",
         }
     }

@@ -15,6 +15,7 @@ pub mod index;
 pub mod labels;
 pub mod log_level;
 pub mod metrics;
+pub(crate) mod mrt_log;
 pub mod object;
 pub mod rbac;
 pub mod shared_map;

@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub bfd_discarded: BTreeMap<String, u64>,
     /// The monitoring stations.
     pub stations: Vec<Station>,
+    /// The update log, where there is one.
+    pub update_log: Option<UpdateLog>,
     /// Whether the speaker is ready.
     pub ready: bool,
     /// From a change of objects to the neighbours' sessions, by role.
@@ -100,6 +102,19 @@ pub struct Station {
     pub too_slow: u64,
     /// Messages so far.
     pub messages: u64,
+}
+
+/// The log of messages in MRT files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateLog {
+    /// Whether it can be written.
+    pub writing: bool,
+    /// Records written so far.
+    pub records: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Records that are lost.
+    pub lost: u64,
 }
 
 /// A watch of the Kubernetes API.
@@ -148,6 +163,7 @@ pub fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     page.routes(snapshot)?;
     page.bfd(snapshot)?;
     page.stations(&snapshot.stations)?;
+    page.update_log(snapshot.update_log.as_ref())?;
     page.kernel(snapshot)?;
     page.objects(snapshot)?;
     page.watches(&snapshot.watches)?;
@@ -336,6 +352,36 @@ impl Page<'_> {
             connections.with_label_values(of).inc_by(s.connections);
             too_slow.with_label_values(of).inc_by(s.too_slow);
             messages.with_label_values(of).inc_by(s.messages);
+        }
+        Ok(())
+    }
+
+    fn update_log(&self, log: Option<&UpdateLog>) -> prometheus::Result<()> {
+        let Some(log) = log else { return Ok(()) };
+        let writing = IntGauge::new(
+            "redstart_mrt_log_writing",
+            "Whether the log of messages in MRT files can be written.",
+        )?;
+        self.add(writing)?.set(log.writing.into());
+        for (name, help, value) in [
+            (
+                "redstart_mrt_log_records_total",
+                "Records written to the MRT log.",
+                log.records,
+            ),
+            (
+                "redstart_mrt_log_octets_total",
+                "Octets written to the MRT log.",
+                log.octets,
+            ),
+            (
+                "redstart_mrt_log_lost_records_total",
+                "Records of the MRT log that are lost, because they came faster than they could be written.",
+                log.lost,
+            ),
+        ] {
+            self.add(prometheus::IntCounter::new(name, help)?)?
+                .inc_by(value);
         }
         Ok(())
     }

@@ -93,6 +93,7 @@ fn metrics() -> BTreeSet<String> {
             address: "10.10.0.5:11019".to_owned(),
             ..metrics::Station::default()
         }],
+        update_log: Some(metrics::UpdateLog::default()),
         bfd_sessions: one(),
         bfd_discarded: one(),
         kernel_parked: BTreeMap::from([("link-down", 1)]),

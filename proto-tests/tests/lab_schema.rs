@@ -16,7 +16,7 @@ use boon::{Compiler, SchemaIndex, Schemas};
 use cable_world::{SOON, World};
 use redstart_controller::{
     cli::table::COMMANDS,
-    control::views::{BfdSession, BmpStation, Kernel, Service},
+    control::views::{BfdSession, BmpStation, Kernel, MrtLog, Service},
 };
 use redstart_proto_tests::lab::wait;
 use serde_json::{Value, json};
@@ -44,7 +44,8 @@ const OBJECTS: [(&str, &str); 7] = [
         "configuration",
         "apiVersion: redstart.dev/v1alpha1\nkind: BGPConfiguration\nmetadata: { name: default }\n\
          spec:\n  asn: 65010\n  mesh: { mode: None }\n  timers: { connectRetrySeconds: 1 }\n  \
-         bmp:\n  - { address: 10.30.0.11, tables: [AdjRIBInPre, LocRIB] }\n",
+         bmp:\n  - { address: 10.30.0.11, tables: [AdjRIBInPre, LocRIB] }\n  \
+         mrt: { directory: MRT }\n",
     ),
     (
         "profile",
@@ -111,8 +112,11 @@ fn world() -> World {
     world.put_router("tor", "10.30.0.11", watched).unwrap();
     world.put_router("far", "10.30.0.99", "").unwrap();
     world.put_node(&["10.30.0.1"]).unwrap();
+    let logs = world.path("mrt");
+    fs::create_dir(&logs).unwrap();
     for (name, manifest) in OBJECTS {
-        world.put(name, manifest).unwrap();
+        let manifest = manifest.replace("MRT", &logs.to_string_lossy());
+        world.put(name, &manifest).unwrap();
     }
     world.start_bird(BIRD).unwrap();
     let kubeconfig = world.start_apiserver(ROLES).unwrap();
@@ -135,6 +139,8 @@ fn has_everything(world: &World) -> Result<()> {
     ensure!(bfd.iter().any(|one| one.state == "Up"), "{bfd:?}");
     let bmp: Vec<BmpStation> = world.ask(&["show", "bmp"])?;
     ensure!(bmp.iter().all(|one| one.state == "synchronised"), "{bmp:?}");
+    let mrt: Vec<MrtLog> = world.ask(&["show", "mrt"])?;
+    ensure!(mrt.iter().all(|one| one.state == "writing"), "{mrt:?}");
     let kernel: Kernel = world.ask(&["show", "kernel"])?;
     ensure!(kernel.totals.installed == 1, "{kernel:?}");
     let services: Vec<Service> = world.ask(&["show", "services"])?;
@@ -148,7 +154,8 @@ fn has_everything(world: &World) -> Result<()> {
 /// files for other programs.
 fn said_behind(command: &str, manifest: &str) -> Option<Vec<String>> {
     let lines: &[&str] = match command {
-        "show status" | "show kernel" | "show services" | "show bmp" | "drain" | "undrain" => &[""],
+        "show status" | "show kernel" | "show services" | "show bmp" | "show mrt" | "drain"
+        | "undrain" => &[""],
         "show protocols" => &["", "all", "tor", "all far"],
         "show route" => &[
             "",

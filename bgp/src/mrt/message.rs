@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::{BufMut, BytesMut};
 
+pub use super::form::Form;
 use super::{Record, Time, kind, put_record};
 use crate::{
     session::State,
@@ -22,47 +23,6 @@ const AFI_IPV6: u16 = 2;
 /// Subtypes.
 const STATE_CHANGE: u16 = 0;
 const STATE_CHANGE_AS4: u16 = 5;
-
-/// How the messages of a session look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// AS numbers have four octets (RFC 6793).
-    pub four_octet_as: bool,
-    /// NLRI have path identifiers (RFC 7911).
-    pub add_path: bool,
-}
-
-impl Form {
-    /// The subtype of a message that the neighbour sent, or, if not `received`, of one of our own.
-    const fn subtype(self, received: bool) -> u16 {
-        match (self.add_path, self.four_octet_as, received) {
-            (false, false, true) => 1,
-            (false, true, true) => 4,
-            (false, false, false) => 6,
-            (false, true, false) => 7,
-            (true, false, true) => 8,
-            (true, true, true) => 9,
-            (true, false, false) => 10,
-            (true, true, false) => 11,
-        }
-    }
-
-    /// What a subtype says; nothing where it is not of a message.
-    const fn of_subtype(subtype: u16) -> Option<(Self, bool)> {
-        let (four_octet_as, received) = match subtype {
-            1 | 8 => (false, true),
-            4 | 9 => (true, true),
-            6 | 10 => (false, false),
-            7 | 11 => (true, false),
-            _ => return None,
-        };
-        let form = Self {
-            four_octet_as,
-            add_path: subtype >= 8,
-        };
-        Some((form, received))
-    }
-}
 
 /// Whose messages they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //!
 //! Tables are written only: whoever wants to read one has a better tool for it.
 
+mod form;
 pub mod message;
 pub mod table;
 
@@ -133,4 +134,22 @@ fn put_record(
     if let Some(field) = out.get_mut(at..at + 4) {
         field.copy_from_slice(&len.to_be_bytes());
     }
+}
+
+/// How many octets of `records` are as many whole records as fit in `limit` octets, but at least one; and
+/// how many records that is. Nothing where there is none.
+#[must_use]
+pub fn whole(records: &[u8], limit: usize) -> (usize, u64) {
+    let (mut octets, mut count) = (0, 0);
+    while let Some(rest) = records.get(octets..).filter(|rest| !rest.is_empty()) {
+        let Ok((left, _)) = record(rest) else {
+            break;
+        };
+        let end = records.len() - left.len();
+        if count > 0 && end > limit {
+            break;
+        }
+        (octets, count) = (end, count + 1);
+    }
+    (octets, count)
 }

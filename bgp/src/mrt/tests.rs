@@ -9,10 +9,12 @@ use super::{
     Records, Time, is_mrt,
     message::{self, Form, Said, Session},
     table::{self, Entry, Peer},
+    whole,
 };
 use crate::{
     session::State,
-    types::{AsPath, Asn, NextHop, PathAttributes, PathId, RouterId},
+    types::{AsPath, Asn, Family, FamilySet, NextHop, PathAttributes, PathId, RouterId},
+    wire::Codec,
 };
 
 const AT: Time = Time {
@@ -150,7 +152,83 @@ fn a_file_that_is_cut_says_so() {
     }
 }
 
+/// An UPDATE from its parts; the octets of the lengths are made here.
+fn update(withdrawn: &str, attributes: &str, nlri: &str) -> Vec<u8> {
+    let [withdrawn, attributes, nlri] = [withdrawn, attributes, nlri].map(hex);
+    let sized = |part: &[u8]| {
+        let len = u16::try_from(part.len()).unwrap();
+        [&len.to_be_bytes()[..], part].concat()
+    };
+    let body = [sized(&withdrawn), sized(&attributes), nlri].concat();
+    let len = u16::try_from(19 + body.len()).unwrap();
+    [&[0xff; 16][..], &len.to_be_bytes(), &[2], &body].concat()
+}
+
+#[test]
+fn whether_there_are_path_identifiers_is_a_matter_of_the_families_in_a_message() {
+    let v6_reach = "80 0e 05 0002 01 00 00";
+    let v6_unreach = "90 0f 0003 0002 01";
+    let (four, six) = (Family::Ipv4Unicast, Family::Ipv6Unicast);
+    let keepalive = [&[0xff; 16][..], &[0, 19, 4]].concat();
+    let cut = update("", "800e", "");
+    let cases = [
+        (update("18c00002", "", ""), vec![four]),
+        (update("", "40010100", "18c00002"), vec![four]),
+        (update("", &format!("40010100 {v6_reach}"), ""), vec![six]),
+        (update("", v6_unreach, ""), vec![six]),
+        (update("", v6_unreach, "18c00002"), vec![four, six]),
+        (update("", "", ""), vec![]),
+        (keepalive, vec![]),
+        (cut, vec![]),
+        (vec![0xff; 19], vec![]),
+    ];
+    for (message, families) in cases {
+        for family in Family::ALL {
+            let codec = Codec {
+                four_octet_as: true,
+                add_path_receive: FamilySet::from_iter([family]),
+                ..Codec::default()
+            };
+            let received = Form::of(&codec, true, &message);
+            let expected = Form {
+                four_octet_as: true,
+                add_path: families.contains(&family),
+            };
+            assert_eq!(received, expected, "{family} in {message:02x?}");
+            assert!(!Form::of(&codec, false, &message).add_path);
+        }
+    }
+}
+
+#[test]
+fn as_many_whole_records_as_fit() {
+    let session = session("10.0.0.1", "10.0.0.9");
+    let mut file = BytesMut::new();
+    for _ in 0..3 {
+        message::put_state_change(AT, &session, State::Idle, State::Connect, &mut file);
+    }
+    let one = file.len() / 3;
+    for (limit, expected) in [
+        (0, 1),
+        (one, 1),
+        (2 * one - 1, 1),
+        (2 * one, 2),
+        (usize::MAX, 3),
+    ] {
+        assert_eq!(whole(&file, limit), (expected * one, expected as u64));
+    }
+    assert_eq!(whole(&file[..3 * one - 1], usize::MAX), (2 * one, 2));
+    assert_eq!(whole(&file[..one - 1], usize::MAX), (0, 0));
+}
+
 proptest! {
+    #[test]
+    fn the_form_of_any_octets_is_found(mut octets in proptest::collection::vec(any::<u8>(), 19..200)) {
+        octets[18] = 2;
+        let codec = Codec { add_path_send: FamilySet::ALL, ..Codec::default() };
+        let _ = Form::of(&codec, false, &octets);
+    }
+
     #[test]
     fn what_is_written_is_read_again(
         seconds: u32,

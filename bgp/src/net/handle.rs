@@ -20,6 +20,7 @@ use super::{
     tap::{Onlooker, Tap},
     task::{Ends, Task},
     transport::Transport,
+    update_log::UpdateLog,
 };
 
 /// Accepted connections that may wait for the task to look.
@@ -77,6 +78,8 @@ pub(super) struct Desired {
     pub(super) refreshes: [u64; Family::ALL.len()],
     /// Where a copy of what goes over the connections is to go.
     pub(super) tap: Option<Tap>,
+    /// Where what happens is to be logged.
+    pub(super) log: Option<UpdateLog>,
 }
 
 /// A handle on a neighbour's task. Dropping it ends the session, as de-configured, and the task.
@@ -104,6 +107,20 @@ pub fn spawn_peer(
     clock: Clock,
     core: mpsc::Sender<FromPeer>,
 ) -> PeerHandle {
+    spawn_logged_peer(id, session, transport, seed, clock, core, None)
+}
+
+/// The same with a log of what happens, from the first change of state on.
+#[must_use]
+pub fn spawn_logged_peer(
+    id: PeerId,
+    session: PeerConfig,
+    transport: Transport,
+    seed: u64,
+    clock: Clock,
+    core: mpsc::Sender<FromPeer>,
+    log: Option<UpdateLog>,
+) -> PeerHandle {
     let (desired, watched) = watch::channel(Desired {
         session,
         transport,
@@ -112,6 +129,7 @@ pub fn spawn_peer(
         restarts: (0, StopReason::Reset(String::new())),
         refreshes: [0; Family::ALL.len()],
         tap: None,
+        log,
     });
     let (accepted, streams) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
@@ -251,6 +269,15 @@ impl PeerHandle {
             is_free
         });
         onlooker
+    }
+
+    /// Has what happens from now on logged here, or no longer.
+    pub fn log_to(&self, log: Option<UpdateLog>) {
+        self.desired.send_if_modified(|desired| {
+            let changed = desired.log != log;
+            desired.log = log;
+            changed
+        });
     }
 
     /// A snapshot, at most a moment old.

@@ -47,17 +47,19 @@ mod sockopt;
 mod tap;
 mod task;
 mod transport;
+mod update_log;
 
 pub use bfd::{Bfd, BfdSession, BfdView};
 pub use clock::Clock;
 pub use discovery::{DiscoveryError, LinkDiscovery};
-pub use handle::{FromPeer, PeerHandle, spawn_peer};
+pub use handle::{FromPeer, PeerHandle, spawn_logged_peer, spawn_peer};
 pub use keys::KeyOwner;
 pub use listener::{ListenError, Listener, Unprotected};
 pub use range::{Accepted, FromListener, Newcomer, Place, Range, RangeId};
 pub use sockopt::{SocketOptionError, probe_tcp_ao};
 pub use tap::{Onlooker, Passed, Passing};
 pub use transport::{AoAlgorithm, AoKey, Secret, Transport, Ttl};
+pub use update_log::{NoRecords, Records, UpdateLog, UpdateLogEnd};
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 //! neighbour down. The engine is told, so that silence that is our own doing expires no hold timer.
 
 mod io;
+mod logged;
 mod step;
 mod tapped;
 
@@ -37,6 +38,7 @@ use super::{
     range::Accepted,
     tap::{Passing, Tap},
     transport::Transport,
+    update_log::UpdateLog,
 };
 use step::Step;
 use tapped::pass;
@@ -96,6 +98,8 @@ pub(super) struct Task {
     farewells: Farewells,
     /// Where a copy of what goes over the connections goes.
     tap: Option<Tap>,
+    /// Where what happens is logged.
+    log: Option<UpdateLog>,
     /// The event, or the routes, for which the core had no room.
     undelivered: Option<FromPeer>,
     /// When something was last read.
@@ -121,9 +125,9 @@ impl Task {
             status,
         } = ends;
         let done = desired.borrow_and_update().clone();
-        let tap = done.tap.clone();
+        let (tap, log) = (done.tap.clone(), done.log.clone());
         let peer = Peer::new(done.session.clone(), seed);
-        Self {
+        let mut task = Self {
             id,
             clock,
             core,
@@ -138,6 +142,7 @@ impl Task {
             dial: None,
             farewells: Farewells::default(),
             tap,
+            log: None,
             undelivered: None,
             read_at: clock.now(),
             routes_ready: false,
@@ -146,7 +151,9 @@ impl Task {
             published_at: clock.now(),
             publish_at: None,
             core_gone: false,
-        }
+        };
+        task.log_to(log);
+        task
     }
 
     /// Runs until the handle is dropped or the core is gone.
@@ -218,6 +225,7 @@ impl Task {
                 break;
             }
         }
+        self.log();
         self.deliver(now);
         self.ask();
         if core::mem::take(&mut self.changed) {
@@ -259,6 +267,9 @@ impl Task {
         let stops = !old.stopped && new.stops.0 != old.stops.0;
         if new.tap != old.tap {
             self.tapped(new.tap);
+        }
+        if new.log != old.log {
+            self.log_to(new.log);
         }
         if stops {
             self.peer.stop(now, &new.stops.1);

@@ -7,6 +7,7 @@ mod keys;
 mod last_words;
 mod life;
 mod links;
+mod logged;
 mod namespace;
 mod ranges;
 mod stops;

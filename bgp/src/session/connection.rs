@@ -300,32 +300,36 @@ impl Connection {
             .map_or_else(Codec::default, |session| session.negotiated.codec)
     }
 
-    /// The next whole message that arrived.
-    pub(super) fn next_message(&mut self) -> Result<Option<Message>, Unreadable> {
-        let codec = self
-            .session()
-            .map_or_else(Codec::default, |session| session.receive);
-        let established = self.established().is_some();
+    /// How the neighbour's messages on this connection look now.
+    pub(super) fn receive_codec(&self) -> Codec {
+        self.session()
+            .map_or_else(Codec::default, |session| session.receive)
+    }
+
+    /// The next whole message that arrived, as it is.
+    pub(super) fn next_message(&mut self) -> Result<Option<Bytes>, Unreadable> {
         let Some(link) = self.link_mut() else {
             return Ok(None);
         };
-        let no_message = |notification| Unreadable {
+        link.framer.next().map_err(|notification| Unreadable {
             notification,
             message: Bytes::new(),
-        };
-        let Some(bytes) = link.framer.next().map_err(no_message)? else {
-            return Ok(None);
-        };
+        })
+    }
+
+    /// What a message says that arrived.
+    pub(super) fn read(&self, bytes: &Bytes) -> Result<Message, Unreadable> {
         // Before there is a session nothing is known of how an UPDATE looks. It is refused for coming
         // at all, whatever is in it (RFC 4271 section 8.2.2, events 27 and 28).
-        if !established && bytes.get(TYPE_AT) == Some(&MessageType::Update.code()) {
-            return Ok(Some(Message::Update(Update::default())));
+        let is_update = bytes.get(TYPE_AT) == Some(&MessageType::Update.code());
+        if is_update && self.established().is_none() {
+            return Ok(Message::Update(Update::default()));
         }
         let unreadable = |notification| Unreadable {
             notification,
             message: bytes.clone(),
         };
-        codec.decode(&bytes).map(Some).map_err(unreadable)
+        self.receive_codec().decode(bytes).map_err(unreadable)
     }
 
     /// When this slot next needs `handle_timeout`.

@@ -11,6 +11,7 @@
 //! | `admit`, `connected`, `connect_failed`, `closed` | [`Peer::poll_event`]: what the routing table must know |
 //! | `received`, `wrote`, `read_paused`, `read_resumed` | [`Peer::transmit`]: bytes for the socket |
 //! | `handle_timeout` | [`Peer::poll_timeout`]: when to call `handle_timeout` |
+//! | `set_journal` | [`Peer::take_noted`]: messages and changes of state, for an update log |
 //!
 //! No order of inputs panics or corrupts the state: an input that makes no sense in a state is
 //! ignored. That is tested with arbitrary input sequences.
@@ -42,6 +43,7 @@ mod config;
 mod connection;
 mod damping;
 mod event;
+mod journal;
 mod negotiate;
 mod offer;
 mod outbox;
@@ -56,6 +58,7 @@ pub use config::{
     GracefulRestartConfig, LongLivedConfig, PeerConfig, Reconfigured, RemoteAs, ResetReason,
 };
 pub use event::{Action, Event, Refusal, Unsendable, UnsendableReason};
+pub use journal::{Happened, Journal, Noted};
 pub use negotiate::{Negotiated, OpenRefusal};
 pub use peer::Peer;
 pub use reason::{ConnectError, Disconnect, DownReason, StopReason};

@@ -95,6 +95,17 @@ impl Outbox {
         &self.wire
     }
 
+    /// The messages that begin within the next `n` octets of what [`Outbox::pending`] showed.
+    pub(super) fn begun(&self, n: usize) -> impl Iterator<Item = &[u8]> {
+        let mut at = self.torn;
+        core::iter::from_fn(move || {
+            let rest = self.wire.get(at..).filter(|_| at < n)?;
+            let message = rest.get(..message_len(rest))?;
+            at += message.len();
+            Some(message)
+        })
+    }
+
     /// The socket took `n` octets of what [`Outbox::pending`] showed.
     pub(super) fn wrote(&mut self, now: Instant, n: usize) {
         let n = n.min(self.wire.len());
@@ -186,6 +197,31 @@ mod tests {
         outbox.wrote(NOW, 27_019);
         assert_eq!(outbox.pending()[18], 2);
         assert_eq!(outbox.len(), 22 * 4000);
+    }
+
+    #[test]
+    fn a_message_begins_once_in_whatever_portions_it_is_written() {
+        let mut outbox = Outbox::new(SEND_HOLD);
+        for fill in 1..=3 {
+            outbox.updates().extend_from_slice(&message(100, fill));
+        }
+        outbox.pending();
+        let mut begun = Vec::new();
+        for n in [30, 70, 0, 1, 150, 49] {
+            begun.push(outbox.begun(n).map(|m| (m[0], m.len())).collect::<Vec<_>>());
+            outbox.wrote(NOW, n);
+        }
+        assert!(outbox.is_empty());
+        let nothing = Vec::new;
+        let expected = [
+            vec![(1, 100)],
+            nothing(),
+            nothing(),
+            vec![(2, 100)],
+            vec![(3, 100)],
+            nothing(),
+        ];
+        assert_eq!(begun, expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod cells;
 mod collisions;
 mod damped;
 mod events;
+mod journal;
 mod letter;
 mod lifecycle;
 mod network;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BmpStationSpec, DrainSpec, GracefulRestartSpec, KernelSpec, MeshSpec, ObjectStatus,
+    BmpStationSpec, DrainSpec, GracefulRestartSpec, KernelSpec, MeshSpec, MrtLogSpec, ObjectStatus,
     PoliciesSpec, ServicesSpec, TimersSpec,
 };
 
@@ -100,6 +100,9 @@ pub struct BGPConfigurationSpec {
     #[schemars(length(max = 4))]
     #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.address == s.address && t.port == s.port))").message("a station is named once"))]
     pub bmp: Vec<BmpStationSpec>,
+    /// A log of messages and changes of state on every node, as MRT files (RFC 6396). Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mrt: Option<MrtLogSpec>,
 }
 
 impl Default for BGPConfigurationSpec {
@@ -120,6 +123,7 @@ impl Default for BGPConfigurationSpec {
             service_cidrs: Vec::new(),
             require_ebgp_policy: false,
             bmp: Vec::new(),
+            mrt: None,
         }
     }
 }

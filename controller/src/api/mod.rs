@@ -25,6 +25,7 @@ mod crds;
 mod drain;
 mod kernel;
 mod mesh;
+mod mrt;
 mod node_status;
 mod peer;
 mod policy;
@@ -43,6 +44,7 @@ pub use crds::{crds, crds_yaml};
 pub use drain::{DrainSpec, IntOrPercent};
 pub use kernel::{KernelSpec, NextHopsSpec, PreferredSource, ResilientSpec};
 pub use mesh::{AutoMeshSpec, MeshMode, MeshReflectorSpec, MeshSpec};
+pub use mrt::MrtLogSpec;
 pub use node_status::{
     BGPNodeStatus, BGPNodeStatusSpec, KernelStatus, NodeNotice, NodePeerRoutes, NodePeerStatus,
     NodeProblem, NodeStatus,

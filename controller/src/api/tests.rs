@@ -143,6 +143,11 @@ fn cel_of_configuration() {
     refused::<C>("default", &next_hops, "those are off");
     let services = with(good.clone(), "/serviceCIDRs", json!(["10.96.0.0"]));
     refused::<C>("default", &services, "must be a CIDR");
+    for (directory, allowed) in [("/var/log/mrt", true), ("var/log/mrt", false)] {
+        let mrt = json!({ "directory": directory });
+        let spec = with(good.clone(), "/mrt", mrt);
+        assert_eq!(cel::<C>("default", &spec).is_ok(), allowed, "{directory}");
+    }
     let drained_at_once = [
         (json!(0), true),
         (json!(5), true),

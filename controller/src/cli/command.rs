@@ -30,6 +30,8 @@ pub enum Command {
     Bfd,
     /// `show bmp`
     Bmp,
+    /// `show mrt`
+    MrtLogs,
     /// `explain ADDR [to PEER]`
     Explain {
         /// An address or a prefix.

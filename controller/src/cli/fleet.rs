@@ -145,7 +145,11 @@ impl Asked {
     const fn is_table(&self) -> bool {
         matches!(
             self.command,
-            Command::Protocols { all: false, .. } | Command::Services | Command::Bfd | Command::Bmp
+            Command::Protocols { all: false, .. }
+                | Command::Services
+                | Command::Bfd
+                | Command::Bmp
+                | Command::MrtLogs
         )
     }
 
@@ -171,6 +175,7 @@ impl Asked {
             Command::Services => merged(said, |list: Vec<_>| render::service_table(&list))?,
             Command::Bfd => merged(said, |list: Vec<_>| render::bfd_table(&list, style))?,
             Command::Bmp => merged(said, |list: Vec<_>| render::bmp_table(&list, style))?,
+            Command::MrtLogs => merged(said, |list: Vec<_>| render::mrt_table(&list, style))?,
             _ => return Ok(style.fit(lines(said))),
         };
         Ok(style.fit(table.text()))

@@ -8,6 +8,7 @@ mod bmp;
 mod changes;
 mod explain;
 mod fit;
+mod mrt;
 mod protocols;
 mod routes;
 mod status;
@@ -19,6 +20,7 @@ pub use self::{
     bmp::{bmp_stations, bmp_table},
     changes::{diff, history, problems},
     explain::explanation,
+    mrt::{mrt_logs, mrt_table},
     protocols::{bfd_sessions, bfd_table, protocol_table, protocols},
     routes::{counts, kernel, route},
     status::status,

@@ -97,10 +97,7 @@ impl Runner {
                 let text = |list: &Vec<_>| render::bfd_sessions(list, style);
                 self.show(out, &Target::new("/v1/bfd"), text).await
             }
-            Command::Bmp => {
-                let text = |list: &Vec<_>| render::bmp_stations(list, style);
-                self.show(out, &Target::new("/v1/bmp"), text).await
-            }
+            Command::Bmp | Command::MrtLogs => self.onlookers(command, out).await,
             Command::Explain { what, to } => {
                 let target = Target::new("/v1/explain").with("what", what);
                 let target = target.with_some("to", to.as_deref());
@@ -126,6 +123,21 @@ impl Runner {
             Command::Help => Ok(out.write_all(style.fit(help::commands()).as_bytes())?),
             Command::Log { .. } | Command::Operate { .. } | Command::Drain | Command::Undrain => {
                 self.change(command, out).await
+            }
+        }
+    }
+
+    /// Those who are told what goes on.
+    async fn onlookers(&self, command: &Command, out: &mut dyn Write) -> Result<(), Failure> {
+        let style = &self.style;
+        match command {
+            Command::Bmp => {
+                let text = |list: &Vec<_>| render::bmp_stations(list, style);
+                self.show(out, &Target::new("/v1/bmp"), text).await
+            }
+            _ => {
+                let text = |list: &Vec<_>| render::mrt_logs(list, style);
+                self.show(out, &Target::new("/v1/mrt-logs"), text).await
             }
         }
     }

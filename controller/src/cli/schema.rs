@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::decode::Decoded;
 use crate::control::views::{
-    Annotated, BfdSession, BmpStation, Count, Diff, Explanation, HistoryEntry, Kernel, Operated,
-    Problem, Protocol, Route, SCHEMA, Service, Status, WhyDown,
+    Annotated, BfdSession, BmpStation, Count, Diff, Explanation, HistoryEntry, Kernel, MrtLog,
+    Operated, Problem, Protocol, Route, SCHEMA, Service, Status, WhyDown,
 };
 
 /// The schema of a type.
@@ -23,7 +23,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 /// What each command answers. `watch`, `top` and `help` are for people alone, `dump mrt` and
 /// `capture` for other programs.
-const ANSWERS: [(&str, Of); 21] = [
+const ANSWERS: [(&str, Of); 22] = [
     ("show status", of::<Status>),
     ("show protocols", of::<Vec<Protocol>>),
     ("show route", of::<Vec<Route>>),
@@ -32,6 +32,7 @@ const ANSWERS: [(&str, Of); 21] = [
     ("show services", of::<Vec<Service>>),
     ("show bfd", of::<Vec<BfdSession>>),
     ("show bmp", of::<Vec<BmpStation>>),
+    ("show mrt", of::<Vec<MrtLog>>),
     ("explain", of::<Explanation>),
     ("why-down", of::<WhyDown>),
     ("history", of::<Vec<HistoryEntry>>),

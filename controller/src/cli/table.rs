@@ -85,6 +85,13 @@ pub const COMMANDS: &[Spec] = &[
         build: |_| Command::Bmp,
     },
     Spec {
+        words: &["show", "mrt"],
+        args: &[],
+        about: "the log of messages in MRT files, and what of it is lost",
+        more: "",
+        build: |_| Command::MrtLogs,
+    },
+    Spec {
         words: &["explain"],
         args: &[
             Arg::value(Destination, "what to explain").required(),

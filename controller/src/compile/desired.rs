@@ -20,7 +20,7 @@ use redstart_rib::{Owners, PeerPolicies, PeerRules, fib::NexthopStyle};
 use super::{Spares, drain::Drain};
 use crate::{
     api::KernelSpec,
-    index::{BmpStation, Kind},
+    index::{BmpStation, Kind, MrtLog},
     object::ObjectRef,
     shared_map::SharedMap,
 };
@@ -56,6 +56,8 @@ pub struct DesiredState {
     pub hold: Hold,
     /// The monitoring stations, by where they listen.
     pub stations: BTreeMap<SocketAddr, BmpStation>,
+    /// The update log, if there is to be one.
+    pub mrt: Option<MrtLog>,
 }
 
 impl DesiredState {
@@ -76,6 +78,7 @@ impl DesiredState {
             drain,
             hold,
             stations,
+            mrt,
         } = self;
         *node == other.node
             && *listen == other.listen
@@ -89,6 +92,7 @@ impl DesiredState {
             && *drain == other.drain
             && *hold == other.hold
             && *stations == other.stations
+            && *mrt == other.mrt
     }
 
     /// No neighbours and no routes.
@@ -108,6 +112,7 @@ impl DesiredState {
             drain: Drain::default(),
             hold: Hold::default(),
             stations: BTreeMap::new(),
+            mrt: None,
         }
     }
 }

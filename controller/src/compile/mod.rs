@@ -79,7 +79,7 @@ use crate::{
         PreferredSource, ServicesSpec,
     },
     diagnostic::{Diagnostic, Reason},
-    index::{BmpStation, Changes, Index, Kind, Node, ObjectKey, Objects},
+    index::{BmpStation, Changes, Index, Kind, MrtLog, Node, ObjectKey, Objects},
     object::ObjectRef,
 };
 use originations::{Drafts, Routes};
@@ -253,6 +253,11 @@ fn stations(objects: &Objects) -> BTreeMap<SocketAddr, BmpStation> {
     configuration.map_or_else(BTreeMap::new, |c| c.bmp.clone())
 }
 
+fn mrt(objects: &Objects) -> Option<MrtLog> {
+    let configuration = objects.configurations.get(CONFIGURATION_NAME);
+    configuration?.mrt.clone()
+}
+
 fn configuration(objects: &Objects) -> Cow<'_, BGPConfigurationSpec> {
     let default = objects.configurations.get(CONFIGURATION_NAME);
     default.map_or_else(Cow::default, |c| Cow::Borrowed(&c.spec))
@@ -298,6 +303,7 @@ fn everything(
         drain: drain::drain(&scope, is_drained, &mut diagnostics),
         hold: hold(&configuration.services),
         stations: stations(objects),
+        mrt: mrt(objects),
         listen: listen(&scope, &peers),
         interfaces: originations::interfaces(&scope, &peers),
         kernel_tables: originations::kernel_tables(&scope, &peers),

@@ -305,6 +305,8 @@ pub enum Query {
     Bfd(oneshot::Sender<Vec<views::BfdSession>>),
     /// `show bmp`
     Bmp(oneshot::Sender<Vec<views::BmpStation>>),
+    /// `show mrt`
+    MrtLogs(oneshot::Sender<Vec<views::MrtLog>>),
     /// Why the speaker is not ready, in words; empty if it is. Costs nothing that grows with the
     /// table, so probes may ask it often.
     Readiness(oneshot::Sender<Vec<String>>),

@@ -136,6 +136,7 @@ pub async fn serve(
         .route("/v1/services", get(services))
         .route("/v1/bfd", get(bfd))
         .route("/v1/bmp", get(bmp))
+        .route("/v1/mrt-logs", get(mrt_logs))
         .route("/v1/mrt", get(mrt::table))
         .route("/v1/capture", get(capture::capture))
         .fallback(|| async { Refusal::NoSuchPath })
@@ -269,6 +270,13 @@ async fn services(State(core): Core) -> Result<Json<Vec<views::Service>>, Refusa
 
 async fn bfd(State(core): Core) -> Result<Json<Vec<views::BfdSession>>, Refusal> {
     ask(&core, Query::Bfd).await.map(Json).ok_or(Refusal::Busy)
+}
+
+async fn mrt_logs(State(core): Core) -> Result<Json<Vec<views::MrtLog>>, Refusal> {
+    ask(&core, Query::MrtLogs)
+        .await
+        .map(Json)
+        .ok_or(Refusal::Busy)
 }
 
 async fn bmp(State(core): Core) -> Result<Json<Vec<views::BmpStation>>, Refusal> {

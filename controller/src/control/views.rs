@@ -8,6 +8,7 @@ mod bmp;
 mod diff;
 mod explain;
 mod history;
+mod mrt;
 mod why_down;
 
 use std::{
@@ -22,6 +23,7 @@ pub use explain::{
 };
 pub use history::HistoryEntry;
 use jiff::Timestamp;
+pub use mrt::MrtLog;
 use redstart_bgp::types::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

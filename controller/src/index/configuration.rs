@@ -11,6 +11,7 @@ use super::{
     Kind, Meta, Object, ObjectKey, Observed,
     advertisement::parse_all,
     bmp::{self, BmpStation},
+    mrt::{self, MrtLog},
     observed::Findings,
     policy,
     values::{graceful_restart, range, secret_ref, selector, timers, usable_asn},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     api::{
         BGPConfiguration, BGPConfigurationSpec, CONFIGURATION_NAME, DrainSpec, KernelSpec,
-        MeshMode, MeshSpec, NextHopsSpec,
+        MeshMode, MeshSpec, NextHopsSpec, ServicesSpec,
     },
     diagnostic::Reason,
 };
@@ -38,6 +39,8 @@ pub struct Configuration {
     pub service_cidrs: BTreeSet<Prefix>,
     /// The monitoring stations, by where they listen.
     pub bmp: BTreeMap<SocketAddr, BmpStation>,
+    /// The update log, if there is to be one.
+    pub mrt: Option<MrtLog>,
 }
 
 impl From<&BGPConfiguration> for Observed {
@@ -63,6 +66,8 @@ impl From<&BGPConfiguration> for Observed {
         mesh(&spec.mesh, &mut findings);
         drain(&spec.drain, &mut findings);
         let bmp = bmp::stations(&spec.bmp, &mut findings);
+        let mrt = spec.mrt.as_ref();
+        let mrt = mrt.map(|spec| mrt::log(spec, &mut findings));
         let password = spec.mesh.password_secret_ref.as_ref();
         secret_ref("spec.mesh.passwordSecretRef", password, &mut findings);
         policy::policies("spec.policies", &spec.policies, &mut findings);
@@ -84,24 +89,31 @@ impl From<&BGPConfiguration> for Observed {
             ),
             service_cidrs: ranges("serviceCIDRs", &spec.service_cidrs),
             bmp,
+            mrt,
             spec: spec.clone(),
         };
-        range(
-            "spec.services.debounceMilliseconds",
-            &services.debounce_milliseconds,
-            0..=10_000,
-            &mut findings,
-        );
-        for (field, seconds) in [
-            ("spec.services.minReadySeconds", services.min_ready_seconds),
-            (
-                "spec.services.withdrawDelaySeconds",
-                services.withdraw_delay_seconds,
-            ),
-        ] {
-            range(field, &seconds, 0..=3600, &mut findings);
-        }
-        findings.keep_if_clean(key, Some(Object::Configuration(configuration)))
+        service_times(services, &mut findings);
+        let object = Object::Configuration(Box::new(configuration));
+        findings.keep_if_clean(key, Some(object))
+    }
+}
+
+fn service_times(services: &ServicesSpec, findings: &mut Findings) {
+    let milliseconds = &services.debounce_milliseconds;
+    range(
+        "spec.services.debounceMilliseconds",
+        milliseconds,
+        0..=10_000,
+        findings,
+    );
+    for (field, seconds) in [
+        ("spec.services.minReadySeconds", services.min_ready_seconds),
+        (
+            "spec.services.withdrawDelaySeconds",
+            services.withdraw_delay_seconds,
+        ),
+    ] {
+        range(field, &seconds, 0..=3600, findings);
     }
 }
 

@@ -20,6 +20,7 @@ mod drain_order;
 mod endpoints;
 mod event;
 mod kind;
+mod mrt;
 mod node;
 mod observed;
 mod peer;
@@ -45,6 +46,7 @@ pub use drain_order::{DrainOrder, NoDrainOrder};
 pub use endpoints::{Counts, EndpointSlice, Endpoints};
 pub use event::{Health, SourceEvent};
 pub use kind::{Kind, ObjectKey};
+pub use mrt::MrtLog;
 pub(crate) use node::SHUTDOWN_MESSAGE;
 pub use node::{DrainSigns, Node, Since};
 pub use observed::{Meta, Object, Observed};
@@ -113,7 +115,7 @@ impl Objects {
             Object::Node(o) => put(&mut self.nodes, name(), o),
             Object::Secret(o) => put(&mut self.secrets, name(), o),
             Object::ServiceCidr(o) => put(&mut self.service_cidrs, name(), o),
-            Object::Configuration(o) => put(&mut self.configurations, name(), o),
+            Object::Configuration(o) => put(&mut self.configurations, name(), *o),
             Object::Peer(o) => put(&mut self.peers, name(), o),
             Object::Advertisement(o) => put(&mut self.advertisements, name(), o),
             Object::Policy(o) => put(&mut self.policies, name(), o),

@@ -110,7 +110,7 @@ pub enum Object {
     /// networking.k8s.io/v1 `ServiceCIDR`.
     ServiceCidr(ServiceCidr),
     /// `BGPConfiguration`.
-    Configuration(Configuration),
+    Configuration(Box<Configuration>),
     /// `BGPPeer`.
     Peer(Peer),
     /// `BGPAdvertisement`.

@@ -25,6 +25,15 @@ fn one<K: From<&'static str> + Ord>(key: &'static str, n: u64) -> BTreeMap<K, u6
     BTreeMap::from([(key.into(), n)])
 }
 
+fn update_log() -> UpdateLog {
+    UpdateLog {
+        writing: true,
+        records: 70,
+        octets: 4000,
+        lost: 5,
+    }
+}
+
 /// Something of everything.
 fn full() -> Snapshot {
     Snapshot {
@@ -71,6 +80,7 @@ fn full() -> Snapshot {
             too_slow: 0,
             messages: 9,
         }],
+        update_log: Some(update_log()),
         ready: true,
         event_to_wire: BTreeMap::from([("mesh", took(&[3, 120])), ("router", took(&[]))]),
         update_to_kernel: took(&[1, 2, 61_000]),
@@ -145,6 +155,8 @@ fn routers_are_named_and_the_mesh_is_counted() {
         "redstart_kernel_routes{state=\"installed\"} 12",
         "redstart_watch_connected{kind=\"Node\"} 1",
         "redstart_watch_failures_total{kind=\"Node\"} 3",
+        "redstart_mrt_log_writing 1",
+        "redstart_mrt_log_lost_records_total 5",
         "redstart_cache_in_force 0",
         "redstart_cache_written_timestamp_seconds 1700000000",
     ] {

@@ -42,6 +42,7 @@ use super::{
     stations::Stations,
     transition::Transition,
     unnumbered::Unnumbered,
+    update_log::Logging,
     views::{self, tcp_counters},
 };
 use crate::{
@@ -98,6 +99,7 @@ pub(super) struct Core {
     hold_down: HoldDown,
     told: Told,
     pub(super) stations: Stations,
+    pub(super) logging: Logging,
     /// That, with what is left of the topology before, without what is held down, and as far as this
     /// node is drained.
     pub(super) in_force: Option<Arc<DesiredState>>,
@@ -153,6 +155,7 @@ impl Core {
             hold_down: HoldDown::after(past),
             told,
             stations: Stations::default(),
+            logging: Logging::default(),
             in_force: None,
             configured_at: None,
             owners: Arc::default(),
@@ -191,6 +194,7 @@ impl Core {
                     self.welcome(newcomer);
                 }
                 () = self.unnumbered.changed() => {}
+                () = self.logging.changed() => {}
                 () = self.bfd.changed() => self.on_path_failures(),
                 event = self.kernel.next_event() => {
                     let is_piece = matches!(event, Input::Comparing);
@@ -210,6 +214,7 @@ impl Core {
         let why = self.target.as_ref().and_then(|target| target.drain.why);
         let for_good = why == Some(DrainReason::Shutdown);
         self.neighbours.stop_all(for_good).await;
+        self.logging.stop().await;
         self.stations.stop_all().await;
     }
 
@@ -522,6 +527,8 @@ impl Core {
             self.rib.set_owners(Owners::clone(&desired.owners));
             self.owners = Arc::clone(&desired.owners);
         }
+        let log = self.logging.apply(&desired, self.clock);
+        self.neighbours.log_to(log);
         self.neighbours
             .apply(now, &desired, restarted, &mut self.rib);
         self.stations.apply(&desired, self.started, &mut self.rib);

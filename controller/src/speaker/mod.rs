@@ -29,6 +29,7 @@
 //! | `unnumbered` | the routers at the other ends of interfaces |
 //! | `gateways` | the routers that default routes lead to |
 //! | `stations` | monitoring stations, and what each is told next |
+//! | `update_log` | the log of messages in MRT files, and what is wrong with it |
 //! | `searches` | the list of what these two look for |
 //! | `own_routes` | the routes of our own, from what is in force to the RIB |
 //! | `own_addresses` | whether this host has the addresses of our ends of sessions |
@@ -82,6 +83,7 @@ mod stations;
 mod transition;
 mod translate;
 mod unnumbered;
+mod update_log;
 mod views;
 mod why_down;
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use redstart_bgp::{
-    net::{Clock, FromPeer, Newcomer, spawn_peer},
+    net::{Clock, FromPeer, Newcomer, UpdateLog, spawn_logged_peer},
     session::{Event, OutBatch, PeerId, StopReason},
     time::Instant,
     types::Family,
@@ -74,6 +74,8 @@ pub(super) struct Neighbours {
     event_to_wire: EventToWire,
     /// Those of neighbours that are gone.
     past_messages: Messages,
+    /// Where what happens to them is logged.
+    log: Option<UpdateLog>,
 }
 
 /// The sessions, while the mesh changes its shape.
@@ -141,6 +143,7 @@ impl Neighbours {
             lost: Vec::new(),
             event_to_wire: EventToWire::default(),
             past_messages: Messages::default(),
+            log: None,
         }
     }
 
@@ -325,6 +328,17 @@ impl Neighbours {
         Arc::clone(&self.ids)
     }
 
+    /// Has what happens to every neighbour logged there, or nowhere.
+    pub(super) fn log_to(&mut self, log: Option<UpdateLog>) {
+        if self.log == log {
+            return;
+        }
+        for neighbour in self.by_name.values() {
+            neighbour.handle.log_to(log.clone());
+        }
+        self.log = log;
+    }
+
     /// Makes the neighbours those of `desired`.
     pub(super) fn apply(
         &mut self,
@@ -386,13 +400,14 @@ impl Neighbours {
         self.last_id += 1;
         let id = PeerId(self.last_id);
         debug!(peer = %name, %remote, at = now.as_nanos(), "neighbour added");
-        let handle = spawn_peer(
+        let handle = spawn_logged_peer(
             id,
             translate::session(spec, node, restarted),
             transport(remote, spec),
             self.seed.wrapping_add(u64::from(id.0)),
             self.clock,
             self.to_core.clone(),
+            self.log.clone(),
         );
         let ids = Arc::make_mut(&mut self.ids);
         ids.entry(configured.clone()).or_default().push(id);
@@ -589,6 +604,7 @@ impl Neighbours {
                     _ => StopReason::Shutdown("redstart is stopping".to_owned()),
                 });
         }
+        self.log = None;
         let all = std::mem::take(&mut self.by_name);
         let ended = async {
             for neighbour in all.into_values() {

@@ -7,6 +7,7 @@
 //! | `sessions` | why a session is as it is, was, or would be |
 //! | `routes` | routes, and what the kernel holds |
 //! | `stations` | monitoring stations |
+//! | `update_log` | the log of messages in MRT files |
 //! | `metrics` | scrapes |
 
 mod metrics;
@@ -14,6 +15,7 @@ mod protocols;
 mod routes;
 mod sessions;
 mod stations;
+mod update_log;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -70,6 +72,7 @@ pub(super) fn answer(core: &Core, query: Query) {
         Query::Operate(_, _, reply) => drop(reply),
         Query::Bfd(reply) => _ = reply.send(core.bfd_sessions()),
         Query::Bmp(reply) => _ = reply.send(core.bmp_stations()),
+        Query::MrtLogs(reply) => _ = reply.send(core.mrt_logs()),
         Query::Readiness(reply) => _ = reply.send(core.not_ready()),
         Query::Metrics(reply) => _ = reply.send(core.metrics()),
     }
@@ -226,6 +229,7 @@ impl Core {
             .chain(self.listeners.problems())
             .chain(self.gateways.problems())
             .chain(self.own_addresses.problems())
+            .chain(self.logging.problems())
             .chain(&self.configured.problems)
     }
 }

@@ -43,6 +43,7 @@ impl Task {
     fn hear_out(&mut self, now: Instant, slot: Slot) {
         let last = |peer: &mut Peer, bytes: &[u8]| peer.received_last(now, slot, bytes);
         while let Some(Ok(1..)) = self.take(slot, last) {
+            self.log();
             // A NOTIFICATION closes the connection, and there is nothing to read from then.
             while let Some(action) = self.peer.poll_action() {
                 self.act(action);

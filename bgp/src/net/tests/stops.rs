@@ -62,6 +62,7 @@ async fn a_neighbour_whose_task_panicked_comes_back() {
         restarts: (0, reset),
         refreshes: [0; Family::ALL.len()],
         tap: None,
+        log: None,
     });
     let idle = Peer::new(config(1), 1).status(clock.now());
     let (status, _published) = watch::channel(Arc::new(idle));

@@ -218,6 +218,7 @@ impl Peer {
             None => Event::AttemptFailed { slot, reason },
         });
         if close {
+            self.note_farewell(now, &ended, notification.as_ref());
             let farewell = ended.farewell(notification.as_ref());
             self.actions.push_back(Action::Close { slot, farewell });
         }
@@ -302,6 +303,7 @@ impl Peer {
             self.record.state = to;
             self.record.state_since = now;
             self.events.push_back(Event::StateChanged { from, to });
+            self.note_change(now, from, to);
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! This file has the operator's inputs and the polled outputs. `connect` makes and ends connections,
 //! `receive` handles what arrives, `send` queues what leaves, `timers` handles time, `view` shows it
-//! all.
+//! all, `journal` notes it for an update log.
 
 mod connect;
+mod journal;
 mod receive;
 mod send;
 mod timers;
@@ -19,6 +20,7 @@ use super::{
     connection::Connection,
     damping::Damping,
     event::{Action, Event},
+    journal::Journal,
     offer::Withheld,
     reason::{DownReason, StopReason},
     state::{Slot, State},
@@ -68,6 +70,8 @@ pub struct Peer {
     /// The driver does not read: silence says nothing about the neighbour.
     read_paused: bool,
     record: Record,
+    /// Where what happens is noted, if it is.
+    journal: Option<Box<Journal>>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
 }
@@ -95,6 +99,7 @@ impl Peer {
                 sent: Counters::default(),
                 errors: LastErrors::default(),
             },
+            journal: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -130,14 +135,18 @@ impl Peer {
         let remote = session.map(|session| session.negotiated.remote_as);
         let change = self.config.change(&config, remote);
         let identity = matches!(change, Reconfigured::Reset(_));
+        if let (Reconfigured::Reset(what), true) = (change, engaged) {
+            // It ends as whom it began as, and is noted so.
+            let why = StopReason::ConfigurationChange;
+            self.end_all(now, &why, &DownReason::Reconfigured(what));
+        }
         self.config = config;
         if identity {
             // What the neighbour refused of the old identity says nothing about the new one.
             self.withheld = Withheld::default();
         }
-        if let (Reconfigured::Reset(what), true) = (change, engaged) {
-            let why = StopReason::ConfigurationChange;
-            self.begin_anew(now, &why, &DownReason::Reconfigured(what));
+        if identity && engaged {
+            self.begin(now);
             return change;
         }
         // A rest may have been due to the old identity.
@@ -161,6 +170,14 @@ impl Peer {
 
     fn begin_anew(&mut self, now: Instant, why: &StopReason, reason: &DownReason) {
         self.end_all(now, why, reason);
+        self.begin(now);
+    }
+
+    /// Begins anew after the end of everything, maybe with somebody else. A stopped neighbour stays stopped.
+    fn begin(&mut self, now: Instant) {
+        if let Some(journal) = &mut self.journal {
+            journal.forget();
+        }
         if self.phase != Phase::Stopped {
             self.phase = Phase::Stopped;
             self.start(now);

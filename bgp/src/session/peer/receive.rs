@@ -32,9 +32,16 @@ impl Peer {
         }
         // A message may end the connection: then there is no next one.
         loop {
-            match self.connection_mut(slot).next_message() {
+            let read = match self.connection_mut(slot).next_message() {
                 Ok(None) => return,
-                Ok(Some(message)) => {
+                Ok(Some(octets)) => {
+                    self.note_received(now, slot, &octets);
+                    self.connection(slot).read(&octets)
+                }
+                Err(unreadable) => Err(unreadable),
+            };
+            match read {
+                Ok(message) => {
                     self.record.received.count(&message);
                     self.message(now, slot, message);
                 }

@@ -81,6 +81,7 @@ impl Peer {
 
     /// The socket in `slot` took `n` octets.
     pub fn wrote(&mut self, now: Instant, slot: Slot, n: usize) {
+        self.note_sent(now, slot, n);
         if let Some(link) = self.connection_mut(slot).link_mut() {
             link.outbox.wrote(now, n);
         }

@@ -28,6 +28,7 @@ fn words_may_be_shortened() {
         ("show se", "show services"),
         ("s bf s", "show bfd sessions"),
         ("s bm", "show bmp"),
+        ("s m", "show mrt"),
         ("du m x.mrt", "dump mrt x.mrt"),
         ("cap tor -w x.pcap", "capture tor -w x.pcap"),
         ("cap -w - tor", "capture tor -w -"),
@@ -117,11 +118,11 @@ fn errors_name_the_word_and_what_was_expected() {
     for (line, text) in [
         (
             "show",
-            "incomplete command; expected status, protocols, route, kernel, services, bfd, bmp",
+            "incomplete command; expected status, protocols, route, kernel, services, bfd, bmp, mrt",
         ),
         (
             "show nothing",
-            "\"nothing\" is not understood here; expected status, protocols, route, kernel, services, bfd, bmp",
+            "\"nothing\" is not understood here; expected status, protocols, route, kernel, services, bfd, bmp, mrt",
         ),
         (
             "show route for",

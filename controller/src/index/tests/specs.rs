@@ -6,6 +6,8 @@ use super::*;
 fn a_configuration_out_of_range_is_refused() {
     let empty = configuration("default", &json!({}));
     assert_eq!(problems(&empty), []);
+    let logged = configuration("default", &json!({ "mrt": { "directory": "/log" } }));
+    assert_eq!(problems(&logged), []);
     let other = configuration("other", &json!({}));
     refused(&other, "metadata.name", Reason::NotDefault);
     for (spec, field, reason) in [
@@ -34,6 +36,26 @@ fn a_configuration_out_of_range_is_refused() {
         (
             json!({ "kernel": { "maxPaths": 0 } }),
             "spec.kernel.maxPaths",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "mrt": { "directory": "log" } }),
+            "spec.mrt.directory",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "mrt": { "directory": "/log", "rotateSeconds": 0 } }),
+            "spec.mrt.rotateSeconds",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "mrt": { "directory": "/log", "maxFileMegabytes": 0 } }),
+            "spec.mrt.maxFileMegabytes",
+            Reason::InvalidValue,
+        ),
+        (
+            json!({ "mrt": { "directory": "/log", "keepFiles": 1 } }),
+            "spec.mrt.keepFiles",
             Reason::InvalidValue,
         ),
     ] {

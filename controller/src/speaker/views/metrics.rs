@@ -40,6 +40,7 @@ impl Core {
                 messages: status.messages,
             })
             .collect();
+        page.update_log = self.count_log();
         self.count_kernel(&mut page);
         for k in &self.configured.kinds {
             page.objects.insert(k.kind.to_string(), k.objects as u64);

@@ -43,6 +43,7 @@ fn text(command: &str, value: &Value, style: &Style) -> String {
         "show services" => services(&read::<Vec<_>>(value)),
         "show bfd" => bfd_sessions(&read::<Vec<_>>(value), style),
         "show bmp" => bmp_stations(&read::<Vec<_>>(value), style),
+        "show mrt" => mrt_logs(&read::<Vec<_>>(value), style),
         "explain" => explanation(&read(value)),
         "why-down" => why_down(&read(value), style),
         "history" => history(&read::<Vec<_>>(value), true, style),
