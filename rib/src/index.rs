@@ -10,7 +10,7 @@ use hashbrown::{
     HashTable,
     hash_table::{
         Entry::{Occupied, Vacant},
-        VacantEntry,
+        OccupiedEntry, VacantEntry,
     },
 };
 
@@ -92,7 +92,7 @@ impl<S: Copy + PartialEq> Index<S> {
     pub(crate) fn remove(&mut self, hash: u64, slot: S) -> bool {
         let remove_from = |table: &mut HashTable<S>| {
             let found = table.find_entry(hash, |other| *other == slot);
-            found.map(|found| found.remove()).is_ok()
+            found.map(OccupiedEntry::remove).is_ok()
         };
         if remove_from(&mut self.now) {
             return true;

@@ -189,7 +189,7 @@ impl Task {
             Step::Desired => self.apply(now),
             Step::HandleGone => return false,
             Step::CoreGone => self.core_gone = true,
-            Step::Accepted(connection) => self.accepted(now, connection),
+            Step::Accepted(connection) => self.accepted(now, *connection),
             Step::Dialled(result) => self.dialled(now, result),
             Step::Time => self.on_time(now),
             Step::Ready { slot, read, write } => {
@@ -322,8 +322,7 @@ impl Task {
     }
 
     /// The neighbour connected. Only under the rules that are in force, or it has to come again.
-    fn accepted(&mut self, now: Instant, connection: Box<Accepted>) {
-        let Accepted { stream, under } = *connection;
+    fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
         if self.desired.has_changed().is_ok_and(|changed| changed) {
             self.apply(now);
         }
