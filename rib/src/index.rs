@@ -6,13 +6,7 @@
 
 use core::iter;
 
-use hashbrown::{
-    HashTable,
-    hash_table::{
-        Entry::{Occupied, Vacant},
-        OccupiedEntry, VacantEntry,
-    },
-};
+use hashbrown::{HashTable, hash_table::OccupiedEntry};
 
 /// Tables smaller than this grow at once.
 const SMALL: usize = 4096;
@@ -44,10 +38,6 @@ impl<S> Index<S> {
             emptied: 0,
         }
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.now.len() + self.before.len()
-    }
 }
 
 impl<S: Copy + PartialEq> Index<S> {
@@ -61,30 +51,13 @@ impl<S: Copy + PartialEq> Index<S> {
         found.copied()
     }
 
-    /// The same, or the place for a slot of which `same` will hold. `hash_of` tells the hash of slots that are
-    /// there.
-    pub(crate) fn find_or_vacant(
-        &mut self,
-        hash: u64,
-        same: impl Fn(&S) -> bool,
-        hash_of: impl Fn(&S) -> u64,
-    ) -> Result<S, VacantEntry<'_, S>> {
+    /// Adds a slot that is not there. `hash_of` tells the hash of those that are.
+    pub(crate) fn insert(&mut self, hash: u64, slot: S, hash_of: impl Fn(&S) -> u64) {
         if self.before.is_empty() {
             self.begin_to_grow();
         } else {
             self.move_some(&hash_of);
-            if let Some(found) = self.before.find(hash, &same) {
-                return Ok(*found);
-            }
         }
-        match self.now.entry(hash, same, hash_of) {
-            Occupied(found) => Ok(*found.get()),
-            Vacant(vacant) => Err(vacant),
-        }
-    }
-
-    /// Adds a slot that is not there.
-    pub(crate) fn insert(&mut self, hash: u64, slot: S, hash_of: impl Fn(&S) -> u64) {
         self.now.insert_unique(hash, slot, hash_of);
     }
 
@@ -138,6 +111,10 @@ impl<S: Copy + PartialEq> Index<S> {
 
 #[cfg(test)]
 impl<S> Index<S> {
+    pub(crate) fn len(&self) -> usize {
+        self.now.len() + self.before.len()
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.now.capacity() + self.before.capacity()
     }
@@ -157,8 +134,11 @@ mod tests {
     }
 
     fn add(index: &mut Index<u32>, value: u32) -> bool {
-        let found = index.find_or_vacant(hash(&value), |other| *other == value, hash);
-        found.map_err(|vacant| vacant.insert(value)).is_err()
+        let is_new = !has(index, value);
+        if is_new {
+            index.insert(hash(&value), value, hash);
+        }
+        is_new
     }
 
     fn has(index: &Index<u32>, value: u32) -> bool {

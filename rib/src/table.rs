@@ -2,8 +2,10 @@
 //!
 //! An entry holds everything about one prefix: the paths, whether the kernel was told, and to how
 //! many peers it is announced. Its slot number ([`PrefixId`]) is what every other structure refers
-//! to. A slot is free again when nothing is left to remember: no path, no peer that must be told,
-//! no route in the kernel. A stale mark on a free slot is harmless, marks say "look again".
+//! to. An entry is forgotten when nothing is left to remember: no path, no peer that must be told,
+//! no route in the kernel. Nobody finds it then, but its prefix keeps the slot, since it may well come back,
+//! and the index would have to be fetched from memory to take it out. Where more are forgotten than not, other
+//! prefixes get their slots. A stale mark on such a slot is harmless, marks say "look again".
 //!
 //! The index is a hash map: exact look-up is what each received route needs. Longest match, for the
 //! CLI, tries each prefix length that occurs.
@@ -12,7 +14,7 @@
 //! once if nothing else is between them: so several prefixes are looked up before the first one is dealt
 //! with.
 
-use core::{hash::BuildHasher, hint::black_box};
+use core::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -44,9 +46,22 @@ pub(crate) struct Entry<P> {
     pub(crate) in_fib: bool,
     /// Whether it is in the table's `waiting` list.
     pub(crate) waiting: bool,
+    /// Nothing is left to remember.
+    forgotten: bool,
 }
 
 impl<P> Entry<P> {
+    const fn new(prefix: P) -> Self {
+        Self {
+            prefix,
+            paths: Paths::Empty,
+            announced: 0,
+            in_fib: false,
+            waiting: false,
+            forgotten: false,
+        }
+    }
+
     const fn is_unused(&self) -> bool {
         self.paths.is_empty() && self.announced == 0 && !self.in_fib
     }
@@ -56,7 +71,10 @@ impl<P> Entry<P> {
 #[derive(Debug)]
 pub(crate) struct Table<P> {
     slots: Vec<Entry<P>>,
-    free: Vec<PrefixId>,
+    /// How many of them are forgotten.
+    forgotten: usize,
+    /// Where the next one of those is looked for.
+    hand: usize,
     index: Index<PrefixId>,
     hasher: FixedState,
     /// How many entries there are of each prefix length.
@@ -71,7 +89,8 @@ impl<P: PrefixKey> Table<P> {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             slots: Vec::new(),
-            free: Vec::new(),
+            forgotten: 0,
+            hand: 0,
             index: Index::default(),
             hasher: FixedState::with_seed(seed),
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
@@ -82,7 +101,7 @@ impl<P: PrefixKey> Table<P> {
 
     /// How many prefixes have an entry.
     pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        self.slots.len() - self.forgotten
     }
 
     pub(crate) fn entry(&self, id: PrefixId) -> &Entry<P> {
@@ -94,8 +113,14 @@ impl<P: PrefixKey> Table<P> {
     }
 
     pub(crate) fn find(&self, prefix: P) -> Option<PrefixId> {
+        let found = self.find_any(self.hasher.hash_one(prefix), prefix);
+        found.filter(|id| !self.entry(*id).forgotten)
+    }
+
+    /// Also one that is forgotten.
+    fn find_any(&self, hash: u64, prefix: P) -> Option<PrefixId> {
         let same = |id: &PrefixId| self.slots[id.index()].prefix == prefix;
-        self.index.find(self.hasher.hash_one(prefix), same)
+        self.index.find(hash, same)
     }
 
     /// The slots of several prefixes, at most [`AHEAD`] at a time.
@@ -104,66 +129,67 @@ impl<P: PrefixKey> Table<P> {
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
-    /// [`free_if_unused`](Self::free_if_unused).
+    /// [`forget_if_unused`](Self::forget_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let found = self.index.find_or_vacant(
-            hasher.hash_one(prefix),
-            |id| slots[id.index()].prefix == prefix,
-            |id| hasher.hash_one(slots[id.index()].prefix),
-        );
-        let vacant = match found {
-            Ok(id) => return id,
-            Err(vacant) => vacant,
-        };
-        let next = PrefixId::new(self.slots.len());
-        let id = self.free.pop().unwrap_or(next);
-        vacant.insert(id);
-        let entry = Entry {
-            prefix,
-            paths: Paths::Empty,
-            announced: 0,
-            in_fib: false,
-            waiting: false,
-        };
-        match self.slots.get_mut(id.index()) {
-            // The `waiting` list may still name the slot; one mention is enough.
-            Some(slot) => {
-                *slot = Entry {
-                    waiting: slot.waiting,
-                    ..entry
-                }
-            }
-            None => self.slots.push(entry),
+        let hash = self.hasher.hash_one(prefix);
+        let found = self.find_any(hash, prefix);
+        if let Some(id) = found.filter(|id| !self.entry(*id).forgotten) {
+            return id;
         }
+        let id = found.unwrap_or_else(|| self.take_slot(hash, prefix));
+        let slot = &mut self.slots[id.index()];
+        self.forgotten -= usize::from(slot.forgotten);
+        // The `waiting` list may still name the slot; one mention is enough.
+        *slot = Entry {
+            waiting: slot.waiting,
+            ..Entry::new(prefix)
+        };
         self.lengths[usize::from(prefix.len())] += 1;
         id
     }
 
-    /// Frees the slot if nothing is left to remember.
-    pub(crate) fn free_if_unused(&mut self, id: PrefixId) {
-        let entry = &self.slots[id.index()];
-        if !entry.is_unused() {
-            return;
+    /// A slot for a prefix that has none: where more than half are forgotten, the one of another prefix.
+    fn take_slot(&mut self, hash: u64, prefix: P) -> PrefixId {
+        let id = if self.forgotten > self.slots.len() / 2 {
+            self.recycle()
+        } else {
+            self.slots.push(Entry::new(prefix));
+            PrefixId::new(self.slots.len() - 1)
+        };
+        self.slots[id.index()].prefix = prefix;
+        let hash_of = |id: &PrefixId| self.hasher.hash_one(self.slots[id.index()].prefix);
+        self.index.insert(hash, id, hash_of);
+        id
+    }
+
+    /// The slot of one that is forgotten; there are some.
+    fn recycle(&mut self) -> PrefixId {
+        loop {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let id = PrefixId::new(self.hand);
+            let entry = self.entry(id);
+            if entry.forgotten {
+                let hash = self.hasher.hash_one(entry.prefix);
+                self.index.remove(hash, id);
+                return id;
+            }
         }
-        let prefix = entry.prefix;
-        if self.index.remove(self.hasher.hash_one(prefix), id) {
-            self.lengths[usize::from(prefix.len())] -= 1;
-            self.free.push(id);
+    }
+
+    /// Forgets the entry if nothing is left to remember.
+    pub(crate) fn forget_if_unused(&mut self, id: PrefixId) {
+        let entry = &mut self.slots[id.index()];
+        if entry.is_unused() && !entry.forgotten {
+            entry.forgotten = true;
+            self.forgotten += 1;
+            self.lengths[usize::from(entry.prefix.len())] -= 1;
         }
     }
 
     /// The same for several.
-    pub(crate) fn free_unused(&mut self, ids: &[PrefixId]) {
-        for ids in ids.chunks(AHEAD) {
-            let unused = ids.iter().filter(|id| self.entry(**id).is_unused());
-            for id in unused {
-                let hash = self.hasher.hash_one(self.entry(*id).prefix);
-                black_box(self.index.find(hash, |other| other == id));
-            }
-            for id in ids {
-                self.free_if_unused(*id);
-            }
+    pub(crate) fn forget_unused(&mut self, ids: &[PrefixId]) {
+        for id in ids {
+            self.forget_if_unused(*id);
         }
     }
 
@@ -240,10 +266,22 @@ mod tests {
         for (i, id) in (0..200).zip(&ids) {
             assert_eq!(table.find(prefix(i)), Some(*id));
         }
-        table.free_if_unused(ids[7]);
-        assert_eq!(table.find(prefix(7)), None);
-        assert_eq!(table.find_or_insert(prefix(201)), ids[7]);
-        assert_eq!(table.len(), 200);
+        for (i, id) in (0..150).zip(&ids) {
+            table.forget_if_unused(*id);
+            table.forget_if_unused(*id);
+            assert_eq!(table.find(prefix(i)), None);
+        }
+        assert_eq!(table.len(), 50);
+        assert_eq!(table.find_or_insert(prefix(7)), ids[7], "it has come back");
+        let other = table.find_or_insert(prefix(201));
+        assert!(ids[..150].contains(&other), "more are forgotten than not");
+        assert_eq!((table.len(), table.slots.len()), (52, 200));
+        let taken = ids.iter().position(|id| *id == other).unwrap();
+        assert_eq!(table.find(prefix(u8::try_from(taken).unwrap())), None);
+        assert_eq!(table.find(prefix(201)), Some(other));
+        for i in 150..200 {
+            assert_eq!(table.find(prefix(i)), Some(ids[usize::from(i)]));
+        }
     }
 
     #[test]
@@ -252,7 +290,7 @@ mod tests {
         for i in 0..3 {
             let id = table.find_or_insert(Ipv4Prefix::new([10, i, 0, 0].into(), 16).unwrap());
             table.wait(id);
-            table.free_if_unused(id);
+            table.forget_if_unused(id);
         }
         assert_eq!(table.take_waiting().len(), 1);
         assert_eq!(table.take_waiting(), []);

@@ -107,7 +107,7 @@ impl<P: PrefixKey> Collector<P> {
                 usize::from(self.visit(table, shared, own, id))
             };
         }
-        table.free_unused(&core::mem::take(&mut self.let_go));
+        table.forget_unused(&core::mem::take(&mut self.let_go));
         found
     }
 

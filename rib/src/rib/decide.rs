@@ -244,7 +244,7 @@ pub(crate) fn redecide<P: PrefixKey>(
     if before.forwarding != after.forwarding || before.is_local() != after.is_local() {
         table.fib_dirty.insert(id);
     }
-    table.free_if_unused(id);
+    table.forget_if_unused(id);
 }
 
 fn count_best<P: PrefixKey>(

@@ -139,7 +139,7 @@ fn take_changes<P: PrefixKey>(
         }
         changes.extend(change.map(|route| (entry.prefix.into(), route)));
     }
-    table.free_unused(&let_go);
+    table.forget_unused(&let_go);
 }
 
 /// What the kernel is told of an entry, if that is anything.

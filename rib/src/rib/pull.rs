@@ -91,7 +91,7 @@ pub(crate) fn forget_told<P: PrefixKey>(
     }
     for id in out.prefixes() {
         table.entry_mut(id).announced -= 1;
-        table.free_if_unused(id);
+        table.forget_if_unused(id);
     }
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn take_back<P: PrefixKey>(
         shared.touch_adj_out(id, nlri.prefix, to, path_id);
         shared.attrs.release_told(told);
         table.entry_mut(id).announced -= u16::from(!is_told);
-        table.free_if_unused(id);
+        table.forget_if_unused(id);
     }
 }
 

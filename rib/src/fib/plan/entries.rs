@@ -6,6 +6,10 @@
 //!
 //! There may be a million entries, so their size is what the planner takes of memory. It is given back
 //! when next to nothing is left ([`Entries::give_back`]).
+//!
+//! An entry of which nothing is left to know is forgotten: nobody finds it, but its prefix keeps the slot, since
+//! it may well come back, and the index would have to be fetched from memory to take it out. Where more are
+//! forgotten than not, other prefixes get their slots.
 
 use core::{hash::BuildHasher, hint::black_box};
 
@@ -35,7 +39,10 @@ pub(super) struct Entries {
 #[derive(Debug)]
 struct Table<P> {
     slots: Vec<(P, Entry)>,
-    free: Vec<u32>,
+    /// How many of them are forgotten.
+    forgotten: usize,
+    /// Where the next one of those is looked for.
+    hand: usize,
     index: Index<u32>,
     hasher: FixedState,
 }
@@ -143,48 +150,77 @@ impl<P: PrefixKey> Table<P> {
     fn new(hasher: FixedState) -> Self {
         Self {
             slots: Vec::new(),
-            free: Vec::new(),
+            forgotten: 0,
+            hand: 0,
             index: Index::default(),
             hasher,
         }
     }
 
     fn find(&self, prefix: P) -> Option<u32> {
+        let found = self.find_any(self.hash(prefix), prefix);
+        found.filter(|slot| !self.slots[*slot as usize].1.is_forgotten())
+    }
+
+    /// Also one that is forgotten.
+    fn find_any(&self, hash: u64, prefix: P) -> Option<u32> {
         let same = |slot: &u32| self.slots[*slot as usize].0 == prefix;
-        self.index.find(self.hasher.hash_one(prefix), same)
+        self.index.find(hash, same)
+    }
+
+    fn hash(&self, prefix: P) -> u64 {
+        self.hasher.hash_one(prefix)
     }
 
     fn find_or_insert(&mut self, prefix: P) -> (u32, bool) {
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let found = self.index.find_or_vacant(
-            hasher.hash_one(prefix),
-            |slot| slots[*slot as usize].0 == prefix,
-            |slot| hasher.hash_one(slots[*slot as usize].0),
-        );
-        let vacant = match found {
-            Ok(slot) => return (slot, false),
-            Err(vacant) => vacant,
-        };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize].0 = prefix;
-                slot
+        let hash = self.hash(prefix);
+        if let Some(slot) = self.find_any(hash, prefix) {
+            let entry = &mut self.slots[slot as usize].1;
+            let is_new = entry.is_forgotten();
+            if is_new {
+                *entry = Entry::default();
+                self.forgotten -= 1;
             }
-            None => {
-                self.slots.push((prefix, Entry::default()));
-                // Memory ends long before two thousand million entries do.
-                u32::try_from(self.slots.len() - 1).unwrap_or(V6 - 1)
-            }
+            return (slot, is_new);
+        }
+        let new = (prefix, Entry::default());
+        let slot = if self.forgotten > self.slots.len() / 2 {
+            let slot = self.take_forgotten();
+            self.slots[slot as usize] = new;
+            slot
+        } else {
+            self.slots.push(new);
+            // Memory ends long before two thousand million entries do.
+            u32::try_from(self.slots.len() - 1).unwrap_or(V6 - 1)
         };
-        vacant.insert(slot);
+        self.insert(hash, slot);
         (slot, true)
     }
 
+    /// A slot for another prefix than the one that had it. There are some that are forgotten.
+    fn take_forgotten(&mut self) -> u32 {
+        loop {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let (prefix, entry) = &self.slots[self.hand];
+            if entry.is_forgotten() {
+                let slot = u32::try_from(self.hand).unwrap_or(V6 - 1);
+                self.index.remove(self.hash(*prefix), slot);
+                self.forgotten -= 1;
+                return slot;
+            }
+        }
+    }
+
+    fn insert(&mut self, hash: u64, slot: u32) {
+        let hash_of = |slot: &u32| self.hasher.hash_one(self.slots[*slot as usize].0);
+        self.index.insert(hash, slot, hash_of);
+    }
+
     fn free(&mut self, slot: u32) {
-        let (prefix, entry) = &mut self.slots[slot as usize];
-        if self.index.remove(self.hasher.hash_one(*prefix), slot) {
-            *entry = Entry::default();
-            self.free.push(slot);
+        let entry = &mut self.slots[slot as usize].1;
+        if !entry.is_forgotten() {
+            *entry = Entry::forgotten();
+            self.forgotten += 1;
         }
     }
 
@@ -197,16 +233,16 @@ impl<P: PrefixKey> Table<P> {
     }
 
     fn give_back(&mut self) {
-        if self.slots.len() <= SMALL || self.index.len() >= self.slots.len() / 16 {
+        let left = self.slots.len() - self.forgotten;
+        if self.slots.len() <= SMALL || left >= self.slots.len() / 16 {
             return;
         }
         self.slots.retain(|(_, entry)| !entry.is_idle());
         self.slots.shrink_to_fit();
-        self.free = Vec::new();
+        self.forgotten = 0;
         self.index = Index::with_capacity(self.slots.len());
-        let hash = |slot: &u32| self.hasher.hash_one(self.slots[*slot as usize].0);
         for slot in (0..).take(self.slots.len()) {
-            self.index.insert(hash(&slot), slot, hash);
+            self.insert(self.hash(self.slots[slot as usize].0), slot);
         }
     }
 }
@@ -250,5 +286,33 @@ mod tests {
         }
         fill(&mut entries, 20..200);
         assert_eq!(entries.iter().count(), 200);
+    }
+
+    #[test]
+    fn a_prefix_that_comes_back_has_its_slot_and_others_get_those_of_the_forgotten() {
+        let mut entries = Entries::new(&FixedState::with_seed(1));
+        fill(&mut entries, 0..100);
+        let seventh = entries.find(prefix(7)).unwrap();
+        for i in 0..60 {
+            entries.free(entries.find(prefix(i)).unwrap());
+        }
+        assert_eq!(entries.iter().count(), 40);
+        fill(&mut entries, 7..8);
+        assert_eq!(entries.find(prefix(7)), Some(seventh));
+        // Others come and go for ever: as many are forgotten as are known, or one more.
+        for i in 100..10_000 {
+            fill(&mut entries, i..i + 1);
+            assert!(entries.iter().any(|(_, p, _)| p == prefix(i)) || i % 100 != 0);
+            entries.free(entries.find(prefix(i)).unwrap());
+        }
+        assert!(entries.v4.slots.len() <= 110, "{}", entries.v4.slots.len());
+        assert_eq!(entries.v4.index.len(), entries.v4.slots.len());
+        for i in (0..10_000).filter(|i| !(60..100).contains(i) && *i != 7) {
+            assert_eq!(entries.find(prefix(i)), None);
+        }
+        for i in (60..100).chain([7]) {
+            let slot = entries.find(prefix(i)).unwrap();
+            assert_eq!(entries.prefix(slot), prefix(i));
+        }
     }
 }

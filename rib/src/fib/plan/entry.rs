@@ -32,6 +32,8 @@ pub(super) enum Belief {
 enum There {
     #[default]
     Absent,
+    /// And the entry is forgotten.
+    Forgotten,
     Ours,
     Unknown,
     Maybe,
@@ -73,7 +75,19 @@ pub(super) struct Entry {
 impl Entry {
     /// The kernel holds nothing of ours.
     pub(super) fn is_absent(&self) -> bool {
-        self.there == There::Absent
+        matches!(self.there, There::Absent | There::Forgotten)
+    }
+
+    /// One of which nothing is left to know, and which nobody names.
+    pub(super) fn forgotten() -> Self {
+        Self {
+            there: There::Forgotten,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.there == There::Forgotten
     }
 
     /// The kernel may hold a route of ours.
@@ -143,9 +157,9 @@ impl Entry {
             wanted = None;
         }
         match (wanted, self.there) {
-            (None, There::Absent) => Need::Nothing,
+            (None, There::Absent | There::Forgotten) => Need::Nothing,
             (None, There::Ours | There::Maybe | There::Unknown) => Need::Delete(self.form.as_ref()),
-            (Some(route), There::Absent | There::Maybe) => Need::Add(route),
+            (Some(route), There::Absent | There::Forgotten | There::Maybe) => Need::Add(route),
             (Some(route), There::Ours) if self.is_as(route, objects) => Need::Nothing,
             (Some(route), There::Ours | There::Unknown) => Need::Replace(route),
         }

@@ -51,14 +51,6 @@ impl Flight {
         usize::try_from(id.0.checked_sub(self.first)?).ok()
     }
 
-    /// The route that an operation deletes, if it deletes one.
-    pub(super) fn deleted(&self, id: OpId) -> Option<Slot> {
-        match self.slots.get(self.place(id)?)? {
-            Some(InFlight::Route(slot, Change::Delete(_))) => Some(*slot),
-            _ => None,
-        }
-    }
-
     /// How many were sent since the start.
     pub(super) fn sent(&self) -> u64 {
         self.first + self.slots.len() as u64

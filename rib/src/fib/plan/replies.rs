@@ -12,21 +12,12 @@ use super::{
     entries::Slot,
     flight::InFlight,
 };
-use crate::table::AHEAD;
 
 impl Planner {
     /// The outcomes of operations, as [`on_reply`](Self::on_reply) each.
     pub fn on_replies(&mut self, now: Instant, replies: Vec<(OpId, Result<(), OpError>)>) {
-        let mut replies = replies.into_iter();
-        while !replies.as_slice().is_empty() {
-            let some = replies.as_slice().iter().take(AHEAD);
-            // An entry whose route is gone is looked up to be freed.
-            let slots = some.filter_map(|(id, _)| self.in_flight.deleted(*id));
-            let prefixes = slots.map(|slot| self.entries.prefix(slot));
-            self.entries.fetch(prefixes);
-            for (id, result) in replies.by_ref().take(AHEAD) {
-                self.on_reply(now, id, result);
-            }
+        for (id, result) in replies {
+            self.on_reply(now, id, result);
         }
     }
 
