@@ -28,7 +28,7 @@ pub(crate) struct ToldId(pub(crate) AttrId);
 
 /// A prefix of one family's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PrefixId(u32);
+pub(crate) struct PrefixId(pub(crate) u32);
 
 impl PrefixId {
     /// The id of slot `index`; an IPv4 table has fewer than 2^32 entries that fit in memory.

@@ -50,6 +50,7 @@ pub mod peers;
 pub mod policy;
 pub mod resolver;
 pub mod rib;
+mod slab;
 mod table;
 mod tracking;
 

@@ -1,11 +1,9 @@
-//! One family's table: a slab of entries and a hash index over it.
+//! One family's table: a slab of entries.
 //!
 //! An entry holds everything about one prefix: the paths, whether the kernel was told, and to how
 //! many peers it is announced. Its slot number ([`PrefixId`]) is what every other structure refers
 //! to. An entry is forgotten when nothing is left to remember: no path, no peer that must be told,
-//! no route in the kernel. Nobody finds it then, but its prefix keeps the slot, since it may well come back,
-//! and the index would have to be fetched from memory to take it out. Where more are forgotten than not, other
-//! prefixes get their slots. A stale mark on such a slot is harmless, marks say "look again".
+//! no route in the kernel. A stale mark on its slot is harmless, marks say "look again".
 //!
 //! The index is a hash map: exact look-up is what each received route needs. Longest match, for the
 //! CLI, tries each prefix length that occurs.
@@ -14,7 +12,6 @@
 //! once if nothing else is between them: so several prefixes are looked up before the first one is dealt
 //! with.
 
-use core::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -24,8 +21,8 @@ use smallvec::SmallVec;
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
-    index::Index,
     paths::Paths,
+    slab::{Keyed, Slab},
 };
 
 /// How many prefixes are looked up at a time: what they need still lies in the nearest cache when the last
@@ -50,8 +47,10 @@ pub(crate) struct Entry<P> {
     forgotten: bool,
 }
 
-impl<P> Entry<P> {
-    const fn new(prefix: P) -> Self {
+impl<P: PrefixKey> Keyed for Entry<P> {
+    type Key = P;
+
+    fn new(prefix: P) -> Self {
         Self {
             prefix,
             paths: Paths::Empty,
@@ -62,6 +61,28 @@ impl<P> Entry<P> {
         }
     }
 
+    fn key(&self) -> P {
+        self.prefix
+    }
+
+    fn renew(&mut self, prefix: P) {
+        // The `waiting` list may still name the slot; one mention is enough.
+        *self = Self {
+            waiting: self.waiting,
+            ..Self::new(prefix)
+        };
+    }
+
+    fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+}
+
+impl<P> Entry<P> {
     const fn is_unused(&self) -> bool {
         self.paths.is_empty() && self.announced == 0 && !self.in_fib
     }
@@ -70,13 +91,7 @@ impl<P> Entry<P> {
 /// The routes of one family.
 #[derive(Debug)]
 pub(crate) struct Table<P> {
-    slots: Vec<Entry<P>>,
-    /// How many of them are forgotten.
-    forgotten: usize,
-    /// Where the next one of those is looked for.
-    hand: usize,
-    index: Index<PrefixId>,
-    hasher: FixedState,
+    slab: Slab<Entry<P>>,
     /// How many entries there are of each prefix length.
     lengths: Vec<u32>,
     /// Prefixes whose forwarding may have changed since the FIB last asked.
@@ -88,11 +103,7 @@ pub(crate) struct Table<P> {
 impl<P: PrefixKey> Table<P> {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            slots: Vec::new(),
-            forgotten: 0,
-            hand: 0,
-            index: Index::default(),
-            hasher: FixedState::with_seed(seed),
+            slab: Slab::new(FixedState::with_seed(seed)),
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
             fib_dirty: DirtySet::default(),
             waiting: Vec::new(),
@@ -101,26 +112,19 @@ impl<P: PrefixKey> Table<P> {
 
     /// How many prefixes have an entry.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.forgotten
+        self.slab.len()
     }
 
     pub(crate) fn entry(&self, id: PrefixId) -> &Entry<P> {
-        &self.slots[id.index()]
+        self.slab.get(id.0)
     }
 
     pub(crate) fn entry_mut(&mut self, id: PrefixId) -> &mut Entry<P> {
-        &mut self.slots[id.index()]
+        self.slab.get_mut(id.0)
     }
 
     pub(crate) fn find(&self, prefix: P) -> Option<PrefixId> {
-        let found = self.find_any(self.hasher.hash_one(prefix), prefix);
-        found.filter(|id| !self.entry(*id).forgotten)
-    }
-
-    /// Also one that is forgotten.
-    fn find_any(&self, hash: u64, prefix: P) -> Option<PrefixId> {
-        let same = |id: &PrefixId| self.slots[id.index()].prefix == prefix;
-        self.index.find(hash, same)
+        self.slab.find(prefix).map(PrefixId)
     }
 
     /// The slots of several prefixes, at most [`AHEAD`] at a time.
@@ -131,58 +135,17 @@ impl<P: PrefixKey> Table<P> {
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
     /// [`forget_if_unused`](Self::forget_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
-        let hash = self.hasher.hash_one(prefix);
-        let found = self.find_any(hash, prefix);
-        if let Some(id) = found.filter(|id| !self.entry(*id).forgotten) {
-            return id;
-        }
-        let id = found.unwrap_or_else(|| self.take_slot(hash, prefix));
-        let slot = &mut self.slots[id.index()];
-        self.forgotten -= usize::from(slot.forgotten);
-        // The `waiting` list may still name the slot; one mention is enough.
-        *slot = Entry {
-            waiting: slot.waiting,
-            ..Entry::new(prefix)
-        };
-        self.lengths[usize::from(prefix.len())] += 1;
-        id
-    }
-
-    /// A slot for a prefix that has none: where more than half are forgotten, the one of another prefix.
-    fn take_slot(&mut self, hash: u64, prefix: P) -> PrefixId {
-        let id = if self.forgotten > self.slots.len() / 2 {
-            self.recycle()
-        } else {
-            self.slots.push(Entry::new(prefix));
-            PrefixId::new(self.slots.len() - 1)
-        };
-        self.slots[id.index()].prefix = prefix;
-        let hash_of = |id: &PrefixId| self.hasher.hash_one(self.slots[id.index()].prefix);
-        self.index.insert(hash, id, hash_of);
-        id
-    }
-
-    /// The slot of one that is forgotten; there are some.
-    fn recycle(&mut self) -> PrefixId {
-        loop {
-            self.hand = (self.hand + 1) % self.slots.len();
-            let id = PrefixId::new(self.hand);
-            let entry = self.entry(id);
-            if entry.forgotten {
-                let hash = self.hasher.hash_one(entry.prefix);
-                self.index.remove(hash, id);
-                return id;
-            }
-        }
+        let (slot, is_new) = self.slab.find_or_insert(prefix);
+        self.lengths[usize::from(prefix.len())] += u32::from(is_new);
+        PrefixId(slot)
     }
 
     /// Forgets the entry if nothing is left to remember.
     pub(crate) fn forget_if_unused(&mut self, id: PrefixId) {
-        let entry = &mut self.slots[id.index()];
-        if entry.is_unused() && !entry.forgotten {
-            entry.forgotten = true;
-            self.forgotten += 1;
-            self.lengths[usize::from(entry.prefix.len())] -= 1;
+        let entry = self.entry(id);
+        let len = usize::from(entry.prefix.len());
+        if entry.is_unused() && self.slab.forget(id.0) {
+            self.lengths[len] -= 1;
         }
     }
 
@@ -195,12 +158,12 @@ impl<P: PrefixKey> Table<P> {
 
     /// Every slot number that may be in use; entries without paths are to be skipped.
     pub(crate) fn ids(&self) -> impl Iterator<Item = PrefixId> + use<P> {
-        (0..self.slots.len()).map(PrefixId::new)
+        (0..self.slab.slots().len()).map(PrefixId::new)
     }
 
     /// The entries from a slot on, with their slots. Those without paths are to be skipped.
     pub(crate) fn entries_from(&self, slot: usize) -> impl Iterator<Item = (usize, &Entry<P>)> {
-        self.slots.iter().enumerate().skip(slot)
+        self.slab.slots().iter().enumerate().skip(slot)
     }
 
     /// The longest prefix with a usable path that contains `addr`.
@@ -221,7 +184,7 @@ impl<P: PrefixKey> Table<P> {
 
     /// Notes that a path of `id` waits for its next hop to be looked up.
     pub(crate) fn wait(&mut self, id: PrefixId) {
-        let entry = &mut self.slots[id.index()];
+        let entry = self.entry_mut(id);
         if !entry.waiting {
             entry.waiting = true;
             self.waiting.push(id);
@@ -240,7 +203,7 @@ impl<P: PrefixKey> Table<P> {
     pub(crate) fn take_waiting(&mut self) -> Vec<PrefixId> {
         let waiting = core::mem::take(&mut self.waiting);
         for id in &waiting {
-            self.slots[id.index()].waiting = false;
+            self.entry_mut(*id).waiting = false;
         }
         waiting
     }
@@ -275,7 +238,7 @@ mod tests {
         assert_eq!(table.find_or_insert(prefix(7)), ids[7], "it has come back");
         let other = table.find_or_insert(prefix(201));
         assert!(ids[..150].contains(&other), "more are forgotten than not");
-        assert_eq!((table.len(), table.slots.len()), (52, 200));
+        assert_eq!((table.len(), table.slab.slots().len()), (52, 200));
         let taken = ids.iter().position(|id| *id == other).unwrap();
         assert_eq!(table.find(prefix(u8::try_from(taken).unwrap())), None);
         assert_eq!(table.find(prefix(201)), Some(other));
