@@ -376,7 +376,7 @@ impl Page<'_> {
             ),
             (
                 "redstart_mrt_log_lost_records_total",
-                "Records of the MRT log that are lost, because they came faster than they could be written.",
+                "Records of the MRT log that are lost, because they could not be written in time.",
                 log.lost,
             ),
         ] {

@@ -45,10 +45,19 @@ struct Shared {
     under_way: AtomicUsize,
     /// Records that found no room, or no place in the end.
     lost: AtomicU64,
+    /// The same of several logs together.
+    lost_in_all: Arc<AtomicU64>,
     /// When the tasks' clock began, in microseconds since 1970.
     epoch: AtomicU64,
     /// Whether our own messages are asked for.
     sent: bool,
+}
+
+impl Shared {
+    fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost_in_all.fetch_add(count, Ordering::Relaxed);
+    }
 }
 
 /// Where records go. Copies lead to the same place.
@@ -79,11 +88,19 @@ impl UpdateLog {
     /// its octets. `sent`: of our own messages as well.
     #[must_use]
     pub fn new(room: usize, sent: bool) -> (Self, UpdateLogEnd) {
+        Self::counted(room, sent, Arc::default())
+    }
+
+    /// The same, where records that are lost are added to `lost_in_all` as well: that of several logs, and
+    /// of those that are over.
+    #[must_use]
+    pub fn counted(room: usize, sent: bool, lost_in_all: Arc<AtomicU64>) -> (Self, UpdateLogEnd) {
         let (to, from) = mpsc::channel();
         let shared = Arc::new(Shared {
             room,
             under_way: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
+            lost_in_all,
             epoch: AtomicU64::new(0),
             sent,
         });
@@ -120,7 +137,7 @@ impl UpdateLog {
         let before = shared.under_way.fetch_add(size, Ordering::Relaxed);
         if before.saturating_add(size) > shared.room || self.to.send(records).is_err() {
             shared.under_way.fetch_sub(size, Ordering::Relaxed);
-            shared.lost.fetch_add(count, Ordering::Relaxed);
+            shared.lose(count);
         }
     }
 }
@@ -168,7 +185,7 @@ impl UpdateLogEnd {
 
     /// Records that were taken, and are lost all the same.
     pub fn give_up(&self, count: u64) {
-        self.shared.lost.fetch_add(count, Ordering::Relaxed);
+        self.shared.lose(count);
     }
 
     /// Records that are lost so far.

@@ -134,27 +134,24 @@ impl Files {
         let outcome = current.append(records.get(..octets).unwrap_or_default(), written);
         let more = current.len - before;
         records.advance(usize::try_from(more).unwrap_or(octets));
-        let outcome = outcome.map_err(|failure| {
-            let fault = Fault::new(&current.path, &failure.error);
-            (fault, failure.is_spoilt)
-        });
         self.prune();
-        outcome.map_err(|(fault, is_spoilt)| {
-            if is_spoilt {
+        outcome.map_err(|failure| {
+            if failure.is_spoilt {
                 self.let_go();
             }
-            fault
+            // The file would be another one at the next attempt, and the fault with it.
+            Fault::new(&self.spec.directory, &failure.error)
         })
     }
 
     /// Begins another file if it is time, or if the next record has no room in this one. One with nothing
-    /// in it stays.
+    /// in it has room, and goes if it is time.
     fn rotate(&mut self, now: Timestamp, records: &[u8]) -> Result<(), Fault> {
         let (next, _) = mrt::whole(records, 0);
         let period = self.period(now);
         let is_over = self.current.as_ref().is_some_and(|current| {
             let is_full = current.len.saturating_add(next as u64) > self.spec.max_file;
-            current.len > 0 && next > 0 && (is_full || current.period != period)
+            next > 0 && (current.period != period || current.len > 0 && is_full)
         });
         if is_over {
             self.current = Some(self.begin(now)?);
@@ -171,7 +168,7 @@ impl Files {
     /// are in the order in which they were written.
     fn begin(&mut self, now: Timestamp) -> Result<Current, Fault> {
         let there = self.there()?;
-        // A process that was killed had nothing to say.
+        // A process that was killed had nothing to say, or this one since it began its file.
         let empty = there.iter().filter(|it| it.len == 0);
         empty.for_each(|it| drop(self.disk.remove(&it.path)));
         let last = there.last().map_or(self.last, |it| it.at.max(self.last));
@@ -228,14 +225,18 @@ impl Files {
         Ok(there)
     }
 
-    /// The same but for the one that is, or was, written last: those with nothing in them first.
+    /// The same but for the one that is written, and for the newest that has something in it: those with
+    /// nothing in them first.
     fn others(&self) -> Result<Vec<Ours>, Fault> {
         let mut others = self.there()?;
-        match &self.current {
-            Some(current) => others.retain(|it| it.path != current.path),
-            None => drop(others.pop()),
+        if let Some(current) = &self.current {
+            others.retain(|it| it.path != current.path);
         }
         others.sort_by_key(|it| (it.len > 0, it.at));
+        let has_records = self.current.as_ref().is_some_and(|it| it.len > 0);
+        if !has_records {
+            others.pop_if(|newest| newest.len > 0);
+        }
         Ok(others)
     }
 

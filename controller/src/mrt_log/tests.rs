@@ -7,6 +7,7 @@ use std::{
     fs::{self, File},
     io,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use redstart_bgp::{
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use super::{Fault, Status, Writer, files::Files, store::Written};
+use super::{Counts, Fault, Shown, Status, Totals, UnderWay, Writer, files::Files, store::Written};
 use crate::{diagnostic::Reason, index::MrtLog};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -112,6 +113,19 @@ fn a_file_begins_with_each_period_and_is_called_by_it() {
 }
 
 #[test]
+fn a_file_in_which_nothing_was_written_is_of_no_period() {
+    let dir = TempDir::new().unwrap();
+    let mut files = Files::new(spec(dir.path(), 1 << 20, 9), "n1");
+    files.open(at("2026-05-28T10:07:00Z")).unwrap();
+    write(&mut files, at("2026-05-28T10:14:00Z"), records(0)).unwrap();
+    assert_eq!(names(dir.path()), ["updates.n1.20260528.100700.mrt"]);
+    write(&mut files, at("2026-05-28T10:40:00Z"), records(2)).unwrap();
+    write(&mut files, at("2026-05-28T10:44:00Z"), records(1)).unwrap();
+    assert_eq!(names(dir.path()), ["updates.n1.20260528.104000.mrt"]);
+    assert_eq!(logged(dir.path()), [[0, 1, 0]]);
+}
+
+#[test]
 fn no_file_is_larger_and_no_more_are_kept_than_that() {
     let dir = TempDir::new().unwrap();
     let strangers = [
@@ -196,17 +210,32 @@ fn what_the_system_says_is_a_reason() {
 struct Running {
     log: UpdateLog,
     status: watch::Receiver<Status>,
+    totals: Totals,
     ended: oneshot::Receiver<()>,
 }
 
 fn start(directory: &Path, room: usize) -> Running {
-    let (log, end) = UpdateLog::new(room, false);
+    start_another(directory, room, Totals::default())
+}
+
+fn start_another(directory: &Path, room: usize, totals: Totals) -> Running {
+    let (log, end) = UpdateLog::counted(room, false, Arc::clone(&totals.lost));
     let (publish, status) = watch::channel(Status::new(Timestamp::now()));
     let (ends, ended) = oneshot::channel();
     let spec = spec(directory, 1 << 20, 3);
-    let writer = Writer::new(end, Clock::new(), (spec, "n1"), publish);
+    let shown = Shown {
+        status: publish,
+        totals: totals.clone(),
+        under_way: UnderWay::new(),
+    };
+    let writer = Writer::new(end, Clock::new(), (spec, "n1"), shown);
     writer.start(ends).unwrap();
-    Running { log, status, ended }
+    Running {
+        log,
+        status,
+        totals,
+        ended,
+    }
 }
 
 impl Running {
@@ -269,4 +298,36 @@ async fn what_has_no_room_is_counted_and_the_end_waits_for_no_directory() {
     assert_eq!(running.log.lost(), 5_500);
     running.end().await;
     assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn what_a_log_did_and_lost_counts_when_there_is_another_one() {
+    let dir = TempDir::new().unwrap();
+    let running = start(dir.path(), 1 << 20);
+    let totals = running.totals.clone();
+    running.pass(3);
+    running.end().await;
+    let missing = dir.path().join("log");
+    let mut running = start_another(&missing, 1 << 20, totals.clone());
+    running.until(|status| status.fault.is_some()).await;
+    running.pass(4);
+    running.end().await;
+    let expected = Counts {
+        files: 1,
+        records: 3,
+        octets: 3 * RECORD,
+        lost: 4,
+    };
+    assert_eq!(totals.counts(), expected);
+}
+
+#[test]
+fn a_write_is_under_way_until_it_ends() {
+    assert_eq!(UnderWay::new().elapsed(), None);
+    let under_way = UnderWay::since(LIMIT);
+    assert!(under_way.elapsed().unwrap() >= LIMIT - Duration::from_millis(1));
+    under_way.begin();
+    assert!(under_way.elapsed().unwrap() < LIMIT);
+    under_way.end();
+    assert_eq!(under_way.elapsed(), None);
 }

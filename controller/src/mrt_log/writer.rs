@@ -15,7 +15,7 @@ use redstart_bgp::{
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
 
-use super::{Fault, Status, files::Files, store::Written};
+use super::{Fault, Status, Totals, UnderWay, files::Files, store::Written};
 use crate::index::MrtLog;
 
 /// Between two attempts where nothing can be written: more and more.
@@ -25,15 +25,28 @@ const RETRY_MOST: Duration = Duration::from_secs(30);
 /// How long to wait where there is nothing to do.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// How far the records' times may be off before they are set right: the system's clock is also slewed.
+const OFF: Duration = Duration::from_secs(1);
+
 /// Octets that are kept in one piece, about. So many are not put off for more.
 const AT_ONCE: usize = 1 << 20;
+
+/// What others see of the thread's work.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) totals: Totals,
+    pub(crate) under_way: UnderWay,
+}
 
 /// What the thread has.
 pub(crate) struct Writer {
     from: UpdateLogEnd,
     clock: Clock,
+    /// When the clock began, as records are dated.
+    epoch: Duration,
     files: Files,
-    status: watch::Sender<Status>,
+    shown: Shown,
     /// Records that are taken and not written, in pieces: none is moved to make room for others.
     waiting: VecDeque<BytesMut>,
     /// When to try again, and how long it was put off.
@@ -49,19 +62,20 @@ impl Writer {
         from: UpdateLogEnd,
         clock: Clock,
         (spec, node): (MrtLog, &str),
-        status: watch::Sender<Status>,
+        shown: Shown,
     ) -> Self {
-        let writer = Self {
+        let mut writer = Self {
             from,
             clock,
+            epoch: Duration::ZERO,
             files: Files::new(spec, node),
-            status,
+            shown,
             waiting: VecDeque::new(),
             again: None,
             lost: 0,
             said: None,
         };
-        writer.date();
+        writer.date(Duration::ZERO);
         writer
     }
 
@@ -88,10 +102,8 @@ impl Writer {
         self.write();
         let count = |records: &BytesMut| mrt::whole(records, records.len()).1;
         let lost: u64 = self.waiting.iter().map(count).sum();
-        if lost > 0 {
-            self.from.give_up(lost);
-            self.tell_lost();
-        }
+        self.from.give_up(lost);
+        self.tell_end();
         self.files.let_go();
     }
 
@@ -141,25 +153,32 @@ impl Writer {
     fn write_some(&mut self, waiting: &mut BytesMut) -> bool {
         let (now, begun, before) = (Timestamp::now(), self.files.begun, waiting.len());
         let mut written = Written::default();
+        self.shown.under_way.begin();
         let outcome = self.files.write(now, waiting, &mut written);
+        self.shown.under_way.end();
         self.from.done(before - waiting.len());
-        if self.files.begun != begun {
-            self.date();
-        }
+        let files = self.files.begun - begun;
+        self.shown.totals.add(files, written);
+        self.date(if files > 0 { Duration::ZERO } else { OFF });
         let is_well = outcome.is_ok();
-        self.publish(now, outcome.err(), written);
+        self.publish(now, outcome.err());
         is_well
     }
 
-    /// The tasks' clock knows no steps of the system's: each file begins with the right time.
-    fn date(&self) {
+    /// The tasks' clock knows no steps of the system's: sets the records' time right if it is off by more
+    /// than that. Those that are made already keep theirs.
+    fn date(&mut self, off: Duration) {
         let elapsed = Duration::from_nanos(self.clock.now().as_nanos());
         let now = Duration::try_from(Timestamp::now().as_duration()).unwrap_or_default();
-        self.from.set_epoch(now.saturating_sub(elapsed));
+        let epoch = now.saturating_sub(elapsed);
+        if epoch.abs_diff(self.epoch) > off {
+            self.epoch = epoch;
+            self.from.set_epoch(epoch);
+        }
     }
 
-    fn publish(&self, now: Timestamp, fault: Option<Fault>, written: Written) {
-        self.status.send_if_modified(|status| {
+    fn publish(&self, now: Timestamp, fault: Option<Fault>) {
+        self.shown.status.send_if_modified(|status| {
             let changed = status.fault != fault || status.stuck != self.files.stuck;
             if status.fault.is_some() != fault.is_some() {
                 status.since = now;
@@ -167,11 +186,20 @@ impl Writer {
             status.fault = fault;
             status.stuck.clone_from(&self.files.stuck);
             status.file = self.files.name();
-            status.files = self.files.begun;
-            status.records += written.records;
-            status.octets += written.octets;
             changed
         });
+    }
+
+    /// Says how many records are lost that nothing was said of yet.
+    fn tell_end(&self) {
+        let lost = self.from.lost() - self.said.unwrap_or(self.lost);
+        if lost > 0 {
+            warn!(
+                lost,
+                reason = "log-behind",
+                "the MRT log ends, and records are lost that could not be written until then"
+            );
+        }
     }
 
     /// Says once that records are lost, and once how many it were.
@@ -192,5 +220,41 @@ impl Writer {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redstart_bgp::net::UpdateLog;
+
+    use super::*;
+
+    #[test]
+    fn records_are_dated_anew_after_a_step_of_the_clock() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (_log, end) = UpdateLog::new(1 << 20, false);
+        let (status, _) = watch::channel(Status::new(Timestamp::now()));
+        let shown = Shown {
+            status,
+            totals: Totals::default(),
+            under_way: UnderWay::new(),
+        };
+        let spec = MrtLog {
+            directory: dir.path().to_owned(),
+            rotate: Duration::from_secs(900),
+            max_file: 1 << 20,
+            keep_files: 3,
+            sent: false,
+        };
+        let mut writer = Writer::new(end, Clock::new(), (spec, "n1"), shown);
+        writer.write();
+        let right = writer.epoch;
+        for (off, is_set_right) in [(5_000, true), (300, false)] {
+            writer.epoch = right + Duration::from_millis(off);
+            writer.write();
+            let after = writer.epoch.abs_diff(right);
+            assert_eq!(after < Duration::from_millis(200), is_set_right);
+        }
+        assert_eq!(writer.shown.totals.counts().files, 1);
     }
 }

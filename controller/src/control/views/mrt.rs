@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct MrtLog {
     /// Where the files are.
     pub directory: String,
-    /// `writing`, or `failing`: nothing can be written, and it is tried again.
+    /// `writing`, or `failing`: nothing can be written.
     pub state: String,
     /// Since when.
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -22,12 +22,12 @@ pub struct MrtLog {
     pub error_text: Option<String>,
     /// The file that is written, by its name.
     pub file: Option<String>,
-    /// Files begun so far.
+    /// Files begun since the speaker started, also with another configuration.
     pub files: u64,
-    /// Records written so far.
+    /// Records written since then.
     pub records: u64,
     /// Their octets.
     pub octets: u64,
-    /// Records that are lost, because they came faster than they could be written.
+    /// Records that are lost since then, because they could not be written in time.
     pub lost: u64,
 }

@@ -25,6 +25,8 @@ struct Small {
 /// What else does not work.
 #[derive(Debug, Default)]
 struct Broken {
+    /// Making each file, with this error.
+    create: Option<i32>,
     /// Each write, with this error.
     write: Option<i32>,
     /// Cutting.
@@ -73,6 +75,9 @@ impl Small {
 
 impl Disk for Small {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Store>> {
+        if let Some(errno) = self.broken.lock().unwrap().create {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let file = File::options().append(true).create_new(true).open(path)?;
         let disk = self.clone();
         Ok(Box::new(There { disk, file }))
@@ -162,6 +167,44 @@ fn no_more_goes_than_is_to_be_written() {
     assert_eq!(few.len() as u64, 4 * RECORD);
     let expected = [vec![6, 7, 8], vec![9, 10, 11], vec![12, 13, 14]];
     assert_eq!(logged(dir.path())[..3], expected);
+}
+
+/// Of a process that has just begun, and of one that cannot even begin a file.
+#[test]
+fn the_newest_records_stay_where_the_file_is_empty_or_there_is_none() {
+    let dir = TempDir::new().unwrap();
+    let disk = Small::new(dir.path(), 1 << 20);
+    write(&mut disk.files(3 * RECORD, 9), at(NOW), records(9)).unwrap();
+    disk.resize(0);
+    let mut files = disk.files(3 * RECORD, 9);
+    files.open(at(NOW)).unwrap();
+    for _ in 0..4 {
+        assert_eq!(fails(&mut files, &mut records(4)), Reason::DiskFull);
+    }
+    assert_eq!(logged(dir.path()), [vec![6, 7, 8], vec![]]);
+    disk.breaks(|it| it.create = Some(libc::ENOSPC));
+    let mut files = disk.files(3 * RECORD, 9);
+    for _ in 0..4 {
+        assert_eq!(fails(&mut files, &mut records(4)), Reason::DiskFull);
+    }
+    assert_eq!(logged(dir.path())[0], [6, 7, 8]);
+}
+
+#[test]
+fn a_fault_is_the_same_at_each_attempt() {
+    for errno in [libc::EIO, libc::ENOSPC] {
+        let dir = TempDir::new().unwrap();
+        let disk = Small::new(dir.path(), 1 << 20);
+        let mut files = disk.files(1 << 20, 3);
+        disk.breaks(|it| it.write = Some(errno));
+        let mut attempt = |minutes: i64| {
+            let now = at(NOW) + minutes.minutes();
+            write(&mut files, now, records(2)).unwrap_err()
+        };
+        let first = attempt(0);
+        assert_eq!(first, attempt(1));
+        assert_eq!(first, attempt(70));
+    }
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! The update log, as `redc show mrt` and the metrics show it.
 
-use crate::{control::views, index::MrtLog, metrics, mrt_log::Status, speaker::core::Core};
+use crate::{
+    control::views,
+    index::MrtLog,
+    metrics,
+    mrt_log::{Counts, Status},
+    speaker::core::Core,
+};
 
 impl Core {
     pub(super) fn mrt_logs(&self) -> Vec<views::MrtLog> {
@@ -8,17 +14,17 @@ impl Core {
     }
 
     pub(super) fn count_log(&self) -> Option<metrics::UpdateLog> {
-        let (_, status, lost) = self.logging.view()?;
+        let (_, status, counts) = self.logging.view()?;
         Some(metrics::UpdateLog {
             writing: status.fault.is_none(),
-            records: status.records,
-            octets: status.octets,
-            lost,
+            records: counts.records,
+            octets: counts.octets,
+            lost: counts.lost,
         })
     }
 }
 
-fn view((spec, status, lost): (&MrtLog, Status, u64)) -> views::MrtLog {
+fn view((spec, status, counts): (&MrtLog, Status, Counts)) -> views::MrtLog {
     let state = match status.fault {
         None => "writing",
         Some(_) => "failing",
@@ -31,9 +37,9 @@ fn view((spec, status, lost): (&MrtLog, Status, u64)) -> views::MrtLog {
         error: wrong.as_ref().map(|it| it.reason.to_string()),
         error_text: wrong.map(|it| it.message),
         file: status.file,
-        files: status.files,
-        records: status.records,
-        octets: status.octets,
-        lost,
+        files: counts.files,
+        records: counts.records,
+        octets: counts.octets,
+        lost: counts.lost,
     }
 }
