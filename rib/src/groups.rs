@@ -9,8 +9,8 @@
 //! A group is no queue and has no state of its own (ADR 2): each peer keeps its Adj-RIB-Out and its own
 //! pace. The group remembers verdicts, one for each attribute set, and the last sets unpacked, so that
 //! a set is unpacked, judged, dressed, packed and hashed once for the group; and the last batches, for
-//! members in step (`rib::alike`). Nothing that is remembered keeps a set in use: a slot that has changed
-//! hands since is seen by its birth, and a batch is compared with the tables.
+//! members in step (`rib::alike`). Nothing that is remembered keeps a set in use, or a prefix: a slot that has
+//! changed hands since is seen by its birth or its prefix, and a batch is compared with the tables.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -68,9 +68,19 @@ pub(crate) struct Group {
 pub(crate) struct Alike {
     /// Whom it was collected for.
     pub(crate) by: PeerIndex,
-    pub(crate) told: Vec<(PrefixId, ToldId)>,
+    pub(crate) told: Vec<Told>,
     /// The same as a batch has it.
     pub(crate) reach: Vec<(Arc<PathAttributes>, NlriSet)>,
+}
+
+/// A prefix that a member was told of. Slots of both may have changed hands since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) id: PrefixId,
+    pub(crate) prefix: Prefix,
+    pub(crate) told: ToldId,
+    /// When that slot was taken.
+    pub(crate) birth: u32,
 }
 
 impl Group {

@@ -2,7 +2,8 @@
 //!
 //! Slots are given out in turn, so what comes together lies together. An entry of which nothing is left to know
 //! is *forgotten*: nobody finds it, but its key keeps the slot, since it may well come back, and the index would
-//! have to be fetched from memory to take it out. Where more are forgotten than not, other keys get their slots.
+//! have to be fetched from memory to take it out. Where more than a quarter are forgotten, other keys get their
+//! slots.
 
 use core::hash::{BuildHasher as _, Hash};
 
@@ -105,7 +106,7 @@ impl<E: Keyed> Slab<E> {
             }
             return (slot, is_new);
         }
-        let slot = if self.forgotten > self.slots.len() / 2 {
+        let slot = if self.forgotten > self.slots.len() / 4 {
             let slot = self.take_forgotten();
             self.get_mut(slot).renew(key);
             slot
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!((slab.len(), slab.find(7)), (40, None));
         assert_eq!(slab.find_or_insert(7), (7, true));
         assert_eq!(slab.find_or_insert(7), (7, false));
-        // Others come and go for ever: hardly more are forgotten than known.
+        // Others come and go for ever.
         for key in 100..10_000 {
             let (slot, is_new) = slab.find_or_insert(key);
             assert!(is_new && slab.forget(slot));

@@ -13,7 +13,11 @@ use super::{
     decide::Shared,
 };
 use crate::{
-    adj_out::AdjOut, groups::Alike, ids::PeerIndex, peers::Peers, policy::family_index,
+    adj_out::AdjOut,
+    groups::{Alike, Told},
+    ids::PeerIndex,
+    peers::Peers,
+    policy::family_index,
     table::Table,
 };
 
@@ -34,14 +38,13 @@ impl<P: PrefixKey> Collector<P> {
         let found = kept.iter().find(fitting);
         let count = found.map(|alike| {
             self.repeated.extend_from_slice(&alike.reach);
-            for (id, told) in &alike.told {
-                self.out.dirty.remove(*id);
-                self.out.unsendable.remove(id);
-                self.out
-                    .set_sent(*id, Some(shared.attrs.retain_told(*told)));
-                let entry = table.entry_mut(*id);
+            for Told { id, told, .. } in alike.told.iter().copied() {
+                self.out.dirty.remove(id);
+                self.out.unsendable.remove(&id);
+                self.out.set_sent(id, Some(shared.attrs.retain_told(told)));
+                let entry = table.entry_mut(id);
                 entry.announced += 1;
-                shared.touch_adj_out(*id, entry.prefix, self.to, 0);
+                shared.touch_adj_out(id, entry.prefix, self.to, 0);
             }
             alike.told.len()
         });
@@ -57,19 +60,22 @@ impl<P: PrefixKey> Collector<P> {
             return false;
         };
         let mut last = None;
-        alike.told.iter().all(|(id, told)| {
-            let waits = self.out.dirty.contains(*id) && self.out.sent(*id).is_none();
-            let holds = theirs.sent(*id) == Some(*told) && !theirs.dirty.contains(*id);
-            if !waits || !holds {
+        alike.told.iter().all(|it| {
+            let Told { id, told, .. } = *it;
+            let waits = self.out.dirty.contains(id) && self.out.sent(id).is_none();
+            let holds = theirs.sent(id) == Some(told) && !theirs.dirty.contains(id);
+            let entry = table.entry(id);
+            let is_that = entry.prefix.into() == it.prefix && shared.attrs.is_told(told, it.birth);
+            if !(waits && holds && is_that) {
                 return false;
             }
-            let Some(best) = table.entry(*id).paths.best() else {
+            let Some(best) = entry.paths.best() else {
                 return false;
             };
-            let source = Some((best.attr, best.peer, *told));
+            let source = Some((best.attr, best.peer, told));
             let known = last == source;
             last = source;
-            known || !(best.peer.is_local() || is_about(self.to, best, *told, shared))
+            known || !(best.peer.is_local() || is_about(self.to, best, told, shared))
         })
     }
 }

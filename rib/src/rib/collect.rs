@@ -18,7 +18,7 @@ use super::{decide::Shared, pull::learned};
 use crate::{
     adj_out::{AdjOut, ToldPath, ToldPaths},
     export::{self, Exported, Originations},
-    groups::{Alike, Source},
+    groups::{Alike, Source, Told},
     ids::{PeerIndex, PrefixId, ToldId},
     paths::Path,
     policy::{Hits, family_index},
@@ -32,7 +32,7 @@ pub(super) struct Collector<P> {
     /// Whether others may be told just what this peer is told.
     pub(super) may_share: bool,
     /// What the peer is told that it knew nothing of, as long as it is told nothing else.
-    alike: Option<Vec<(PrefixId, ToldId)>>,
+    alike: Option<Vec<Told>>,
     /// What another member was told, to be told again.
     pub(super) repeated: Vec<(Arc<PathAttributes>, NlriSet)>,
     /// Whether the peer's policies look at prefixes.
@@ -155,7 +155,19 @@ impl<P: PrefixKey> Collector<P> {
         }
         let nlri = Nlri::plain(prefix);
         match (before, told) {
-            (None, Some(told)) => self.alike.iter_mut().for_each(|all| all.push((id, told))),
+            (None, Some(told)) => {
+                let birth = shared.attrs.birth_of_told(told);
+                let prefix = prefix.into();
+                let alike = self.alike.as_mut();
+                alike.into_iter().for_each(|all| {
+                    all.push(Told {
+                        id,
+                        prefix,
+                        told,
+                        birth,
+                    });
+                });
+            }
             _ => self.alike = None,
         }
         match (before, told) {

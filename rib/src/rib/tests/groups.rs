@@ -214,3 +214,43 @@ fn who_asks_again_and_who_is_new_is_told_all() {
     rib.peer_down(PeerId(2), PeerDown::Flush);
     assert_eq!(pulled(&mut rib, 4).len(), 40);
 }
+
+/// A number that was another set's when the batch was made.
+#[test]
+fn a_batch_is_not_repeated_with_attributes_that_are_told_no_more() {
+    let mut rib = group();
+    for first in [5, 6, 7] {
+        rib.learn(1, ROUTE, attrs(&[65001, first], 1));
+        pulled(&mut rib, 2);
+    }
+    let late = pulled(&mut rib, 4);
+    let now = AsPath::sequence([LOCAL_AS.0, 65001, 7].map(Asn));
+    assert_eq!(late.get(&p(ROUTE)), Some(&now));
+}
+
+/// A slot that was another prefix's when the batch was made.
+#[test]
+fn a_batch_is_not_repeated_with_prefixes_that_are_gone() {
+    let mut rib = group();
+    let same = || attrs(&[65001, 7], 1);
+    for prefix in ["198.51.100.0/25", "198.51.100.128/25"] {
+        rib.learn(1, prefix, same());
+    }
+    pulled(&mut rib, 2);
+    let gone = ["203.0.113.0/26", "203.0.113.64/26", "203.0.113.128/26"];
+    for prefix in gone {
+        rib.learn(1, prefix, same());
+        pulled(&mut rib, 2);
+    }
+    for prefix in gone {
+        rib.withdraw(PeerId(1), &nlri(prefix));
+    }
+    rib.drain(2);
+    // Takes one of their slots. With a withdrawal in it, the batch is not kept in the place of the others.
+    rib.learn(1, "192.0.2.0/24", same());
+    rib.withdraw(PeerId(1), &nlri("198.51.100.128/25"));
+    rib.drain(2);
+    let late = pulled(&mut rib, 4);
+    let there: Vec<_> = late.into_keys().map(|prefix| prefix.to_string()).collect();
+    assert_eq!(there, ["192.0.2.0/24", "198.51.100.0/25"]);
+}
