@@ -1,5 +1,7 @@
 //! Peers that are told the same, and what each of them is not told all the same.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// External peers 1 to 4 with equal terms: only what is about one of them differs.
@@ -253,4 +255,60 @@ fn a_batch_is_not_repeated_with_prefixes_that_are_gone() {
     let late = pulled(&mut rib, 4);
     let there: Vec<_> = late.into_keys().map(|prefix| prefix.to_string()).collect();
     assert_eq!(there, ["192.0.2.0/24", "198.51.100.0/25"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Members that pull when they like, and in pieces, end up with what one who comes last is told: numbers of
+    /// prefixes and attribute sets change hands all the time.
+    #[test]
+    fn members_end_up_with_the_same_whatever_their_pace(
+        ops in prop::collection::vec((0..30_u8, 0..4_u8, 0..3_u32, 1..4_usize), 1..120),
+    ) {
+        let mut rib = group();
+        let mut held: BTreeMap<u32, BTreeMap<Prefix, AsPath>> = BTreeMap::new();
+        let mut take = |rib: &mut Rib, peer: u32, max: usize| {
+            let batch = rib.pull(PeerId(peer), max);
+            let held = held.entry(peer).or_default();
+            for nlri in batch.withdraw.iter().flat_map(NlriSet::iter) {
+                assert!(held.remove(&nlri.prefix).is_some(), "{} was not told", nlri.prefix);
+            }
+            for (attrs, list) in &batch.reach {
+                held.extend(list.iter().map(|nlri| (nlri.prefix, attrs.as_path.clone())));
+            }
+            (batch.more, held.clone())
+        };
+        for (what, prefix, path, max) in ops {
+            let prefix = format!("10.{prefix}.0.0/16");
+            match what {
+                0..9 => {
+                    rib.learn(1, &prefix, attrs(&[65001, 7 + path], 1));
+                }
+                9..14 => {
+                    rib.withdraw(PeerId(1), &nlri(&prefix));
+                }
+                14 => {
+                    rib.refresh_out(PeerId(2), Family::Ipv4Unicast);
+                }
+                // The second one is quick.
+                15..27 => {
+                    take(&mut rib, 2, max);
+                }
+                _ => {
+                    take(&mut rib, 3 + path % 2, max);
+                }
+            }
+        }
+        rib.peer_up(PeerId(5), transit(SessionKind::Ebgp, 5)).unwrap();
+        let mut all = [5, 2, 3, 4].map(|peer| loop {
+            if let (false, held) = take(&mut rib, peer, 2) {
+                break held;
+            }
+        });
+        let last = core::mem::take(&mut all[0]);
+        for held in &all[1..] {
+            prop_assert_eq!(held, &last);
+        }
+    }
 }
