@@ -16,21 +16,21 @@ const STEP: usize = 32;
 
 /// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
 #[derive(Debug)]
-pub(crate) struct Index<S> {
-    now: HashTable<S>,
+pub(crate) struct Index {
+    now: HashTable<u32>,
     /// What is still to move to `now`: empty but for the time of growing.
-    before: HashTable<S>,
+    before: HashTable<u32>,
     /// The place of `before` up to which all are empty.
     emptied: usize,
 }
 
-impl<S> Default for Index<S> {
+impl Default for Index {
     fn default() -> Self {
         Self::with_capacity(0)
     }
 }
 
-impl<S> Index<S> {
+impl Index {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
             now: HashTable::with_capacity(capacity),
@@ -38,11 +38,9 @@ impl<S> Index<S> {
             emptied: 0,
         }
     }
-}
 
-impl<S: Copy + PartialEq> Index<S> {
     /// The slot with this hash of which `same` holds.
-    pub(crate) fn find(&self, hash: u64, same: impl Fn(&S) -> bool) -> Option<S> {
+    pub(crate) fn find(&self, hash: u64, same: impl Fn(&u32) -> bool) -> Option<u32> {
         let found = self.now.find(hash, &same);
         let found = match found {
             None if !self.before.is_empty() => self.before.find(hash, &same),
@@ -52,7 +50,7 @@ impl<S: Copy + PartialEq> Index<S> {
     }
 
     /// Adds a slot that is not there. `hash_of` tells the hash of those that are.
-    pub(crate) fn insert(&mut self, hash: u64, slot: S, hash_of: impl Fn(&S) -> u64) {
+    pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(&u32) -> u64) {
         if self.before.is_empty() {
             self.begin_to_grow();
         } else {
@@ -62,8 +60,8 @@ impl<S: Copy + PartialEq> Index<S> {
     }
 
     /// Whether the slot was there.
-    pub(crate) fn remove(&mut self, hash: u64, slot: S) -> bool {
-        let remove_from = |table: &mut HashTable<S>| {
+    pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> bool {
+        let remove_from = |table: &mut HashTable<u32>| {
             let found = table.find_entry(hash, |other| *other == slot);
             found.map(OccupiedEntry::remove).is_ok()
         };
@@ -86,7 +84,7 @@ impl<S: Copy + PartialEq> Index<S> {
     }
 
     /// In the order of hashes, in which the new table is filled from one end to the other, twice side by side.
-    fn move_some(&mut self, hash_of: &impl Fn(&S) -> u64) {
+    fn move_some(&mut self, hash_of: &impl Fn(&u32) -> u64) {
         let places = self.emptied..self.emptied + STEP;
         let mut hashes = [0; STEP];
         for (hash, place) in iter::zip(&mut hashes, places.clone()) {
@@ -110,7 +108,7 @@ impl<S: Copy + PartialEq> Index<S> {
 }
 
 #[cfg(test)]
-impl<S> Index<S> {
+impl Index {
     pub(crate) fn len(&self) -> usize {
         self.now.len() + self.before.len()
     }
@@ -133,7 +131,7 @@ mod tests {
         u64::from(*value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
-    fn add(index: &mut Index<u32>, value: u32) -> bool {
+    fn add(index: &mut Index, value: u32) -> bool {
         let is_new = !has(index, value);
         if is_new {
             index.insert(hash(&value), value, hash);
@@ -141,7 +139,7 @@ mod tests {
         is_new
     }
 
-    fn has(index: &Index<u32>, value: u32) -> bool {
+    fn has(index: &Index, value: u32) -> bool {
         index.find(hash(&value), |other| *other == value) == Some(value)
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Slab<E> {
     forgotten: usize,
     /// Where the next one of those is looked for.
     hand: usize,
-    index: Index<u32>,
+    index: Index,
     hasher: FixedState,
 }
 
@@ -101,14 +101,13 @@ impl<E: Keyed> Slab<E> {
         if let Some(slot) = self.find_any(hash, key) {
             let is_new = self.get(slot).is_forgotten();
             if is_new {
-                self.forgotten -= 1;
-                self.get_mut(slot).renew(key);
+                self.renew(slot, key);
             }
             return (slot, is_new);
         }
         let slot = if self.forgotten > self.slots.len() / 4 {
             let slot = self.take_forgotten();
-            self.get_mut(slot).renew(key);
+            self.renew(slot, key);
             slot
         } else {
             self.slots.push(E::new(key));
@@ -116,6 +115,12 @@ impl<E: Keyed> Slab<E> {
         };
         self.insert(hash, slot);
         (slot, true)
+    }
+
+    /// The slot of one that is forgotten is that of `key` now.
+    fn renew(&mut self, slot: u32, key: E::Key) {
+        self.get_mut(slot).renew(key);
+        self.forgotten -= 1;
     }
 
     /// The slot of one that is forgotten. There are some.
@@ -126,7 +131,6 @@ impl<E: Keyed> Slab<E> {
             if entry.is_forgotten() {
                 let slot = number(self.hand);
                 self.index.remove(self.hash(entry.key()), slot);
-                self.forgotten -= 1;
                 return slot;
             }
         }

@@ -149,13 +149,6 @@ impl<P: PrefixKey> Table<P> {
         }
     }
 
-    /// The same for several.
-    pub(crate) fn forget_unused(&mut self, ids: &[PrefixId]) {
-        for id in ids {
-            self.forget_if_unused(*id);
-        }
-    }
-
     /// Every slot number that may be in use; entries without paths are to be skipped.
     pub(crate) fn ids(&self) -> impl Iterator<Item = PrefixId> + use<P> {
         (0..self.slab.slots().len()).map(PrefixId::new)

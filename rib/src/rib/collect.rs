@@ -38,8 +38,6 @@ pub(super) struct Collector<P> {
     /// Whether the peer's policies look at prefixes.
     by_prefix: bool,
     withdraw: Vec<Nlri<P>>,
-    /// Prefixes of which the peer is not told any more.
-    let_go: Vec<PrefixId>,
     reach: Vec<(Arc<PathAttributes>, Vec<Nlri<P>>)>,
     group_of: HashMap<ToldId, usize, FixedState>,
     /// What is told now, unpacked if that is at hand, and to which prefixes.
@@ -77,7 +75,6 @@ impl<P: PrefixKey> Collector<P> {
             repeated: Vec::new(),
             by_prefix: peer.info.policies.export.looks_at_prefixes(),
             withdraw: Vec::new(),
-            let_go: Vec::new(),
             reach: Vec::new(),
             group_of: HashMap::default(),
             run: None,
@@ -107,7 +104,6 @@ impl<P: PrefixKey> Collector<P> {
                 usize::from(self.visit(table, shared, own, id))
             };
         }
-        table.forget_unused(&core::mem::take(&mut self.let_go));
         found
     }
 
@@ -156,17 +152,14 @@ impl<P: PrefixKey> Collector<P> {
         let nlri = Nlri::plain(prefix);
         match (before, told) {
             (None, Some(told)) => {
-                let birth = shared.attrs.birth_of_told(told);
-                let prefix = prefix.into();
-                let alike = self.alike.as_mut();
-                alike.into_iter().for_each(|all| {
-                    all.push(Told {
+                if let Some(alike) = &mut self.alike {
+                    alike.push(Told {
                         id,
-                        prefix,
+                        prefix: prefix.into(),
                         told,
-                        birth,
+                        birth: shared.attrs.birth_of_told(told),
                     });
-                });
+                }
             }
             _ => self.alike = None,
         }
@@ -181,7 +174,7 @@ impl<P: PrefixKey> Collector<P> {
             (Some(_), None) => {
                 table.entry_mut(id).announced -= 1;
                 self.withdraw.push(nlri);
-                self.let_go.push(id);
+                table.forget_if_unused(id);
             }
         }
         true
@@ -230,7 +223,7 @@ impl<P: PrefixKey> Collector<P> {
         entry.announced += u16::from(before.is_empty() && !after.is_empty());
         entry.announced -= u16::from(!before.is_empty() && after.is_empty());
         if !before.is_empty() && after.is_empty() {
-            self.let_go.push(id);
+            table.forget_if_unused(id);
         }
         self.out.set_paths(id, after);
         said

@@ -128,18 +128,17 @@ fn take_changes<P: PrefixKey>(
     max: usize,
     changes: &mut Vec<(Prefix, Option<Route>)>,
 ) {
-    let mut let_go = Vec::new();
     while changes.len() < max
         && let Some(id) = table.fib_dirty.pop()
     {
         let entry = table.entry_mut(id);
+        let prefix = entry.prefix.into();
         let change = take_change(entry, shared, originations);
         if let Some(None) = change {
-            let_go.push(id);
+            table.forget_if_unused(id);
         }
-        changes.extend(change.map(|route| (entry.prefix.into(), route)));
+        changes.extend(change.map(|route| (prefix, route)));
     }
-    table.forget_unused(&let_go);
 }
 
 /// What the kernel is told of an entry, if that is anything.
