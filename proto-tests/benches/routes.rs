@@ -111,6 +111,8 @@ fn one(
     let ground = Ground::new(row)?;
     let processes = daemon.start(&ground, row, binaries)?;
     let mut command = ground.peers.command(program.to_str().context("not UTF-8")?);
+    // The monitors' tables in large pages: what they wait for is not the daemon's doing.
+    command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
     command.args(["play", &row.to_string()]);
     command.args(
         processes

@@ -108,7 +108,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    bird, cache,
+    allocator, bird, cache,
     control::{self, Doors, Drains},
     glass, health,
     source::{
@@ -136,6 +136,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let readers = Readers::listen(&options).await?;
     stop_on_signal(&stop)?;
+    tokio::spawn(allocator::unmap_program());
 
     let (queries, asked) = mpsc::channel(QUERIES);
     let client = client(&options).await?;

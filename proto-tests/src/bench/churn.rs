@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use super::table::{Key, Random, Sender, Table, path_hash, put_update, read};
+use super::table::{Key, PathHash, Random, Sender, Table, path_hash, put_update, read};
 
 /// Announced with the path of this number, or withdrawn.
 type Operation = (Key, Option<u32>);
@@ -88,8 +88,8 @@ impl Churn {
     }
 
     /// What is there in the end, if `table` was there before.
-    pub fn outcome(&self, table: &Table, sender: Sender) -> BTreeMap<Key, u64> {
-        let mut routes: BTreeMap<Key, u64> = table.paths(sender).collect();
+    pub fn outcome(&self, table: &Table, sender: Sender) -> BTreeMap<Key, PathHash> {
+        let mut routes: BTreeMap<Key, PathHash> = table.paths(sender).collect();
         for (key, path) in &self.operations {
             match path {
                 None => drop(routes.remove(key)),

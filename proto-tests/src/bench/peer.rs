@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     exact::Exact,
-    table::{field, nlri, path_hash, path_hash_after_first},
+    table::{Key, PathHash, field, nlri, path_hash, path_hash_after_first},
 };
 use crate::malformed::build::message;
 
@@ -40,7 +40,11 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
+    /// What was read, as far as `filled`.
     buffer: Vec<u8>,
+    filled: usize,
+    /// The routes of what is read now.
+    changes: Vec<(Key, Option<PathHash>)>,
     internal: bool,
     keepalive: Duration,
     spoke: Instant,
@@ -80,7 +84,9 @@ impl Peer {
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut peer = Self {
             stream,
-            buffer: Vec::with_capacity(2 * READ),
+            buffer: vec![0; READ],
+            filled: 0,
+            changes: Vec::new(),
             internal: identity.asn == DAEMON_AS,
             keepalive: Duration::from_secs(u64::from(identity.hold_time / 3).max(1)),
             spoke: Instant::now(),
@@ -164,27 +170,29 @@ impl Peer {
 
     /// Reads what there is; whether that was anything.
     pub fn read_some(&mut self) -> Result<bool> {
-        let start = self.buffer.len();
-        self.buffer.resize(start + READ, 0);
-        let room = self.buffer.get_mut(start..).unwrap_or_default();
+        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
         let count = match self.stream.read(room) {
             Ok(0) => bail!("the daemon closed the session"),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
             Err(error) => return Err(error).context("the session broke"),
         };
-        self.buffer.truncate(start + count);
+        self.filled += count;
         let used = self.take_messages()?;
-        self.buffer.drain(..used);
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        self.exact.take(&self.changes);
+        self.changes.clear();
         Ok(count > 0)
     }
 
     fn take_messages(&mut self) -> Result<usize> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut used = 0;
-        while let Some(header) = buffer.get(used..used + HEADER) {
+        let filled = buffer.get(..self.filled).unwrap_or_default();
+        while let Some(header) = filled.get(used..used + HEADER) {
             let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
-            let Some(body) = buffer.get(used + HEADER..used + length) else {
+            let Some(body) = filled.get(used + HEADER..used + length) else {
                 break;
             };
             match header[18] {
@@ -205,9 +213,7 @@ impl Peer {
     fn take_update(&mut self, body: &[u8]) -> Result<()> {
         self.messages += 1;
         let (withdrawn, rest) = field(body)?;
-        for key in nlri(withdrawn) {
-            self.exact.withdraw(key);
-        }
+        self.changes.extend(nlri(withdrawn).map(|key| (key, None)));
         let (mut attributes, announced) = field(rest)?;
         if announced.is_empty() {
             return Ok(());
@@ -230,9 +236,8 @@ impl Peer {
             }
             attributes = attributes.get(head + size..).unwrap_or_default();
         }
-        for key in nlri(announced) {
-            self.exact.announce(key, hash);
-        }
+        let came = nlri(announced).map(|key| (key, Some(hash)));
+        self.changes.extend(came);
         Ok(())
     }
 }

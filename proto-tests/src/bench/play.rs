@@ -16,7 +16,7 @@ use super::{
     churn::Churn,
     peer::{Identity, Peer},
     row::Row,
-    table::{Key, Sender, Table},
+    table::{Key, PathHash, Sender, Table},
     usage::{self, Usage},
 };
 
@@ -123,7 +123,7 @@ impl Players {
         Ok(self.row.sender(index, *identity))
     }
 
-    fn expect(&mut self, routes: &[(Key, u64)]) {
+    fn expect(&mut self, routes: &[(Key, PathHash)]) {
         for monitor in &mut self.monitors {
             monitor.exact.expect(routes.iter().copied());
         }
@@ -221,7 +221,7 @@ fn table(play: &Play, whole: bool) -> Result<()> {
     let mut players = Players::connect(play)?;
     let sender = players.sender(0)?;
     let announcements = [table.announcements(sender)];
-    let routes: Vec<(Key, u64)> = table.paths(sender).collect();
+    let routes: Vec<(Key, PathHash)> = table.paths(sender).collect();
     players.expect(&routes);
     players.run("announce", &announcements)?;
     if !whole {
@@ -242,10 +242,10 @@ fn churn(play: &Play) -> Result<()> {
     let churn = play.input.churn(&table)?;
     let outcome = churn.outcome(&table, sender);
     let messages = [churn.messages(sender)];
-    let routes: Vec<(Key, u64)> = table.paths(sender).collect();
+    let routes: Vec<(Key, PathHash)> = table.paths(sender).collect();
     players.expect(&routes);
     players.run("announce", &[table.announcements(sender)])?;
-    let outcome: Vec<(Key, u64)> = outcome.into_iter().collect();
+    let outcome: Vec<(Key, PathHash)> = outcome.into_iter().collect();
     players.expect(&outcome);
     players.run("churn", &messages)
 }
@@ -275,10 +275,10 @@ fn same(play: &Play) -> Result<()> {
         messages.push(part.announcements(players.sender(index)?));
     }
     let (best, second) = (players.sender(0)?, players.sender(1)?);
-    let routes: Vec<(Key, u64)> = part.paths(best).collect();
+    let routes: Vec<(Key, PathHash)> = part.paths(best).collect();
     players.expect(&routes);
     players.run("announce", &messages)?;
-    let routes: Vec<(Key, u64)> = part.paths(second).collect();
+    let routes: Vec<(Key, PathHash)> = part.paths(second).collect();
     players.expect(&routes);
     players.lose_first("best lost")
 }

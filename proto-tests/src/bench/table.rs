@@ -64,11 +64,12 @@ pub fn nlri(mut octets: &[u8]) -> impl Iterator<Item = Key> + '_ {
 }
 
 /// What an AS_PATH is known by: equal values, equal paths.
-pub type PathHash = u64;
+pub type PathHash = u32;
 
 /// The hash of the value of an AS_PATH (of four-octet AS numbers). Never 0.
 pub fn path_hash(value: &[u8]) -> PathHash {
-    FixedState::default().hash_one(value) | 1
+    let hash = FixedState::default().hash_one(value);
+    u32::try_from(hash >> 32).unwrap_or_default() | 1
 }
 
 /// The hash of what is left of an AS_PATH without its first AS.
