@@ -17,7 +17,10 @@ use std::{
     sync::Arc,
 };
 
-use redstart_bgp::types::{Asn, Family, FamilySet, NlriSet, PathAttributes, Prefix, RouterId};
+use redstart_bgp::{
+    session::Announcements,
+    types::{Asn, Family, FamilySet, PathAttributes, Prefix, RouterId},
+};
 
 use crate::{
     attrs::AttrStore,
@@ -70,7 +73,7 @@ pub(crate) struct Alike {
     pub(crate) by: PeerIndex,
     pub(crate) told: Vec<Told>,
     /// The same as a batch has it.
-    pub(crate) reach: Vec<(Arc<PathAttributes>, NlriSet)>,
+    pub(crate) reach: Announcements,
 }
 
 /// A prefix that a member was told of. Slots of both may have changed hands since.

@@ -175,7 +175,7 @@ fn batch(first: u32, prefixes: u32) -> OutBatch {
         .map(Nlri::plain)
         .collect();
     OutBatch {
-        reach: vec![(Arc::new(attrs), NlriSet::V4(list))],
+        reach: vec![(Arc::new(attrs), NlriSet::V4(list))].into(),
         ..OutBatch::default()
     }
 }

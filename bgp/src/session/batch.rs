@@ -1,9 +1,14 @@
 //! What passes between a session and the routing table that feeds it.
 
-use core::fmt;
-use std::sync::Arc;
+use core::{fmt, ops::Deref};
+use std::sync::{Arc, OnceLock};
 
-use crate::types::{FamilySet, NlriSet, PathAttributes};
+use bytes::Bytes;
+
+use crate::{
+    types::{FamilySet, NlriSet, PathAttributes},
+    wire::Codec,
+};
 
 /// A configured neighbour, for as long as it is configured. Numbers are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +29,7 @@ pub struct OutBatch {
     /// Routes that the peer must forget.
     pub withdraw: Vec<NlriSet>,
     /// Routes to announce, grouped by attribute set: each group packs into as few UPDATEs as fit.
-    pub reach: Vec<(Arc<PathAttributes>, NlriSet)>,
+    pub reach: Announcements,
     /// Families whose initial table is complete with this batch (RFC 4724 section 2).
     pub end_of_rib: FamilySet,
     /// Families whose routes are sent again, beginning with this batch (RFC 7313 section 4).
@@ -44,5 +49,99 @@ impl OutBatch {
             && self.end_of_rib.is_empty()
             && self.refresh_begin.is_empty()
             && self.refresh_end.is_empty()
+    }
+}
+
+/// Routes with the same attributes.
+pub type Announced = (Arc<PathAttributes>, NlriSet);
+
+/// Routes to announce, grouped by attribute set. Copies share them, and what they are encoded to: of peers
+/// that are told the same, one encodes it and the others take it.
+#[derive(Clone, Default)]
+pub struct Announcements(Option<Arc<Shared>>);
+
+struct Shared {
+    groups: Vec<Announced>,
+    encoded: OnceLock<Encoded>,
+}
+
+/// What a session makes of announcements.
+pub(super) struct Encoded {
+    pub(super) terms: Terms,
+    pub(super) octets: Bytes,
+    pub(super) messages: usize,
+    /// What is held back to fill a message.
+    pub(super) held: Option<Announced>,
+}
+
+/// What that depends on beside them.
+#[derive(PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) codec: Codec,
+    pub(super) families: FamilySet,
+    /// What was held back before.
+    pub(super) held: Option<Announced>,
+    /// Whether the last message may be held back until it is full.
+    pub(super) may_hold: bool,
+}
+
+impl Announcements {
+    /// What they were encoded to on these terms, if somebody did.
+    pub(super) fn encoded(&self, terms: &Terms) -> Option<&Encoded> {
+        let encoded = self.0.as_ref()?.encoded.get()?;
+        (encoded.terms == *terms).then_some(encoded)
+    }
+
+    /// Keeps what they are encoded to, if there are others who may ask.
+    pub(super) fn keep(&self, encoded: impl FnOnce() -> Encoded) {
+        if let Some(shared) = &self.0
+            && Arc::strong_count(shared) > 1
+        {
+            shared.encoded.get_or_init(encoded);
+        }
+    }
+}
+
+impl Deref for Announcements {
+    type Target = [Announced];
+
+    fn deref(&self) -> &[Announced] {
+        self.0.as_ref().map_or(&[], |shared| &shared.groups)
+    }
+}
+
+impl From<Vec<Announced>> for Announcements {
+    fn from(groups: Vec<Announced>) -> Self {
+        let encoded = OnceLock::new();
+        Self((!groups.is_empty()).then(|| Arc::new(Shared { groups, encoded })))
+    }
+}
+
+impl FromIterator<Announced> for Announcements {
+    fn from_iter<I: IntoIterator<Item = Announced>>(groups: I) -> Self {
+        groups.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl<'a> IntoIterator for &'a Announcements {
+    type Item = &'a Announced;
+    type IntoIter = core::slice::Iter<'a, Announced>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for Announcements {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Announcements {}
+
+impl fmt::Debug for Announcements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
     }
 }

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use crate::{
     jitter::Jitter,
     time::Instant,
-    types::{NlriSet, PathAttributes},
     wire::{Capability, Codec, Framer, Message, MessageType, Notification, Open, Update},
 };
 
 use super::{
+    batch::Announced,
     negotiate::Negotiated,
     outbox::Outbox,
     refresh::Refresh,
@@ -120,7 +120,7 @@ pub(super) struct Session {
     pub(super) hold: Option<Instant>,
     pub(super) keepalive: Option<Instant>,
     /// Routes that wait for others with the same attributes to fill a message with.
-    pub(super) held: Option<(Arc<PathAttributes>, NlriSet)>,
+    pub(super) held: Option<Announced>,
 }
 
 impl Session {

@@ -53,7 +53,7 @@ mod refresh;
 mod state;
 mod status;
 
-pub use batch::{OutBatch, PeerId};
+pub use batch::{Announced, Announcements, OutBatch, PeerId};
 pub use config::{
     GracefulRestartConfig, LongLivedConfig, PeerConfig, Reconfigured, RemoteAs, ResetReason,
 };

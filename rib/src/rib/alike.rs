@@ -37,7 +37,7 @@ impl<P: PrefixKey> Collector<P> {
         let fitting = |alike: &&Alike| alike.told.len() <= max && self.fits(alike, table, shared);
         let found = kept.iter().find(fitting);
         let count = found.map(|alike| {
-            self.repeated.extend_from_slice(&alike.reach);
+            self.repeated.push(alike.reach.clone());
             for Told { id, told, .. } in alike.told.iter().copied() {
                 self.out.dirty.remove(id);
                 self.out.unsendable.remove(&id);

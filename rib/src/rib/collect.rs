@@ -9,8 +9,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::{
-    session::OutBatch,
-    types::{Nlri, NlriSet, PathAttributes, PathId, PrefixKey},
+    session::{Announcements, OutBatch},
+    types::{Nlri, PathAttributes, PathId, PrefixKey},
 };
 use smallvec::SmallVec;
 
@@ -34,7 +34,7 @@ pub(super) struct Collector<P> {
     /// What the peer is told that it knew nothing of, as long as it is told nothing else.
     alike: Option<Vec<Told>>,
     /// What another member was told, to be told again.
-    pub(super) repeated: Vec<(Arc<PathAttributes>, NlriSet)>,
+    pub(super) repeated: Vec<Announcements>,
     /// Whether the peer's policies look at prefixes.
     by_prefix: bool,
     withdraw: Vec<Nlri<P>>,
@@ -117,16 +117,16 @@ impl<P: PrefixKey> Collector<P> {
             batch.withdraw.push(P::into_set(self.withdraw));
         }
         let reach = self.reach.into_iter();
-        let reach: Vec<_> = reach
-            .map(|(attrs, list)| (attrs, P::into_set(list)))
-            .collect();
+        let reach = reach.map(|(attrs, list)| (attrs, P::into_set(list)));
+        let reach: Announcements = reach.collect();
         let alike = self.alike.filter(|told| !told.is_empty());
         if let (Some(told), Some(group)) = (alike, shared.peers.group_mut(self.to)) {
             let (by, reach) = (self.to, reach.clone());
             group.keep(P::FAMILY, Alike { by, told, reach });
         }
-        batch.reach.extend(self.repeated);
-        batch.reach.extend(reach);
+        let parts = [core::mem::take(&mut batch.reach)].into_iter();
+        let parts = parts.chain(self.repeated).chain([reach]);
+        batch.reach = one_of(parts.filter(|part| !part.is_empty()).collect());
     }
 
     /// Looks at one prefix; whether there was something to say.
@@ -355,6 +355,14 @@ impl<P: PrefixKey> Collector<P> {
         });
         reach[group].1.extend_from_slice(&self.running);
         self.running.clear();
+    }
+}
+
+/// All parts as one: if there is but one, that itself, which others may have encoded.
+fn one_of(mut parts: Vec<Announcements>) -> Announcements {
+    match parts.len() {
+        0 | 1 => parts.pop().unwrap_or_default(),
+        _ => parts.iter().flatten().cloned().collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::{
     time::Instant,
@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     super::{
-        batch::OutBatch,
+        batch::{Announced, Encoded, OutBatch, Terms},
         connection::{Connection, Established, Session},
         event::{Event, Unsendable, UnsendableReason},
         state::Slot,
@@ -99,51 +99,40 @@ impl Peer {
 /// Queues the routes of a batch, and those that were held back. Returns the number of messages, and what
 /// could not be sent.
 fn routes(session: &mut Session, batch: &OutBatch) -> (usize, Vec<Unsendable>) {
-    let held = session.held.take();
-    let mut queue = Queue {
+    let is_end = !batch.end_of_rib.is_empty() || !batch.refresh_end.is_empty();
+    let terms = Terms {
         codec: session.negotiated.codec,
         families: session.negotiated.families,
-        out: session.link.outbox.updates(),
+        held: session.held.take(),
+        may_hold: batch.more && !is_end,
+    };
+    let out = session.link.outbox.updates();
+    let only_reach = batch.withdraw.is_empty();
+    if only_reach && let Some(encoded) = batch.reach.encoded(&terms) {
+        out.extend_from_slice(&encoded.octets);
+        session.held.clone_from(&encoded.held);
+        return (encoded.messages, Vec::new());
+    }
+    let start = out.len();
+    let mut queue = Queue {
+        codec: terms.codec,
+        families: terms.families,
+        out,
         messages: 0,
         unsendable: Vec::new(),
     };
-    let mut groups: Vec<Group<'_>> = batch
-        .reach
-        .iter()
-        .filter(|(_, nlri)| !nlri.is_empty())
-        .map(|(attrs, nlri)| (attrs, Cow::Borrowed(nlri)))
-        .collect();
-    if let Some((attrs, nlri)) = &held {
-        // What was held back goes before whatever the batch says of the same prefixes.
-        let same = |(others, list): &Group<'_>| *others == attrs && list.family() == nlri.family();
-        let joins = groups.iter().position(same);
-        match joins.filter(|_| batch.withdraw.is_empty()) {
-            Some(at) => {
-                let (attrs, list) = groups.remove(at);
-                groups.insert(0, (attrs, Cow::Owned(joined(nlri, &list))));
-            }
-            None => queue.reach(attrs, nlri),
-        }
+    let held = queue.routes(batch, terms.held.as_ref(), terms.may_hold);
+    let (messages, unsendable) = (queue.messages, queue.unsendable);
+    if only_reach && unsendable.is_empty() {
+        batch.reach.keep(|| Encoded {
+            terms,
+            octets: Bytes::copy_from_slice(out.get(start..).unwrap_or_default()),
+            messages,
+            held: held.clone(),
+        });
     }
-    for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
-        queue.unreach(nlri);
-    }
-    let is_end = !batch.end_of_rib.is_empty() || !batch.refresh_end.is_empty();
-    let last = if batch.more && !is_end {
-        groups.pop()
-    } else {
-        None
-    };
-    for (attrs, nlri) in &groups {
-        queue.reach(attrs, nlri);
-    }
-    let rest = last.and_then(|(attrs, nlri)| {
-        let rest = queue.reach_whole(attrs, &nlri)?;
-        Some((Arc::clone(attrs), rest))
-    });
-    let result = (queue.messages, queue.unsendable);
-    session.held = rest;
-    result
+    session.held = held;
+    (messages, unsendable)
 }
 
 /// Routes that share attributes.
@@ -159,6 +148,44 @@ struct Queue<'a> {
 }
 
 impl Queue<'_> {
+    /// All of a batch and what was held back before it, but for what is held back now: it is returned.
+    fn routes(
+        &mut self,
+        batch: &OutBatch,
+        held: Option<&Announced>,
+        may_hold: bool,
+    ) -> Option<Announced> {
+        let mut groups: Vec<Group<'_>> = batch
+            .reach
+            .iter()
+            .filter(|(_, nlri)| !nlri.is_empty())
+            .map(|(attrs, nlri)| (attrs, Cow::Borrowed(nlri)))
+            .collect();
+        if let Some((attrs, nlri)) = held {
+            // What was held back goes before whatever the batch says of the same prefixes.
+            let same =
+                |(others, list): &Group<'_>| *others == attrs && list.family() == nlri.family();
+            let joins = groups.iter().position(same);
+            match joins.filter(|_| batch.withdraw.is_empty()) {
+                Some(at) => {
+                    let (attrs, list) = groups.remove(at);
+                    groups.insert(0, (attrs, Cow::Owned(joined(nlri, &list))));
+                }
+                None => self.reach(attrs, nlri),
+            }
+        }
+        for nlri in batch.withdraw.iter().filter(|nlri| !nlri.is_empty()) {
+            self.unreach(nlri);
+        }
+        let last = if may_hold { groups.pop() } else { None };
+        for (attrs, nlri) in &groups {
+            self.reach(attrs, nlri);
+        }
+        let (attrs, nlri) = last?;
+        let rest = self.reach_whole(attrs, &nlri)?;
+        Some((Arc::clone(attrs), rest))
+    }
+
     fn skip(&mut self, nlri: NlriSet, reason: UnsendableReason) {
         self.unsendable.push(Unsendable { nlri, reason });
     }

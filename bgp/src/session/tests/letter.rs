@@ -81,7 +81,7 @@ fn a_hold_time_of_zero_gives_the_neighbour_all_the_time_it_wants() {
         ..PathAttributes::default()
     };
     let batch = OutBatch {
-        reach: vec![(attrs.into(), NlriSet::V4(vec![Nlri::plain(prefix)]))],
+        reach: vec![(attrs.into(), NlriSet::V4(vec![Nlri::plain(prefix)]))].into(),
         ..OutBatch::default()
     };
     h.peer.send_batch(h.now, &batch);

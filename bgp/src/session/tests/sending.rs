@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::{
-    session::{Event, OutBatch, Slot, State, UnsendableReason},
+    session::{Announcements, Event, OutBatch, PeerConfig, Slot, State, UnsendableReason},
     types::{
         AsPath, Asn, Community, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet,
         PathAttributes,
@@ -30,7 +30,7 @@ pub(super) fn ipv4_batch(prefixes: u32, attrs: PathAttributes) -> OutBatch {
         .map(Nlri::plain)
         .collect();
     OutBatch {
-        reach: vec![(Arc::new(attrs), NlriSet::V4(list))],
+        reach: vec![(Arc::new(attrs), NlriSet::V4(list))].into(),
         ..OutBatch::default()
     }
 }
@@ -67,7 +67,8 @@ fn routes_that_do_not_fit_are_skipped_and_told() {
     let mut long = attrs();
     long.as_path = AsPath::sequence((0..20_000).map(|i| Asn(100_000 + i)));
     let mut batch = ipv4_batch(3, long);
-    batch.reach.extend(ipv4_batch(5, attrs()).reach);
+    let both = [batch.reach, ipv4_batch(5, attrs()).reach];
+    batch.reach = both.iter().flatten().cloned().collect();
     h.peer.send_batch(h.now, &batch);
     let events = h.events();
     let [Event::Unsendable(unsendable)] = &events[..] else {
@@ -154,7 +155,7 @@ fn of_a_group_what_fits_is_sent() {
     let between = |n: &u32| fits(&with(*n), short) && !fits(&with(*n), long);
     let n = (longest / 4 - 20..longest / 4).find(between).unwrap();
     let batch = OutBatch {
-        reach: vec![(Arc::new(with(n)), NlriSet::V4(vec![long, short]))],
+        reach: vec![(Arc::new(with(n)), NlriSet::V4(vec![long, short]))].into(),
         ..OutBatch::default()
     };
     h.peer.send_batch(h.now, &batch);
@@ -187,7 +188,7 @@ fn what_is_held_back_goes_first() {
         ..attrs()
     };
     let withdrawal = || OutBatch {
-        withdraw: vec![ipv4_batch(2, attrs()).reach.remove(0).1],
+        withdraw: vec![ipv4_batch(2, attrs()).reach[0].1.clone()],
         ..OutBatch::default()
     };
     let end = || OutBatch {
@@ -224,5 +225,65 @@ fn what_is_held_back_goes_first() {
             sent.extend(update.end_of_rib.map(|_| "end".to_owned()));
         }
         assert_eq!(sent, expected);
+    }
+}
+
+/// Of sessions that are told the same, one encodes it and the others take that, unless something else than
+/// the batch makes a difference between them.
+#[test]
+fn what_one_session_encodes_others_take_only_where_they_would_write_the_same() {
+    let more = |mut batch: OutBatch| {
+        batch.more = true;
+        batch
+    };
+    let med = |med| PathAttributes {
+        med: Some(med),
+        ..attrs()
+    };
+    let nothing = OutBatch::default;
+    let held_before = [
+        nothing(),
+        more(ipv4_batch(2, attrs())),
+        more(ipv4_batch(2, med(7))),
+        more(ipv4_batch(3, attrs())),
+    ];
+    let mut internal = our_config();
+    internal.local_as = super::support::THEM;
+    let configs = [our_config(), internal];
+    let all = configs
+        .iter()
+        .flat_map(|config| held_before.iter().map(move |before| (config, before)));
+    let all: Vec<_> = all.collect();
+    let both = [ipv4_batch(900, attrs()).reach, ipv4_batch(9, med(9)).reach];
+    let batch = OutBatch {
+        reach: both.iter().flatten().cloned().collect(),
+        ..nothing()
+    };
+    // What a session writes that is told the batch, and all of it then.
+    let writes = |(config, before): (&PeerConfig, &OutBatch), batch: &OutBatch| {
+        let mut h = Harness::in_state(config.clone(), Slot::Outgoing, State::Established);
+        h.peer.send_batch(h.now, before);
+        h.peer.send_batch(h.now, batch);
+        let sent = h.peer.status(h.now).sent.update;
+        let first = h.written(Slot::Outgoing);
+        h.peer.send_batch(h.now, &nothing());
+        (first, h.written(Slot::Outgoing), sent)
+    };
+    for (one, other) in all
+        .iter()
+        .flat_map(|one| all.iter().map(move |other| (*one, *other)))
+    {
+        for (theirs, ours) in [(false, false), (true, true), (true, false), (false, true)] {
+            let told = |may_hold, reach: &Announcements| OutBatch {
+                more: may_hold,
+                reach: reach.clone(),
+                ..nothing()
+            };
+            let shared: Announcements = batch.reach.iter().cloned().collect();
+            let alone: Announcements = batch.reach.iter().cloned().collect();
+            writes(one, &told(theirs, &shared));
+            let taken = writes(other, &told(ours, &shared));
+            assert_eq!(taken, writes(other, &told(ours, &alone)));
+        }
     }
 }

@@ -90,7 +90,7 @@ fn announces(which: std::ops::Range<u32>) -> OutBatch {
         ..PathAttributes::default()
     };
     OutBatch {
-        reach: vec![(Arc::new(attrs), routes(which))],
+        reach: vec![(Arc::new(attrs), routes(which))].into(),
         ..OutBatch::default()
     }
 }

@@ -50,7 +50,7 @@ impl Router {
             Prefix::V6(_) => None,
         });
         OutBatch {
-            reach: vec![(Arc::new(attrs), NlriSet::V4(list.collect()))],
+            reach: vec![(Arc::new(attrs), NlriSet::V4(list.collect()))].into(),
             ..OutBatch::default()
         }
     }
