@@ -120,6 +120,9 @@ fn one(
             .map(|process| process.record.pid.to_string()),
     );
     command.args(["--prefixes", &cli.input.prefixes.to_string()]);
+    if row.has_policy() {
+        command.arg("--objects").arg(ground.run_dir.objects());
+    }
     for (flag, path) in [("--table", &cli.input.table), ("--churn", &cli.input.churn)] {
         if let Some(path) = path {
             command.arg(flag).arg(path);

@@ -53,6 +53,8 @@ impl Daemon {
     pub fn can(self, row: Row) -> bool {
         let program = match self {
             Self::Redstart => return true,
+            // What a change of policy is would be something else for each.
+            _ if row.has_policy() => return false,
             Self::Bird => "bird",
             Self::Frr => "vtysh",
             // It writes no kernel routes on Linux.

@@ -29,6 +29,7 @@ pub mod ground;
 pub mod kernel;
 pub mod peer;
 pub mod play;
+pub mod policy;
 pub mod questions;
 pub mod report;
 pub mod row;

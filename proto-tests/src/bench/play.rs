@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     churn::Churn,
     peer::{Identity, Peer},
+    policy::State,
     row::Row,
     table::{Key, PathHash, Sender, Table},
     usage::{self, Usage},
@@ -36,6 +37,9 @@ pub struct Play {
     /// The daemon's processes.
     #[arg(required = true)]
     pub pids: Vec<u32>,
+    /// Where a daemon looks for the objects that change, if some do.
+    #[arg(long)]
+    pub objects: Option<PathBuf>,
     /// How many routes.
     #[command(flatten)]
     pub input: Input,
@@ -174,10 +178,18 @@ impl Players {
 
     /// Ends the first session, and waits until every monitor is exact.
     fn lose_first(&mut self, phase: &str) -> Result<()> {
-        self.begin()?;
         let lost = self.senders.remove(0);
+        self.change(phase, || {
+            drop(lost);
+            Ok(())
+        })
+    }
+
+    /// Changes something, and waits until every monitor is exact.
+    fn change(&mut self, phase: &str, change: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.begin()?;
         let began = Instant::now();
-        drop(lost);
+        change()?;
         let monitors = &mut self.monitors;
         let last = thread::scope(|scope| all_exact(scope, monitors))?;
         self.end(phase, last - began)
@@ -209,6 +221,7 @@ pub fn play(play: &Play) -> Result<()> {
         Row::Table => table(play, true),
         Row::Receivers => table(play, false),
         Row::Churn => churn(play),
+        Row::Policy => policy(play),
         Row::Disjoint => disjoint(play),
         Row::Same => same(play),
         Row::Reflector => reflector(play),
@@ -248,6 +261,27 @@ fn churn(play: &Play) -> Result<()> {
     let outcome: Vec<(Key, PathHash)> = outcome.into_iter().collect();
     players.expect(&outcome);
     players.run("churn", &messages)
+}
+
+fn policy(play: &Play) -> Result<()> {
+    let objects = play.objects.as_ref().context("no objects")?;
+    let table = play.input.table()?;
+    let mut players = Players::connect(play)?;
+    let sender = players.sender(0)?;
+    let routes: Vec<(Key, PathHash)> = table.paths(sender).collect();
+    players.expect(&routes);
+    players.run("announce", &[table.announcements(sender)])?;
+    let one = table.keys().next();
+    for (phase, state) in [
+        ("one rejected", State { one, all: false }),
+        ("all rejected", State { one, all: true }),
+        ("one rejected again", State { one, all: false }),
+    ] {
+        let passes = |(key, _): &&(Key, PathHash)| !state.all && Some(*key) != state.one;
+        players.expect(&routes.iter().filter(passes).copied().collect::<Vec<_>>());
+        players.change(phase, || state.write(objects))?;
+    }
+    Ok(())
 }
 
 fn disjoint(play: &Play) -> Result<()> {

@@ -17,6 +17,8 @@ pub enum Row {
     Receivers,
     /// A full table, then a day of changes.
     Churn,
+    /// A full table past a policy of 1,000 rules towards the monitor; then rules change.
+    Policy,
     /// Ten neighbours send a tenth of the table each.
     Disjoint,
     /// Ten neighbours send the same tenth of the table; then the best of them is lost.
@@ -29,10 +31,11 @@ pub enum Row {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Table,
         Self::Receivers,
         Self::Churn,
+        Self::Policy,
         Self::Disjoint,
         Self::Same,
         Self::Reflector,
@@ -52,7 +55,7 @@ impl Row {
     /// Who sends.
     pub fn senders(self) -> Vec<Identity> {
         let count = match self {
-            Self::Table | Self::Receivers | Self::Churn => 1,
+            Self::Table | Self::Receivers | Self::Churn | Self::Policy => 1,
             Self::Disjoint | Self::Same => 10,
             Self::Reflector => 100,
             Self::Mesh => 500,
@@ -87,6 +90,11 @@ impl Row {
             .collect()
     }
 
+    /// Whether what is told to monitors goes past a policy, which changes.
+    pub fn has_policy(self) -> bool {
+        self == Self::Policy
+    }
+
     /// Whether the neighbours are in the daemon's AS.
     pub fn is_internal(self) -> bool {
         matches!(self, Self::Reflector | Self::Mesh)
@@ -114,6 +122,7 @@ impl fmt::Display for Row {
             Self::Table => "table",
             Self::Receivers => "receivers",
             Self::Churn => "churn",
+            Self::Policy => "policy",
             Self::Disjoint => "disjoint",
             Self::Same => "same",
             Self::Reflector => "reflector",

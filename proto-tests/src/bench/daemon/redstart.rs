@@ -6,6 +6,7 @@ use super::{
     super::{
         ground::Ground,
         peer::DAEMON_AS,
+        policy::{self, POLICY},
         row::Row,
         start::{self, NODE, Place},
     },
@@ -24,6 +25,9 @@ pub(super) fn start(
         run_dir: &ground.run_dir,
         processes: &ground.processes,
     };
+    if row.has_policy() {
+        policy::State::default().write(&ground.run_dir.objects())?;
+    }
     start::redstart(place, &manifests(row, neighbours), binaries)
 }
 
@@ -51,6 +55,9 @@ fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
             text.push_str("  routeReflector: { client: true }\n");
         } else if *told {
             text.push_str("  export: { transit: true }\n");
+            if row.has_policy() {
+                text.push_str(&format!("  policies: {{ export: [{POLICY}] }}\n"));
+            }
         }
     }
     text
