@@ -1,10 +1,11 @@
 //! What the kernel is given back, so that a speaker stays small: free memory, where glibc's allocator is
-//! asked for it, and pages of the program that were needed once.
+//! asked for it, and the mappings of the program's pages that were needed once.
 
 use std::time::Duration;
 
-/// How often pages of the program go.
-const BETWEEN: Duration = Duration::from_secs(10);
+/// When pages of the program go for the first time, and how often then.
+const AFTER_START: Duration = Duration::from_secs(10);
+const BETWEEN: Duration = Duration::from_secs(600);
 
 /// Before there is a second thread. One arena: there is next to nothing that threads allocate at the
 /// same time, and with one for each of them what one frees is of no use to the others. And large blocks
@@ -26,13 +27,15 @@ pub fn give_back() {
     program::unmap();
 }
 
-/// Lets the pages of the program go again and again. What runs at a time lies all over the program, and
-/// the kernel maps 64 KiB around each page that is needed: after a day, nearly all of it. What is still
-/// needed comes back from the page cache, in some hundred faults without a read from the disk.
+/// Lets the pages of the program go, now and then. What runs at a time lies all over the program, and the
+/// kernel maps 64 KiB around each page that is needed: after a start most of what is mapped is never needed
+/// again, and after a day nearly all of the program is mapped. The pages stay in the page cache, where the
+/// kernel may take them if it must; what is still needed comes back from there, in some hundred faults.
 pub async fn unmap_program() {
+    tokio::time::sleep(AFTER_START).await;
     loop {
-        tokio::time::sleep(BETWEEN).await;
         program::unmap();
+        tokio::time::sleep(BETWEEN).await;
     }
 }
 
@@ -57,52 +60,91 @@ fn trim() {
 
 /// The program's own pages, and those of its libraries.
 mod program {
-    use core::{ffi::c_int, ptr};
+    use core::ffi::c_void;
+    use std::{fs, ops::Range};
 
-    use libc::{PF_W, PT_LOAD, c_void, dl_phdr_info, size_t};
-
-    /// Unmaps what nobody can have written to: code and constants.
-    #[expect(unsafe_code, reason = "dl_iterate_phdr has no safe wrapper")]
+    /// Unmaps code and constants that are as they are in their files.
     pub(super) fn unmap() {
-        // SAFETY: the callback is of the type that is asked for, and uses no data.
-        unsafe { libc::dl_iterate_phdr(Some(unmap_object), ptr::null_mut()) };
-    }
-
-    #[expect(unsafe_code, reason = "the callback of dl_iterate_phdr")]
-    unsafe extern "C" fn unmap_object(
-        object: *mut dl_phdr_info,
-        _size: size_t,
-        _data: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the loader hands over a valid description, with as many headers as it says.
-        let (base, headers) = unsafe {
-            let object = &*object;
-            let count = usize::from(object.dlpi_phnum);
-            let headers = core::slice::from_raw_parts(object.dlpi_phdr, count);
-            (object.dlpi_addr, headers)
+        let Ok(smaps) = fs::read_to_string("/proc/self/smaps") else {
+            return;
         };
-        for header in headers {
-            // Relocated constants are in a segment that is writable by its header.
-            if header.p_type == PT_LOAD && header.p_flags & PF_W == 0 {
-                let start = base + header.p_vaddr;
-                unmap_between(start, start + header.p_memsz);
-            }
+        for range in untouched(&smaps) {
+            give_back(range);
         }
-        0
     }
 
-    /// Whole pages only.
+    /// Where files are mapped that this process has no copies of pages of and cannot write to. Relocated
+    /// constants and breakpoints are such copies.
+    fn untouched(smaps: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut mapping = None;
+        smaps.lines().filter_map(move |line| {
+            if let Some(count) = line.strip_prefix("Anonymous:") {
+                return mapping.take().filter(|_| count.trim() == "0 kB");
+            }
+            let mut words = line.split_ascii_whitespace();
+            let (first, rights) = (words.next()?, words.next()?);
+            // Offset, device, inode; then the path.
+            let file = words.nth(3);
+            if let Some((start, end)) = first.split_once('-') {
+                let private = matches!(rights, "r--p" | "r-xp");
+                let file = file.is_some_and(|file| file.starts_with('/'));
+                let start = usize::from_str_radix(start, 16).ok()?;
+                let end = usize::from_str_radix(end, 16).ok()?;
+                mapping = (private && file).then_some(start..end);
+            }
+            None
+        })
+    }
+
     #[expect(unsafe_code, reason = "madvise has no safe wrapper")]
-    fn unmap_between(start: u64, end: u64) {
-        let page = rustix::param::page_size() as u64;
-        let (start, end) = (start.next_multiple_of(page), end - end % page);
-        if let (Ok(start), Ok(length)) = (
-            usize::try_from(start),
-            usize::try_from(end.saturating_sub(start)),
-        ) {
-            // SAFETY: a private mapping of a file that was never written to is read from the file again.
-            // Where it is no such mapping, as the kernel's own, the call fails or changes nothing.
-            unsafe { libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED) };
+    fn give_back(range: Range<usize>) {
+        let start = range.start as *mut c_void;
+        // SAFETY: these are the bounds of a mapping of a file. All of its pages are as the file has them, and
+        // nobody can write to them: they are read from the file again.
+        unsafe { libc::madvise(start, range.len(), libc::MADV_DONTNEED) };
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn only_what_the_file_has_is_let_go() {
+            let smaps = "\
+5000-7000 r--p 00000000 fe:00 51 /bin/redstart
+Rss:                   8 kB
+Anonymous:             0 kB
+7000-9000 r-xp 00002000 fe:00 51 /bin/redstart (deleted)
+Anonymous:             0 kB
+9000-a000 r--p 00004000 fe:00 51 /bin/redstart
+Anonymous:             4 kB
+a000-b000 rw-p 00005000 fe:00 51 /bin/redstart
+Anonymous:             0 kB
+b000-c000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+c000-d000 r-xp 00000000 00:00 0                          [vdso]
+Anonymous:             0 kB
+d000-e000 r--s 00000000 fe:00 52 /shared
+Anonymous:             0 kB
+";
+            let expected = [0x5000..0x7000, 0x7000..0x9000];
+            assert_eq!(untouched(smaps).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn fewer_pages_of_the_program_are_resident() {
+            let resident = || {
+                let status = fs::read_to_string("/proc/self/status").unwrap();
+                let line = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("RssFile:"));
+                let count = line.and_then(|line| line.split_ascii_whitespace().next());
+                count.unwrap().parse::<u64>().unwrap()
+            };
+            let before = resident();
+            unmap();
+            let after = resident();
+            assert!(after < before, "{before} kB before, {after} kB after");
         }
     }
 }

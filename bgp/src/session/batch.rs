@@ -1,7 +1,7 @@
 //! What passes between a session and the routing table that feeds it.
 
 use core::{fmt, ops::Deref};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -62,8 +62,12 @@ pub struct Announcements(Option<Arc<Shared>>);
 
 struct Shared {
     groups: Vec<Announced>,
-    encoded: OnceLock<Encoded>,
+    /// By whom it was encoded last.
+    encoded: Mutex<Option<Arc<Encoded>>>,
 }
+
+/// The most octets that are kept. A batch of what is usual takes some 70 KiB.
+const KEPT: usize = 256 * 1024;
 
 /// What a session makes of announcements.
 pub(super) struct Encoded {
@@ -87,18 +91,33 @@ pub(super) struct Terms {
 
 impl Announcements {
     /// What they were encoded to on these terms, if somebody did.
-    pub(super) fn encoded(&self, terms: &Terms) -> Option<&Encoded> {
-        let encoded = self.0.as_ref()?.encoded.get()?;
-        (encoded.terms == *terms).then_some(encoded)
+    pub(super) fn encoded(&self, terms: &Terms) -> Option<Arc<Encoded>> {
+        let encoded = self.0.as_ref()?.encoded.lock();
+        let encoded = encoded.unwrap_or_else(PoisonError::into_inner).clone();
+        encoded.filter(|encoded| encoded.terms == *terms)
     }
 
-    /// Keeps what they are encoded to, if there are others who may ask.
-    pub(super) fn keep(&self, encoded: impl FnOnce() -> Encoded) {
+    /// Keeps what they are encoded to, if it is not too much and there are others who may ask.
+    pub(super) fn keep(&self, octets: &[u8], encoded: impl FnOnce(Bytes) -> Encoded) {
         if let Some(shared) = &self.0
             && Arc::strong_count(shared) > 1
+            && octets.len() <= KEPT
         {
-            shared.encoded.get_or_init(encoded);
+            let encoded = Arc::new(encoded(Bytes::copy_from_slice(octets)));
+            let kept = shared.encoded.lock();
+            *kept.unwrap_or_else(PoisonError::into_inner) = Some(encoded);
         }
+    }
+}
+
+#[cfg(test)]
+impl Announcements {
+    /// Replaces the octets that are kept; there are some.
+    #[expect(clippy::unwrap_used, reason = "for tests alone")]
+    pub(super) fn replace_encoded(&self, octets: &[u8]) {
+        let mut kept = self.0.as_ref().unwrap().encoded.lock().unwrap();
+        let encoded = Arc::get_mut(kept.as_mut().unwrap()).unwrap();
+        encoded.octets = Bytes::copy_from_slice(octets);
     }
 }
 
@@ -112,7 +131,7 @@ impl Deref for Announcements {
 
 impl From<Vec<Announced>> for Announcements {
     fn from(groups: Vec<Announced>) -> Self {
-        let encoded = OnceLock::new();
+        let encoded = Mutex::default();
         Self((!groups.is_empty()).then(|| Arc::new(Shared { groups, encoded })))
     }
 }

@@ -192,6 +192,7 @@ impl Peer {
         let filled = buffer.get(..self.filled).unwrap_or_default();
         while let Some(header) = filled.get(used..used + HEADER) {
             let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+            ensure!(length >= HEADER, "a message of {length} octets");
             let Some(body) = filled.get(used + HEADER..used + length) else {
                 break;
             };
@@ -218,7 +219,7 @@ impl Peer {
         if announced.is_empty() {
             return Ok(());
         }
-        let mut hash = 0;
+        let mut hash = None;
         while let [flags, code, rest @ ..] = attributes {
             let (size, head) = match (flags & 0x10, rest) {
                 (0, [size, ..]) => (usize::from(*size), 3),
@@ -230,12 +231,13 @@ impl Peer {
                 .context("an attribute is cut")?;
             // Between internal peers paths may be equal: the next hop tells routes apart.
             match (code, self.internal) {
-                (2, false) => hash = path_hash_after_first(value),
-                (3, true) => hash = path_hash(value),
+                (2, false) => hash = Some(path_hash_after_first(value)),
+                (3, true) => hash = Some(path_hash(value)),
                 _ => {}
             }
             attributes = attributes.get(head + size..).unwrap_or_default();
         }
+        let hash = hash.context("routes without a path")?;
         let came = nlri(announced).map(|key| (key, Some(hash)));
         self.changes.extend(came);
         Ok(())

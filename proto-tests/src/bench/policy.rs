@@ -1,15 +1,23 @@
-//! A policy of 1,000 rules, two of which change while a row is played.
+//! A policy of 1,000 rules about prefixes, origins and communities of the table, a third each, of which two
+//! more change while a row is played.
 
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use super::table::Key;
+use super::table::{Key, Table};
 
 /// Its name.
 pub const POLICY: &str = "long";
 
-const RULES: u32 = 1000;
+const RULES: usize = 1000;
+
+/// A prefix that is in no table (RFC 2544).
+const NOBODYS: &str = "198.18.0.0/24";
+
+/// The rules that do not change.
+#[derive(Debug, Default)]
+pub struct Rules(String);
 
 /// What the last two rules do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,51 +28,52 @@ pub struct State {
     pub all: bool,
 }
 
-impl State {
-    /// Writes it where Redstart looks for objects.
-    pub fn write(self, objects: &Path) -> Result<()> {
-        let made = objects
-            .parent()
-            .context("objects in no directory")?
-            .join("policy.yaml");
-        fs::write(&made, self.manifest())?;
-        // As a whole, or not yet.
-        Ok(fs::rename(&made, objects.join("policy.yaml"))?)
-    }
-
-    fn manifest(self) -> String {
-        let mut text = format!(
-            "apiVersion: redstart.dev/v1alpha1\nkind: BGPPolicy\nmetadata: {{ name: {POLICY} }}\n\
-             spec:\n  rules:\n"
-        );
-        for n in 0..RULES - 2 {
-            // One kind after the other, each about something that some routes may have.
-            let what = match n % 3 {
-                0 => format!(
-                    "prefixes: [{{ cidr: 198.{}.{}.0/24 }}]",
-                    18 + n % 2,
-                    n % 256
+impl Rules {
+    /// Rules from one end of the table to the other.
+    pub fn about(table: &Table) -> Self {
+        let mut text = String::new();
+        let step = (table.traits().count() / RULES).max(1);
+        for (n, (key, origin, community)) in table.traits().step_by(step).take(RULES).enumerate() {
+            let what = match (n % 3, community) {
+                (0, _) => format!("prefixes: [{{ cidr: {key} }}]"),
+                (1, Some(community)) => format!(
+                    "communities: {{ any: [\"{}:{}\"] }}",
+                    community >> 16,
+                    community & 0xffff
                 ),
-                1 => format!("asPath: {{ origin: [{}] }}", 1000 + 61 * n),
-                _ => format!("communities: {{ any: [\"{}:{n}\"] }}", 512 + n),
+                _ => format!("asPath: {{ origin: [{origin}] }}"),
             };
             rule(&mut text, &what, "set: { med: 7 }\n      action: Next");
         }
-        let one = self.one.unwrap_or(Key::new(0xc612_0000, 24));
-        rule(
-            &mut text,
-            &format!("prefixes: [{{ cidr: {one} }}]"),
-            "action: Reject",
+        Self(text)
+    }
+
+    /// The whole policy.
+    pub fn manifest(&self, state: State) -> String {
+        let one = state.one.map(|key| key.to_string());
+        let one = one.as_deref().unwrap_or(NOBODYS);
+        let all = if state.all { "0.0.0.0/0" } else { NOBODYS };
+        let mut text = format!(
+            "apiVersion: redstart.dev/v1alpha1\nkind: BGPPolicy\nmetadata: {{ name: {POLICY} }}\n\
+             spec:\n  rules:\n{}",
+            self.0
         );
-        let all = if self.all {
-            "0.0.0.0/0"
-        } else {
-            "198.18.0.0/24"
-        };
+        let one = format!("prefixes: [{{ cidr: {one} }}]");
         let all = format!("prefixes: [{{ cidr: {all}, le: 32 }}]");
-        rule(&mut text, &all, "action: Reject");
+        for what in [one, all] {
+            rule(&mut text, &what, "action: Reject");
+        }
         text
     }
+}
+
+/// Puts a manifest where Redstart looks for objects.
+pub fn write(objects: &Path, manifest: &str) -> Result<()> {
+    let beside = objects.parent().context("objects in no directory")?;
+    let made = beside.join("policy.yaml");
+    fs::write(&made, manifest)?;
+    // As a whole, or not yet.
+    Ok(fs::rename(&made, objects.join("policy.yaml"))?)
 }
 
 fn rule(text: &mut String, what: &str, then: &str) {

@@ -63,13 +63,13 @@ pub fn nlri(mut octets: &[u8]) -> impl Iterator<Item = Key> + '_ {
     })
 }
 
-/// What an AS_PATH is known by: equal values, equal paths.
+/// What an AS_PATH is known by: other paths have other values, but for one in four thousand million.
 pub type PathHash = u32;
 
 /// The hash of the value of an AS_PATH (of four-octet AS numbers). Never 0.
 pub fn path_hash(value: &[u8]) -> PathHash {
     let hash = FixedState::default().hash_one(value);
-    u32::try_from(hash >> 32).unwrap_or_default() | 1
+    u32::try_from(hash >> 32).unwrap_or_default().max(1)
 }
 
 /// The hash of what is left of an AS_PATH without its first AS.
@@ -122,6 +122,24 @@ impl Group {
             path = rest;
         }
         true
+    }
+
+    /// Of COMMUNITIES (RFC 1997) the first.
+    fn community(&self) -> Option<u32> {
+        let mut rest = self.others.as_slice();
+        while let [flags, code, tail @ ..] = rest {
+            let (value, tail) = if flags & 0x10 == 0 {
+                let (length, tail) = tail.split_first()?;
+                tail.split_at_checked(usize::from(*length))?
+            } else {
+                field(tail).ok()?
+            };
+            if *code == 8 {
+                return value.first_chunk().copied().map(u32::from_be_bytes);
+            }
+            rest = tail;
+        }
+        None
     }
 
     fn as_path(&self, sender: Sender) -> Vec<u8> {
@@ -229,6 +247,14 @@ impl Table {
         self.groups.iter().flat_map(move |group| {
             let hash = path_hash(&group.as_path(sender));
             group.prefixes.iter().map(move |key| (*key, hash))
+        })
+    }
+
+    /// Of each set of attributes: a prefix, the AS that the path ends with, and a community if there is one.
+    pub fn traits(&self) -> impl Iterator<Item = (Key, u32, Option<u32>)> + '_ {
+        self.groups.iter().filter_map(|group| {
+            let origin = u32::from_be_bytes(*group.path.last_chunk()?);
+            Some((*group.prefixes.first()?, origin, group.community()))
         })
     }
 

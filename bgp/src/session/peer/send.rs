@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::{
     time::Instant,
@@ -124,9 +124,10 @@ fn routes(session: &mut Session, batch: &OutBatch) -> (usize, Vec<Unsendable>) {
     let held = queue.routes(batch, terms.held.as_ref(), terms.may_hold);
     let (messages, unsendable) = (queue.messages, queue.unsendable);
     if only_reach && unsendable.is_empty() {
-        batch.reach.keep(|| Encoded {
+        let octets = out.get(start..).unwrap_or_default();
+        batch.reach.keep(octets, |octets| Encoded {
             terms,
-            octets: Bytes::copy_from_slice(out.get(start..).unwrap_or_default()),
+            octets,
             messages,
             held: held.clone(),
         });

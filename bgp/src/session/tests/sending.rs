@@ -228,6 +228,25 @@ fn what_is_held_back_goes_first() {
     }
 }
 
+#[test]
+fn what_one_session_encodes_others_take() {
+    let session = || Harness::in_state(our_config(), Slot::Outgoing, State::Established);
+    let batch = ipv4_batch(9, attrs());
+    let others = batch.clone();
+    let mut first = session();
+    first.peer.send_batch(first.now, &batch);
+    assert_eq!(first.written(Slot::Outgoing).len(), 1);
+    // Something else, to tell it from what the second one would write itself.
+    let mut keepalive = bytes::BytesMut::new();
+    let codec = first.peer.negotiated().unwrap().codec;
+    codec.encode(&Message::Keepalive, &mut keepalive);
+    others.reach.replace_encoded(&keepalive);
+    let mut second = session();
+    second.peer.send_batch(second.now, &others);
+    assert_eq!(second.written(Slot::Outgoing), [Message::Keepalive]);
+    assert_eq!(second.peer.status(second.now).sent.update, 1);
+}
+
 /// Of sessions that are told the same, one encodes it and the others take that, unless something else than
 /// the batch makes a difference between them.
 #[test]

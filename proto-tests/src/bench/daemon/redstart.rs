@@ -6,7 +6,7 @@ use super::{
     super::{
         ground::Ground,
         peer::DAEMON_AS,
-        policy::{self, POLICY},
+        policy::{self, POLICY, Rules, State},
         row::Row,
         start::{self, NODE, Place},
     },
@@ -26,7 +26,8 @@ pub(super) fn start(
         processes: &ground.processes,
     };
     if row.has_policy() {
-        policy::State::default().write(&ground.run_dir.objects())?;
+        let empty = Rules::default().manifest(State::default());
+        policy::write(&ground.run_dir.objects(), &empty)?;
     }
     start::redstart(place, &manifests(row, neighbours), binaries)
 }
