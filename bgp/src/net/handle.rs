@@ -1,6 +1,15 @@
 //! What the rest of the daemon sees of a neighbour's task.
 
-use std::{sync::Arc, time::Duration};
+use core::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -87,7 +96,7 @@ pub(super) struct Desired {
 /// No method waits, and what is asked for twice is done once.
 #[derive(Debug)]
 pub struct PeerHandle {
-    desired: watch::Sender<Desired>,
+    desired: watch::Sender<Arc<Desired>>,
     ready: Arc<Notify>,
     /// Boxed: the channel has room for 32 from the start, and they are rare.
     accepted: mpsc::Sender<Box<Accepted>>,
@@ -121,7 +130,7 @@ pub fn spawn_logged_peer(
     core: mpsc::Sender<FromPeer>,
     log: Option<UpdateLog>,
 ) -> PeerHandle {
-    let (desired, watched) = watch::channel(Desired {
+    let (desired, watched) = watch::channel(Arc::new(Desired {
         session,
         transport,
         stopped: false,
@@ -130,7 +139,7 @@ pub fn spawn_logged_peer(
         refreshes: [0; Family::ALL.len()],
         tap: None,
         log,
-    });
+    }));
     let (accepted, streams) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
     let idle = Peer::new(watched.borrow().session.clone(), seed).status(clock.now());
@@ -143,40 +152,24 @@ pub fn spawn_logged_peer(
         clock,
         core,
         status: publish,
+        accepted: streams,
     };
     PeerHandle {
         desired,
         ready,
         accepted,
         status,
-        task: tokio::spawn(guard(ends, streams, |ends, accepted| {
-            tokio::spawn(Task::new(ends, accepted).run())
-        })),
+        task: tokio::spawn(guard(ends, async |ends| Task::new(ends).run().await)),
     }
 }
 
 /// Runs the task of a neighbour. A panic takes the sockets with it, but the routing table would keep the
 /// routes: say that the session is over. After a rest, or once the handle asks for something, another
 /// task takes over.
-pub(super) async fn guard(
-    mut ends: Ends,
-    mut arrivals: mpsc::Receiver<Box<Accepted>>,
-    mut begin: impl FnMut(Ends, mpsc::Receiver<Box<Accepted>>) -> JoinHandle<()>,
-) {
+pub(super) async fn guard(mut ends: Ends, mut run: impl AsyncFnMut(&mut Ends)) {
     let idle = ends.status.borrow().clone();
     loop {
-        let (pass_on, accepted) = mpsc::channel(STREAMS);
-        let mut task = begin(ends.clone(), accepted);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut task => break ended,
-                Some(connection) = arrivals.recv() => {
-                    // One that dials faster than its task can look loses the connection and retries.
-                    let _ = pass_on.try_send(connection);
-                }
-            }
-        };
-        if !ended.is_err_and(|error| error.is_panic()) {
+        if !panics(pin!(run(&mut ends))).await {
             return;
         }
         ends.status.send_replace(idle.clone());
@@ -205,15 +198,30 @@ pub(super) async fn guard(
     }
 }
 
+/// Whether it comes to a panic, and not to its end.
+async fn panics(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| {
+        // It is not polled again after that, and what it held is gone.
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(true), |polled| polled.map(|()| false))
+    })
+    .await
+}
+
 impl PeerHandle {
     /// There are routes to pull. May be called at any time and any number of times.
     pub fn routes_ready(&self) {
         self.ready.notify_one();
     }
 
+    fn modify(&self, change: impl FnOnce(&mut Desired)) {
+        self.desired
+            .send_modify(|desired| change(Arc::make_mut(desired)));
+    }
+
     /// Ends the session and stays down, until [`PeerHandle::start`].
     pub fn stop(&self, why: StopReason) {
-        self.desired.send_modify(|desired| {
+        self.modify(|desired| {
             desired.stops = (desired.stops.0.wrapping_add(1), why);
             desired.stopped = true;
         });
@@ -221,12 +229,12 @@ impl PeerHandle {
 
     /// Starts again after a stop.
     pub fn start(&self) {
-        self.desired.send_modify(|desired| desired.stopped = false);
+        self.modify(|desired| desired.stopped = false);
     }
 
     /// Ends the session and dials again at once.
     pub fn restart(&self, why: StopReason) {
-        self.desired.send_modify(|desired| {
+        self.modify(|desired| {
             desired.restarts = (desired.restarts.0.wrapping_add(1), why);
         });
     }
@@ -239,15 +247,17 @@ impl PeerHandle {
     pub fn reconfigure(&self, session: PeerConfig, transport: Transport) {
         self.desired.send_if_modified(|desired| {
             let changed = desired.session != session || desired.transport != transport;
-            desired.session = session;
-            desired.transport = transport;
+            if changed {
+                let desired = Arc::make_mut(desired);
+                (desired.session, desired.transport) = (session, transport);
+            }
             changed
         });
     }
 
     /// Asks the neighbour for all its routes of a family again, if there is a session that can.
     pub fn refresh(&self, family: Family) {
-        self.desired.send_modify(|desired| {
+        self.modify(|desired| {
             for (count, of) in desired.refreshes.iter_mut().zip(Family::ALL) {
                 *count = count.wrapping_add(u64::from(of == family));
             }
@@ -263,7 +273,7 @@ impl PeerHandle {
             let is_free = !desired.tap.as_ref().is_some_and(Tap::is_open);
             if is_free {
                 let (tap, to) = Tap::new();
-                desired.tap = Some(tap);
+                Arc::make_mut(desired).tap = Some(tap);
                 onlooker = Some(to);
             }
             is_free
@@ -275,7 +285,9 @@ impl PeerHandle {
     pub fn log_to(&self, log: Option<UpdateLog>) {
         self.desired.send_if_modified(|desired| {
             let changed = desired.log != log;
-            desired.log = log;
+            if changed {
+                Arc::make_mut(desired).log = log;
+            }
             changed
         });
     }

@@ -70,28 +70,23 @@ struct Socket {
 }
 
 /// What a task shares with the rest of the daemon, and leaves to the next one if it panics.
-#[derive(Clone)]
 pub(super) struct Ends {
     pub(super) id: PeerId,
-    pub(super) desired: watch::Receiver<Desired>,
+    pub(super) desired: watch::Receiver<Arc<Desired>>,
     pub(super) ready: Arc<Notify>,
     pub(super) seed: u64,
     pub(super) clock: Clock,
     pub(super) core: mpsc::Sender<FromPeer>,
     pub(super) status: watch::Sender<Arc<PeerStatus>>,
+    pub(super) accepted: mpsc::Receiver<Box<Accepted>>,
 }
 
-pub(super) struct Task {
-    id: PeerId,
+pub(super) struct Task<'a> {
+    ends: &'a mut Ends,
     clock: Clock,
-    core: mpsc::Sender<FromPeer>,
     peer: Peer,
-    desired: watch::Receiver<Desired>,
     /// The part of `desired` that is done.
-    done: Desired,
-    accepted: mpsc::Receiver<Box<Accepted>>,
-    ready: Arc<Notify>,
-    status: watch::Sender<Arc<PeerStatus>>,
+    done: Arc<Desired>,
     outgoing: Option<Socket>,
     incoming: Option<Socket>,
     dial: Option<Dial>,
@@ -113,30 +108,17 @@ pub(super) struct Task {
     core_gone: bool,
 }
 
-impl Task {
-    pub(super) fn new(ends: Ends, accepted: mpsc::Receiver<Box<Accepted>>) -> Self {
-        let Ends {
-            id,
-            mut desired,
-            ready,
-            seed,
-            clock,
-            core,
-            status,
-        } = ends;
-        let done = desired.borrow_and_update().clone();
+impl<'a> Task<'a> {
+    pub(super) fn new(ends: &'a mut Ends) -> Self {
+        let clock = ends.clock;
+        let done = ends.desired.borrow_and_update().clone();
         let (tap, log) = (done.tap.clone(), done.log.clone());
-        let peer = Peer::new(done.session.clone(), seed);
+        let peer = Peer::new(done.session.clone(), ends.seed);
         let mut task = Self {
-            id,
+            ends,
             clock,
-            core,
             peer,
-            desired,
             done,
-            accepted,
-            ready,
-            status,
             outgoing: None,
             incoming: None,
             dial: None,
@@ -157,7 +139,7 @@ impl Task {
     }
 
     /// Runs until the handle is dropped or the core is gone.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         if !self.done.stopped {
             self.peer.start(self.clock.now());
         }
@@ -262,14 +244,14 @@ impl Task {
 
     /// Makes the difference between what is desired and what is done disappear.
     fn apply(&mut self, now: Instant) {
-        let new = self.desired.borrow_and_update().clone();
+        let new = self.ends.desired.borrow_and_update().clone();
         let old = core::mem::replace(&mut self.done, new.clone());
         let stops = !old.stopped && new.stops.0 != old.stops.0;
         if new.tap != old.tap {
-            self.tapped(new.tap);
+            self.tapped(new.tap.clone());
         }
         if new.log != old.log {
-            self.log_to(new.log);
+            self.log_to(new.log.clone());
         }
         if stops {
             self.peer.stop(now, &new.stops.1);
@@ -279,7 +261,7 @@ impl Task {
             self.peer.transport_changed(now);
         }
         if new.session != old.session {
-            self.peer.reconfigure(now, new.session);
+            self.peer.reconfigure(now, new.session.clone());
         }
         if new.restarts.0 != old.restarts.0 {
             self.peer.restart(now, &new.restarts.1);
@@ -323,7 +305,7 @@ impl Task {
 
     /// The neighbour connected. Only under the rules that are in force, or it has to come again.
     fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
-        if self.desired.has_changed().is_ok_and(|changed| changed) {
+        if self.ends.desired.has_changed().is_ok_and(|changed| changed) {
             self.apply(now);
         }
         if under != Protection::from(&self.done.transport) {
@@ -412,7 +394,7 @@ impl Task {
             let Some(next) = self.next_for_core() else {
                 break;
             };
-            match self.core.try_send(next) {
+            match self.ends.core.try_send(next) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.core_gone = true,
@@ -426,7 +408,7 @@ impl Task {
     }
 
     fn next_for_core(&mut self) -> Option<FromPeer> {
-        let (peer, updates) = (self.id, self.peer.poll_updates());
+        let (peer, updates) = (self.ends.id, self.peer.poll_updates());
         if !updates.is_empty() {
             let read_at = self.read_at;
             return Some(FromPeer::Updates {
@@ -454,7 +436,7 @@ impl Task {
         }
         let (request, pull) = self.request();
         // No room: `next` waits for it.
-        if let (Ok(()), Some(pull)) = (self.core.try_send(request), pull) {
+        if let (Ok(()), Some(pull)) = (self.ends.core.try_send(request), pull) {
             self.asked(pull);
         }
     }
@@ -462,7 +444,7 @@ impl Task {
     fn request(&self) -> (FromPeer, Option<Pull>) {
         let (reply, answer) = oneshot::channel();
         let request = FromPeer::Pull {
-            peer: self.id,
+            peer: self.ends.id,
             max: BATCH,
             reply,
         };
@@ -483,7 +465,7 @@ impl Task {
         let now = self.clock.now();
         (self.changed, self.published_at, self.publish_at) = (false, now, None);
         let status = self.peer.status(now);
-        self.status.send_replace(Arc::new(status));
+        self.ends.status.send_replace(Arc::new(status));
     }
 
     fn socket_mut(&mut self, slot: Slot) -> &mut Option<Socket> {
