@@ -25,15 +25,13 @@ use crate::{
 
 use super::{
     clock::Clock,
+    inbox::{Content, Door, Inbox},
     range::Accepted,
     tap::{Onlooker, Tap},
     task::{Ends, Task},
     transport::Transport,
     update_log::UpdateLog,
 };
-
-/// Accepted connections that may wait for the task to look.
-const STREAMS: usize = 4;
 
 /// How long a neighbour rests whose task panicked: what led to that may come again with its first
 /// message.
@@ -96,10 +94,8 @@ pub(super) struct Desired {
 /// No method waits, and what is asked for twice is done once.
 #[derive(Debug)]
 pub struct PeerHandle {
-    desired: watch::Sender<Arc<Desired>>,
+    inbox: Inbox,
     ready: Arc<Notify>,
-    /// Boxed: the channel has room for 32 from the start, and they are rare.
-    accepted: mpsc::Sender<Box<Accepted>>,
     status: watch::Receiver<Arc<PeerStatus>>,
     task: JoinHandle<()>,
 }
@@ -130,7 +126,7 @@ pub fn spawn_logged_peer(
     core: mpsc::Sender<FromPeer>,
     log: Option<UpdateLog>,
 ) -> PeerHandle {
-    let (desired, watched) = watch::channel(Arc::new(Desired {
+    let (inbox, news) = Inbox::new(Desired {
         session,
         transport,
         stopped: false,
@@ -139,25 +135,22 @@ pub fn spawn_logged_peer(
         refreshes: [0; Family::ALL.len()],
         tap: None,
         log,
-    }));
-    let (accepted, streams) = mpsc::channel(STREAMS);
+    });
     let ready = Arc::new(Notify::new());
-    let idle = Peer::new(watched.borrow().session.clone(), seed).status(clock.now());
-    let (publish, status) = watch::channel(Arc::new(idle));
+    let (publish, status) = watch::channel(idle(&news.borrow().desired, clock));
     let ends = Ends {
         id,
-        desired: watched,
+        inbox: inbox.clone(),
+        news,
         ready: ready.clone(),
         seed,
         clock,
         core,
         status: publish,
-        accepted: streams,
     };
     PeerHandle {
-        desired,
+        inbox,
         ready,
-        accepted,
         status,
         task: tokio::spawn(guard(ends, async |ends| Task::new(ends).run().await)),
     }
@@ -167,12 +160,12 @@ pub fn spawn_logged_peer(
 /// routes: say that the session is over. After a rest, or once the handle asks for something, another
 /// task takes over.
 pub(super) async fn guard(mut ends: Ends, mut run: impl AsyncFnMut(&mut Ends)) {
-    let idle = ends.status.borrow().clone();
     loop {
         if !panics(pin!(run(&mut ends))).await {
             return;
         }
-        ends.status.send_replace(idle.clone());
+        let desired = ends.news.borrow().desired.clone();
+        ends.status.send_replace(idle(&desired, ends.clock));
         let peer = ends.id;
         let event = Event::Down {
             reason: DownReason::InternalError,
@@ -186,16 +179,21 @@ pub(super) async fn guard(mut ends: Ends, mut run: impl AsyncFnMut(&mut Ends)) {
         {
             return;
         }
-        ends.desired.mark_unchanged();
+        let is_news = |new: &Content| new.is_over || !Arc::ptr_eq(&new.desired, &desired);
         tokio::select! {
             () = tokio::time::sleep(REST_AFTER_PANIC) => {}
-            changed = ends.desired.changed() => {
-                if changed.is_err() {
+            new = ends.news.wait_for(is_news) => {
+                if new.map_or(true, |new| new.is_over) {
                     return;
                 }
             }
         }
     }
+}
+
+/// What is to be seen of a neighbour that has done nothing.
+fn idle(desired: &Desired, clock: Clock) -> Arc<PeerStatus> {
+    Arc::new(Peer::new(desired.session.clone(), 0).status(clock.now()))
 }
 
 /// Whether it comes to a panic, and not to its end.
@@ -214,14 +212,9 @@ impl PeerHandle {
         self.ready.notify_one();
     }
 
-    fn modify(&self, change: impl FnOnce(&mut Desired)) {
-        self.desired
-            .send_modify(|desired| change(Arc::make_mut(desired)));
-    }
-
     /// Ends the session and stays down, until [`PeerHandle::start`].
     pub fn stop(&self, why: StopReason) {
-        self.modify(|desired| {
+        self.inbox.modify(|desired| {
             desired.stops = (desired.stops.0.wrapping_add(1), why);
             desired.stopped = true;
         });
@@ -229,12 +222,12 @@ impl PeerHandle {
 
     /// Starts again after a stop.
     pub fn start(&self) {
-        self.modify(|desired| desired.stopped = false);
+        self.inbox.modify(|desired| desired.stopped = false);
     }
 
     /// Ends the session and dials again at once.
     pub fn restart(&self, why: StopReason) {
-        self.modify(|desired| {
+        self.inbox.modify(|desired| {
             desired.restarts = (desired.restarts.0.wrapping_add(1), why);
         });
     }
@@ -245,7 +238,7 @@ impl PeerHandle {
     /// the hold time; until then neither end hears the other. The listeners do not hear of a changed
     /// address or password by this: register again.
     pub fn reconfigure(&self, session: PeerConfig, transport: Transport) {
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let changed = desired.session != session || desired.transport != transport;
             if changed {
                 let desired = Arc::make_mut(desired);
@@ -257,7 +250,7 @@ impl PeerHandle {
 
     /// Asks the neighbour for all its routes of a family again, if there is a session that can.
     pub fn refresh(&self, family: Family) {
-        self.modify(|desired| {
+        self.inbox.modify(|desired| {
             for (count, of) in desired.refreshes.iter_mut().zip(Family::ALL) {
                 *count = count.wrapping_add(u64::from(of == family));
             }
@@ -269,7 +262,7 @@ impl PeerHandle {
     #[must_use]
     pub fn tap(&self) -> Option<Onlooker> {
         let mut onlooker = None;
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let is_free = !desired.tap.as_ref().is_some_and(Tap::is_open);
             if is_free {
                 let (tap, to) = Tap::new();
@@ -283,7 +276,7 @@ impl PeerHandle {
 
     /// Has what happens from now on logged here, or no longer.
     pub fn log_to(&self, log: Option<UpdateLog>) {
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let changed = desired.log != log;
             if changed {
                 Arc::make_mut(desired).log = log;
@@ -306,20 +299,25 @@ impl PeerHandle {
 
     /// Ends the task, and waits until its connections are closed: the last NOTIFICATION has had its
     /// chance to arrive. Takes about a second at most.
-    pub async fn ended(self) {
-        let Self { desired, task, .. } = self;
-        drop(desired);
+    pub async fn ended(mut self) {
+        self.inbox.close();
         // A task that panicked has ended as well.
-        let _ = task.await;
+        let _ = (&mut self.task).await;
     }
 
     /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
     /// task has several waiting already, and the connection is closed.
     pub fn accept(&self, connection: Accepted) -> bool {
-        self.accepted.try_send(Box::new(connection)).is_ok()
+        self.inbox.offer(connection)
     }
 
-    pub(super) fn accepted(&self) -> mpsc::Sender<Box<Accepted>> {
-        self.accepted.clone()
+    pub(super) fn door(&self) -> Door {
+        self.inbox.door()
+    }
+}
+
+impl Drop for PeerHandle {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }

@@ -35,6 +35,7 @@ use super::{
     connect::dial,
     farewell::Farewells,
     handle::{Desired, FromPeer},
+    inbox::{Content, Inbox},
     range::Accepted,
     tap::{Passing, Tap},
     transport::Transport,
@@ -72,13 +73,14 @@ struct Socket {
 /// What a task shares with the rest of the daemon, and leaves to the next one if it panics.
 pub(super) struct Ends {
     pub(super) id: PeerId,
-    pub(super) desired: watch::Receiver<Arc<Desired>>,
+    pub(super) inbox: Inbox,
+    /// That there is something new in it.
+    pub(super) news: watch::Receiver<Content>,
     pub(super) ready: Arc<Notify>,
     pub(super) seed: u64,
     pub(super) clock: Clock,
     pub(super) core: mpsc::Sender<FromPeer>,
     pub(super) status: watch::Sender<Arc<PeerStatus>>,
-    pub(super) accepted: mpsc::Receiver<Box<Accepted>>,
 }
 
 pub(super) struct Task<'a> {
@@ -96,7 +98,7 @@ pub(super) struct Task<'a> {
     /// Where what happens is logged.
     log: Option<UpdateLog>,
     /// The event, or the routes, for which the core had no room.
-    undelivered: Option<FromPeer>,
+    undelivered: Option<Box<FromPeer>>,
     /// When something was last read.
     read_at: Instant,
     routes_ready: bool,
@@ -111,7 +113,9 @@ pub(super) struct Task<'a> {
 impl<'a> Task<'a> {
     pub(super) fn new(ends: &'a mut Ends) -> Self {
         let clock = ends.clock;
-        let done = ends.desired.borrow_and_update().clone();
+        let done = ends.news.borrow().desired.clone();
+        // What waits is not for the one before only.
+        ends.news.mark_changed();
         let (tap, log) = (done.tap.clone(), done.log.clone());
         let peer = Peer::new(done.session.clone(), ends.seed);
         let mut task = Self {
@@ -168,10 +172,12 @@ impl<'a> Task<'a> {
         // Publishing is no reason to publish again: an idle neighbour costs nothing.
         let idle = matches!(step, Step::Time) && !self.is_due(now);
         match step {
-            Step::Desired => self.apply(now),
-            Step::HandleGone => return false,
+            Step::News => {
+                if !self.look(now) {
+                    return false;
+                }
+            }
             Step::CoreGone => self.core_gone = true,
-            Step::Accepted(connection) => self.accepted(now, *connection),
             Step::Dialled(result) => self.dialled(now, result),
             Step::Time => self.on_time(now),
             Step::Ready { slot, read, write } => {
@@ -242,9 +248,25 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// Looks what is in the inbox. `false`: the handle is gone.
+    fn look(&mut self, now: Instant) -> bool {
+        // First: what is desired then is no older than the rules that they were accepted under.
+        let accepted = self.ends.inbox.accepted();
+        let (desired, is_over) = {
+            let content = self.ends.news.borrow();
+            (content.desired.clone(), content.is_over)
+        };
+        self.apply(now, &desired);
+        if !is_over {
+            accepted
+                .into_iter()
+                .for_each(|connection| self.accepted(now, connection));
+        }
+        !is_over
+    }
+
     /// Makes the difference between what is desired and what is done disappear.
-    fn apply(&mut self, now: Instant) {
-        let new = self.ends.desired.borrow_and_update().clone();
+    fn apply(&mut self, now: Instant, new: &Arc<Desired>) {
         let old = core::mem::replace(&mut self.done, new.clone());
         let stops = !old.stopped && new.stops.0 != old.stops.0;
         if new.tap != old.tap {
@@ -305,9 +327,6 @@ impl<'a> Task<'a> {
 
     /// The neighbour connected. Only under the rules that are in force, or it has to come again.
     fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
-        if self.ends.desired.has_changed().is_ok_and(|changed| changed) {
-            self.apply(now);
-        }
         if under != Protection::from(&self.done.transport) {
             return;
         }
@@ -396,7 +415,7 @@ impl<'a> Task<'a> {
             };
             match self.ends.core.try_send(next) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next),
+                Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next.into()),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.core_gone = true,
             }
         }

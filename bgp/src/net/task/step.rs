@@ -9,18 +9,14 @@ use tokio::net::TcpStream;
 
 use crate::session::{ConnectError, OutBatch, Slot};
 
-use super::{super::range::Accepted, Dial, Pull, Socket, Task};
+use super::{Dial, Pull, Socket, Task};
 
 /// One thing that happened.
 pub(super) enum Step {
-    /// The handle asks for something else.
-    Desired,
-    /// The handle was dropped.
-    HandleGone,
+    /// There is something new in the inbox.
+    News,
     /// Nobody takes events any more.
     CoreGone,
-    /// The neighbour connected.
-    Accepted(Box<Accepted>),
     /// An attempt to connect came to an end.
     Dialled(Result<TcpStream, ConnectError>),
     /// A timer is due.
@@ -50,11 +46,8 @@ impl Task<'_> {
         let reading = self.undelivered.is_none();
         let needs_core = self.undelivered.is_some() || self.wants_routes();
         tokio::select! {
-            changed = self.ends.desired.changed() => match changed {
-                Ok(()) => Step::Desired,
-                Err(_) => Step::HandleGone,
-            },
-            Some(connection) = self.ends.accepted.recv() => Step::Accepted(connection),
+            // The other end of it is in `ends`, so it is never closed.
+            Ok(()) = self.ends.news.changed() => Step::News,
             result = dialled(&mut self.dial) => Step::Dialled(result),
             () = self.clock.sleep_until(deadline) => Step::Time,
             step = poll_fn(|it| poll_ready(it, &self.outgoing, Slot::Outgoing, reading)) => step,
@@ -64,7 +57,7 @@ impl Task<'_> {
             room = self.ends.core.reserve(), if needs_core => {
                 let Ok(room) = room else { return Step::CoreGone };
                 if let Some(waiting) = self.undelivered.take() {
-                    room.send(waiting);
+                    room.send(*waiting);
                 } else if let (request, Some(pull)) = self.request() {
                     room.send(request);
                     self.pull = Some(pull);
