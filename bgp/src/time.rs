@@ -35,6 +35,13 @@ impl Instant {
         Self(self.0.checked_next_multiple_of(step).unwrap_or(self.0))
     }
 
+    /// The last multiple of `step`, or this one if it is one. `step` is at least a nanosecond.
+    #[must_use]
+    pub fn round_down(self, step: Duration) -> Self {
+        let step = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Self(self.0 - self.0 % step)
+    }
+
     /// The time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

@@ -8,7 +8,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use redstart_controller::{
     compile::compile,
@@ -105,7 +105,7 @@ fn as_written(objects: &Objects) -> Objects {
     objects
         .peers
         .values_mut()
-        .for_each(|it| clear(&mut it.meta));
+        .for_each(|it| clear(&mut Arc::make_mut(it).meta));
     objects
         .advertisements
         .values_mut()

@@ -117,7 +117,7 @@ impl fmt::Display for Refusal {
 
 /// A number of routes for each reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RefusalCounts([usize; Refusal::ALL.len()]);
+pub struct RefusalCounts([u32; Refusal::ALL.len()]);
 
 impl RefusalCounts {
     pub(crate) const fn add(&mut self, reason: Refusal) {
@@ -131,13 +131,13 @@ impl RefusalCounts {
     /// Routes refused for `reason`.
     #[must_use]
     pub const fn get(&self, reason: Refusal) -> usize {
-        self.0[reason as usize]
+        self.0[reason as usize] as usize
     }
 
     /// Routes refused for any reason.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.0.iter().sum()
+        self.0.iter().map(|count| *count as usize).sum()
     }
 
     /// The reasons that occurred.

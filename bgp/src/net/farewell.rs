@@ -53,7 +53,7 @@ impl Farewells {
     }
 
     /// Waits until all are closed.
-    pub(super) async fn done(mut self) {
+    pub(super) async fn done(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }

@@ -1,6 +1,15 @@
 //! What the rest of the daemon sees of a neighbour's task.
 
-use std::{sync::Arc, time::Duration};
+use core::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -16,15 +25,13 @@ use crate::{
 
 use super::{
     clock::Clock,
+    inbox::{Content, Door, Inbox},
     range::Accepted,
     tap::{Onlooker, Tap},
     task::{Ends, Task},
     transport::Transport,
     update_log::UpdateLog,
 };
-
-/// Accepted connections that may wait for the task to look.
-const STREAMS: usize = 4;
 
 /// How long a neighbour rests whose task panicked: what led to that may come again with its first
 /// message.
@@ -87,10 +94,8 @@ pub(super) struct Desired {
 /// No method waits, and what is asked for twice is done once.
 #[derive(Debug)]
 pub struct PeerHandle {
-    desired: watch::Sender<Desired>,
+    inbox: Inbox,
     ready: Arc<Notify>,
-    /// Boxed: the channel has room for 32 from the start, and they are rare.
-    accepted: mpsc::Sender<Box<Accepted>>,
     status: watch::Receiver<Arc<PeerStatus>>,
     task: JoinHandle<()>,
 }
@@ -121,7 +126,7 @@ pub fn spawn_logged_peer(
     core: mpsc::Sender<FromPeer>,
     log: Option<UpdateLog>,
 ) -> PeerHandle {
-    let (desired, watched) = watch::channel(Desired {
+    let (inbox, news) = Inbox::new(Desired {
         session,
         transport,
         stopped: false,
@@ -131,13 +136,12 @@ pub fn spawn_logged_peer(
         tap: None,
         log,
     });
-    let (accepted, streams) = mpsc::channel(STREAMS);
     let ready = Arc::new(Notify::new());
-    let idle = Peer::new(watched.borrow().session.clone(), seed).status(clock.now());
-    let (publish, status) = watch::channel(Arc::new(idle));
+    let (publish, status) = watch::channel(idle(&news.borrow().desired, clock));
     let ends = Ends {
         id,
-        desired: watched,
+        inbox: inbox.clone(),
+        news,
         ready: ready.clone(),
         seed,
         clock,
@@ -145,41 +149,23 @@ pub fn spawn_logged_peer(
         status: publish,
     };
     PeerHandle {
-        desired,
+        inbox,
         ready,
-        accepted,
         status,
-        task: tokio::spawn(guard(ends, streams, |ends, accepted| {
-            tokio::spawn(Task::new(ends, accepted).run())
-        })),
+        task: tokio::spawn(guard(ends, async |ends| Task::new(ends).run().await)),
     }
 }
 
 /// Runs the task of a neighbour. A panic takes the sockets with it, but the routing table would keep the
 /// routes: say that the session is over. After a rest, or once the handle asks for something, another
 /// task takes over.
-pub(super) async fn guard(
-    mut ends: Ends,
-    mut arrivals: mpsc::Receiver<Box<Accepted>>,
-    mut begin: impl FnMut(Ends, mpsc::Receiver<Box<Accepted>>) -> JoinHandle<()>,
-) {
-    let idle = ends.status.borrow().clone();
+pub(super) async fn guard(mut ends: Ends, mut run: impl AsyncFnMut(&mut Ends)) {
     loop {
-        let (pass_on, accepted) = mpsc::channel(STREAMS);
-        let mut task = begin(ends.clone(), accepted);
-        let ended = loop {
-            tokio::select! {
-                ended = &mut task => break ended,
-                Some(connection) = arrivals.recv() => {
-                    // One that dials faster than its task can look loses the connection and retries.
-                    let _ = pass_on.try_send(connection);
-                }
-            }
-        };
-        if !ended.is_err_and(|error| error.is_panic()) {
+        if !panics(pin!(run(&mut ends))).await {
             return;
         }
-        ends.status.send_replace(idle.clone());
+        let desired = ends.news.borrow().desired.clone();
+        ends.status.send_replace(idle(&desired, ends.clock));
         let peer = ends.id;
         let event = Event::Down {
             reason: DownReason::InternalError,
@@ -193,16 +179,31 @@ pub(super) async fn guard(
         {
             return;
         }
-        ends.desired.mark_unchanged();
+        let is_news = |new: &Content| new.is_over || !Arc::ptr_eq(&new.desired, &desired);
         tokio::select! {
             () = tokio::time::sleep(REST_AFTER_PANIC) => {}
-            changed = ends.desired.changed() => {
-                if changed.is_err() {
+            new = ends.news.wait_for(is_news) => {
+                if new.map_or(true, |new| new.is_over) {
                     return;
                 }
             }
         }
     }
+}
+
+/// What is to be seen of a neighbour that has done nothing.
+fn idle(desired: &Desired, clock: Clock) -> Arc<PeerStatus> {
+    Arc::new(Peer::new(desired.session.clone(), 0).status(clock.now()))
+}
+
+/// Whether it comes to a panic, and not to its end.
+async fn panics(mut task: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| {
+        // It is not polled again after that, and what it held is gone.
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(true), |polled| polled.map(|()| false))
+    })
+    .await
 }
 
 impl PeerHandle {
@@ -213,7 +214,7 @@ impl PeerHandle {
 
     /// Ends the session and stays down, until [`PeerHandle::start`].
     pub fn stop(&self, why: StopReason) {
-        self.desired.send_modify(|desired| {
+        self.inbox.modify(|desired| {
             desired.stops = (desired.stops.0.wrapping_add(1), why);
             desired.stopped = true;
         });
@@ -221,12 +222,12 @@ impl PeerHandle {
 
     /// Starts again after a stop.
     pub fn start(&self) {
-        self.desired.send_modify(|desired| desired.stopped = false);
+        self.inbox.modify(|desired| desired.stopped = false);
     }
 
     /// Ends the session and dials again at once.
     pub fn restart(&self, why: StopReason) {
-        self.desired.send_modify(|desired| {
+        self.inbox.modify(|desired| {
             desired.restarts = (desired.restarts.0.wrapping_add(1), why);
         });
     }
@@ -237,17 +238,19 @@ impl PeerHandle {
     /// the hold time; until then neither end hears the other. The listeners do not hear of a changed
     /// address or password by this: register again.
     pub fn reconfigure(&self, session: PeerConfig, transport: Transport) {
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let changed = desired.session != session || desired.transport != transport;
-            desired.session = session;
-            desired.transport = transport;
+            if changed {
+                let desired = Arc::make_mut(desired);
+                (desired.session, desired.transport) = (session, transport);
+            }
             changed
         });
     }
 
     /// Asks the neighbour for all its routes of a family again, if there is a session that can.
     pub fn refresh(&self, family: Family) {
-        self.desired.send_modify(|desired| {
+        self.inbox.modify(|desired| {
             for (count, of) in desired.refreshes.iter_mut().zip(Family::ALL) {
                 *count = count.wrapping_add(u64::from(of == family));
             }
@@ -259,11 +262,11 @@ impl PeerHandle {
     #[must_use]
     pub fn tap(&self) -> Option<Onlooker> {
         let mut onlooker = None;
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let is_free = !desired.tap.as_ref().is_some_and(Tap::is_open);
             if is_free {
                 let (tap, to) = Tap::new();
-                desired.tap = Some(tap);
+                Arc::make_mut(desired).tap = Some(tap);
                 onlooker = Some(to);
             }
             is_free
@@ -273,9 +276,11 @@ impl PeerHandle {
 
     /// Has what happens from now on logged here, or no longer.
     pub fn log_to(&self, log: Option<UpdateLog>) {
-        self.desired.send_if_modified(|desired| {
+        self.inbox.modify_if(|desired| {
             let changed = desired.log != log;
-            desired.log = log;
+            if changed {
+                Arc::make_mut(desired).log = log;
+            }
             changed
         });
     }
@@ -294,20 +299,25 @@ impl PeerHandle {
 
     /// Ends the task, and waits until its connections are closed: the last NOTIFICATION has had its
     /// chance to arrive. Takes about a second at most.
-    pub async fn ended(self) {
-        let Self { desired, task, .. } = self;
-        drop(desired);
+    pub async fn ended(mut self) {
+        self.inbox.close();
         // A task that panicked has ended as well.
-        let _ = task.await;
+        let _ = (&mut self.task).await;
     }
 
     /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
     /// task has several waiting already, and the connection is closed.
     pub fn accept(&self, connection: Accepted) -> bool {
-        self.accepted.try_send(Box::new(connection)).is_ok()
+        self.inbox.offer(connection)
     }
 
-    pub(super) fn accepted(&self) -> mpsc::Sender<Box<Accepted>> {
-        self.accepted.clone()
+    pub(super) fn door(&self) -> Door {
+        self.inbox.door()
+    }
+}
+
+impl Drop for PeerHandle {
+    fn drop(&mut self) {
+        self.inbox.close();
     }
 }

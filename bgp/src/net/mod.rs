@@ -38,6 +38,7 @@ mod cover;
 mod discovery;
 mod farewell;
 mod handle;
+mod inbox;
 mod keys;
 mod listener;
 mod range;

@@ -7,11 +7,12 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::net::TcpStream;
 
 use super::{
     arrival::{Arrival, Protection},
     handle::PeerHandle,
+    inbox::Door,
     keys::{KeyOwner, KeyRing, wanted},
     range::{Accepted, Offer, RangeId, Registered},
     sockopt::{SocketOptionError, add_ao_key, remove_ao_key, set_md5_key, set_md5_prefix_key},
@@ -32,7 +33,7 @@ pub(super) fn remote_of(addr: SocketAddr) -> Remote {
 /// A neighbour that is registered.
 #[derive(Debug)]
 struct Neighbour {
-    accepted: mpsc::Sender<Box<Accepted>>,
+    door: Door,
     protection: Protection,
     password: Option<Secret>,
     /// The keys of the TCP Authentication Option that the socket has for it.
@@ -61,7 +62,7 @@ impl Registry {
         let address = transport.remote.ip();
         let set = |key| add_ao_key(socket, address, key, false);
         let neighbour = Neighbour {
-            accepted: peer.accepted(),
+            door: peer.door(),
             protection: Protection::from(transport),
             password: transport.password.clone(),
             tcp_ao: transport.tcp_ao.clone(),
@@ -137,7 +138,7 @@ impl Registry {
                     let under = peer.protection.clone();
                     // One that dials faster than its task can look loses the connection and retries.
                     let connection = Accepted { stream, under };
-                    let _ = peer.accepted.try_send(Box::new(connection));
+                    peer.door.offer(connection);
                     Ok(())
                 }
             };

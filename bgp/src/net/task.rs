@@ -35,6 +35,7 @@ use super::{
     connect::dial,
     farewell::Farewells,
     handle::{Desired, FromPeer},
+    inbox::{Content, Inbox},
     range::Accepted,
     tap::{Passing, Tap},
     transport::Transport,
@@ -70,10 +71,11 @@ struct Socket {
 }
 
 /// What a task shares with the rest of the daemon, and leaves to the next one if it panics.
-#[derive(Clone)]
 pub(super) struct Ends {
     pub(super) id: PeerId,
-    pub(super) desired: watch::Receiver<Desired>,
+    pub(super) inbox: Inbox,
+    /// That there is something new in it.
+    pub(super) news: watch::Receiver<Content>,
     pub(super) ready: Arc<Notify>,
     pub(super) seed: u64,
     pub(super) clock: Clock,
@@ -81,17 +83,12 @@ pub(super) struct Ends {
     pub(super) status: watch::Sender<Arc<PeerStatus>>,
 }
 
-pub(super) struct Task {
-    id: PeerId,
+pub(super) struct Task<'a> {
+    ends: &'a mut Ends,
     clock: Clock,
-    core: mpsc::Sender<FromPeer>,
     peer: Peer,
-    desired: watch::Receiver<Desired>,
     /// The part of `desired` that is done.
-    done: Desired,
-    accepted: mpsc::Receiver<Box<Accepted>>,
-    ready: Arc<Notify>,
-    status: watch::Sender<Arc<PeerStatus>>,
+    done: Arc<Desired>,
     outgoing: Option<Socket>,
     incoming: Option<Socket>,
     dial: Option<Dial>,
@@ -101,7 +98,7 @@ pub(super) struct Task {
     /// Where what happens is logged.
     log: Option<UpdateLog>,
     /// The event, or the routes, for which the core had no room.
-    undelivered: Option<FromPeer>,
+    undelivered: Option<Box<FromPeer>>,
     /// When something was last read.
     read_at: Instant,
     routes_ready: bool,
@@ -113,30 +110,19 @@ pub(super) struct Task {
     core_gone: bool,
 }
 
-impl Task {
-    pub(super) fn new(ends: Ends, accepted: mpsc::Receiver<Box<Accepted>>) -> Self {
-        let Ends {
-            id,
-            mut desired,
-            ready,
-            seed,
-            clock,
-            core,
-            status,
-        } = ends;
-        let done = desired.borrow_and_update().clone();
+impl<'a> Task<'a> {
+    pub(super) fn new(ends: &'a mut Ends) -> Self {
+        let clock = ends.clock;
+        let done = ends.news.borrow().desired.clone();
+        // What waits is not for the one before only.
+        ends.news.mark_changed();
         let (tap, log) = (done.tap.clone(), done.log.clone());
-        let peer = Peer::new(done.session.clone(), seed);
+        let peer = Peer::new(done.session.clone(), ends.seed);
         let mut task = Self {
-            id,
+            ends,
             clock,
-            core,
             peer,
-            desired,
             done,
-            accepted,
-            ready,
-            status,
             outgoing: None,
             incoming: None,
             dial: None,
@@ -157,7 +143,7 @@ impl Task {
     }
 
     /// Runs until the handle is dropped or the core is gone.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         if !self.done.stopped {
             self.peer.start(self.clock.now());
         }
@@ -186,10 +172,12 @@ impl Task {
         // Publishing is no reason to publish again: an idle neighbour costs nothing.
         let idle = matches!(step, Step::Time) && !self.is_due(now);
         match step {
-            Step::Desired => self.apply(now),
-            Step::HandleGone => return false,
+            Step::News => {
+                if !self.look(now) {
+                    return false;
+                }
+            }
             Step::CoreGone => self.core_gone = true,
-            Step::Accepted(connection) => self.accepted(now, *connection),
             Step::Dialled(result) => self.dialled(now, result),
             Step::Time => self.on_time(now),
             Step::Ready { slot, read, write } => {
@@ -260,16 +248,32 @@ impl Task {
         }
     }
 
+    /// Looks what is in the inbox. `false`: the handle is gone.
+    fn look(&mut self, now: Instant) -> bool {
+        // First: what is desired then is no older than the rules that they were accepted under.
+        let accepted = self.ends.inbox.accepted();
+        let (desired, is_over) = {
+            let content = self.ends.news.borrow();
+            (content.desired.clone(), content.is_over)
+        };
+        self.apply(now, &desired);
+        if !is_over {
+            accepted
+                .into_iter()
+                .for_each(|connection| self.accepted(now, connection));
+        }
+        !is_over
+    }
+
     /// Makes the difference between what is desired and what is done disappear.
-    fn apply(&mut self, now: Instant) {
-        let new = self.desired.borrow_and_update().clone();
+    fn apply(&mut self, now: Instant, new: &Arc<Desired>) {
         let old = core::mem::replace(&mut self.done, new.clone());
         let stops = !old.stopped && new.stops.0 != old.stops.0;
         if new.tap != old.tap {
-            self.tapped(new.tap);
+            self.tapped(new.tap.clone());
         }
         if new.log != old.log {
-            self.log_to(new.log);
+            self.log_to(new.log.clone());
         }
         if stops {
             self.peer.stop(now, &new.stops.1);
@@ -279,7 +283,7 @@ impl Task {
             self.peer.transport_changed(now);
         }
         if new.session != old.session {
-            self.peer.reconfigure(now, new.session);
+            self.peer.reconfigure(now, new.session.clone());
         }
         if new.restarts.0 != old.restarts.0 {
             self.peer.restart(now, &new.restarts.1);
@@ -323,9 +327,6 @@ impl Task {
 
     /// The neighbour connected. Only under the rules that are in force, or it has to come again.
     fn accepted(&mut self, now: Instant, Accepted { stream, under }: Accepted) {
-        if self.desired.has_changed().is_ok_and(|changed| changed) {
-            self.apply(now);
-        }
         if under != Protection::from(&self.done.transport) {
             return;
         }
@@ -412,9 +413,9 @@ impl Task {
             let Some(next) = self.next_for_core() else {
                 break;
             };
-            match self.core.try_send(next) {
+            match self.ends.core.try_send(next) {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next),
+                Err(mpsc::error::TrySendError::Full(next)) => self.undelivered = Some(next.into()),
                 Err(mpsc::error::TrySendError::Closed(_)) => self.core_gone = true,
             }
         }
@@ -426,7 +427,7 @@ impl Task {
     }
 
     fn next_for_core(&mut self) -> Option<FromPeer> {
-        let (peer, updates) = (self.id, self.peer.poll_updates());
+        let (peer, updates) = (self.ends.id, self.peer.poll_updates());
         if !updates.is_empty() {
             let read_at = self.read_at;
             return Some(FromPeer::Updates {
@@ -454,7 +455,7 @@ impl Task {
         }
         let (request, pull) = self.request();
         // No room: `next` waits for it.
-        if let (Ok(()), Some(pull)) = (self.core.try_send(request), pull) {
+        if let (Ok(()), Some(pull)) = (self.ends.core.try_send(request), pull) {
             self.asked(pull);
         }
     }
@@ -462,7 +463,7 @@ impl Task {
     fn request(&self) -> (FromPeer, Option<Pull>) {
         let (reply, answer) = oneshot::channel();
         let request = FromPeer::Pull {
-            peer: self.id,
+            peer: self.ends.id,
             max: BATCH,
             reply,
         };
@@ -483,7 +484,7 @@ impl Task {
         let now = self.clock.now();
         (self.changed, self.published_at, self.publish_at) = (false, now, None);
         let status = self.peer.status(now);
-        self.status.send_replace(Arc::new(status));
+        self.ends.status.send_replace(Arc::new(status));
     }
 
     fn socket_mut(&mut self, slot: Slot) -> &mut Option<Socket> {

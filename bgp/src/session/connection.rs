@@ -36,7 +36,7 @@ const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// KEEPALIVEs are due at multiples of this: of hundreds of sessions many are sent each time that the processor
 /// is woken.
-const KEEPALIVES_TOGETHER: Duration = Duration::from_millis(50);
+const KEEPALIVES_TOGETHER: Duration = Duration::from_millis(200);
 
 /// Where the header has the type of a message (RFC 4271 section 4.1).
 const TYPE_AT: usize = 18;
@@ -165,7 +165,10 @@ impl Session {
         self.keepalive = (!interval.is_zero()).then(|| {
             let at = now + jitter.apply(interval).max(MIN_KEEPALIVE);
             let latest = now + interval.max(MIN_KEEPALIVE);
-            at.round_up(KEEPALIVES_TOGETHER).min(latest)
+            // A quarter of an interval, which jitter takes, has one of them, unless it is the shortest.
+            at.round_up(KEEPALIVES_TOGETHER)
+                .min(latest.round_down(KEEPALIVES_TOGETHER))
+                .max(now + MIN_KEEPALIVE)
         });
     }
 }

@@ -114,5 +114,5 @@ pub struct PeerStatus {
     /// Octets that wait to be sent.
     pub queued: usize,
     /// The last errors.
-    pub errors: LastErrors,
+    pub errors: Arc<LastErrors>,
 }

@@ -71,7 +71,7 @@ fn nodes_of<'a>(
 /// Routers in one place. On each node the first that selects it counts.
 fn between_routers<'a>(objects: &'a Objects, selection: &Selection<'a>) -> Vec<Clash<'a>> {
     let mut places: BTreeMap<Place, Vec<&Peer>> = BTreeMap::new();
-    let mut routers: Vec<&Peer> = objects.peers.values().collect();
+    let mut routers: Vec<&Peer> = objects.peers.values().map(|it| &**it).collect();
     routers.sort_by_key(|router| router.meta.seniority());
     for router in routers {
         places
@@ -259,7 +259,7 @@ fn contradictions<'a>(objects: &'a Objects, selection: &Selection<'a>) -> Vec<Cl
         if !(shares_services || shares_others) {
             return None;
         }
-        let routers = objects.peers.values();
+        let routers = objects.peers.values().map(|it| &**it);
         let both = |it: &&Peer| {
             let mut by = [first, second].into_iter();
             by.all(|by| chooses(objects, by, &it.meta.name))

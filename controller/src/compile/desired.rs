@@ -34,7 +34,7 @@ pub struct DesiredState {
     /// Where to listen, one address per family at most.
     pub listen: Vec<SocketAddr>,
     /// Every neighbour, by its stable name.
-    pub peers: Arc<BTreeMap<PeerName, Peer>>,
+    pub peers: Arc<BTreeMap<PeerName, Arc<Peer>>>,
     /// The routes of our own.
     pub originations: Originations,
     /// How the addresses of this node's network interfaces are advertised, each as a host route.

@@ -312,7 +312,10 @@ fn everything(
             ..idle.kernel
         },
         node: Some(scope.identity),
-        peers: Arc::new(peers),
+        peers: {
+            let shared = peers.into_iter();
+            Arc::new(shared.map(|(name, it)| (name, it.into())).collect())
+        },
         ..idle
     };
     let mut last = Last {

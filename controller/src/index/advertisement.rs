@@ -84,7 +84,7 @@ impl From<&BGPAdvertisement> for Observed {
         let key = ObjectKey::cluster(Kind::BgpAdvertisement, meta.name.as_str());
         let mut findings = Findings::new(&key);
         let advertisement = parse(meta, &object.spec, &mut findings);
-        findings.keep_if_clean(key, Some(Object::Advertisement(advertisement)))
+        findings.keep_if_clean(key, Some(Object::Advertisement(Box::new(advertisement))))
     }
 }
 

@@ -35,7 +35,10 @@ mod standing;
 mod unheard;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use advertisement::{Advertisement, Aggregate, ServiceChoice};
 pub use bfd_profile::BfdProfile;
@@ -84,7 +87,7 @@ pub struct Objects {
     /// `BGPConfiguration`s: at most the one named `default`.
     pub configurations: BTreeMap<String, Configuration>,
     /// `BGPPeer`s.
-    pub peers: BTreeMap<String, Peer>,
+    pub peers: BTreeMap<String, Arc<Peer>>,
     /// `BGPAdvertisement`s.
     pub advertisements: BTreeMap<String, Advertisement>,
     /// `BGPPolicy`s.
@@ -112,12 +115,12 @@ impl Objects {
             Object::EndpointSlice(o) => {
                 return Changes::of(self.endpoints.insert(key.in_namespace(), o));
             }
-            Object::Node(o) => put(&mut self.nodes, name(), o),
+            Object::Node(o) => put(&mut self.nodes, name(), *o),
             Object::Secret(o) => put(&mut self.secrets, name(), o),
             Object::ServiceCidr(o) => put(&mut self.service_cidrs, name(), o),
             Object::Configuration(o) => put(&mut self.configurations, name(), *o),
             Object::Peer(o) => put(&mut self.peers, name(), o),
-            Object::Advertisement(o) => put(&mut self.advertisements, name(), o),
+            Object::Advertisement(o) => put(&mut self.advertisements, name(), *o),
             Object::Policy(o) => put(&mut self.policies, name(), o),
             Object::BfdProfile(o) => put(&mut self.bfd_profiles, name(), o),
         })
@@ -151,6 +154,7 @@ impl Objects {
     fn pack(&mut self, kind: Kind) {
         match kind {
             Kind::Node => pack(&mut self.nodes),
+            Kind::BgpPeer => pack(&mut self.peers),
             Kind::Service => pack(&mut self.services),
             Kind::EndpointSlice => self.endpoints.pack(),
             _ => {}

@@ -84,7 +84,7 @@ impl From<&core::Node> for Observed {
         parsed.addresses = addresses.into_iter().map(|(_, a)| a).collect();
         parsed.addresses.shrink_to_fit();
         annotations(node, &mut parsed, &mut findings);
-        findings.keep(key, Object::Node(parsed))
+        findings.keep(key, Object::Node(Box::new(parsed)))
     }
 }
 

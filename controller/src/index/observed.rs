@@ -1,6 +1,6 @@
 //! One object as it is kept: parsed, and reduced to what is used.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -100,7 +100,7 @@ impl Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     /// core/v1 `Node`.
-    Node(Node),
+    Node(Box<Node>),
     /// core/v1 `Secret`.
     Secret(Secret),
     /// core/v1 `Service`.
@@ -112,9 +112,9 @@ pub enum Object {
     /// `BGPConfiguration`.
     Configuration(Box<Configuration>),
     /// `BGPPeer`.
-    Peer(Peer),
+    Peer(Arc<Peer>),
     /// `BGPAdvertisement`.
-    Advertisement(Advertisement),
+    Advertisement(Box<Advertisement>),
     /// `BGPPolicy`.
     Policy(Policy),
     /// `BFDProfile`.

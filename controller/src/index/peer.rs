@@ -79,7 +79,7 @@ impl From<&BGPPeer> for Observed {
         let key = ObjectKey::cluster(Kind::BgpPeer, meta.name.as_str());
         let mut findings = Findings::new(&key);
         let peer = parse(meta, &object.spec, &mut findings);
-        findings.keep_if_clean(key, peer.map(Object::Peer))
+        findings.keep_if_clean(key, peer.map(|peer| Object::Peer(peer.into())))
     }
 }
 

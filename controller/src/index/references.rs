@@ -116,7 +116,7 @@ fn of_object(object: &Object) -> Vec<Reference> {
 /// What the version of this object that is in force names.
 fn before(objects: &Objects, key: &ObjectKey) -> Option<Vec<Reference>> {
     match key.kind {
-        Kind::BgpPeer => objects.peers.get(&key.name).map(of_peer),
+        Kind::BgpPeer => objects.peers.get(&key.name).map(|peer| of_peer(peer)),
         Kind::BgpConfiguration => {
             let configuration = objects.configurations.get(&key.name);
             configuration.map(|before| of_configuration(&before.spec))

@@ -61,7 +61,7 @@ fn refused(observed: &Observed, field: &str, reason: Reason) {
 #[track_caller]
 fn parsed_node(observed: Observed) -> Node {
     match observed.object {
-        Some(Object::Node(node)) => node,
+        Some(Object::Node(node)) => *node,
         other => panic!("not a Node: {other:?}"),
     }
 }

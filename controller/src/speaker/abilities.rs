@@ -1,6 +1,8 @@
 //! What objects ask for and the kernel of this node may not have. Asked of the kernel once, at start:
 //! it gets no other abilities while it runs.
 
+use std::sync::Arc;
+
 use redstart_bgp::net::probe_tcp_ao;
 
 use crate::{
@@ -29,7 +31,7 @@ impl Abilities {
     pub(super) fn lacking(self, desired: &DesiredState) -> Vec<Diagnostic> {
         let peers = desired.peers.values();
         let in_vain = peers.filter(|peer| !self.tcp_ao && !peer.tcp_ao.is_empty());
-        let problem = |peer: &crate::compile::Peer| {
+        let problem = |peer: &Arc<crate::compile::Peer>| {
             Diagnostic::error(
                 peer.source.clone(),
                 "spec.tcpAO",

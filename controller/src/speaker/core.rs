@@ -565,7 +565,7 @@ impl Core {
         };
         self.neighbours.introduce_members();
         self.listeners.apply(now, &desired.listen, &self.neighbours);
-        let specs = self.neighbours.iter().map(|(name, n)| (name, &n.spec));
+        let specs = self.neighbours.iter().map(|(name, n)| (name, &*n.spec));
         self.bfd.apply(specs);
         self.originate(&desired);
     }

@@ -4,7 +4,7 @@
 //! objects with the changes in them. What a session survives is not decided here but asked of those
 //! who decide when it happens: the neighbours' own comparison of configurations.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use redstart_bgp::session::Reconfigured;
 
@@ -110,7 +110,7 @@ fn routes(now: &DesiredState, then: &DesiredState) -> Vec<RouteDiff> {
 }
 
 fn policies(now: &DesiredState, then: &DesiredState) -> Vec<String> {
-    let differs = |(name, peer): &(&PeerName, &compile::Peer)| {
+    let differs = |(name, peer): &(&PeerName, &Arc<compile::Peer>)| {
         let before = now.peers.get(*name);
         before
             .is_some_and(|before| before.policies != peer.policies || before.import != peer.import)

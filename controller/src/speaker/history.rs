@@ -47,10 +47,10 @@ pub(super) enum What {
         to: State,
     },
     Up,
-    Down(DownReason),
+    Down(Box<DownReason>),
     Failed {
         slot: Slot,
-        reason: DownReason,
+        reason: Box<DownReason>,
     },
     Updates {
         announced: u64,
@@ -204,10 +204,10 @@ impl History {
                 }
             }
             Event::Established(_) => What::Up,
-            Event::Down { reason, .. } => What::Down(reason.clone()),
+            Event::Down { reason, .. } => What::Down(Box::new(reason.clone())),
             Event::AttemptFailed { slot, reason } => What::Failed {
                 slot: *slot,
-                reason: reason.clone(),
+                reason: Box::new(reason.clone()),
             },
             // These come many at a time, and are noted where they are taken in.
             Event::Update(_) => return,

@@ -288,7 +288,7 @@ fn problem(missing: &Unprotected, neighbours: &Neighbours) -> Option<Diagnostic>
     }
     let (object, field) = match missing.owner {
         KeyOwner::Peer(addr) => {
-            let mut of_address = neighbours.iter().map(|(_, n)| &n.spec);
+            let mut of_address = neighbours.iter().map(|(_, n)| &*n.spec);
             let has = |spec: &&compile::Peer| {
                 matches!(spec.remote, Remote::Address(remote) if remote.ip() == addr)
                     && (spec.password.is_some() || !spec.tcp_ao.is_empty())

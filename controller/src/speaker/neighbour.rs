@@ -45,7 +45,7 @@ pub(super) struct Neighbour {
     /// several neighbours.
     pub(super) configured: PeerName,
     /// Its `remote` is an address.
-    pub(super) spec: compile::Peer,
+    pub(super) spec: Arc<compile::Peer>,
     /// That address.
     pub(super) remote: SocketAddr,
     /// Its place in the listen range that it came from, if it came from one.
@@ -103,14 +103,14 @@ impl Neighbour {
     pub(super) fn new(
         id: PeerId,
         configured: PeerName,
-        (remote, spec): (SocketAddr, &compile::Peer),
+        (remote, spec): (SocketAddr, &Arc<compile::Peer>),
         node: &NodeIdentity,
         handle: PeerHandle,
     ) -> Self {
         Self {
             id,
             configured,
-            spec: spec.clone(),
+            spec: Arc::clone(spec),
             remote,
             membership: None,
             handle,
@@ -145,7 +145,7 @@ impl Neighbour {
         &mut self,
         now: Instant,
         name: &PeerName,
-        spec: &compile::Peer,
+        spec: &Arc<compile::Peer>,
         node: &NodeIdentity,
         restarted: Restarted,
         rib: &mut Rib,
@@ -169,7 +169,7 @@ impl Neighbour {
         rib.update_rules(self.id, spec.rules);
         let limits_changed = spec.rules.limits != self.spec.rules.limits
             || spec.limit_restart != self.spec.limit_restart;
-        self.spec = spec.clone();
+        self.spec = Arc::clone(spec);
         self.node = node.clone();
         if limits_changed {
             self.resume(name);
@@ -504,7 +504,7 @@ impl Neighbour {
         let session = |spec, node| translate::session(spec, node, Restarted::default());
         let remote = self.negotiated().map(|session| session.remote_as);
         let (before, after) = (session(&self.spec, &self.node), session(spec, node));
-        if before == after && old == new && self.spec == *spec {
+        if before == after && old == new && *self.spec == *spec {
             return Fate::Same;
         }
         Fate::Session(before.change(&after, remote))

@@ -9,7 +9,6 @@ mod messages;
 mod news;
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::SocketAddr,
     sync::Arc,
@@ -55,7 +54,7 @@ pub(super) struct Neighbours {
     to_core: mpsc::Sender<FromPeer>,
     seed: u64,
     last_id: u32,
-    by_name: BTreeMap<PeerName, Neighbour>,
+    by_name: BTreeMap<PeerName, Box<Neighbour>>,
     names: BTreeMap<PeerId, PeerName>,
     /// The numbers of the neighbours that each configured peer stands for.
     ids: Arc<Ids>,
@@ -118,11 +117,11 @@ impl Sessions for InTransition<'_> {
 }
 
 /// A neighbour that is to be there.
-struct Placed<'a> {
+struct Placed {
     /// The peer of the desired state that it comes from.
     configured: PeerName,
     remote: SocketAddr,
-    spec: Cow<'a, compile::Peer>,
+    spec: Arc<compile::Peer>,
 }
 
 impl Neighbours {
@@ -159,7 +158,7 @@ impl Neighbours {
 
     /// The neighbours of `desired` whose address is known, and those members of its ranges that are not among
     /// them by another name.
-    fn placed<'a>(&self, desired: &'a DesiredState) -> BTreeMap<PeerName, Placed<'a>> {
+    fn placed(&self, desired: &DesiredState) -> BTreeMap<PeerName, Placed> {
         let mut placed = BTreeMap::new();
         for (configured, spec) in desired.peers.iter() {
             let places = self.found.get(configured).into_iter().flatten();
@@ -168,7 +167,7 @@ impl Neighbours {
                     let one = Placed {
                         configured: configured.clone(),
                         remote,
-                        spec: Cow::Borrowed(spec),
+                        spec: Arc::clone(spec),
                     };
                     placed.insert(configured.clone(), one);
                 }
@@ -176,12 +175,12 @@ impl Neighbours {
                     placed.extend(places.map(|(name, remote)| {
                         let spec = compile::Peer {
                             remote: Remote::Address(*remote),
-                            ..spec.clone()
+                            ..compile::Peer::clone(spec)
                         };
                         let one = Placed {
                             configured: configured.clone(),
                             remote: *remote,
-                            spec: Cow::Owned(spec),
+                            spec: Arc::new(spec),
                         };
                         (name.clone(), one)
                     }));
@@ -196,7 +195,7 @@ impl Neighbours {
             let one = Placed {
                 configured: n.configured.clone(),
                 remote: n.remote,
-                spec: Cow::Owned(ranges::member(desired, &n.configured, n.remote)?),
+                spec: Arc::new(ranges::member(desired, &n.configured, n.remote)?),
             };
             Some((name.clone(), one))
         }));
@@ -236,7 +235,7 @@ impl Neighbours {
         let placed = Placed {
             configured: range.clone(),
             remote,
-            spec: Cow::Owned(spec),
+            spec: Arc::new(spec),
         };
         self.add(now, &name, &placed, node, restarted);
         if let Some(neighbour) = self.by_name.get_mut(&name) {
@@ -247,8 +246,9 @@ impl Neighbours {
 
     /// How many members a range has.
     pub(super) fn members(&self, range: &PeerName) -> usize {
-        let of = |n: &&Neighbour| n.membership.is_some() && n.configured == *range;
-        self.by_name.values().filter(of).count()
+        let all = self.by_name.values();
+        all.filter(|n| n.membership.is_some() && n.configured == *range)
+            .count()
     }
 
     /// Whether sessions have begun or ended since this was asked.
@@ -303,7 +303,7 @@ impl Neighbours {
     /// Whether a neighbour has a session now.
     pub(super) fn has_session(&self, name: &PeerName) -> bool {
         let neighbour = self.by_name.get(name);
-        neighbour.is_some_and(Neighbour::has_session)
+        neighbour.is_some_and(|it| it.has_session())
     }
 
     /// Whether there are some whose address nobody knows yet.
@@ -312,11 +312,11 @@ impl Neighbours {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerName, &Neighbour)> {
-        self.by_name.iter()
+        self.by_name.iter().map(|(name, it)| (name, &**it))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&PeerName, &mut Neighbour)> {
-        self.by_name.iter_mut()
+        self.by_name.iter_mut().map(|(name, it)| (name, &mut **it))
     }
 
     pub(super) fn name(&self, id: PeerId) -> Option<&PeerName> {
@@ -348,7 +348,7 @@ impl Neighbours {
         rib: &mut Rib,
     ) {
         self.ranges.apply(desired);
-        let is_unfound = |(name, peer): &(&PeerName, &compile::Peer)| {
+        let is_unfound = |(name, peer): &(&PeerName, &Arc<compile::Peer>)| {
             let is_searched = matches!(
                 peer.remote,
                 Remote::Interface { .. } | Remote::DefaultGateway { .. }
@@ -392,7 +392,7 @@ impl Neighbours {
             configured,
             remote,
             spec,
-        }: &Placed<'_>,
+        }: &Placed,
         node: &NodeIdentity,
         restarted: Restarted,
     ) {
@@ -413,7 +413,7 @@ impl Neighbours {
         ids.entry(configured.clone()).or_default().push(id);
         let configured = configured.clone();
         let neighbour = Neighbour::new(id, configured, (remote, spec), node, handle);
-        self.by_name.insert(name.clone(), neighbour);
+        self.by_name.insert(name.clone(), Box::new(neighbour));
         self.names.insert(id, name.clone());
     }
 
@@ -531,7 +531,7 @@ impl Neighbours {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.by_name
             .values()
-            .flat_map(Neighbour::timeouts)
+            .flat_map(|it| it.timeouts())
             .flatten()
             .min()
     }
@@ -548,13 +548,13 @@ impl Neighbours {
     /// Whether every neighbour is up and has sent what it has, those too that are still looked for.
     /// Nobody knows who else will come from a range.
     pub(super) fn all_initial_tables_received(&self) -> bool {
-        self.all_are_there() && self.by_name.values().all(Neighbour::has_told_all)
+        self.all_are_there() && self.by_name.values().all(|it| it.has_told_all())
     }
 
     /// Whether that is so but for those who wait for us in the same way.
     pub(super) fn all_initial_tables_received_but_of_restarting(&self) -> bool {
-        let told = Neighbour::has_told_all_or_restarts;
-        self.all_are_there() && self.by_name.values().all(told)
+        let mut all = self.by_name.values();
+        self.all_are_there() && all.all(|it| it.has_told_all_or_restarts())
     }
 
     fn all_are_there(&self) -> bool {
@@ -564,7 +564,7 @@ impl Neighbours {
     /// The rules of each neighbour.
     pub(super) fn rules(&self) -> BTreeMap<PeerName, PeerRules> {
         let rules = |(name, n): (&PeerName, &Neighbour)| (name.clone(), n.spec.rules);
-        self.by_name.iter().map(rules).collect()
+        self.iter().map(rules).collect()
     }
 
     /// Whether some node of the mesh that `target` wants a session with has told all that it has.

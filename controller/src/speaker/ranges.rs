@@ -192,7 +192,7 @@ pub(super) fn member(
     welcome.then(|| compile::Peer {
         remote: Remote::Address(remote),
         passive: true,
-        ..spec.clone()
+        ..compile::Peer::clone(spec)
     })
 }
 

@@ -239,7 +239,7 @@ mod tests {
             port: 179,
         };
         let mut desired = desired();
-        desired.peers = Arc::new([(PeerName("tor".to_owned()), router)].into());
+        desired.peers = Arc::new([(PeerName("tor".to_owned()), router.into())].into());
         let mut rib = Rib::new(RibConfig::default(), 0);
         let mut neighbours = no_neighbours();
         neighbours.apply(Instant::ZERO, &desired, Restarted::default(), &mut rib);
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(restart.complete(begin, &neighbours, &desired), own(false));
         let mut client = passive_router(SocketAddr::from(([192, 0, 2, 1], 179)));
         client.rules.client = true;
-        desired.peers = Arc::new([(PeerName("client".to_owned()), client)].into());
+        desired.peers = Arc::new([(PeerName("client".to_owned()), client.into())].into());
         assert_eq!(restart.complete(begin, &neighbours, &desired), own(true));
         let end = begin + SELECTION_DEFERRAL;
         assert_eq!(restart.poll_timeout(), Some(end));

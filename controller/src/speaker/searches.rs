@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     ops::{Deref, DerefMut},
+    sync::Arc,
 };
 
 use redstart_bgp::time::Instant;
@@ -39,7 +40,7 @@ pub(super) trait Sought: Sized {
 
 /// One configured peer that is looked for.
 pub(super) struct Search<T> {
-    pub(super) spec: Peer,
+    pub(super) spec: Arc<Peer>,
     /// Since when nothing better is known of it.
     pub(super) since: Instant,
     pub(super) sought: T,
@@ -135,7 +136,7 @@ pub(super) struct Unfound<'a> {
 }
 
 impl<T> Search<T> {
-    pub(super) const fn unfound(&self, why: Option<String>) -> Unfound<'_> {
+    pub(super) fn unfound(&self, why: Option<String>) -> Unfound<'_> {
         Unfound {
             spec: &self.spec,
             since: self.since,

@@ -480,7 +480,7 @@ fn a_router_that_changes_its_name_is_let_in_under_the_new_one() {
         let there: SocketAddr = "127.0.0.2:0".parse().unwrap();
         let named = |name: &str| DesiredState {
             listen: vec![here],
-            peers: Arc::new([(PeerName(name.to_owned()), passive_router(there))].into()),
+            peers: Arc::new([(PeerName(name.to_owned()), passive_router(there).into())].into()),
             ..node(kernel(254, 179), [])
         };
         let core = Running::start(named("old"));

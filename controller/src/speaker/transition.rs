@@ -203,17 +203,17 @@ impl Transition {
         let peers = Arc::make_mut(&mut desired.peers);
         for name in self.leaving.keys() {
             if let Some(spare) = target.spare.get(name) {
-                peers.insert(name.clone(), spare.peer);
+                peers.insert(name.clone(), spare.peer.into());
             }
         }
         for name in self.clients.keys() {
             if let Some(peer) = peers.get_mut(name) {
-                peer.rules.client = true;
+                Arc::make_mut(peer).rules.client = true;
             }
         }
         for (name, fellow) in &self.fellows {
             if let Some(peer) = peers.get_mut(name) {
-                peer.rules.cluster_id = fellow.cluster_id;
+                Arc::make_mut(peer).rules.cluster_id = fellow.cluster_id;
             }
         }
         Arc::new(desired)

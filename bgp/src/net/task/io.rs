@@ -4,6 +4,7 @@ use core::cell::RefCell;
 use std::io::{self, ErrorKind};
 
 use bytes::Bytes;
+use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
     session::{Disconnect, Peer, Slot},
@@ -24,7 +25,7 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
 
-impl Task {
+impl Task<'_> {
     /// Reads what is there, up to one buffer. Never waits.
     pub(super) fn read(&mut self, now: Instant, slot: Slot) {
         let Some(read) = self.take(slot, |peer, bytes| peer.received(now, slot, bytes)) else {
@@ -64,7 +65,7 @@ impl Task {
         let (socket, peer) = (socket.as_ref()?, &mut self.peer);
         let (tap, clock) = (&mut self.tap, self.clock);
         Some(BUFFER.with_borrow_mut(|buffer| {
-            let count = socket.stream.try_read(buffer)?;
+            let count = try_read(&socket.stream, buffer)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             if !bytes.is_empty() {
                 let what = || Passing::Received(Bytes::copy_from_slice(bytes));
@@ -112,4 +113,18 @@ impl Task {
             self.peer.closed(now, slot, how);
         }
     }
+}
+
+/// Reads what is there, up to one buffer. Where that does not fill the buffer there is no more: the runtime is
+/// told so, and tells of what comes after that, or of the end, without another attempt to find nothing.
+fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    let read = stream.try_io(Interest::READABLE, || {
+        count = rustix::io::read(stream, &mut *buffer)?;
+        match count {
+            1.. if count < buffer.len() => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(count),
+        }
+    });
+    if count > 0 { Ok(count) } else { read }
 }

@@ -17,7 +17,7 @@ use super::{
     Task,
 };
 
-impl Task {
+impl Task<'_> {
     /// From now on to this log, or to none.
     pub(super) fn log_to(&mut self, log: Option<UpdateLog>) {
         self.log();

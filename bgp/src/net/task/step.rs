@@ -1,21 +1,22 @@
 //! What can happen to a neighbour's task, and waiting for it.
 
-use tokio::{io::Interest, net::TcpStream};
+use core::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use tokio::net::TcpStream;
 
 use crate::session::{ConnectError, OutBatch, Slot};
 
-use super::{super::range::Accepted, Dial, Pull, Socket, Task};
+use super::{Dial, Pull, Socket, Task};
 
 /// One thing that happened.
 pub(super) enum Step {
-    /// The handle asks for something else.
-    Desired,
-    /// The handle was dropped.
-    HandleGone,
+    /// There is something new in the inbox.
+    News,
     /// Nobody takes events any more.
     CoreGone,
-    /// The neighbour connected.
-    Accepted(Box<Accepted>),
     /// An attempt to connect came to an end.
     Dialled(Result<TcpStream, ConnectError>),
     /// A timer is due.
@@ -37,32 +38,27 @@ pub(super) enum Step {
     Delivered,
 }
 
-impl Task {
+impl Task<'_> {
     /// Waits for the next thing to happen. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Step {
         let deadline = [self.peer.poll_timeout(), self.publish_at];
         let deadline = deadline.into_iter().flatten().min();
         let reading = self.undelivered.is_none();
         let needs_core = self.undelivered.is_some() || self.wants_routes();
-        // Made ahead, because the wait for room borrows the task.
-        let mut request = (needs_core && self.undelivered.is_none()).then(|| self.request());
         tokio::select! {
-            changed = self.desired.changed() => match changed {
-                Ok(()) => Step::Desired,
-                Err(_) => Step::HandleGone,
-            },
-            Some(connection) = self.accepted.recv() => Step::Accepted(connection),
+            // The other end of it is in `ends`, so it is never closed.
+            Ok(()) = self.ends.news.changed() => Step::News,
             result = dialled(&mut self.dial) => Step::Dialled(result),
             () = self.clock.sleep_until(deadline) => Step::Time,
-            step = ready(&self.outgoing, Slot::Outgoing, reading) => step,
-            step = ready(&self.incoming, Slot::Incoming, reading) => step,
+            step = poll_fn(|it| poll_ready(it, &self.outgoing, Slot::Outgoing, reading)) => step,
+            step = poll_fn(|it| poll_ready(it, &self.incoming, Slot::Incoming, reading)) => step,
             batch = answer(&mut self.pull) => Step::Pulled(batch),
-            () = self.ready.notified() => Step::RoutesReady,
-            room = self.core.reserve(), if needs_core => {
+            () = self.ends.ready.notified() => Step::RoutesReady,
+            room = self.ends.core.reserve(), if needs_core => {
                 let Ok(room) = room else { return Step::CoreGone };
                 if let Some(waiting) = self.undelivered.take() {
-                    room.send(waiting);
-                } else if let Some((request, Some(pull))) = request.take() {
+                    room.send(*waiting);
+                } else if let (request, Some(pull)) = self.request() {
                     room.send(request);
                     self.pull = Some(pull);
                     self.routes_ready = false;
@@ -73,29 +69,23 @@ impl Task {
     }
 }
 
-/// Waits until the socket can be read (if it shall be) or written (if it could not before).
-async fn ready(socket: &Option<Socket>, slot: Slot, reading: bool) -> Step {
+/// Whether the socket can be read (if it shall be) or written (if it could not before).
+fn poll_ready(
+    context: &mut Context<'_>,
+    socket: &Option<Socket>,
+    slot: Slot,
+    reading: bool,
+) -> Poll<Step> {
     let Some(Socket { stream, full, .. }) = socket else {
-        return core::future::pending().await;
-    };
-    let interest = match (reading, full) {
-        (true, true) => Interest::READABLE | Interest::WRITABLE,
-        (true, false) => Interest::READABLE,
-        (false, true) => Interest::WRITABLE,
-        (false, false) => return core::future::pending().await,
+        return Poll::Pending;
     };
     // On an error, reading and writing will say what is wrong.
-    let ready = stream.ready(interest).await;
-    let (readable, writable) = ready.map_or((true, true), |ready| {
-        (
-            ready.is_readable() || ready.is_read_closed(),
-            ready.is_writable() || ready.is_write_closed(),
-        )
-    });
-    Step::Ready {
-        slot,
-        read: reading && readable,
-        write: *full && writable,
+    let read = reading && stream.poll_read_ready(context).is_ready();
+    let write = *full && stream.poll_write_ready(context).is_ready();
+    if read || write {
+        Poll::Ready(Step::Ready { slot, read, write })
+    } else {
+        Poll::Pending
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     Socket, Task,
 };
 
-impl Task {
+impl Task<'_> {
     /// Somebody begins to look. A tap sees messages from their start: it is given what is here of one that
     /// is not whole, and spared the rest of one that is half sent.
     pub(super) fn tapped(&mut self, tap: Option<Tap>) {

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use super::{
     super::{
         handle::{Desired, guard},
+        inbox::Inbox,
         task::{Ends, Task},
     },
     *,
@@ -54,7 +55,7 @@ async fn a_start_that_is_taken_back_at_once_starts_nothing() {
 async fn a_neighbour_whose_task_panicked_comes_back() {
     let clock = Clock::new();
     let reset = StopReason::Reset(String::new());
-    let (desired, watched) = watch::channel(Desired {
+    let (inbox, news) = Inbox::new(Desired {
         session: config(1),
         transport: Transport::new((B, 1).into()),
         stopped: false,
@@ -66,11 +67,11 @@ async fn a_neighbour_whose_task_panicked_comes_back() {
     });
     let idle = Peer::new(config(1), 1).status(clock.now());
     let (status, _published) = watch::channel(Arc::new(idle));
-    let (_accepted, streams) = mpsc::channel(1);
     let (to_core, mut core) = mpsc::channel(1);
     let ends = Ends {
         id: PeerId(1),
-        desired: watched,
+        inbox: inbox.clone(),
+        news,
         ready: Arc::default(),
         seed: 1,
         clock,
@@ -78,13 +79,10 @@ async fn a_neighbour_whose_task_panicked_comes_back() {
         status,
     };
     let mut begun = 0;
-    let guarded = tokio::spawn(guard(ends, streams, move |ends, accepted| {
+    let guarded = tokio::spawn(guard(ends, async move |ends| {
         begun += 1;
-        let first = begun == 1;
-        tokio::spawn(async move {
-            assert!(!first, "as a defect would");
-            Task::new(ends, accepted).run().await;
-        })
+        assert!(begun > 1, "as a defect would");
+        Task::new(ends).run().await;
     }));
     let mut heard = async || timeout(LIMIT, core.recv()).await.unwrap().unwrap();
     let FromPeer::Event { event, .. } = heard().await else {
@@ -98,7 +96,7 @@ async fn a_neighbour_whose_task_panicked_comes_back() {
         }
     ));
     // What an operator asks for is done at once: the new task dials, in vain.
-    desired.send_modify(|desired| desired.restarts.0 += 1);
+    inbox.modify(|desired| desired.restarts.0 += 1);
     loop {
         if let FromPeer::Event {
             event: Event::AttemptFailed { .. },
@@ -108,7 +106,7 @@ async fn a_neighbour_whose_task_panicked_comes_back() {
             break;
         }
     }
-    drop(desired);
+    inbox.close();
     drop(core);
     timeout(LIMIT, guarded).await.unwrap().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Connections begin and end here.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     time::Instant,
@@ -231,7 +231,7 @@ impl Peer {
         if reason.is_collision() {
             return;
         }
-        let errors = &mut self.record.errors;
+        let errors = Arc::make_mut(&mut self.record.errors);
         errors.down = Some((now, reason.clone()));
         if let Some(notification) = sent {
             errors.sent = Some((now, notification.clone()));

@@ -11,7 +11,7 @@ mod send;
 mod timers;
 mod view;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{jitter::Jitter, time::Instant, wire::Update};
 
@@ -50,7 +50,7 @@ struct Record {
     established_count: u64,
     received: Counters,
     sent: Counters,
-    errors: LastErrors,
+    errors: Arc<LastErrors>,
 }
 
 /// One configured neighbour.
@@ -97,7 +97,7 @@ impl Peer {
                 established_count: 0,
                 received: Counters::default(),
                 sent: Counters::default(),
-                errors: LastErrors::default(),
+                errors: Arc::default(),
             },
             journal: None,
             actions: VecDeque::new(),

@@ -1,5 +1,7 @@
 //! Time: ConnectRetry, IdleHold, DelayOpen, Hold, Keepalive, SendHold and the bound on refreshes.
 
+use std::collections::VecDeque;
+
 use crate::{
     time::Instant,
     wire::{ErrorCode, Message, Notification},
@@ -30,6 +32,10 @@ impl Peer {
 
     /// Time has come to `now`. Harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.events.is_empty() {
+            // What a whole table has needed is not kept by an idle neighbour.
+            self.events = VecDeque::new();
+        }
         for slot in Slot::ALL {
             self.slot_timeout(now, slot);
         }

@@ -210,7 +210,7 @@ fn the_higher_identifier_keeps_its_connection() {
         assert_eq!(h.peer.status(h.now).origin, Some(Slot::Incoming));
         assert_eq!(h.peer.state(), State::Established);
         assert_eq!(
-            h.peer.status(h.now).errors,
+            *h.peer.status(h.now).errors,
             crate::session::LastErrors::default()
         );
     }

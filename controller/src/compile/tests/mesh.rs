@@ -267,7 +267,7 @@ fn a_session_that_need_not_be_is_what_it_would_be_otherwise() {
     let full = clean(&(nodes + &mesh("mode: FullMesh")), "a");
     let name = PeerName("mesh-b".to_owned());
     let kept = spare.get(&name).unwrap();
-    assert_eq!(Some(&kept.peer), full.peers.get(&name));
+    assert_eq!(kept.peer, *full.peers[&name]);
     assert_eq!(kept.prefixes.len(), 1);
     assert!(spare.contains_key(&name) && spare.values().eq([kept]));
     let absent = PeerName("mesh-r".to_owned());

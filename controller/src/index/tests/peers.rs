@@ -30,7 +30,7 @@ fn a_peer_is_parsed() {
 #[test]
 fn a_router_is_at_an_address_in_a_range_or_behind_an_interface() {
     let remote = |spec: Value| match peer("tor", &spec).object {
-        Some(Object::Peer(peer)) => (peer.remote, peer.bind_interface),
+        Some(Object::Peer(peer)) => (peer.remote.clone(), peer.bind_interface.clone()),
         other => panic!("{other:?}"),
     };
     let range =

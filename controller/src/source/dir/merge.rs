@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     mem,
+    sync::Arc,
 };
 
 use super::super::{Batch, SourceEvent, manifest::Manifest};
@@ -19,18 +20,20 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Files {
     files: BTreeMap<String, File>,
-    told_objects: BTreeMap<ObjectKey, Observed>,
+    told_objects: BTreeMap<ObjectKey, Arc<Observed>>,
     told_problems: BTreeMap<String, Vec<Diagnostic>>,
 }
 
 #[derive(Debug, Default)]
 struct File {
-    manifest: Manifest,
+    /// What is told of them is the same again.
+    objects: Vec<Arc<Observed>>,
+    problems: Vec<Diagnostic>,
     unreadable: Option<Diagnostic>,
 }
 
 struct Merged {
-    objects: BTreeMap<ObjectKey, Observed>,
+    objects: BTreeMap<ObjectKey, Arc<Observed>>,
     problems: BTreeMap<String, Vec<Diagnostic>>,
 }
 
@@ -41,7 +44,8 @@ impl Files {
         match manifest {
             Ok(manifest) => {
                 *file = File {
-                    manifest,
+                    objects: manifest.objects.into_iter().map(Arc::new).collect(),
+                    problems: manifest.problems,
                     unreadable: None,
                 };
             }
@@ -64,7 +68,7 @@ impl Files {
                 objects: objects
                     .values()
                     .filter(|o| o.key.kind == kind)
-                    .cloned()
+                    .map(|o| Observed::clone(o))
                     .collect(),
             })
             .collect();
@@ -83,7 +87,7 @@ impl Files {
         let mut batch: Batch = gone.cloned().map(SourceEvent::Deleted).collect();
         let new = self.told_objects.iter();
         let new = new.filter(|(key, observed)| told.get(key) != Some(observed));
-        batch.extend(new.map(|(_, observed)| SourceEvent::Applied(observed.clone())));
+        batch.extend(new.map(|(_, observed)| SourceEvent::Applied(Observed::clone(observed))));
         batch.extend(self.problem_changes(problems));
         batch
     }
@@ -106,17 +110,17 @@ impl Files {
     }
 
     fn merge(&self) -> Merged {
-        let mut objects: BTreeMap<ObjectKey, Observed> = BTreeMap::new();
+        let mut objects: BTreeMap<ObjectKey, Arc<Observed>> = BTreeMap::new();
         let mut homes: BTreeMap<&ObjectKey, &str> = BTreeMap::new();
         let mut problems: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
         for (name, file) in &self.files {
             let mut found: Vec<Diagnostic> = file.unreadable.iter().cloned().collect();
-            found.extend(file.manifest.problems.iter().cloned());
-            for observed in &file.manifest.objects {
+            found.extend(file.problems.iter().cloned());
+            for observed in &file.objects {
                 match homes.entry(&observed.key) {
                     Entry::Vacant(home) => {
                         home.insert(name);
-                        objects.insert(observed.key.clone(), observed.clone());
+                        objects.insert(observed.key.clone(), Arc::clone(observed));
                     }
                     Entry::Occupied(home) => found.push(duplicate(observed, name, home.get())),
                 }

@@ -47,7 +47,7 @@ impl World {
             let mut peer = passive_router(SocketAddr::from(([10, 0, 0, n], 179)));
             peer.remote_as = RemoteAs::Internal;
             peer.graceful_restart = Some(120);
-            (PeerName(n.to_string()), peer)
+            (PeerName(n.to_string()), peer.into())
         };
         let desired = DesiredState {
             peers: Arc::new([ONE, OTHER].map(peer).into()),

@@ -43,7 +43,7 @@ fn state(routers: &[&str], told: &[&str], med: u32) -> DesiredState {
         advertise: vec![Arc::new(advertise)],
         blackhole: false,
     };
-    let peers = routers.iter().map(|of| (name(of), router()));
+    let peers = routers.iter().map(|of| (name(of), router().into()));
     let prefix = "192.0.2.10/32".parse().unwrap();
     DesiredState {
         peers: Arc::new(peers.collect()),
@@ -151,7 +151,8 @@ fn policies_and_the_kernel_change_without_a_session() {
     let now = state(&["a", "b"], &[], 1);
     let mut then = state(&["a", "b"], &[], 1);
     let peers = Arc::make_mut(&mut then.peers);
-    peers.get_mut(&name("b")).unwrap().import = compile::Import::AllBut {
+    let b = peers.get_mut(&name("b")).unwrap();
+    Arc::make_mut(b).import = compile::Import::AllBut {
         refuse: std::sync::Arc::default(),
         default_route: true,
     };

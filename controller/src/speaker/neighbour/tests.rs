@@ -42,7 +42,7 @@ impl World {
         let handle = spawn_peer(id, session, transport, 1, Clock::new(), to_core);
         let name = PeerName("tor".to_owned());
         let mut world = Self {
-            neighbour: Neighbour::new(id, name.clone(), (remote, &spec), &node, handle),
+            neighbour: Neighbour::new(id, name.clone(), (remote, &Arc::new(spec)), &node, handle),
             name,
             rib: Rib::new(RibConfig::default(), 7),
         };
@@ -178,7 +178,7 @@ async fn a_neighbour_that_comes_close_to_its_limit_is_named_once_until_it_is_far
         max: 4,
         warn_percent: 75,
     };
-    world.neighbour.spec.rules.limits = [Some(limit), None];
+    Arc::make_mut(&mut world.neighbour.spec).rules.limits = [Some(limit), None];
     world
         .rib
         .update_rules(world.neighbour.id, world.neighbour.spec.rules);

@@ -42,7 +42,7 @@ impl Neighbours {
         };
         let neighbour = self.names.get(peer).and_then(|it| self.by_name.get(it));
         let lost = neighbour.filter(|it| retained.is_empty() && it.has_routes());
-        lost.map(Neighbour::places).unwrap_or_default()
+        lost.map(|it| it.places()).unwrap_or_default()
     }
 
     /// The neighbour of that name, if it is about to be lost with its path.
@@ -53,7 +53,7 @@ impl Neighbours {
     ) -> Vec<Place> {
         let neighbour = self.by_name.get(name);
         let lost = neighbour.filter(|it| it.is_lost_by(failure));
-        lost.map(Neighbour::places).unwrap_or_default()
+        lost.map(|it| it.places()).unwrap_or_default()
     }
 
     /// The others that were lost since the last time.

@@ -45,7 +45,7 @@ impl World {
             let mut peer = passive_router(SocketAddr::from(([10, 0, 0, n], 179)));
             peer.graceful_restart = Some(120);
             peer.rules.client = n != ROUTER;
-            (PeerName(n.to_string()), peer)
+            (PeerName(n.to_string()), peer.into())
         };
         let desired = DesiredState {
             peers: Arc::new([ONE, OTHER, ROUTER].map(peer).into()),

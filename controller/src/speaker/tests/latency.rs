@@ -123,7 +123,7 @@ fn telling(own: &[&str], unheard: Option<&str>) -> DesiredState {
     let all = told.chain(unheard);
     DesiredState {
         listen: vec![HERE.parse().unwrap()],
-        peers: Arc::new([(PeerName(ROUTER.to_owned()), peer)].into()),
+        peers: Arc::new([(PeerName(ROUTER.to_owned()), peer.into())].into()),
         originations: all
             .map(|(text, advertise)| (text.parse().unwrap(), origination(advertise)))
             .collect(),

@@ -120,7 +120,7 @@ fn limited(max: Option<u32>, restart: Option<Duration>) -> DesiredState {
     peer.limit_restart = restart;
     DesiredState {
         listen: vec![HERE.parse().unwrap()],
-        peers: Arc::new([(PeerName("router".to_owned()), peer)].into()),
+        peers: Arc::new([(PeerName("router".to_owned()), peer.into())].into()),
         ..node(kernel(254, 179), [])
     }
 }

@@ -64,7 +64,7 @@ impl World {
         let router = |n| {
             let mut router = passive_router(SocketAddr::from(([10, 0, 0, n], 179)));
             router.transit = true;
-            (PeerName(n.to_string()), router)
+            (PeerName(n.to_string()), router.into())
         };
         let mut desired = DesiredState {
             peers: Arc::new([AWAY, KNOWING, UNKNOWING].map(router).into()),

@@ -103,7 +103,7 @@ fn telling(remote: SocketAddr, ipv4: Option<&str>, ipv6: Option<&str>) -> Desire
             "0.0.0.0:1179".parse().unwrap(),
             "[::]:1179".parse().unwrap(),
         ],
-        peers: Arc::new([(PeerName(ROUTER.to_owned()), passive_router(remote))].into()),
+        peers: Arc::new([(PeerName(ROUTER.to_owned()), passive_router(remote).into())].into()),
         originations: OWN.into_iter().map(prefix).collect(),
         ..desired
     }

@@ -113,7 +113,7 @@ fn range(change: impl FnOnce(&mut Peer)) -> DesiredState {
     change(&mut peer);
     DesiredState {
         listen: vec![HERE.parse().unwrap()],
-        peers: Arc::new([(name("rack"), peer)].into()),
+        peers: Arc::new([(name("rack"), peer.into())].into()),
         ..node(kernel(254, 179), [])
     }
 }
@@ -275,7 +275,7 @@ fn a_router_with_keys_that_the_kernel_does_not_know_has_no_session() {
             algorithm: crate::compile::AoAlgorithm::HmacSha1,
             secret: Password("swordfish".to_owned()),
         }];
-        desired.peers = Arc::new([(name("tor"), peer)].into());
+        desired.peers = Arc::new([(name("tor"), peer.into())].into());
         let core = Running::start(desired);
         let mut router = Router::plain(2);
         let rejected = ErrorCode::Cease(CeaseSubcode::ConnectionRejected);
@@ -369,7 +369,7 @@ fn a_configured_address_comes_before_a_range() {
         core.has(&["rack-127.0.0.2"]).await;
         let mut both = range(|_| {});
         let configured = passive_router((host(2), 0).into());
-        Arc::make_mut(&mut both.peers).insert(name("tor"), configured);
+        Arc::make_mut(&mut both.peers).insert(name("tor"), configured.into());
         core.configure(both.clone());
         router.established().await;
         core.has(&["tor"]).await;

@@ -40,7 +40,7 @@ fn target(until: Until) -> Arc<DesiredState> {
         prefixes: BTreeSet::new(),
     };
     Arc::new(DesiredState {
-        peers: Arc::new([(name("r"), peer(false))].into()),
+        peers: Arc::new([(name("r"), peer(false).into())].into()),
         spare: Arc::new([(name("b"), spare)].into_iter().collect()),
         settle: SETTLE,
         ..DesiredState::idle(kernel())
@@ -207,7 +207,13 @@ fn another_configuration_does_not_start_the_wait_anew() {
 fn a_session_that_is_wanted_again_stays() {
     let mut steps = Steps::new(Until::Replaced, &["b", "r"]);
     let wanted = Arc::new(DesiredState {
-        peers: Arc::new([(name("b"), peer(false)), (name("r"), peer(false))].into()),
+        peers: Arc::new(
+            [
+                (name("b"), peer(false).into()),
+                (name("r"), peer(false).into()),
+            ]
+            .into(),
+        ),
         ..DesiredState::idle(kernel())
     });
     steps
@@ -276,7 +282,7 @@ fn sessions_with_former_clients_end_all_at_once() {
     };
     let names = ["b", "c", "d"];
     let target = Arc::new(DesiredState {
-        peers: Arc::new([(name("r"), peer(false))].into()),
+        peers: Arc::new([(name("r"), peer(false).into())].into()),
         spare: Arc::new(names.iter().map(|n| (name(n), spare(n))).collect()),
         settle: SETTLE,
         ..DesiredState::idle(kernel())
@@ -309,7 +315,8 @@ fn who_enters_a_cluster_hears_its_reflectors_until_it_needs_them_no_more() {
                 Peer {
                     rules: peer(true).rules,
                     ..peer(false)
-                },
+                }
+                .into(),
             )]
             .into(),
         ),
@@ -349,7 +356,7 @@ fn a_router_that_is_no_client_any_more_is_none_at_once() {
         ..peer(client)
     };
     let target = Arc::new(DesiredState {
-        peers: Arc::new([(name("r"), router(false))].into()),
+        peers: Arc::new([(name("r"), router(false).into())].into()),
         settle: SETTLE,
         ..DesiredState::idle(kernel())
     });

@@ -163,13 +163,13 @@ fn acceptance_18_attributes_and_aggregates_change_and_sessions_do_not() {
         assert_ne!(after.originations, before.originations);
         for (name, peer) in before.peers.iter() {
             // An aggregate is refused from routers, and that resets nothing.
-            let now = after.peers.get(name).unwrap().clone();
+            let now = Peer::clone(after.peers.get(name).unwrap());
             let as_before = Peer {
                 policies: peer.policies.clone(),
                 import: peer.import.clone(),
                 ..now
             };
-            assert_eq!(&as_before, peer, "{name}");
+            assert_eq!(as_before, **peer, "{name}");
         }
     }
     assert_eq!(service_routes(&before), ["203.0.113.1/32"]);

@@ -148,7 +148,7 @@ impl Speaker {
         }
     }
 
-    fn peers(&self) -> impl Iterator<Item = (&PeerName, &Peer)> {
+    fn peers(&self) -> impl Iterator<Item = (&PeerName, &Arc<Peer>)> {
         self.in_force
             .iter()
             .flat_map(|desired| desired.peers.iter())
