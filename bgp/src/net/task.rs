@@ -114,7 +114,7 @@ impl<'a> Task<'a> {
     pub(super) fn new(ends: &'a mut Ends) -> Self {
         let clock = ends.clock;
         let done = ends.news.borrow().desired.clone();
-        // What waits is not for the one before only.
+        // Connections may wait that were left while there was no task.
         ends.news.mark_changed();
         let (tap, log) = (done.tap.clone(), done.log.clone());
         let peer = Peer::new(done.session.clone(), ends.seed);
@@ -250,17 +250,23 @@ impl<'a> Task<'a> {
 
     /// Looks what is in the inbox. `false`: the handle is gone.
     fn look(&mut self, now: Instant) -> bool {
-        // First: what is desired then is no older than the rules that they were accepted under.
-        let accepted = self.ends.inbox.accepted();
-        let (desired, is_over) = {
+        // First: what is desired then is no older than the rules that it was accepted under.
+        let accepted = self.ends.inbox.next_accepted();
+        let (desired, is_over, has_more) = {
             let content = self.ends.news.borrow();
-            (content.desired.clone(), content.is_over)
+            (
+                content.desired.clone(),
+                content.is_over,
+                content.has_accepted(),
+            )
         };
+        if has_more {
+            // In another turn: what this one leaves to write goes before.
+            self.ends.news.mark_changed();
+        }
         self.apply(now, &desired);
-        if !is_over {
-            accepted
-                .into_iter()
-                .for_each(|connection| self.accepted(now, connection));
+        if let Some(connection) = accepted.filter(|_| !is_over) {
+            self.accepted(now, connection);
         }
         !is_over
     }

@@ -162,15 +162,19 @@ impl Session {
 
     pub(super) fn restart_keepalive(&mut self, now: Instant, jitter: &mut Jitter) {
         let interval = self.negotiated.keepalive;
-        self.keepalive = (!interval.is_zero()).then(|| {
-            let at = now + jitter.apply(interval).max(MIN_KEEPALIVE);
-            let latest = now + interval.max(MIN_KEEPALIVE);
-            // A quarter of an interval, which jitter takes, has one of them, unless it is the shortest.
-            at.round_up(KEEPALIVES_TOGETHER)
-                .min(latest.round_down(KEEPALIVES_TOGETHER))
-                .max(now + MIN_KEEPALIVE)
-        });
+        self.keepalive = (!interval.is_zero()).then(|| due(now, interval, jitter.apply(interval)));
     }
+}
+
+/// When a KEEPALIVE is due, of which RFC 4271 section 10 wants that it is after three quarters of the interval
+/// at the earliest.
+fn due(now: Instant, interval: Duration, jittered: Duration) -> Instant {
+    let at = now + jittered.max(MIN_KEEPALIVE);
+    let latest = now + interval.max(MIN_KEEPALIVE);
+    // One of them is in the last quarter of an interval, but where that is a second, the least that may be.
+    at.round_up(KEEPALIVES_TOGETHER)
+        .min(latest.round_down(KEEPALIVES_TOGETHER))
+        .max(now + MIN_KEEPALIVE)
 }
 
 /// The SendHoldTime of a session. None where the hold time is zero: "the SendHoldTimer is stopped"
@@ -368,5 +372,31 @@ impl Connection {
             bytes
         });
         link.outbox.farewell(last.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalives_are_due_together_within_the_last_quarter_of_their_intervals() {
+        for hold_time in [3, 4, 5, 6, 7, 9, 90, 65_535] {
+            let interval = Duration::from_secs(hold_time) / 3;
+            for milliseconds in 0..400 {
+                let now = Instant::ZERO + Duration::from_millis(1_000_000 + milliseconds);
+                for percent in [75, 80, 92, 100] {
+                    let at = due(now, interval, interval * percent / 100);
+                    let pause = at - now;
+                    assert!(
+                        pause <= interval.max(MIN_KEEPALIVE),
+                        "{hold_time} {pause:?}"
+                    );
+                    assert!(pause >= interval * 3 / 4 && pause >= MIN_KEEPALIVE);
+                    let nanos = u64::try_from(KEEPALIVES_TOGETHER.as_nanos()).unwrap();
+                    assert!(hold_time == 3 || at.as_nanos().is_multiple_of(nanos));
+                }
+            }
+        }
     }
 }

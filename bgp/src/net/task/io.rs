@@ -28,7 +28,8 @@ thread_local! {
 impl Task<'_> {
     /// Reads what is there, up to one buffer. Never waits.
     pub(super) fn read(&mut self, now: Instant, slot: Slot) {
-        let Some(read) = self.take(slot, |peer, bytes| peer.received(now, slot, bytes)) else {
+        let receive = |peer: &mut Peer, bytes: &[u8]| peer.received(now, slot, bytes);
+        let Some(read) = self.take(slot, try_read, receive) else {
             return;
         };
         match read {
@@ -40,10 +41,12 @@ impl Task<'_> {
     }
 
     /// Reads all that there is of a connection that is broken: it may have said why before it went. Also
-    /// where the core has no room, for nothing of it goes there but the reason.
+    /// where the core has no room, for nothing of it goes there but the reason. The runtime is not asked: it
+    /// may not have heard yet that something came.
     fn hear_out(&mut self, now: Instant, slot: Slot) {
         let last = |peer: &mut Peer, bytes: &[u8]| peer.received_last(now, slot, bytes);
-        while let Some(Ok(1..)) = self.take(slot, last) {
+        let read = |stream: &TcpStream, buffer: &mut [u8]| Ok(rustix::io::read(stream, buffer)?);
+        while let Some(Ok(1..)) = self.take(slot, read, last) {
             self.log();
             // A NOTIFICATION closes the connection, and there is nothing to read from then.
             while let Some(action) = self.peer.poll_action() {
@@ -56,6 +59,7 @@ impl Task<'_> {
     fn take(
         &mut self,
         slot: Slot,
+        read: impl Fn(&TcpStream, &mut [u8]) -> io::Result<usize>,
         receive: impl Fn(&mut Peer, &[u8]),
     ) -> Option<io::Result<usize>> {
         let socket = match slot {
@@ -65,7 +69,7 @@ impl Task<'_> {
         let (socket, peer) = (socket.as_ref()?, &mut self.peer);
         let (tap, clock) = (&mut self.tap, self.clock);
         Some(BUFFER.with_borrow_mut(|buffer| {
-            let count = try_read(&socket.stream, buffer)?;
+            let count = read(&socket.stream, buffer)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             if !bytes.is_empty() {
                 let what = || Passing::Received(Bytes::copy_from_slice(bytes));
@@ -115,8 +119,9 @@ impl Task<'_> {
     }
 }
 
-/// Reads what is there, up to one buffer. Where that does not fill the buffer there is no more: the runtime is
-/// told so, and tells of what comes after that, or of the end, without another attempt to find nothing.
+/// Reads what is there, up to one buffer. Where that does not fill the buffer there is no more (but behind
+/// urgent data, which BGP has not): the runtime is told so, and tells of what comes after that, or of the end,
+/// without another attempt to find nothing.
 fn try_read(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     let read = stream.try_io(Interest::READABLE, || {
