@@ -27,17 +27,22 @@ const MOST: usize = 8;
 /// Connections that are being closed.
 #[derive(Debug, Default)]
 pub(super) struct Farewells {
-    tasks: JoinSet<()>,
+    /// From the first on.
+    tasks: Option<JoinSet<()>>,
 }
 
 impl Farewells {
     /// Writes `last` and closes. Without `last` there is nothing to wait for.
     pub(super) fn close(&mut self, stream: TcpStream, last: Bytes) {
-        while self.tasks.try_join_next().is_some() {}
-        if last.is_empty() || self.tasks.len() >= MOST {
+        if last.is_empty() {
             return;
         }
-        self.tasks.spawn(async move {
+        let tasks = self.tasks.get_or_insert_default();
+        while tasks.try_join_next().is_some() {}
+        if tasks.len() >= MOST {
+            return;
+        }
+        tasks.spawn(async move {
             // Whatever goes wrong, the connection is gone in the end.
             let _ = tokio::time::timeout(PATIENCE, part(stream, last)).await;
         });
@@ -54,7 +59,8 @@ impl Farewells {
 
     /// Waits until all are closed.
     pub(super) async fn done(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+        let mut tasks = self.tasks.take().unwrap_or_default();
+        while tasks.join_next().await.is_some() {}
     }
 }
 

@@ -1,7 +1,7 @@
 //! Views of a neighbour for the CLI, metrics and Kubernetes status.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::{
     time::Instant,
@@ -69,6 +69,14 @@ pub struct LastErrors {
     pub sent: Option<(Instant, Notification)>,
     /// The last NOTIFICATION that we received.
     pub received: Option<(Instant, Notification)>,
+}
+
+impl LastErrors {
+    /// That there was none: the same for all neighbours.
+    pub(super) fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<LastErrors>> = LazyLock::new(Arc::default);
+        Arc::clone(&NONE)
+    }
 }
 
 /// Time left on each timer that runs.

@@ -4,8 +4,9 @@
 //! unknown and missing fields, types, enums, lengths and ranges, each with the field's path. What
 //! CEL rules say beyond that, `index` checks when it parses the object.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
@@ -23,25 +24,30 @@ pub struct Violation {
     pub message: String,
 }
 
-static SCHEMAS: LazyLock<BTreeMap<Kind, Value>> = LazyLock::new(|| {
-    let crds = [
-        (Kind::BgpConfiguration, BGPConfiguration::crd()),
-        (Kind::BgpPeer, BGPPeer::crd()),
-        (Kind::BgpAdvertisement, BGPAdvertisement::crd()),
-        (Kind::BgpPolicy, BGPPolicy::crd()),
-        (Kind::BfdProfile, BFDProfile::crd()),
-    ];
-    let schema = |crd| {
-        let crd = serde_json::to_value(crd).ok()?;
-        let path = "/spec/versions/0/schema/openAPIV3Schema";
-        let mut schema = crd.pointer(path).cloned()?;
-        without_words(&mut schema);
-        Some(schema)
-    };
-    crds.into_iter()
-        .filter_map(|(kind, crd)| Some((kind, schema(crd)?)))
-        .collect()
-});
+/// What each kind of ours must look like, from the first object of that kind on.
+fn schema(kind: Kind) -> Option<&'static Value> {
+    static CONFIGURATION: LazyLock<Option<Value>> = LazyLock::new(|| of(BGPConfiguration::crd()));
+    static PEER: LazyLock<Option<Value>> = LazyLock::new(|| of(BGPPeer::crd()));
+    static ADVERTISEMENT: LazyLock<Option<Value>> = LazyLock::new(|| of(BGPAdvertisement::crd()));
+    static POLICY: LazyLock<Option<Value>> = LazyLock::new(|| of(BGPPolicy::crd()));
+    static PROFILE: LazyLock<Option<Value>> = LazyLock::new(|| of(BFDProfile::crd()));
+    match kind {
+        Kind::BgpConfiguration => CONFIGURATION.as_ref(),
+        Kind::BgpPeer => PEER.as_ref(),
+        Kind::BgpAdvertisement => ADVERTISEMENT.as_ref(),
+        Kind::BgpPolicy => POLICY.as_ref(),
+        Kind::BfdProfile => PROFILE.as_ref(),
+        _ => None,
+    }
+}
+
+fn of(crd: CustomResourceDefinition) -> Option<Value> {
+    let mut crd = serde_json::to_value(crd).ok()?;
+    let path = "/spec/versions/0/schema/openAPIV3Schema";
+    let mut schema = crd.pointer_mut(path)?.take();
+    without_words(&mut schema);
+    Some(schema)
+}
 
 /// Takes out what is there for people and for the API server. A field of an object may have the same name:
 /// then it has a schema for a value.
@@ -84,7 +90,7 @@ const METADATA: [&str; 15] = [
 #[must_use]
 pub fn violations(kind: Kind, object: &Value) -> Vec<Violation> {
     let mut found = Vec::new();
-    let (Some(schema), Value::Object(fields)) = (SCHEMAS.get(&kind), object) else {
+    let (Some(schema), Value::Object(fields)) = (schema(kind), object) else {
         return found;
     };
     for name in fields.keys() {

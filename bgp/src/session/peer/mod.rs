@@ -97,7 +97,7 @@ impl Peer {
                 established_count: 0,
                 received: Counters::default(),
                 sent: Counters::default(),
-                errors: Arc::default(),
+                errors: LastErrors::none(),
             },
             journal: None,
             actions: VecDeque::new(),

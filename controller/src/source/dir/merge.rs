@@ -27,7 +27,7 @@ pub(super) struct Files {
 #[derive(Debug, Default)]
 struct File {
     /// What is told of them is the same again.
-    objects: Vec<Arc<Observed>>,
+    objects: Box<[Arc<Observed>]>,
     problems: Vec<Diagnostic>,
     unreadable: Option<Diagnostic>,
 }
