@@ -41,6 +41,14 @@ impl Part {
         Self { min, max }
     }
 
+    const fn only_number(self) -> Option<u32> {
+        if self.min == self.max {
+            Some(self.min)
+        } else {
+            None
+        }
+    }
+
     const fn matches(self, number: u32) -> bool {
         self.min <= number && number <= self.max
     }
@@ -73,6 +81,24 @@ impl CommunityPattern {
                 .iter()
                 .any(|c| self.has_extended(*c)),
         }
+    }
+
+    /// The community that alone is in the set, if it is just one.
+    pub(super) fn only(&self) -> Option<AnyCommunity> {
+        Some(match *self {
+            Self::Standard([high, low]) => {
+                let bits = high.only_number()? << 16 | low.only_number()?;
+                AnyCommunity::Standard(Community(bits))
+            }
+            Self::Large([global, local1, local2]) => AnyCommunity::Large(LargeCommunity {
+                global: global.only_number()?,
+                local1: local1.only_number()?,
+                local2: local2.only_number()?,
+            }),
+            Self::Opaque(only) => AnyCommunity::Extended(only),
+            // Of three forms.
+            Self::Extended { .. } => return None,
+        })
     }
 
     /// Whether a standard community is in the set.
@@ -178,8 +204,8 @@ fn parse(text: &str) -> Option<CommunityPattern> {
     })
 }
 
-/// A community of any kind, for text that names exactly one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A community of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnyCommunity {
     /// RFC 1997.
     Standard(Community),
@@ -187,6 +213,16 @@ pub enum AnyCommunity {
     Extended(ExtendedCommunity),
     /// RFC 8092.
     Large(LargeCommunity),
+}
+
+impl AnyCommunity {
+    /// Those that a route carries.
+    pub(super) fn carried_by(attrs: &PathAttributes) -> impl Iterator<Item = Self> + '_ {
+        let standard = attrs.communities.iter().copied().map(Self::Standard);
+        let large = attrs.large_communities.iter().copied().map(Self::Large);
+        let extended = attrs.extended_communities.iter().copied();
+        standard.chain(large).chain(extended.map(Self::Extended))
+    }
 }
 
 impl FromStr for AnyCommunity {

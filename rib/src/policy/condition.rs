@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redstart_bgp::types::{Asn, Family, PathAttributes};
 
-use super::{CommunityPattern, Condition, RouteSource};
+use super::{AnyCommunity, CommunityPattern, Condition, RouteSource};
 
 /// A route as policies see it, but for its attributes and its prefix.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,18 @@ impl Condition {
     pub(super) const fn needed_ases(&self) -> Option<&BTreeSet<Asn>> {
         match self {
             Self::PathContains(asns) | Self::OriginAs(asns) | Self::NeighborAs(asns) => Some(asns),
+            _ => None,
+        }
+    }
+
+    /// The communities of which one must be carried for it to hold, where they can be listed.
+    pub(super) fn needed_communities(&self) -> Option<Vec<AnyCommunity>> {
+        match self {
+            Self::AnyCommunity(patterns) => patterns.iter().map(CommunityPattern::only).collect(),
+            Self::AllCommunities(patterns) => {
+                let one = patterns.iter().find_map(CommunityPattern::only);
+                one.map(|one| vec![one])
+            }
             _ => None,
         }
     }

@@ -63,9 +63,13 @@ impl PrefixRange {
 }
 
 /// Values by ranges of prefixes. A look-up visits the ranges whose prefix covers the one asked for,
-/// however many others there are.
+/// however many others there are; and none of them where no range has anything near it.
 #[derive(Clone, Debug)]
 pub(super) struct RangeTrie<T> {
+    /// What is about any prefix of the family, but for its length.
+    any: Vec<(PrefixRange, T)>,
+    /// For each 16 bits that an IPv4 prefix may begin with, whether some range of the trie has something there.
+    near: Vec<u64>,
     v4: PrefixMap<Ipv4Network, Vec<(PrefixRange, T)>>,
     v6: PrefixMap<Ipv6Network, Vec<(PrefixRange, T)>>,
 }
@@ -73,16 +77,38 @@ pub(super) struct RangeTrie<T> {
 impl<T> Default for RangeTrie<T> {
     fn default() -> Self {
         Self {
+            any: Vec::new(),
+            near: Vec::new(),
             v4: PrefixMap::new(),
             v6: PrefixMap::new(),
         }
     }
 }
 
+/// The first 16 bits of an IPv4 prefix, from the first to the last that it covers.
+fn first_bits(net: Ipv4Network) -> (usize, usize) {
+    let bits = |address: std::net::Ipv4Addr| {
+        let [high, low, ..] = address.octets();
+        usize::from(u16::from_be_bytes([high, low]))
+    };
+    (bits(net.network()), bits(net.broadcast()))
+}
+
+/// Words of 64 bits for all first 16 bits.
+const WORDS: usize = 1 << 10;
+
 impl<T: Copy> RangeTrie<T> {
     pub(super) fn insert(&mut self, range: PrefixRange, value: T) {
         match range.prefix.into() {
-            IpNetwork::V4(net) => self.v4.entry(net).or_default().push((range, value)),
+            _ if range.prefix.len() == 0 => self.any.push((range, value)),
+            IpNetwork::V4(net) => {
+                self.near.resize(WORDS, 0);
+                let (first, last) = first_bits(net);
+                for bits in first..=last {
+                    self.near[bits / 64] |= 1 << (bits % 64);
+                }
+                self.v4.entry(net).or_default().push((range, value));
+            }
             IpNetwork::V6(net) => self.v6.entry(net).or_default().push((range, value)),
         }
     }
@@ -90,14 +116,25 @@ impl<T: Copy> RangeTrie<T> {
     /// The values of the ranges that `prefix` is in, in no order.
     pub(super) fn find(&self, prefix: Prefix) -> impl Iterator<Item = T> + '_ {
         let (v4, v6) = match prefix.into() {
-            IpNetwork::V4(net) => (Some(self.v4.cover_values(&net)), None),
+            IpNetwork::V4(net) => {
+                let near = self.is_near(net);
+                (near.then(|| self.v4.cover_values(&net)), None)
+            }
             IpNetwork::V6(net) => (None, Some(self.v6.cover_values(&net))),
         };
         let covering = v4.into_iter().flatten().chain(v6.into_iter().flatten());
-        covering
-            .flatten()
+        let any = self.any.iter();
+        let any = any.filter(move |(range, _)| range.prefix.family() == prefix.family());
+        any.chain(covering.flatten())
             .filter(move |(range, _)| range.bounds(prefix))
             .map(|(_, value)| *value)
+    }
+
+    /// Whether a range of the trie may cover the prefix: then it covers the prefix's first address.
+    fn is_near(&self, net: Ipv4Network) -> bool {
+        let (first, _) = first_bits(net);
+        let word = self.near.get(first / 64);
+        word.is_some_and(|word| word & 1 << (first % 64) != 0)
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A route is asked about its prefix once: one walk of a trie finds every condition on prefixes that
 //! holds, of all rules together ([`Hits`]). Rules that need a prefix which is not there are never
-//! visited. Nor are those that need an AS which is not in the path, which no rule changes: a chain of a
-//! thousand rules about as many ASes costs one look-up for each AS of a path. What is left depends on attributes alone, so two routes with the same attributes and the
-//! same hits have the same ruling: whoever judges many routes remembers it ([`Admission`],
-//! `rib::pull`).
+//! visited. Nor are those that need an AS which is not in the path, which no rule changes, or a community that
+//! the route does not carry and no rule of the chain adds: a chain of a thousand rules about as many ASes and
+//! communities costs one look-up for each that a route has. What is left depends on attributes alone, so two
+//! routes with the same attributes and the same hits have the same ruling: whoever judges many routes remembers
+//! it ([`Admission`], `rib::pull`).
 //!
 //! Rules see the route as earlier ones changed it. Who comes to the end passes: policies only say
 //! what is special, and the safe defaults stand behind them.
@@ -16,13 +17,13 @@ use core::{fmt, ops::Range};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use redstart_bgp::types::{AsPath, Asn, PathAttributes, Prefix};
+use hashbrown::{HashMap, HashSet};
+use redstart_bgp::types::{Asn, PathAttributes, Prefix};
 use smallvec::SmallVec;
 
 use super::{
-    Action, Condition, Rule, RuleSource, SafeDefault, SafeDefaults, change::Passed,
-    condition::Subject, prefix_range::RangeTrie,
+    Action, AnyCommunity, Change, Condition, Rule, RuleSource, SafeDefault, SafeDefaults,
+    change::Passed, condition::Subject, prefix_range::RangeTrie,
 };
 
 /// The conditions on prefixes that hold for a prefix, in the order of the rules.
@@ -38,7 +39,9 @@ pub struct Program {
     needed_by: Vec<Option<u32>>,
     /// Of the rules that may match whatever the prefix, those that need an AS in the path, by that AS.
     passing: HashMap<Asn, Vec<u32>, FixedState>,
-    /// Those that may match whatever the prefix and the path.
+    /// Of the others those that need a community, by that community.
+    carrying: HashMap<AnyCommunity, Vec<u32>, FixedState>,
+    /// Those that may match whatever prefix, path and communities are.
     anywhere: Vec<u32>,
     trie: RangeTrie<u32>,
     overrides: SafeDefaults,
@@ -63,14 +66,17 @@ impl Program {
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut program = Self::default();
+        let changes = rules.iter().flat_map(|rule| &rule.changes);
+        let added: HashSet<AnyCommunity, FixedState> = changes.flat_map(Change::added).collect();
         for (i, rule) in (0..).zip(&rules) {
-            program.index(i, rule);
+            program.index(i, rule, &added);
         }
         program.rules = rules;
         program
     }
 
-    fn index(&mut self, number: u32, rule: &Rule) {
+    /// `added`: the communities that rules of the chain add.
+    fn index(&mut self, number: u32, rule: &Rule, added: &HashSet<AnyCommunity, FixedState>) {
         self.overrides = self.overrides.union(rule.overrides);
         self.first_hit.push(length(&self.needed_by));
         let mut needs_prefix = false;
@@ -89,10 +95,21 @@ impl Program {
         if needs_prefix {
             return;
         }
-        match rule.conditions.iter().find_map(Condition::needed_ases) {
-            Some(asns) => {
-                for asn in asns {
-                    self.passing.entry(*asn).or_default().push(number);
+        if let Some(asns) = rule.conditions.iter().find_map(Condition::needed_ases) {
+            for asn in asns {
+                self.passing.entry(*asn).or_default().push(number);
+            }
+            return;
+        }
+        let communities = rule
+            .conditions
+            .iter()
+            .filter_map(Condition::needed_communities);
+        let came_with = |list: &Vec<AnyCommunity>| list.iter().all(|it| !added.contains(it));
+        match communities.into_iter().find(came_with) {
+            Some(communities) => {
+                for community in communities {
+                    self.carrying.entry(community).or_default().push(number);
                 }
             }
             None => self.anywhere.push(number),
@@ -155,7 +172,7 @@ impl Program {
         mut matched: impl FnMut(usize),
     ) -> Result<Passed<'a>, usize> {
         let mut passed = Passed::unchanged(attrs);
-        for i in self.candidates(hits, &passed.attrs.as_path) {
+        for i in self.candidates(hits, &passed.attrs) {
             let rule = &self.rules[i];
             if !self.matches(i, rule, hits, subject, &passed.attrs) {
                 continue;
@@ -192,16 +209,26 @@ impl Program {
         decided.into_iter().map(source).collect()
     }
 
-    /// The rules that can match a prefix with these hits by this path, in order.
-    fn candidates(&self, hits: &Hits, path: &AsPath) -> impl Iterator<Item = usize> + use<'_> {
+    /// The rules that can match a prefix with these hits and attributes, in order.
+    fn candidates(
+        &self,
+        hits: &Hits,
+        attrs: &PathAttributes,
+    ) -> impl Iterator<Item = usize> + use<'_> {
         let by_prefix = hits.iter().filter_map(|hit| self.needed_by[*hit as usize]);
         let mut needy: SmallVec<[u32; 8]> = by_prefix.collect();
         if !self.passing.is_empty() {
-            let rules = path.iter().filter_map(|asn| self.passing.get(&asn));
+            let path = attrs.as_path.iter();
+            let rules = path.filter_map(|asn| self.passing.get(&asn));
             needy.extend(rules.flatten().copied());
-            needy.sort_unstable();
-            needy.dedup();
         }
+        if !self.carrying.is_empty() {
+            let carried = AnyCommunity::carried_by(attrs);
+            let rules = carried.filter_map(|it| self.carrying.get(&it));
+            needy.extend(rules.flatten().copied());
+        }
+        needy.sort_unstable();
+        needy.dedup();
         let mut needy = needy.into_iter().peekable();
         let mut anywhere = self.anywhere.iter().copied().peekable();
         core::iter::from_fn(move || {

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use redstart_bgp::types::{Asn, Community, ExtendedCommunity, Family, LargeCommunity};
 
-use super::{CommunityPattern, PathPattern, PrefixRange};
+use super::{AnyCommunity, CommunityPattern, PathPattern, PrefixRange};
 
 /// One rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,24 @@ pub enum Change {
     Prepend(u8),
     /// Sets the next hop.
     NextHop(SetNextHop),
+}
+
+impl Change {
+    /// The communities that a route may carry after it and not before.
+    pub(super) fn added(&self) -> impl Iterator<Item = AnyCommunity> + '_ {
+        let added = match self {
+            Self::ReplaceCommunities(added) | Self::AddCommunities(added) => Some(added),
+            _ => None,
+        };
+        added.into_iter().flat_map(|added| {
+            let standard = added.standard.iter().copied().map(AnyCommunity::Standard);
+            let large = added.large.iter().copied().map(AnyCommunity::Large);
+            let extended = added.extended.iter().copied();
+            standard
+                .chain(large)
+                .chain(extended.map(AnyCommunity::Extended))
+        })
+    }
 }
 
 /// Communities of all three kinds.

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use redstart_bgp::types::{AsPath, Asn, Community, Family, PathAttributes, Prefix};
 
 use super::{
-    Action, Between, Change, Communities, CommunityPattern, Condition, Difference, PrefixRange,
-    Program, RouteSource, Rule, RuleSource, SafeDefault, SafeDefaults, SetNextHop, Subject,
+    Action, AnyCommunity, Between, Change, Communities, CommunityPattern, Condition, Difference,
+    PrefixRange, Program, RouteSource, Rule, RuleSource, SafeDefault, SafeDefaults, SetNextHop,
+    Subject,
 };
 
 /// What a route has become.
@@ -164,7 +165,7 @@ fn ranges() -> impl Strategy<Value = Vec<PrefixRange>> {
 }
 
 fn patterns() -> impl Strategy<Value = Vec<CommunityPattern>> {
-    let texts = vec!["1:1", "1:*", "*:2", "2:1-2"];
+    let texts = vec!["1:1", "2:2", "2:1", "1:*", "*:2", "2:1-2"];
     let pattern = prop::sample::select(texts).prop_map(|text| text.parse().unwrap());
     prop::collection::vec(pattern, 1..3)
 }
@@ -364,4 +365,53 @@ fn a_rule_says_where_it_stands() {
     let decided = program.explain(p("10.0.0.0/8"), subject, &attrs);
     assert_eq!(decided[0].to_string(), "tor-in rule 3 (no-lab)");
     assert_eq!(program.explain(p("10.0.0.0/9"), subject, &attrs), []);
+}
+
+/// Rules that need a community are found by it, unless a rule of the chain adds it.
+#[test]
+fn communities_of_each_kind_are_looked_for() {
+    for text in ["7:1", "7:1:2", "generic:0002fde800000064"] {
+        let mut communities = Communities::default();
+        let mut carrying = PathAttributes::default();
+        match text.parse().unwrap() {
+            AnyCommunity::Standard(it) => {
+                communities.standard.insert(it);
+                carrying.communities = vec![it].into();
+            }
+            AnyCommunity::Large(it) => {
+                communities.large.insert(it);
+                carrying.large_communities = vec![it].into();
+            }
+            AnyCommunity::Extended(it) => {
+                communities.extended.insert(it);
+                carrying.extended_communities = vec![it].into();
+            }
+        }
+        let pattern: CommunityPattern = text.parse().unwrap();
+        let reject = |condition| rule(vec![condition], Action::Reject);
+        let add = Rule {
+            changes: vec![Change::AddCommunities(communities)],
+            ..rule(Vec::new(), Action::Next)
+        };
+        let run = |rules: &[Rule], attrs: &PathAttributes| {
+            let route = Route {
+                prefix: p("10.0.0.0/8"),
+                attrs: attrs.clone(),
+                source: RouteSource::Router,
+                from: None,
+            };
+            run(&Program::new(rules.to_vec()), &route).err()
+        };
+        let (bare, any) = (PathAttributes::default(), vec![pattern.clone()]);
+        for condition in [
+            Condition::AnyCommunity(any.clone()),
+            Condition::AllCommunities(any),
+        ] {
+            let rules = [reject(condition.clone())];
+            assert_eq!(run(&rules, &bare), None, "{text}");
+            assert_eq!(run(&rules, &carrying), Some(0), "{text}");
+            let rules = [add.clone(), reject(condition)];
+            assert_eq!(run(&rules, &bare), Some(1), "{text}");
+        }
+    }
 }
