@@ -1,7 +1,7 @@
 //! What passes between a session and the routing table that feeds it.
 
 use core::{fmt, ops::Deref};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -62,8 +62,8 @@ pub struct Announcements(Option<Arc<Shared>>);
 
 struct Shared {
     groups: Vec<Announced>,
-    /// By whom it was encoded last.
-    encoded: Mutex<Option<Arc<Encoded>>>,
+    /// On the terms of those who were first: who is ahead of the others may not be like them.
+    encoded: [OnceLock<Encoded>; 2],
 }
 
 /// The most octets that are kept. A batch of what is usual takes some 70 KiB.
@@ -91,10 +91,9 @@ pub(super) struct Terms {
 
 impl Announcements {
     /// What they were encoded to on these terms, if somebody did.
-    pub(super) fn encoded(&self, terms: &Terms) -> Option<Arc<Encoded>> {
-        let encoded = self.0.as_ref()?.encoded.lock();
-        let encoded = encoded.unwrap_or_else(PoisonError::into_inner).clone();
-        encoded.filter(|encoded| encoded.terms == *terms)
+    pub(super) fn encoded(&self, terms: &Terms) -> Option<&Encoded> {
+        let mut kept = self.0.as_ref()?.encoded.iter().filter_map(OnceLock::get);
+        kept.find(|encoded| encoded.terms == *terms)
     }
 
     /// Keeps what they are encoded to, if it is not too much and there are others who may ask.
@@ -102,22 +101,23 @@ impl Announcements {
         if let Some(shared) = &self.0
             && Arc::strong_count(shared) > 1
             && octets.len() <= KEPT
+            && let Some(place) = shared.encoded.iter().find(|place| place.get().is_none())
         {
-            let encoded = Arc::new(encoded(Bytes::copy_from_slice(octets)));
-            let kept = shared.encoded.lock();
-            *kept.unwrap_or_else(PoisonError::into_inner) = Some(encoded);
+            place.get_or_init(|| encoded(Bytes::copy_from_slice(octets)));
         }
     }
 }
 
 #[cfg(test)]
 impl Announcements {
-    /// Replaces the octets that are kept; there are some.
-    #[expect(clippy::unwrap_used, reason = "for tests alone")]
-    pub(super) fn replace_encoded(&self, octets: &[u8]) {
-        let mut kept = self.0.as_ref().unwrap().encoded.lock().unwrap();
-        let encoded = Arc::get_mut(kept.as_mut().unwrap()).unwrap();
-        encoded.octets = Bytes::copy_from_slice(octets);
+    /// Replaces the octets that are kept; nobody else has the announcements.
+    pub(super) fn replace_encoded(&mut self, octets: &[u8]) {
+        let shared = self.0.as_mut().and_then(Arc::get_mut);
+        for place in shared.into_iter().flat_map(|shared| &mut shared.encoded) {
+            if let Some(encoded) = place.get_mut() {
+                encoded.octets = Bytes::copy_from_slice(octets);
+            }
+        }
     }
 }
 
@@ -131,7 +131,7 @@ impl Deref for Announcements {
 
 impl From<Vec<Announced>> for Announcements {
     fn from(groups: Vec<Announced>) -> Self {
-        let encoded = Mutex::default();
+        let encoded = Default::default();
         Self((!groups.is_empty()).then(|| Arc::new(Shared { groups, encoded })))
     }
 }

@@ -232,9 +232,10 @@ fn what_is_held_back_goes_first() {
 fn what_one_session_encodes_others_take() {
     let session = || Harness::in_state(our_config(), Slot::Outgoing, State::Established);
     let batch = ipv4_batch(9, attrs());
-    let others = batch.clone();
+    let mut others = batch.clone();
     let mut first = session();
     first.peer.send_batch(first.now, &batch);
+    drop(batch);
     assert_eq!(first.written(Slot::Outgoing).len(), 1);
     // Something else, to tell it from what the second one would write itself.
     let mut keepalive = bytes::BytesMut::new();
