@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-/// When pages of the program go for the first time, and how often then.
+use tokio::{task::spawn_blocking, time::sleep};
+
+/// When the start is over, and how often pages of the program go then.
 const AFTER_START: Duration = Duration::from_secs(10);
 const BETWEEN: Duration = Duration::from_secs(600);
 
@@ -27,15 +29,18 @@ pub fn give_back() {
     program::unmap();
 }
 
-/// Lets the pages of the program go, now and then. What runs at a time lies all over the program, and the
-/// kernel maps 64 KiB around each page that is needed: after a start most of what is mapped is never needed
-/// again, and after a day nearly all of the program is mapped. The pages stay in the page cache, where the
-/// kernel may take them if it must; what is still needed comes back from there, in some hundred faults.
-pub async fn unmap_program() {
-    tokio::time::sleep(AFTER_START).await;
+/// Gives back what the start took, and lets the pages of the program go now and then. What runs at a time lies
+/// all over the program, and the kernel maps 64 KiB around each page that is needed: after a start most of what
+/// is mapped is never needed again, and after a day nearly all of the program is mapped. The pages stay in the
+/// page cache, where the kernel may take them if it must; what is still needed comes back from there, in some
+/// hundred faults.
+pub async fn stay_small() {
+    sleep(AFTER_START).await;
+    // Whether it came to its end is nobody's concern.
+    let _ = spawn_blocking(give_back).await;
     loop {
-        program::unmap();
-        tokio::time::sleep(BETWEEN).await;
+        sleep(BETWEEN).await;
+        let _ = spawn_blocking(program::unmap).await;
     }
 }
 

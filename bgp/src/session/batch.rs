@@ -62,11 +62,11 @@ pub struct Announcements(Option<Arc<Shared>>);
 
 struct Shared {
     groups: Vec<Announced>,
-    /// On the terms of those who were first: who is ahead of the others may not be like them.
+    /// On the terms of those who came first: who is ahead of the others may not be like them.
     encoded: [OnceLock<Encoded>; 2],
 }
 
-/// The most octets that are kept. A batch of what is usual takes some 70 KiB.
+/// The most octets that are kept in a place. A batch of what is usual takes some 70 KiB.
 const KEPT: usize = 256 * 1024;
 
 /// What a session makes of announcements.
@@ -98,12 +98,20 @@ impl Announcements {
 
     /// Keeps what they are encoded to, if it is not too much and there are others who may ask.
     pub(super) fn keep(&self, octets: &[u8], encoded: impl FnOnce(Bytes) -> Encoded) {
-        if let Some(shared) = &self.0
-            && Arc::strong_count(shared) > 1
-            && octets.len() <= KEPT
-            && let Some(place) = shared.encoded.iter().find(|place| place.get().is_none())
-        {
-            place.get_or_init(|| encoded(Bytes::copy_from_slice(octets)));
+        let Some(shared) = &self.0 else {
+            return;
+        };
+        if Arc::strong_count(shared) < 2 || octets.len() > KEPT {
+            return;
+        }
+        let mut encoded = encoded(Bytes::copy_from_slice(octets));
+        for place in &shared.encoded {
+            // Somebody may be as far at the same time.
+            let taken = place.set(encoded);
+            match (taken, place.get()) {
+                (Err(ours), Some(there)) if there.terms != ours.terms => encoded = ours,
+                _ => return,
+            }
         }
     }
 }

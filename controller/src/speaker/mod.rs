@@ -136,7 +136,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let readers = Readers::listen(&options).await?;
     stop_on_signal(&stop)?;
-    tokio::spawn(allocator::unmap_program());
+    tokio::spawn(allocator::stay_small());
 
     let (queries, asked) = mpsc::channel(QUERIES);
     let client = client(&options).await?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -200,7 +200,7 @@ impl Players {
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
         let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
+        loop {
             let before = usage::of(&self.pids)?.cpu;
             thread::sleep(WHILE);
             for monitor in &mut self.monitors {
@@ -208,10 +208,10 @@ impl Players {
                 while monitor.read_some()? {}
             }
             if usage::of(&self.pids)?.cpu.saturating_sub(before) < WHILE / 20 {
-                break;
+                return Ok(());
             }
+            ensure!(Instant::now() < end, "the daemon does not come to rest");
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
-//! A policy of 1,000 rules about prefixes, origins and communities of the table, a third each, of which two
-//! more change while a row is played.
+//! A policy of 1,000 rules about single prefixes, origins and communities of the table, about a third each, and
+//! two more that change while a row is played. What the many set is not looked at.
 
 use std::{fmt::Write as _, fs, path::Path};
 

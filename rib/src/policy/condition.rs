@@ -32,12 +32,17 @@ impl Condition {
         }
     }
 
-    /// The communities of which one must be carried for it to hold, where they can be listed.
-    pub(super) fn needed_communities(&self) -> Option<Vec<AnyCommunity>> {
+    /// Communities of which one must be carried for it to hold, where they can be listed and are all of those
+    /// that count.
+    pub(super) fn needed_communities(
+        &self,
+        counts: impl Fn(&AnyCommunity) -> bool,
+    ) -> Option<Vec<AnyCommunity>> {
+        let listed = |pattern: &CommunityPattern| pattern.only().filter(&counts);
         match self {
-            Self::AnyCommunity(patterns) => patterns.iter().map(CommunityPattern::only).collect(),
+            Self::AnyCommunity(patterns) => patterns.iter().map(listed).collect(),
             Self::AllCommunities(patterns) => {
-                let one = patterns.iter().find_map(CommunityPattern::only);
+                let one = patterns.iter().find_map(listed);
                 one.map(|one| vec![one])
             }
             _ => None,

@@ -1,5 +1,7 @@
 //! Prefixes with bounds on the length, and the trie that they are looked up in.
 
+use std::net::Ipv4Addr;
+
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use prefix_trie::PrefixMap;
 use redstart_bgp::types::{Family, Prefix};
@@ -85,13 +87,10 @@ impl<T> Default for RangeTrie<T> {
     }
 }
 
-/// The first 16 bits of an IPv4 prefix, from the first to the last that it covers.
-fn first_bits(net: Ipv4Network) -> (usize, usize) {
-    let bits = |address: std::net::Ipv4Addr| {
-        let [high, low, ..] = address.octets();
-        usize::from(u16::from_be_bytes([high, low]))
-    };
-    (bits(net.network()), bits(net.broadcast()))
+/// The first 16 bits of an IPv4 address.
+fn first_bits(address: Ipv4Addr) -> usize {
+    let [high, low, ..] = address.octets();
+    usize::from(u16::from_be_bytes([high, low]))
 }
 
 /// Words of 64 bits for all first 16 bits.
@@ -103,8 +102,7 @@ impl<T: Copy> RangeTrie<T> {
             _ if range.prefix.len() == 0 => self.any.push((range, value)),
             IpNetwork::V4(net) => {
                 self.near.resize(WORDS, 0);
-                let (first, last) = first_bits(net);
-                for bits in first..=last {
+                for bits in first_bits(net.network())..=first_bits(net.broadcast()) {
                     self.near[bits / 64] |= 1 << (bits % 64);
                 }
                 self.v4.entry(net).or_default().push((range, value));
@@ -132,7 +130,7 @@ impl<T: Copy> RangeTrie<T> {
 
     /// Whether a range of the trie may cover the prefix: then it covers the prefix's first address.
     fn is_near(&self, net: Ipv4Network) -> bool {
-        let (first, _) = first_bits(net);
+        let first = first_bits(net.network());
         let word = self.near.get(first / 64);
         word.is_some_and(|word| word & 1 << (first % 64) != 0)
     }
@@ -177,7 +175,10 @@ mod tests {
         let v4 = (0..8_u8, 0..6_u8).prop_map(|(a, len)| Prefix::new([a << 5, 0, 0, 0].into(), len));
         let v6 = (0..8_u16, 0..6_u8)
             .prop_map(|(a, len)| Prefix::new([a << 13, 0, 0, 0, 0, 0, 0, 0].into(), len));
-        prop_oneof![v4, v6].prop_map(Option::unwrap)
+        // About the sixteenth bit.
+        let near = (0..8_u8, 0..4_u8, 14..20_u8)
+            .prop_map(|(b, c, len)| Prefix::new([10, b, c << 6, 0].into(), len));
+        prop_oneof![v4, v6, near].prop_map(Option::unwrap)
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! A route is asked about its prefix once: one walk of a trie finds every condition on prefixes that
 //! holds, of all rules together ([`Hits`]). Rules that need a prefix which is not there are never
 //! visited. Nor are those that need an AS which is not in the path, which no rule changes, or a community that
-//! the route does not carry and no rule of the chain adds: a chain of a thousand rules about as many ASes and
+//! the route does not carry and no rule before adds: a chain of a thousand rules about as many ASes and
 //! communities costs one look-up for each that a route has. What is left depends on attributes alone, so two
 //! routes with the same attributes and the same hits have the same ruling: whoever judges many routes remembers
 //! it ([`Admission`], `rib::pull`).
@@ -66,16 +66,16 @@ impl Program {
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         let mut program = Self::default();
-        let changes = rules.iter().flat_map(|rule| &rule.changes);
-        let added: HashSet<AnyCommunity, FixedState> = changes.flat_map(Change::added).collect();
+        let mut added = HashSet::default();
         for (i, rule) in (0..).zip(&rules) {
             program.index(i, rule, &added);
+            added.extend(rule.changes.iter().flat_map(Change::added));
         }
         program.rules = rules;
         program
     }
 
-    /// `added`: the communities that rules of the chain add.
+    /// `added`: the communities that rules before it may add.
     fn index(&mut self, number: u32, rule: &Rule, added: &HashSet<AnyCommunity, FixedState>) {
         self.overrides = self.overrides.union(rule.overrides);
         self.first_hit.push(length(&self.needed_by));
@@ -101,12 +101,9 @@ impl Program {
             }
             return;
         }
-        let communities = rule
-            .conditions
-            .iter()
-            .filter_map(Condition::needed_communities);
-        let came_with = |list: &Vec<AnyCommunity>| list.iter().all(|it| !added.contains(it));
-        match communities.into_iter().find(came_with) {
+        let came_with = |it: &AnyCommunity| !added.contains(it);
+        let mut conditions = rule.conditions.iter();
+        match conditions.find_map(|condition| condition.needed_communities(came_with)) {
             Some(communities) => {
                 for community in communities {
                     self.carrying.entry(community).or_default().push(number);

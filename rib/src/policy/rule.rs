@@ -155,7 +155,11 @@ impl Change {
     pub(super) fn added(&self) -> impl Iterator<Item = AnyCommunity> + '_ {
         let added = match self {
             Self::ReplaceCommunities(added) | Self::AddCommunities(added) => Some(added),
-            _ => None,
+            Self::LocalPref(_)
+            | Self::Med(_)
+            | Self::RemoveCommunities(_)
+            | Self::Prepend(_)
+            | Self::NextHop(_) => None,
         };
         added.into_iter().flat_map(|added| {
             let standard = added.standard.iter().copied().map(AnyCommunity::Standard);

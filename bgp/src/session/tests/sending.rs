@@ -301,9 +301,10 @@ fn what_one_session_encodes_others_take_only_where_they_would_write_the_same() {
             };
             let shared: Announcements = batch.reach.iter().cloned().collect();
             let alone: Announcements = batch.reach.iter().cloned().collect();
-            writes(one, &told(theirs, &shared));
-            let taken = writes(other, &told(ours, &shared));
-            assert_eq!(taken, writes(other, &told(ours, &alone)));
+            for (session, may_hold) in [(one, theirs), (other, ours), (one, ours), (other, ours)] {
+                let taken = writes(session, &told(may_hold, &shared));
+                assert_eq!(taken, writes(session, &told(may_hold, &alone)));
+            }
         }
     }
 }
