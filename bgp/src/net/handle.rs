@@ -301,12 +301,12 @@ impl PeerHandle {
     /// chance to arrive. Takes about a second at most.
     pub async fn ended(mut self) {
         self.inbox.close();
-        // A task that panicked has ended as well.
+        // Also where the runtime ended it.
         let _ = (&mut self.task).await;
     }
 
     /// Passes on a connection that the neighbour made, from a range that it is a member of. `false`: the
-    /// task has several waiting already, and the connection is closed.
+    /// task has several waiting already, or is gone, and the connection is closed.
     pub fn accept(&self, connection: Accepted) -> bool {
         self.inbox.offer(connection)
     }

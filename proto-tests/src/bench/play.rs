@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -199,19 +199,15 @@ impl Players {
     /// Waits until the daemon has next to nothing to do: what it does when all has been told counts as well.
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let before = usage::of(&self.pids)?.cpu;
-            thread::sleep(WHILE);
-            for monitor in &mut self.monitors {
+        let monitors = &mut self.monitors;
+        usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
+            thread::sleep(long);
+            for monitor in monitors.iter_mut() {
                 monitor.set_patience(Duration::from_millis(1))?;
                 while monitor.read_some()? {}
             }
-            if usage::of(&self.pids)?.cpu.saturating_sub(before) < WHILE / 20 {
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "the daemon does not come to rest");
-        }
+            Ok(())
+        })
     }
 }
 

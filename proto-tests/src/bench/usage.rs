@@ -1,8 +1,13 @@
 //! What processes cost: processor time and memory, with their children's.
 
-use std::{collections::HashMap, fs, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The cost of a daemon so far.
@@ -26,6 +31,25 @@ pub fn of(roots: &[u32]) -> Result<Usage> {
         usage.peak += one.peak;
     }
     Ok(usage)
+}
+
+/// Waits until these processes have next to nothing to do `for_long`. `pause` lets about that time pass.
+pub fn until_at_rest(
+    roots: &[u32],
+    for_long: Duration,
+    patience: Duration,
+    mut pause: impl FnMut(Duration) -> Result<()>,
+) -> Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        let before = of(roots)?.cpu;
+        pause(for_long)?;
+        let busy = of(roots)?.cpu.saturating_sub(before);
+        if busy < for_long / 20 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "the daemon does not come to rest");
+    }
 }
 
 /// The cost of one process, without those that it started.

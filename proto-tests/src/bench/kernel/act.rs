@@ -2,11 +2,7 @@
 //!
 //! What it measured goes to standard output as lines of JSON.
 
-use std::{
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -182,15 +178,9 @@ impl Act {
     /// Waits until the daemon has next to nothing to do for a while.
     fn settle(&self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(1500);
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let before = usage::of(&self.pids)?.cpu;
-            thread::sleep(WHILE);
-            let busy = usage::of(&self.pids)?.cpu.saturating_sub(before);
-            if busy < WHILE / 20 {
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "the daemon does not come to rest");
-        }
+        usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
+            thread::sleep(long);
+            Ok(())
+        })
     }
 }
