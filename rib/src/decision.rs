@@ -267,6 +267,65 @@ pub fn multipath(candidates: &[Candidate], ranking: &[Ranked], max_paths: usize)
         .count()
 }
 
+/// Where a candidate that comes to ranked ones has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Its place among them.
+    pub place: usize,
+    /// How many share the traffic from now on.
+    pub sharing: usize,
+}
+
+/// What [`rank`] and [`multipath`] say with one candidate more, found without looking at all the others:
+/// `ranked` gives the one at a place, of `len`, the first `sharing` of which share the traffic. `None` where
+/// MED may have a say, which is a matter of the whole set.
+#[must_use]
+pub fn join(
+    new: &Candidate,
+    len: usize,
+    ranked: impl Fn(usize) -> Option<Candidate>,
+    (sharing, max_paths): (usize, usize),
+) -> Option<Joined> {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low.midpoint(high);
+        match compare_head(&ranked(middle)?, new) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Equal | Ordering::Greater => high = middle,
+        }
+    }
+    let mut place = low;
+    for at in low..len {
+        let other = ranked(at)?;
+        if compare_head(&other, new).is_ne() {
+            break;
+        }
+        if other.med != new.med {
+            return None;
+        }
+        if compare_tail(&other, new).is_le() {
+            place = at + 1;
+        }
+    }
+    // Those that share follow each other, so that whoever is further down is none of them.
+    let shares = len > 0 && place <= sharing && ties(&ranked(0)?, new);
+    let sharing = match (shares, place) {
+        (true, _) => max_paths.max(1).min(sharing + 1),
+        (false, 0) => 1,
+        (false, _) => sharing,
+    };
+    Some(Joined { place, sharing })
+}
+
+/// Whether only steps that [break ties](Step::breaks_ties) tell the two apart, MED left out.
+fn ties(a: &Candidate, b: &Candidate) -> bool {
+    let by = |step| compare_step(step, a, b);
+    compare_head(a, b)
+        .then_with(|| by(Step::Ebgp))
+        .then_with(|| by(Step::IgpMetric))
+        .is_eq()
+}
+
 /// The step in which the path at `place` lost, and the index of the candidate that it lost to.
 /// `None` for the best one.
 #[must_use]

@@ -162,10 +162,14 @@ impl Paths {
         self.as_slice().first().filter(|path| path.is_best())
     }
 
+    /// Where in the list a peer's path is.
+    pub(crate) fn position(&self, peer: PeerIndex, path_id: u32) -> Option<usize> {
+        self.as_slice().iter().position(|p| p.is(peer, path_id))
+    }
+
     pub(crate) fn find_mut(&mut self, peer: PeerIndex, path_id: u32) -> Option<&mut Path> {
-        self.as_mut_slice()
-            .iter_mut()
-            .find(|path| path.is(peer, path_id))
+        let at = self.position(peer, path_id)?;
+        self.as_mut_slice().get_mut(at)
     }
 
     /// Whether the list holds as many paths of the peer as it may.
@@ -174,13 +178,20 @@ impl Paths {
         of_peer.count() >= PATHS_OF_A_PEER
     }
 
-    /// Adds a path whose peer and path identifier are not in the list.
-    pub(crate) fn push(&mut self, path: Path) {
+    /// Adds a path whose peer and path identifier are not in the list, at a place in it.
+    pub(crate) fn insert(&mut self, place: usize, path: Path) {
         *self = match core::mem::take(self) {
             Self::Empty => Self::One(path),
-            Self::One(first) => Self::Many(Box::new(SmallVec::from_buf([first, path]))),
+            Self::One(other) => {
+                let both = if place == 0 {
+                    [path, other]
+                } else {
+                    [other, path]
+                };
+                Self::Many(Box::new(SmallVec::from_buf(both)))
+            }
             Self::Many(mut list) => {
-                list.push(path);
+                list.insert(place, path);
                 Self::Many(list)
             }
         };
@@ -188,7 +199,7 @@ impl Paths {
 
     /// Removes a path.
     pub(crate) fn remove(&mut self, peer: PeerIndex, path_id: u32) -> Option<Path> {
-        let at = self.as_slice().iter().position(|p| p.is(peer, path_id))?;
+        let at = self.position(peer, path_id)?;
         match core::mem::take(self) {
             Self::Empty => None,
             Self::One(path) => Some(path),
@@ -226,7 +237,7 @@ mod tests {
         for path_id in 0..PATHS_OF_A_PEER {
             assert!(!paths.is_full(one), "{path_id}");
             let path_id = u32::try_from(path_id).unwrap();
-            paths.push(Path::new(AttrId::new(0), one, path_id, 0));
+            paths.insert(0, Path::new(AttrId::new(0), one, path_id, 0));
         }
         assert!(paths.is_full(one) && !paths.is_full(other));
         paths.remove(one, 7).unwrap();
@@ -237,8 +248,9 @@ mod tests {
     fn grows_and_shrinks() {
         let mut paths = Paths::default();
         for i in 0..4 {
-            paths.push(path(i));
+            paths.insert(i / 2, path(i));
             assert_eq!(paths.as_slice().len(), i + 1);
+            assert_eq!(paths.as_slice()[i / 2], path(i));
         }
         assert_eq!(paths.remove(PeerIndex::LOCAL, 0), None);
         for i in 0..4 {

@@ -327,6 +327,35 @@ proptest! {
         prop_assert_eq!(order(&list), order(&other));
     }
 
+    /// One after the other, each among those that are ranked already, comes to what all at once do. Where MED
+    /// is the same for all, nobody has to look at the whole set.
+    #[test]
+    fn joining_one_by_one_is_ranking_all(
+        list in candidates(),
+        same_med in any::<bool>(),
+        max_paths in 1..4_usize,
+    ) {
+        let mut list = list;
+        if same_med {
+            list.iter_mut().for_each(|c| c.med = 0);
+        }
+        let (mut ranked, mut sharing) = (Vec::new(), 0);
+        for new in list {
+            let joined = join(&new, ranked.len(), |at| ranked.get(at).copied(), (sharing, max_paths));
+            prop_assert!(joined.is_some() || !same_med);
+            let all: Vec<_> = ranked.iter().copied().chain([new]).collect();
+            let ranking = rank(&all);
+            sharing = multipath(&all, &ranking, max_paths);
+            let as_all: Vec<_> = ranking.iter().map(|r| all[r.index]).collect();
+            if let Some(joined) = joined {
+                ranked.insert(joined.place, new);
+                prop_assert_eq!(&ranked, &as_all);
+                prop_assert_eq!(joined.sharing, sharing);
+            }
+            ranked = as_all;
+        }
+    }
+
     /// Given which paths MED removed, the comparison is antisymmetric, transitive and total.
     #[test]
     fn comparison_is_a_total_order(list in candidates()) {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
-    decision::{self, Candidate},
+    decision::{self, Candidate, Joined},
     ids::{AttrId, PeerIndex, PrefixId},
     owners::Owners,
     paths::Path,
@@ -83,10 +83,11 @@ pub(crate) fn candidate(path: &Path, shared: &Shared) -> Option<Candidate> {
 }
 
 /// The same, with next hops that come to what `reach` says.
+#[inline]
 pub(crate) fn candidate_by(
     path: &Path,
     shared: &Shared,
-    reach: fn(&NextHops, NextHopId) -> &NextHopState,
+    reach: impl Fn(&NextHops, NextHopId) -> &NextHopState,
 ) -> Option<Candidate> {
     if path.refused.is_some() {
         return None;
@@ -212,30 +213,90 @@ fn elect(paths: &mut [Path], shared: &Shared) {
     }
 }
 
-/// Decides `id` again after a change, and tells those whom the difference to `before` concerns: peers,
-/// the FIB, and next hops that the prefix leads to.
+/// Adds a path whose peer and path identifier are not in the entry, and decides `id` again. What is decided
+/// already stays in order: the new path is led to its place there, and most often that is behind all that
+/// matters to anybody.
+pub(crate) fn join<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    mut path: Path,
+) {
+    let entry = table.entry_mut(id);
+    let paths = entry.paths.as_slice();
+    let new = candidate(&path, shared);
+    let joined = new.and_then(|new| find_place(paths, &new, shared));
+    let place = joined.map_or(paths.len(), |joined| joined.place);
+    let is_behind = joined.map_or(new.is_none(), |joined| place >= joined.sharing);
+    if is_behind {
+        if joined.is_some() {
+            path.place(false, false);
+        }
+        entry.paths.insert(place, path);
+        shared.attrs.next_hops.disturb(entry.prefix);
+        mark_takers_of_paths::<P>(shared, id);
+        return;
+    }
+    let before = Standing::of(entry, &shared.attrs);
+    entry.paths.insert(place, path);
+    let paths = entry.paths.as_mut_slice();
+    match joined {
+        Some(joined) => share(paths, joined),
+        None => elect(paths, shared),
+    }
+    conclude(table, shared, id, &before);
+}
+
+/// Where a new path has its place among those that are decided about, unless all of them have to be.
+fn find_place(paths: &[Path], new: &Candidate, shared: &Shared) -> Option<Joined> {
+    let usable = paths.iter().take_while(|path| path.is_usable()).count();
+    let sharing = paths.iter().take_while(|path| path.is_multipath()).count();
+    let most = shared.config.max_paths.into();
+    let ranked = |place| candidate(paths.get(place)?, shared);
+    decision::join(new, usable, ranked, (sharing, most))
+}
+
+/// Marks the best, and those that share the traffic with it, after a path came to its place.
+fn share(paths: &mut [Path], joined: Joined) {
+    paths[joined.place].place(false, false);
+    let usable = paths.iter_mut().take_while(|path| path.is_usable());
+    for (place, path) in usable.enumerate() {
+        path.place(place == 0, place < joined.sharing);
+    }
+}
+
+/// Decides `id` again after a change, and tells those whom the difference to `before` concerns.
 pub(crate) fn redecide<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     id: PrefixId,
     before: &Standing,
 ) {
-    let entry = table.entry_mut(id);
+    elect(table.entry_mut(id).paths.as_mut_slice(), shared);
+    conclude(table, shared, id, before);
+}
+
+/// Tells those whom the difference to `before` concerns: peers, the FIB, and next hops that the prefix leads
+/// to.
+fn conclude<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    before: &Standing,
+) {
+    let entry = table.entry(id);
     let prefix = entry.prefix;
-    elect(entry.paths.as_mut_slice(), shared);
     shared.attrs.next_hops.disturb(prefix);
     let after = Standing::of(entry, &shared.attrs);
     let best_changed = before.best != after.best;
     // Nobody else can have been told: a peer that takes no learned routes holds at most our own.
     let local = best_changed && (before.is_local() || after.is_local());
-    let audience = shared.peers.audience();
     if local {
         shared.peers.mark(P::FAMILY, id, |_| true);
     } else if best_changed {
         shared.peers.mark_listeners(P::FAMILY, &[id]);
-    } else if audience.add_path {
-        let concerned = |peer: &Peer| peer.takes_paths(P::FAMILY) && audience.contains(peer);
-        shared.peers.mark(P::FAMILY, id, concerned);
+    } else {
+        mark_takers_of_paths::<P>(shared, id);
     }
     if best_changed {
         count_best::<P>(shared, before.best_peer(), after.best_peer());
@@ -245,6 +306,15 @@ pub(crate) fn redecide<P: PrefixKey>(
         table.fib_dirty.insert(id);
     }
     table.forget_if_unused(id);
+}
+
+/// Has those look again that are told of more paths than the best.
+fn mark_takers_of_paths<P: PrefixKey>(shared: &mut Shared, id: PrefixId) {
+    let audience = shared.peers.audience();
+    if audience.add_path {
+        let concerned = |peer: &Peer| peer.takes_paths(P::FAMILY) && audience.contains(peer);
+        shared.peers.mark(P::FAMILY, id, concerned);
+    }
 }
 
 fn count_best<P: PrefixKey>(

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{
     admit::Admission,
     arrivals::Arrivals,
-    decide::{Shared, Standing, redecide},
+    decide::{Shared, Standing, join, redecide},
 };
 use crate::{
     ids::{PeerIndex, PrefixId},
@@ -117,48 +117,60 @@ pub(crate) fn upsert<P: PrefixKey>(
 
 /// As [`upsert`], for the prefix of an entry.
 fn put<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, path: Path) -> Put {
+    let paths = &table.entry(id).paths;
+    match paths.position(path.peer, path.path_id) {
+        Some(at) => return replace(table, shared, (id, at), path),
+        None if paths.is_full(path.peer) => return Put::Beyond,
+        None => {}
+    }
+    take(table, shared, id, &path);
+    join(table, shared, id, path);
+    Put::Changed
+}
+
+/// Puts a path in the place of the same peer's earlier one.
+fn replace<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    (id, at): (PrefixId, usize),
+    path: Path,
+) -> Put {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
-    let mut replaced = None;
-    match entry.paths.find_mut(path.peer, path.path_id) {
-        Some(old) if old.attr == path.attr && old.refused == path.refused => {
-            // The same again: it is confirmed, and nothing else, unless it was the last resort.
-            let last_resort = old.is_long_lived();
-            let was_stale = old.is_stale();
-            if was_stale && let Some(counts) = shared.peers.counts_mut(path.peer, P::FAMILY) {
-                counts.stale -= 1;
-            }
-            old.confirm();
-            if was_stale {
-                shared.touch_adj_in(id, entry.prefix, &path);
-            }
-            if last_resort {
-                redecide(table, shared, id, &before);
-            }
-            return Put::Same;
+    let Some(old) = entry.paths.as_mut_slice().get_mut(at) else {
+        return Put::Same;
+    };
+    if old.attr == path.attr && old.refused == path.refused {
+        // The same again: it is confirmed, and nothing else, unless it was the last resort.
+        let last_resort = old.is_long_lived();
+        let was_stale = old.is_stale();
+        if was_stale && let Some(counts) = shared.peers.counts_mut(path.peer, P::FAMILY) {
+            counts.stale -= 1;
         }
-        Some(old) => {
-            count_remove(shared, P::FAMILY, old);
-            count_add(shared, P::FAMILY, &path);
-            replaced = Some(core::mem::replace(old, path).attr);
+        old.confirm();
+        if was_stale {
+            shared.touch_adj_in(id, entry.prefix, &path);
         }
-        None => {
-            if entry.paths.is_full(path.peer) {
-                return Put::Beyond;
-            }
-            count_add(shared, P::FAMILY, &path);
-            entry.paths.push(path);
+        if last_resort {
+            redecide(table, shared, id, &before);
         }
+        return Put::Same;
     }
-    shared.touch_adj_in(id, entry.prefix, &path);
-    shared.attrs.retain(path.attr);
-    table.wait_if_pending(id, path.attr, &shared.attrs);
+    let replaced = core::mem::replace(old, path);
+    count_remove(shared, P::FAMILY, &replaced);
+    take(table, shared, id, &path);
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.
-    if let Some(attr) = replaced {
-        shared.attrs.release(attr);
-    }
+    shared.attrs.release(replaced.attr);
     Put::Changed
+}
+
+/// What is due for each path that comes in, whatever is decided about it.
+fn take<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, id: PrefixId, path: &Path) {
+    count_add(shared, P::FAMILY, path);
+    shared.touch_adj_in(id, table.entry(id).prefix, path);
+    shared.attrs.retain(path.attr);
+    table.wait_if_pending(id, path.attr, &shared.attrs);
 }
 
 fn count_add(shared: &mut Shared, family: Family, path: &Path) {
