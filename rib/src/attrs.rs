@@ -10,7 +10,7 @@
 //!
 //! A set that was *received* also tracks its next hop. Sets of our own do not: nobody forwards by them.
 
-use core::num::NonZeroU32;
+use core::{hint::black_box, num::NonZeroU32};
 
 use redstart_bgp::types::{Aigp, Asn, Community, NextHop, Origin, PathAttributes, RouterId};
 
@@ -193,6 +193,11 @@ impl AttrStore {
 
     pub(crate) fn hot(&self, id: AttrId) -> &Hot {
         self.sets.value(id)
+    }
+
+    /// Has the memory fetched that deciding about these takes, for all of them side by side.
+    pub(crate) fn fetch(&self, ids: impl Iterator<Item = AttrId>) {
+        black_box(ids.fold(0, |sum: u32, id| sum.wrapping_add(self.hot(id).med)));
     }
 
     /// ORIGINATOR_ID (RFC 4456).

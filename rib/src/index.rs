@@ -4,105 +4,91 @@
 //! milliseconds, in which no route is told on and the kernel is given nothing. This one keeps the old table
 //! beside the new one, and moves some of it at each insertion: it is empty long before the new one is full.
 
-use core::iter;
+use smallvec::SmallVec;
 
-use hashbrown::{HashTable, hash_table::OccupiedEntry};
+use crate::buckets::Buckets;
 
 /// Tables smaller than this grow at once.
 const SMALL: usize = 4096;
-/// How many places of the old table are emptied at an insertion. What they refer to is fetched from memory side
-/// by side.
-const STEP: usize = 32;
 
 /// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Index {
-    now: HashTable<u32>,
+    now: Buckets,
     /// What is still to move to `now`: empty but for the time of growing.
-    before: HashTable<u32>,
-    /// The place of `before` up to which all are empty.
+    before: Buckets,
+    /// The bucket of `before` up to which all are empty.
     emptied: usize,
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        Self::with_capacity(0)
-    }
 }
 
 impl Index {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
-            now: HashTable::with_capacity(capacity),
-            before: HashTable::new(),
-            emptied: 0,
+            now: Buckets::with_capacity(capacity),
+            ..Self::default()
         }
+    }
+
+    /// The first slot that may be the one that is looked for: has the memory fetched that [`find`](Self::find)
+    /// begins with.
+    pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
+        self.now.guess(hash)
     }
 
     /// The slot with this hash of which `same` holds.
-    pub(crate) fn find(&self, hash: u64, same: impl Fn(&u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
         let found = self.now.find(hash, &same);
-        let found = match found {
-            None if !self.before.is_empty() => self.before.find(hash, &same),
+        match found {
+            None if self.before.len() > 0 => self.before.find(hash, &same),
             found => found,
-        };
-        found.copied()
+        }
     }
 
     /// Adds a slot that is not there. `hash_of` tells the hash of those that are.
-    pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(&u32) -> u64) {
-        if self.before.is_empty() {
+    pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
+        let is_full = self.now.len() == self.now.capacity();
+        if is_full {
             self.begin_to_grow();
+        }
+        if is_full && self.now.capacity() <= SMALL {
+            while self.is_growing() {
+                self.move_some(&hash_of);
+            }
         } else {
             self.move_some(&hash_of);
         }
-        self.now.insert_unique(hash, slot, hash_of);
+        self.now.insert(hash, slot);
     }
 
     /// Whether the slot was there.
     pub(crate) fn remove(&mut self, hash: u64, slot: u32) -> bool {
-        let remove_from = |table: &mut HashTable<u32>| {
-            let found = table.find_entry(hash, |other| *other == slot);
-            found.map(OccupiedEntry::remove).is_ok()
-        };
-        if remove_from(&mut self.now) {
-            return true;
-        }
-        let removed = remove_from(&mut self.before);
-        self.end_if_moved();
-        removed
+        self.now.remove(hash, slot) || self.before.remove(hash, slot)
     }
 
+    const fn is_growing(&self) -> bool {
+        self.before.count() > 0
+    }
+
+    /// The former table is empty by then: at each insertion a bucket is emptied, and there are ten to a bucket.
     fn begin_to_grow(&mut self) {
-        let len = self.now.len();
-        if len < SMALL || len < self.now.capacity() {
-            return;
-        }
-        let larger = HashTable::with_capacity(2 * len);
+        let larger = Buckets::with_capacity((2 * self.now.capacity()).max(1));
         self.before = core::mem::replace(&mut self.now, larger);
         self.emptied = 0;
     }
 
-    /// In the order of hashes, in which the new table is filled from one end to the other, twice side by side.
-    fn move_some(&mut self, hash_of: &impl Fn(&u32) -> u64) {
-        let places = self.emptied..self.emptied + STEP;
-        let mut hashes = [0; STEP];
-        for (hash, place) in iter::zip(&mut hashes, places.clone()) {
-            *hash = self.before.get_bucket(place).map_or(0, hash_of);
+    /// Moves what one bucket holds. What refers to it is fetched from memory side by side.
+    fn move_some(&mut self, hash_of: &impl Fn(u32) -> u64) {
+        if !self.is_growing() {
+            return;
         }
-        for (hash, place) in iter::zip(hashes, places.clone()) {
-            if let Ok(entry) = self.before.get_bucket_entry(place) {
-                let (slot, _) = entry.remove();
-                self.now.insert_unique(hash, slot, hash_of);
-            }
+        let slots = self.before.empty(self.emptied);
+        let moving: SmallVec<[(u64, u32); 12]> = slots.map(|slot| (hash_of(slot), slot)).collect();
+        for (hash, slot) in moving {
+            self.now.insert(hash, slot);
         }
-        self.emptied = places.end;
-        self.end_if_moved();
-    }
-
-    fn end_if_moved(&mut self) {
-        if self.before.is_empty() && self.before.capacity() > 0 {
-            self.before = HashTable::new();
+        self.emptied += 1;
+        if self.emptied == self.before.count() {
+            self.before = Buckets::default();
         }
     }
 }
@@ -127,20 +113,20 @@ mod tests {
     use super::*;
 
     /// Values are their own slots.
-    fn hash(value: &u32) -> u64 {
-        u64::from(*value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    fn hash(value: u32) -> u64 {
+        u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     fn add(index: &mut Index, value: u32) -> bool {
         let is_new = !has(index, value);
         if is_new {
-            index.insert(hash(&value), value, hash);
+            index.insert(hash(value), value, hash);
         }
         is_new
     }
 
     fn has(index: &Index, value: u32) -> bool {
-        index.find(hash(&value), |other| *other == value) == Some(value)
+        index.find(hash(value), |other| other == value) == Some(value)
     }
 
     #[test]
@@ -148,13 +134,13 @@ mod tests {
         let mut index = Index::default();
         let mut grown = 0;
         for value in 0..200_000 {
-            let (before, growing) = (index.before.len(), !index.before.is_empty());
+            let (before, growing) = (index.before.len(), index.is_growing());
             assert!(add(&mut index, value));
             if growing {
-                assert!(before - index.before.len() <= STEP);
-                assert!(index.before.is_empty() || index.now.len() < index.now.capacity());
+                assert!(before - index.before.len() <= 12);
+                assert!(!index.is_growing() || index.now.len() < index.now.capacity());
             } else {
-                grown += usize::from(!index.before.is_empty());
+                grown += usize::from(index.is_growing());
             }
         }
         assert!(grown >= 5, "{grown}");
@@ -174,7 +160,7 @@ mod tests {
                     if adds {
                         prop_assert_eq!(add(&mut index, value), set.insert(value));
                     } else {
-                        prop_assert_eq!(index.remove(hash(&value), value), set.remove(&value));
+                        prop_assert_eq!(index.remove(hash(value), value), set.remove(&value));
                     }
                 }
                 prop_assert_eq!(index.len(), set.len());

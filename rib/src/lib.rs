@@ -27,6 +27,7 @@
 
 mod adj_out;
 mod attrs;
+mod buckets;
 pub mod decision;
 pub mod export;
 pub mod fib;

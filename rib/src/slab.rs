@@ -8,8 +8,16 @@
 use core::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use crate::index::Index;
+
+/// How many keys are looked up at a time: what they need still lies in the nearest cache when the last one is
+/// dealt with.
+pub(crate) const AHEAD: usize = 32;
+
+/// Where several are.
+pub(crate) type Found = SmallVec<[Option<u32>; AHEAD]>;
 
 /// What a slot holds.
 pub(crate) trait Keyed {
@@ -86,9 +94,23 @@ impl<E: Keyed> Slab<E> {
         found.filter(|slot| !self.get(*slot).is_forgotten())
     }
 
+    /// The slots of several keys, at most [`AHEAD`] at a time. Memory is asked for all of them at once: first
+    /// for where each may be, then for what is there.
+    pub(crate) fn find_all(&self, keys: impl Iterator<Item = E::Key>) -> Found {
+        let hashed = keys.map(|key| (key, self.hash(key)));
+        let guessed = hashed.map(|(key, hash)| (key, hash, self.index.guess(hash)));
+        let guessed: SmallVec<[_; AHEAD]> = guessed.collect();
+        let found = guessed.into_iter().map(|(key, hash, guess)| {
+            let right = guess.filter(|slot| self.get(*slot).key() == key);
+            let found = right.or_else(|| self.find_any(hash, key));
+            found.filter(|slot| !self.get(*slot).is_forgotten())
+        });
+        found.collect()
+    }
+
     /// Also one that is forgotten.
     fn find_any(&self, hash: u64, key: E::Key) -> Option<u32> {
-        self.index.find(hash, |slot| self.get(*slot).key() == key)
+        self.index.find(hash, |slot| self.get(slot).key() == key)
     }
 
     fn hash(&self, key: E::Key) -> u64 {
@@ -137,7 +159,7 @@ impl<E: Keyed> Slab<E> {
     }
 
     fn insert(&mut self, hash: u64, slot: u32) {
-        let hash_of = |slot: &u32| self.hasher.hash_one(self.slots[*slot as usize].key());
+        let hash_of = |slot: u32| self.hasher.hash_one(self.slots[slot as usize].key());
         self.index.insert(hash, slot, hash_of);
     }
 
@@ -267,6 +289,8 @@ mod tests {
                 let slot = slab.find(key);
                 prop_assert!(slot.is_none_or(|slot| slab.get(slot).key() == key));
             }
+            let one_by_one: Vec<_> = (0..300).map(|key| slab.find(key)).collect();
+            prop_assert_eq!(slab.find_all(0..300).to_vec(), one_by_one);
         }
     }
 }

@@ -8,10 +8,10 @@
 //! The index is a hash map: exact look-up is what each received route needs. Longest match, for the
 //! CLI, tries each prefix length that occurs.
 //!
-//! In a large table a look-up waits three times for memory. A processor has many such look-ups under way at
-//! once if nothing else is between them: so several prefixes are looked up before the first one is dealt
-//! with.
+//! In a large table a look-up waits twice for memory. A processor has many such look-ups under way at once if
+//! nothing else is between them: so several prefixes are looked up before the first one is dealt with.
 
+use core::hint::black_box;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
@@ -22,15 +22,8 @@ use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
     paths::Paths,
-    slab::{Keyed, Slab},
+    slab::{AHEAD, Keyed, Slab},
 };
-
-/// How many prefixes are looked up at a time: what they need still lies in the nearest cache when the last
-/// one is dealt with.
-pub(crate) const AHEAD: usize = 32;
-
-/// Where several prefixes are.
-pub(crate) type Found = SmallVec<[Option<PrefixId>; AHEAD]>;
 
 /// Everything about one prefix.
 #[derive(Debug)]
@@ -128,8 +121,21 @@ impl<P: PrefixKey> Table<P> {
     }
 
     /// The slots of several prefixes, at most [`AHEAD`] at a time.
-    pub(crate) fn find_all(&self, prefixes: impl Iterator<Item = P>) -> Found {
-        prefixes.map(|prefix| self.find(prefix)).collect()
+    pub(crate) fn find_all(
+        &self,
+        prefixes: impl Iterator<Item = P>,
+    ) -> SmallVec<[Option<PrefixId>; AHEAD]> {
+        let found = self.slab.find_all(prefixes).into_iter();
+        found.map(|slot| slot.map(PrefixId)).collect()
+    }
+
+    /// Has the memory fetched that looking at these entries' paths takes, for all of them side by side.
+    pub(crate) fn fetch_paths(&self, entries: &[Option<PrefixId>], attrs: &AttrStore) {
+        let paths = |id: &PrefixId| self.entry(*id).paths.as_slice().iter();
+        let lens = entries.iter().flatten().map(|id| paths(id).len());
+        black_box(lens.sum::<usize>());
+        let paths = entries.iter().flatten().flat_map(paths);
+        attrs.fetch(paths.map(|path| path.attr));
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls

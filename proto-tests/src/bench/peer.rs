@@ -1,5 +1,10 @@
 //! A neighbour of the daemon under test: a blocking socket, no more work per octet than there has to
 //! be, so that the daemon is what is measured.
+//!
+//! While a phase is measured, what comes is only kept, with the time of each read. It is looked at when nothing
+//! has come for a moment, and what is found gets the time of the read that brought it: to hold a table against
+//! what it should be takes about as long as a fast daemon takes to send it, and would have it wait for a
+//! processor.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -22,8 +27,13 @@ pub const DAEMON: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// private numbers do get there, and a path with a number of the receiver's is a loop.
 pub const DAEMON_AS: u32 = 4_200_000_000;
 
-const READ: usize = 1 << 18;
+/// Room for what is kept until it is looked at: more than a full table for a monitor, and what a hundred
+/// clients of a reflector get.
+const TABLE: usize = 1 << 26;
+const PORTION: usize = 1 << 18;
 const HEADER: usize = 19;
+/// After how long without octets those that came are looked at.
+const LULL: Duration = Duration::from_millis(100);
 
 /// Who a neighbour is.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +50,11 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
-    /// What was read, as far as `filled`.
+    /// What was read and not looked at, as far as `filled`.
     buffer: Vec<u8>,
     filled: usize,
+    /// How far it was filled when.
+    reads: Vec<(usize, Instant)>,
     /// The routes of what is read now.
     changes: Vec<(Key, Option<PathHash>)>,
     internal: bool,
@@ -84,8 +96,9 @@ impl Peer {
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut peer = Self {
             stream,
-            buffer: vec![0; READ],
+            buffer: vec![0; PORTION],
             filled: 0,
+            reads: Vec::new(),
             changes: Vec::new(),
             internal: identity.asn == DAEMON_AS,
             keepalive: Duration::from_secs(u64::from(identity.hold_time / 3).max(1)),
@@ -147,14 +160,19 @@ impl Peer {
         Ok(self.stream.set_nonblocking(true)?)
     }
 
+    /// Makes room for a full table, memory that is there already.
+    pub fn make_room(&mut self) {
+        self.buffer = vec![u8::MAX; TABLE];
+    }
+
     /// Reads until the table is exact, and says when it was; fails when `bound` has passed.
     pub fn until_exact(&mut self, bound: Duration) -> Result<Instant> {
         let end = Instant::now() + bound;
-        self.stream
-            .set_read_timeout(Some(Duration::from_millis(500)))?;
+        self.set_patience(LULL)?;
+        let mut exact = Some(Instant::now()).filter(|_| self.exact.wrong() == 0);
         loop {
-            if self.exact.wrong() == 0 {
-                return Ok(Instant::now());
+            if let Some(since) = exact {
+                return Ok(since);
             }
             if Instant::now() > end {
                 bail!(
@@ -163,51 +181,76 @@ impl Peer {
                     self.exact.complaints().join(", ")
                 );
             }
-            self.read_some()?;
+            while self.read()? && self.filled < self.buffer.len() {
+                self.keep_alive()?;
+            }
+            exact = self.look()?;
             self.keep_alive()?;
         }
     }
 
-    /// Reads what there is; whether that was anything.
+    /// Reads what there is, and looks at it; whether that was anything.
     pub fn read_some(&mut self) -> Result<bool> {
+        let any = self.read()?;
+        self.look()?;
+        Ok(any)
+    }
+
+    fn read(&mut self) -> Result<bool> {
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
         let count = match self.stream.read(room) {
             Ok(0) => bail!("the daemon closed the session"),
             Ok(count) => count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
             Err(error) => return Err(error).context("the session broke"),
         };
         self.filled += count;
-        let used = self.take_messages()?;
-        self.buffer.copy_within(used..self.filled, 0);
-        self.filled -= used;
-        self.exact.take(&self.changes);
-        self.changes.clear();
-        Ok(count > 0)
+        self.reads.push((self.filled, Instant::now()));
+        Ok(true)
     }
 
-    fn take_messages(&mut self) -> Result<usize> {
+    /// Takes what was read. If the table is exact with it, says since when.
+    fn look(&mut self) -> Result<Option<Instant>> {
         let buffer = std::mem::take(&mut self.buffer);
+        let (mut used, mut exact) = (0, None);
+        for (filled, at) in std::mem::take(&mut self.reads) {
+            used += self.take_messages(buffer.get(used..filled).unwrap_or_default(), at)?;
+            self.exact.take(&self.changes);
+            self.changes.clear();
+            exact = match (self.exact.wrong(), exact) {
+                (0, None) => Some(at),
+                (0, since) => since,
+                _ => None,
+            };
+        }
+        self.buffer = buffer;
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        Ok(exact)
+    }
+
+    /// Takes the whole messages of what had come by then; how many octets they are.
+    fn take_messages(&mut self, came: &[u8], at: Instant) -> Result<usize> {
         let mut used = 0;
-        let filled = buffer.get(..self.filled).unwrap_or_default();
-        while let Some(header) = filled.get(used..used + HEADER) {
+        while let Some(header) = came.get(used..used + HEADER) {
             let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
             ensure!(length >= HEADER, "a message of {length} octets");
-            let Some(body) = filled.get(used + HEADER..used + length) else {
+            let Some(body) = came.get(used + HEADER..used + length) else {
                 break;
             };
             match header[18] {
                 2 => self.take_update(body)?,
                 3 => bail!("the daemon sent a NOTIFICATION: {body:02x?}"),
                 4 => {
-                    self.pause = self.pause.max(self.heard.elapsed());
-                    self.heard = Instant::now();
+                    self.pause = self.pause.max(at.saturating_duration_since(self.heard));
+                    self.heard = at;
                 }
                 _ => {}
             }
             used += length;
         }
-        self.buffer = buffer;
         Ok(used)
     }
 

@@ -110,7 +110,8 @@ impl Players {
             each.collect()
         };
         let senders = establish(play.row.senders())?;
-        let monitors = establish(play.row.monitors())?;
+        let mut monitors = establish(play.row.monitors())?;
+        monitors.iter_mut().for_each(Peer::make_room);
         thread::sleep(SETTLE);
         Ok(Self {
             row: play.row,

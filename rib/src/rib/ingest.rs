@@ -16,7 +16,8 @@ use crate::{
     limit::LimitState,
     paths::Path,
     policy::Difference,
-    table::{AHEAD, Table},
+    slab::AHEAD,
+    table::Table,
 };
 
 /// What became of the routes of one UPDATE.
@@ -58,6 +59,7 @@ pub(crate) fn announce<P: PrefixKey>(
     let mut arrivals = Arrivals::new(from);
     for some in list.chunks(AHEAD) {
         let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
+        table.fetch_paths(&found, &shared.attrs);
         for (nlri, found) in some.iter().zip(found) {
             let (attr, refused) = match refused {
                 Some(_) => (received, refused),
@@ -223,6 +225,7 @@ pub(crate) fn withdraw<P: PrefixKey>(
     let mut removed = 0;
     for some in list.chunks(AHEAD) {
         let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
+        table.fetch_paths(&found, &shared.attrs);
         for (nlri, id) in some.iter().zip(found) {
             if let Some(id) = id {
                 removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));

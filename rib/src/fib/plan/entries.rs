@@ -11,9 +11,10 @@ use core::hint::black_box;
 
 use foldhash::fast::FixedState;
 use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
+use smallvec::SmallVec;
 
 use super::entry::Entry;
-use crate::slab::{Keyed, Slab};
+use crate::slab::{AHEAD, Keyed, Slab};
 
 /// Names an entry that is queued, has an operation in flight, or was just found: others may be freed,
 /// and are something else then.
@@ -76,12 +77,19 @@ impl Entries {
         }
     }
 
-    /// Fetches what will be looked up next, [`AHEAD`](crate::table::AHEAD) prefixes at a time: a processor waits
+    /// Fetches what will be looked up next, [`AHEAD`] prefixes at a time: a processor waits
     /// for many answers of memory in the time of one, if nothing else is between the questions.
     pub(super) fn fetch(&self, prefixes: impl Iterator<Item = Prefix>) {
+        let mut v4 = SmallVec::<[Ipv4Prefix; AHEAD]>::new();
+        let mut v6 = SmallVec::<[Ipv6Prefix; AHEAD]>::new();
         for prefix in prefixes {
-            black_box(self.find(prefix));
+            match prefix {
+                Prefix::V4(p) => v4.push(p),
+                Prefix::V6(p) => v6.push(p),
+            }
         }
+        black_box(self.v4.find_all(v4.into_iter()));
+        black_box(self.v6.find_all(v6.into_iter()));
     }
 
     /// The entry of `prefix`, and whether it is new.

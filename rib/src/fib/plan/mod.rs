@@ -70,7 +70,7 @@ use super::{
     object::NexthopId,
     reason::{InstallState, ParkReason},
 };
-use crate::table::AHEAD;
+use crate::slab::AHEAD;
 
 /// What the planner did, in plain numbers for metrics. All but the gauges only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
