@@ -197,7 +197,8 @@ impl AttrStore {
 
     /// Has the memory fetched that deciding about these takes, for all of them side by side.
     pub(crate) fn fetch(&self, ids: impl Iterator<Item = AttrId>) {
-        black_box(ids.fold(0, |sum: u32, id| sum.wrapping_add(self.hot(id).med)));
+        let first_and_last = |id| self.sets.refs(id).wrapping_add(self.hot(id).med);
+        black_box(ids.map(first_and_last).fold(0, u32::wrapping_add));
     }
 
     /// ORIGINATOR_ID (RFC 4456).
@@ -230,6 +231,12 @@ impl AttrStore {
     /// One more reference to what is told already.
     pub(crate) fn retain_told(&mut self, id: ToldId) -> ToldId {
         ToldId(self.told.retain(id.0))
+    }
+
+    /// Has the memory fetched that letting go of these takes.
+    pub(crate) fn fetch_told(&self, ids: impl Iterator<Item = ToldId>) {
+        let refs = ids.map(|id| self.told.refs(id.0));
+        black_box(refs.fold(0, u32::wrapping_add));
     }
 
     /// One reference fewer.

@@ -18,7 +18,12 @@ impl AttrId {
     }
 
     pub(crate) const fn index(self) -> usize {
-        self.0.get() as usize - 1
+        self.slot() as usize
+    }
+
+    /// The same, as an [`Index`](crate::index::Index) keeps it.
+    pub(crate) const fn slot(self) -> u32 {
+        self.0.get() - 1
     }
 }
 

@@ -29,8 +29,20 @@ impl Index {
         }
     }
 
-    /// The first slot that may be the one that is looked for: has the memory fetched that [`find`](Self::find)
-    /// begins with.
+    /// How many slots there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.now.len() + self.before.len()
+    }
+
+    /// Has the memory fetched that finding these takes, for all of them side by side.
+    pub(crate) fn fetch(&self, hashes: &[u64]) {
+        self.now.fetch(hashes);
+        if self.is_growing() {
+            self.before.fetch(hashes);
+        }
+    }
+
+    /// The first slot that may be the one that is looked for.
     pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
         self.now.guess(hash)
     }
@@ -95,11 +107,7 @@ impl Index {
 
 #[cfg(test)]
 impl Index {
-    pub(crate) fn len(&self) -> usize {
-        self.now.len() + self.before.len()
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
+    pub(crate) const fn capacity(&self) -> usize {
         self.now.capacity() + self.before.capacity()
     }
 }

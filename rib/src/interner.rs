@@ -6,14 +6,11 @@
 use core::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::FixedState;
-use hashbrown::{
-    HashTable,
-    hash_table::Entry::{Occupied, Vacant},
-};
 use redstart_bgp::types::PathAttributes;
 
 use crate::{
     ids::AttrId,
+    index::Index,
     octets::{Octets, Place},
     packed::{pack, unpack},
 };
@@ -36,7 +33,7 @@ struct Slot<K, V> {
 pub(crate) struct Interner<K, V> {
     slots: Vec<Slot<K, V>>,
     free: Vec<AttrId>,
-    index: HashTable<AttrId>,
+    index: Index,
     hasher: FixedState,
     octets: Octets,
     /// The set that is looked for, packed.
@@ -61,7 +58,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             hasher: FixedState::with_seed(seed),
             octets: Octets::default(),
             sought: Vec::new(),
@@ -83,28 +80,20 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
     ) -> AttrId {
         self.sought.clear();
         pack(attrs, &mut self.sought);
-        let (slots, octets, hasher) = (&self.slots, &self.octets, &self.hasher);
+        let (slots, octets) = (&self.slots, &self.octets);
         let sought = self.sought.as_slice();
-        let hash = hash(hasher, sought, &key);
-        let found = self.index.entry(
-            spread(hash),
-            |id| {
-                let slot = &slots[id.index()];
-                slot.hash == hash && slot.key == key && octets.get(slot.place) == sought
-            },
-            |id| spread(slots[id.index()].hash),
-        );
-        let vacant = match found {
-            Occupied(found) => {
-                let id = *found.get();
-                self.slots[id.index()].refs += 1;
-                return id;
-            }
-            Vacant(vacant) => vacant,
-        };
+        let hash = hash(&self.hasher, sought, &key);
+        let found = self.index.find(spread(hash), |id| {
+            let slot = &slots[id as usize];
+            slot.hash == hash && slot.key == key && octets.get(slot.place) == sought
+        });
+        if let Some(found) = found {
+            return self.retain(AttrId::new(found as usize));
+        }
         let next = AttrId::new(self.slots.len());
         let id = self.free.pop().unwrap_or(next);
-        vacant.insert(id);
+        let hash_of = |id: u32| spread(slots[id as usize].hash);
+        self.index.insert(spread(hash), id.slot(), hash_of);
         let vacated = self.slots.get(id.index()).map(|slot| slot.birth);
         let slot = Slot {
             place: self.octets.insert(&self.sought),
@@ -134,15 +123,15 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         if slot.refs > 0 {
             return None;
         }
-        if let Ok(found) = self
-            .index
-            .find_entry(spread(slot.hash), |other| *other == id)
-        {
-            found.remove();
-        }
+        self.index.remove(spread(slot.hash), id.slot());
         self.octets.remove(slot.place);
         self.free.push(id);
         Some((slot.key, &mut slot.value))
+    }
+
+    /// How many references there are.
+    pub(crate) fn refs(&self, id: AttrId) -> u32 {
+        self.slots[id.index()].refs
     }
 
     /// Tells the set from those that had its number before.

@@ -5,7 +5,10 @@
 //! have to be fetched from memory to take it out. Where more than a quarter are forgotten, other keys get their
 //! slots.
 
-use core::hash::{BuildHasher as _, Hash};
+use core::{
+    hash::{BuildHasher as _, Hash},
+    iter,
+};
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
@@ -96,16 +99,23 @@ impl<E: Keyed> Slab<E> {
 
     /// The slots of several keys, at most [`AHEAD`] at a time. Memory is asked for all of them at once: first
     /// for where each may be, then for what is there.
-    pub(crate) fn find_all(&self, keys: impl Iterator<Item = E::Key>) -> Found {
-        let hashed = keys.map(|key| (key, self.hash(key)));
-        let guessed = hashed.map(|(key, hash)| (key, hash, self.index.guess(hash)));
-        let guessed: SmallVec<[_; AHEAD]> = guessed.collect();
-        let found = guessed.into_iter().map(|(key, hash, guess)| {
-            let right = guess.filter(|slot| self.get(*slot).key() == key);
-            let found = right.or_else(|| self.find_any(hash, key));
-            found.filter(|slot| !self.get(*slot).is_forgotten())
-        });
-        found.collect()
+    pub(crate) fn find_all(&self, keys: impl Iterator<Item = E::Key> + Clone, found: &mut Found) {
+        let mut hashes = [0; AHEAD];
+        let count = iter::zip(&mut hashes, keys.clone())
+            .map(|(hash, key)| *hash = self.hash(key))
+            .count();
+        let hashes = &hashes[..count];
+        self.index.fetch(hashes);
+        found.clear();
+        found.extend(hashes.iter().map(|hash| self.index.guess(*hash)));
+        for ((found, key), hash) in found.iter_mut().zip(keys).zip(hashes) {
+            if found.is_none_or(|slot| self.get(slot).key() != key) {
+                *found = self.find_any(*hash, key);
+            }
+        }
+        for found in found {
+            *found = found.filter(|slot| !self.get(*slot).is_forgotten());
+        }
     }
 
     /// Also one that is forgotten.
@@ -290,7 +300,13 @@ mod tests {
                 prop_assert!(slot.is_none_or(|slot| slab.get(slot).key() == key));
             }
             let one_by_one: Vec<_> = (0..300).map(|key| slab.find(key)).collect();
-            prop_assert_eq!(slab.find_all(0..300).to_vec(), one_by_one);
+            let mut found = Found::new();
+            for (keys, expected) in (0..).zip(one_by_one.chunks(AHEAD)) {
+                let first = keys * u16::try_from(AHEAD).unwrap();
+                let len = u16::try_from(expected.len()).unwrap();
+                slab.find_all(first..first + len, &mut found);
+                prop_assert_eq!(found.as_slice(), expected);
+            }
         }
     }
 }

@@ -16,13 +16,12 @@ use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use redstart_bgp::types::{Prefix, PrefixKey};
-use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
     paths::Paths,
-    slab::{AHEAD, Keyed, Slab},
+    slab::{Found, Keyed, Slab},
 };
 
 /// Everything about one prefix.
@@ -120,22 +119,19 @@ impl<P: PrefixKey> Table<P> {
         self.slab.find(prefix).map(PrefixId)
     }
 
-    /// The slots of several prefixes, at most [`AHEAD`] at a time.
+    /// Finds the slots of several prefixes, at most [`AHEAD`](crate::slab::AHEAD) at a time, and has the memory
+    /// fetched that dealing with their paths takes.
     pub(crate) fn find_all(
         &self,
-        prefixes: impl Iterator<Item = P>,
-    ) -> SmallVec<[Option<PrefixId>; AHEAD]> {
-        let found = self.slab.find_all(prefixes).into_iter();
-        found.map(|slot| slot.map(PrefixId)).collect()
-    }
-
-    /// Has the memory fetched that looking at these entries' paths takes, for all of them side by side.
-    pub(crate) fn fetch_paths(&self, entries: &[Option<PrefixId>], attrs: &AttrStore) {
-        let paths = |id: &PrefixId| self.entry(*id).paths.as_slice().iter();
-        let lens = entries.iter().flatten().map(|id| paths(id).len());
+        prefixes: impl Iterator<Item = P> + Clone,
+        attrs: &AttrStore,
+        found: &mut Found,
+    ) {
+        self.slab.find_all(prefixes, found);
+        let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();
+        let lens = found.iter().flatten().map(|slot| paths(slot).len());
         black_box(lens.sum::<usize>());
-        let paths = entries.iter().flatten().flat_map(paths);
-        attrs.fetch(paths.map(|path| path.attr));
+        attrs.fetch(found.iter().flatten().flat_map(paths).map(|path| path.attr));
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls

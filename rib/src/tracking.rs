@@ -62,6 +62,8 @@ pub(crate) struct NextHops {
     slots: Vec<Tracked>,
     free: Vec<NextHopId>,
     index: HashMap<(NextHop, Option<u32>), NextHopId, FixedState>,
+    /// The one that was named last, which is named next as a rule.
+    latest: Option<NextHopId>,
     pending: usize,
     /// Those that learned routes may lead to, by address. Some may be gone.
     yielding: Vec<Yielding>,
@@ -117,6 +119,7 @@ impl NextHops {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashMap::with_hasher(FixedState::with_seed(seed)),
+            latest: None,
             pending: 0,
             yielding: Vec::new(),
             is_yielding_stale: false,
@@ -127,9 +130,15 @@ impl NextHops {
 
     /// One more attribute set names this next hop.
     pub(crate) fn acquire(&mut self, next_hop: NextHop, interface: Option<u32>) -> NextHopId {
-        if let Some(id) = self.index.get(&(next_hop, interface)) {
+        let is_latest = |id: &NextHopId| {
+            let latest = &self.slots[id.index()];
+            latest.refs > 0 && (latest.next_hop, latest.interface) == (next_hop, interface)
+        };
+        let latest = self.latest.filter(is_latest);
+        if let Some(id) = latest.or_else(|| self.index.get(&(next_hop, interface)).copied()) {
             self.slots[id.index()].refs += 1;
-            return *id;
+            self.latest = Some(id);
+            return id;
         }
         let tracked = Tracked {
             next_hop,

@@ -4,6 +4,7 @@
 //! a rule. So most of them have the attributes, and the verdict, of the one before, and go out as one
 //! run. For the others the peer's [group](crate::groups) may know the verdict.
 
+use core::iter;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -22,6 +23,7 @@ use crate::{
     ids::{PeerIndex, PrefixId, ToldId},
     paths::Path,
     policy::{Hits, family_index},
+    slab::AHEAD,
     table::{Entry, Table},
 };
 
@@ -95,14 +97,19 @@ impl<P: PrefixKey> Collector<P> {
         let several = shared.peers.get(self.to);
         let several = several.is_some_and(|peer| peer.takes_paths(P::FAMILY));
         let mut found = 0;
-        while found < max
-            && let Some(id) = self.out.dirty.pop()
-        {
-            found += if several {
-                self.visit_paths(table, shared, own, id)
-            } else {
-                usize::from(self.visit(table, shared, own, id))
-            };
+        while found < max && !self.out.dirty.is_empty() {
+            let dirty = iter::from_fn(|| self.out.dirty.pop());
+            let next: SmallVec<[PrefixId; AHEAD]> = dirty.take(AHEAD.min(max - found)).collect();
+            shared
+                .attrs
+                .fetch_told(next.iter().filter_map(|id| self.out.sent(*id)));
+            for id in next {
+                found += if several {
+                    self.visit_paths(table, shared, own, id)
+                } else {
+                    usize::from(self.visit(table, shared, own, id))
+                };
+            }
         }
         found
     }

@@ -16,7 +16,7 @@ use crate::{
     limit::LimitState,
     paths::Path,
     policy::Difference,
-    slab::AHEAD,
+    slab::{AHEAD, Found},
     table::Table,
 };
 
@@ -57,16 +57,18 @@ pub(crate) fn announce<P: PrefixKey>(
     let received = shared.attrs.intern_received(&attrs, peer.info.interface);
     let mut admission = Admission::new(shared, from, P::FAMILY);
     let mut arrivals = Arrivals::new(from);
+    let mut found = Found::new();
     for some in list.chunks(AHEAD) {
-        let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
-        table.fetch_paths(&found, &shared.attrs);
-        for (nlri, found) in some.iter().zip(found) {
+        let prefixes = some.iter().map(|nlri| nlri.prefix);
+        table.find_all(prefixes, &shared.attrs, &mut found);
+        for (nlri, found) in some.iter().zip(&found) {
             let (attr, refused) = match refused {
                 Some(_) => (received, refused),
                 None => admission.judge(shared, nlri.prefix.into(), received),
             };
             let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
             path.refused = refused;
+            let found = found.map(PrefixId);
             let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
             let put = if refused.is_none() && table.entry(id).paths.is_empty() {
                 arrivals.take(table, shared, id, path);
@@ -223,11 +225,12 @@ pub(crate) fn withdraw<P: PrefixKey>(
     list: &[Nlri<P>],
 ) -> usize {
     let mut removed = 0;
+    let mut found = Found::new();
     for some in list.chunks(AHEAD) {
-        let found = table.find_all(some.iter().map(|nlri| nlri.prefix));
-        table.fetch_paths(&found, &shared.attrs);
-        for (nlri, id) in some.iter().zip(found) {
-            if let Some(id) = id {
+        let prefixes = some.iter().map(|nlri| nlri.prefix);
+        table.find_all(prefixes, &shared.attrs, &mut found);
+        for (nlri, slot) in some.iter().zip(&found) {
+            if let Some(id) = slot.map(PrefixId) {
                 removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
             }
         }

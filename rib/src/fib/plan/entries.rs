@@ -14,7 +14,7 @@ use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
 use smallvec::SmallVec;
 
 use super::entry::Entry;
-use crate::slab::{AHEAD, Keyed, Slab};
+use crate::slab::{AHEAD, Found, Keyed, Slab};
 
 /// Names an entry that is queued, has an operation in flight, or was just found: others may be freed,
 /// and are something else then.
@@ -88,8 +88,10 @@ impl Entries {
                 Prefix::V6(p) => v6.push(p),
             }
         }
-        black_box(self.v4.find_all(v4.into_iter()));
-        black_box(self.v6.find_all(v6.into_iter()));
+        let mut found = Found::new();
+        self.v4.find_all(v4.into_iter(), &mut found);
+        self.v6.find_all(v6.into_iter(), &mut found);
+        black_box(found);
     }
 
     /// The entry of `prefix`, and whether it is new.
