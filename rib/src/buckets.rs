@@ -17,21 +17,35 @@ const FREE: u8 = 0;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 struct Bucket {
-    tags: [u8; ROOM],
-    /// How many went past this bucket because it was full.
-    passed: u32,
+    /// An octet of the hash of each number, from the lowest on; in the four highest octets how many went past
+    /// this bucket because it was full.
+    head: u128,
     numbers: [u32; ROOM],
 }
 
+/// One went past a bucket.
+const PASSED: u128 = 1 << (8 * ROOM);
+
 impl Bucket {
+    const fn is_passed(&self) -> bool {
+        self.head >= PASSED
+    }
+
+    fn tag(&self, place: usize) -> u8 {
+        self.head.to_le_bytes()[place]
+    }
+
+    fn set_tag(&mut self, place: usize, tag: u8) {
+        let mut head = self.head.to_le_bytes();
+        head[place] = tag;
+        self.head = u128::from_le_bytes(head);
+    }
+
     /// The places with this tag.
     fn places(&self, tag: u8) -> impl Iterator<Item = usize> + '_ {
         const ONES: u128 = u128::from_le_bytes([1; 16]);
-        const HIGHEST: u128 = ONES << 7;
-        // The octets beyond the last place have another tag, whatever it is.
-        let mut tags = [!tag; 16];
-        tags[..ROOM].copy_from_slice(&self.tags);
-        let differing = u128::from_le_bytes(tags) ^ (ONES * u128::from(tag));
+        const HIGHEST: u128 = (ONES << 7) & (PASSED - 1);
+        let differing = self.head ^ (ONES * u128::from(tag));
         // The highest bit of each octet that is zero, and now and then of one above such an octet.
         let mut equal = differing.wrapping_sub(ONES) & !differing & HIGHEST;
         let places = core::iter::from_fn(move || {
@@ -39,12 +53,23 @@ impl Bucket {
             equal &= equal.wrapping_sub(1);
             (place < ROOM).then_some(place)
         });
-        places.filter(move |place| self.tags[*place] == tag)
+        places.filter(move |place| self.tag(*place) == tag)
     }
 
     fn free_place(&self) -> Option<usize> {
         self.places(FREE).next()
     }
+}
+
+/// What a look at one bucket says of a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Glance {
+    /// No number has it.
+    Nobody,
+    /// This one may.
+    Maybe(u32),
+    /// If one does, it is further on.
+    Further,
 }
 
 /// See the module's page. Whoever uses it knows whose number is whose, and grows it in time.
@@ -99,16 +124,22 @@ impl Buckets {
     pub(crate) fn fetch(&self, hashes: &[u64]) {
         let near = hashes.iter().filter_map(|hash| {
             let bucket = self.buckets.get(self.trail(*hash).next()?)?;
-            Some(bucket.passed)
+            Some(bucket.head)
         });
-        black_box(near.fold(0, u32::wrapping_add));
+        black_box(near.fold(0, u128::wrapping_add));
     }
 
-    /// The first number that may be the one, by a look at one bucket.
-    pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
-        let bucket = self.buckets.get(self.trail(hash).next()?)?;
-        let place = bucket.places(tag(hash)).next()?;
-        Some(bucket.numbers[place])
+    /// What the first bucket says that is to be looked at.
+    pub(crate) fn glance(&self, hash: u64) -> Glance {
+        let bucket = self.trail(hash).next().and_then(|at| self.buckets.get(at));
+        let Some(bucket) = bucket else {
+            return Glance::Nobody;
+        };
+        match bucket.places(tag(hash)).next() {
+            Some(place) => Glance::Maybe(bucket.numbers[place]),
+            None if bucket.is_passed() => Glance::Further,
+            None => Glance::Nobody,
+        }
     }
 
     /// Where the number with this hash is of which `same` holds.
@@ -119,7 +150,7 @@ impl Buckets {
             if let Some(place) = places.find(|place| same(bucket.numbers[*place])) {
                 return Some((at, place));
             }
-            if bucket.passed == 0 {
+            if !bucket.is_passed() {
                 break;
             }
         }
@@ -137,12 +168,12 @@ impl Buckets {
         for at in self.trail(hash) {
             let bucket = &mut self.buckets[at];
             if let Some(place) = bucket.free_place() {
-                bucket.tags[place] = tag(hash);
+                bucket.set_tag(place, tag(hash));
                 bucket.numbers[place] = number;
                 self.len += 1;
                 return;
             }
-            bucket.passed += 1;
+            bucket.head += PASSED;
         }
     }
 
@@ -152,9 +183,9 @@ impl Buckets {
             return false;
         };
         for at in self.trail(hash).take_while(|at| *at != last) {
-            self.buckets[at].passed -= 1;
+            self.buckets[at].head -= PASSED;
         }
-        self.buckets[last].tags[place] = FREE;
+        self.buckets[last].set_tag(place, FREE);
         self.len -= 1;
         true
     }
@@ -164,14 +195,13 @@ impl Buckets {
         let bucket = self.buckets.get_mut(bucket);
         let was = bucket.map(|bucket| {
             let was = *bucket;
-            bucket.tags = [FREE; ROOM];
+            bucket.head &= !(PASSED - 1);
             was
         });
         let was = was.unwrap_or_default();
-        let held = was.tags.into_iter().zip(was.numbers);
-        let held = held.filter_map(|(tag, number)| (tag != FREE).then_some(number));
+        let held = (0..ROOM).filter(move |place| was.tag(*place) != FREE);
         self.len -= held.clone().count();
-        held
+        held.map(move |place| was.numbers[place])
     }
 }
 
@@ -186,12 +216,14 @@ mod tests {
 
     #[test]
     fn the_places_with_a_tag_are_found() {
-        let bucket = Bucket {
-            tags: [7, 0, 8, 7, 255, 0, 6, 7, 1, 0, 128, 7],
-            ..Bucket::default()
-        };
+        let mut bucket = Bucket::default();
+        bucket.head += 7 * PASSED;
+        for (place, tag) in (0..).zip([7, 0, 8, 7, 255, 0, 6, 7, 1, 0, 128, 7]) {
+            bucket.set_tag(place, tag);
+        }
+        assert_eq!(bucket.head / PASSED, 7);
         for tag in 0..=255 {
-            let expected = (0..ROOM).filter(|place| bucket.tags[*place] == tag);
+            let expected = (0..ROOM).filter(|place| bucket.tag(*place) == tag);
             assert!(bucket.places(tag).eq(expected), "{tag}");
         }
     }
@@ -209,7 +241,7 @@ mod tests {
             assert!(buckets.remove(3, number) && !buckets.remove(3, number));
         }
         assert_eq!(buckets.len(), 0);
-        assert!(buckets.buckets.iter().all(|bucket| bucket.passed == 0));
+        assert!(buckets.buckets.iter().all(|bucket| !bucket.is_passed()));
     }
 
     #[test]

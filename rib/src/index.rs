@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use crate::buckets::Buckets;
+use crate::buckets::{Buckets, Glance};
 
 /// Tables smaller than this grow at once.
 const SMALL: usize = 4096;
@@ -42,9 +42,12 @@ impl Index {
         }
     }
 
-    /// The first slot that may be the one that is looked for.
-    pub(crate) fn guess(&self, hash: u64) -> Option<u32> {
-        self.now.guess(hash)
+    /// What a look at one place says of a hash.
+    pub(crate) fn glance(&self, hash: u64) -> Glance {
+        match self.now.glance(hash) {
+            Glance::Nobody if self.before.len() > 0 => Glance::Further,
+            glance => glance,
+        }
     }
 
     /// The slot with this hash of which `same` holds.

@@ -13,7 +13,7 @@ use core::{
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::index::Index;
+use crate::{buckets::Glance, index::Index};
 
 /// How many keys are looked up at a time: what they need still lies in the nearest cache when the last one is
 /// dealt with.
@@ -94,7 +94,7 @@ impl<E> Slab<E> {
 impl<E: Keyed> Slab<E> {
     pub(crate) fn find(&self, key: E::Key) -> Option<u32> {
         let found = self.find_any(self.hash(key), key);
-        found.filter(|slot| !self.get(*slot).is_forgotten())
+        found.and_then(|slot| self.unless_forgotten(slot))
     }
 
     /// The slots of several keys, at most [`AHEAD`] at a time. Memory is asked for all of them at once: first
@@ -106,16 +106,18 @@ impl<E: Keyed> Slab<E> {
             .count();
         let hashes = &hashes[..count];
         self.index.fetch(hashes);
+        let glances = hashes.iter().map(|hash| self.index.glance(*hash));
+        let glances: SmallVec<[Glance; AHEAD]> = glances.collect();
         found.clear();
-        found.extend(hashes.iter().map(|hash| self.index.guess(*hash)));
-        for ((found, key), hash) in found.iter_mut().zip(keys).zip(hashes) {
-            if found.is_none_or(|slot| self.get(slot).key() != key) {
-                *found = self.find_any(*hash, key);
-            }
-        }
-        for found in found {
-            *found = found.filter(|slot| !self.get(*slot).is_forgotten());
-        }
+        found.extend(iter::zip(glances, keys).map(|(glance, key)| match glance {
+            Glance::Nobody => None,
+            Glance::Maybe(slot) if self.get(slot).key() == key => self.unless_forgotten(slot),
+            Glance::Maybe(_) | Glance::Further => self.find(key),
+        }));
+    }
+
+    fn unless_forgotten(&self, slot: u32) -> Option<u32> {
+        (!self.get(slot).is_forgotten()).then_some(slot)
     }
 
     /// Also one that is forgotten.
