@@ -4,12 +4,16 @@
 //! milliseconds, in which no route is told on and the kernel is given nothing. This one keeps the old table
 //! beside the new one, and moves some of it at each insertion: it is empty long before the new one is full.
 
+use core::iter;
+
 use smallvec::SmallVec;
 
 use crate::buckets::{Buckets, Glance};
 
 /// Tables smaller than this grow at once.
 const SMALL: usize = 4096;
+/// How many buckets of the old table are emptied at an insertion.
+const STEP: usize = 4;
 
 /// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
 #[derive(Debug, Default)]
@@ -84,25 +88,27 @@ impl Index {
         self.before.count() > 0
     }
 
-    /// The former table is empty by then: at each insertion a bucket is emptied, and there are ten to a bucket.
+    /// The former table is empty by then: at each insertion some buckets are emptied, and there are ten to a bucket.
     fn begin_to_grow(&mut self) {
         let larger = Buckets::with_capacity((2 * self.now.capacity()).max(1));
         self.before = core::mem::replace(&mut self.now, larger);
         self.emptied = 0;
     }
 
-    /// Moves what one bucket holds. What refers to it is fetched from memory side by side.
+    /// Moves what some buckets hold. What refers to it is fetched from memory side by side.
     fn move_some(&mut self, hash_of: &impl Fn(u32) -> u64) {
         if !self.is_growing() {
             return;
         }
-        let slots = self.before.empty(self.emptied);
-        let moving: SmallVec<[(u64, u32); 12]> = slots.map(|slot| (hash_of(slot), slot)).collect();
-        for (hash, slot) in moving {
+        let some = self.emptied..self.emptied + STEP;
+        let slots = some.clone().flat_map(|bucket| self.before.empty(bucket));
+        let slots: SmallVec<[u32; 12 * STEP]> = slots.collect();
+        let hashes: SmallVec<[u64; 12 * STEP]> = slots.iter().map(|slot| hash_of(*slot)).collect();
+        for (hash, slot) in iter::zip(hashes, slots) {
             self.now.insert(hash, slot);
         }
-        self.emptied += 1;
-        if self.emptied == self.before.count() {
+        self.emptied = some.end;
+        if self.emptied >= self.before.count() {
             self.before = Buckets::default();
         }
     }
@@ -148,7 +154,7 @@ mod tests {
             let (before, growing) = (index.before.len(), index.is_growing());
             assert!(add(&mut index, value));
             if growing {
-                assert!(before - index.before.len() <= 12);
+                assert!(before - index.before.len() <= 12 * STEP);
                 assert!(!index.is_growing() || index.now.len() < index.now.capacity());
             } else {
                 grown += usize::from(index.is_growing());
