@@ -8,9 +8,9 @@
 use core::hint::black_box;
 
 /// How many numbers a bucket holds.
-const ROOM: usize = 12;
+pub(crate) const ROOM: usize = 12;
 /// How many each may hold on average: with more of them full, more look-ups go on to the next one.
-const LOAD: usize = 10;
+pub(crate) const LOAD: usize = 10;
 /// In place of an octet of a hash: nothing is there.
 const FREE: u8 = 0;
 
@@ -75,7 +75,7 @@ pub(crate) enum Glance {
 /// See the module's page. Whoever uses it knows whose number is whose, and grows it in time.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
-    /// A power of two of them, or none.
+    /// A power of two of them, or none. While the table is being prepared, fewer.
     buckets: Vec<Bucket>,
     len: usize,
 }
@@ -96,6 +96,17 @@ impl Buckets {
             buckets: vec![Bucket::default(); buckets],
             len: 0,
         }
+    }
+
+    /// Prepares some of the buckets of a table of `count`, whose memory is asked for as they come; whether it is
+    /// ready.
+    pub(crate) fn prepare(&mut self, count: usize, some: usize) -> bool {
+        let missing = count - self.buckets.len();
+        self.buckets.reserve_exact(missing);
+        let some = some.min(missing);
+        let prepared = self.buckets.len() + some;
+        self.buckets.resize(prepared, Bucket::default());
+        prepared == count
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -175,6 +186,7 @@ impl Buckets {
             }
             bucket.head += PASSED;
         }
+        debug_assert!(false, "no room");
     }
 
     /// Whether the number was there.

@@ -1,21 +1,22 @@
-//! From the hash of a prefix to its slot in a table, growing a few slots at a time.
+//! From a hash to a slot, growing a few slots at a time.
 //!
 //! A hash table that is full moves all it holds to one twice as large. With a million prefixes that takes tens of
-//! milliseconds, in which no route is told on and the kernel is given nothing. This one keeps the old table
-//! beside the new one, and moves some of it at each insertion: it is empty long before the new one is full.
+//! milliseconds, in which no route is told on and the kernel is given nothing. This one prepares the new table,
+//! some of it at each insertion, when the old one is nearly full. Then it keeps both, and moves some of what the
+//! old one holds at each insertion: that is empty long before the new one is full.
 
 use core::iter;
 
 use smallvec::SmallVec;
 
-use crate::buckets::{Buckets, Glance};
+use crate::buckets::{Buckets, Glance, ROOM};
 
 /// Tables smaller than this grow at once.
 const SMALL: usize = 4096;
-/// How many buckets of the old table are emptied at an insertion.
+/// How many buckets of the old table are emptied at an insertion, and as many of the new one prepared before.
 const STEP: usize = 4;
 
-/// Slots by hash. Whoever has it knows the prefixes, and so the hashes, of slots.
+/// Slots by hash. Whoever has it knows what is in the slots, and so its hash.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     now: Buckets,
@@ -23,6 +24,8 @@ pub(crate) struct Index {
     before: Buckets,
     /// The bucket of `before` up to which all are empty.
     emptied: usize,
+    /// What is to be `now` when that is full.
+    next: Buckets,
 }
 
 impl Index {
@@ -65,18 +68,17 @@ impl Index {
 
     /// Adds a slot that is not there. `hash_of` tells the hash of those that are.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
-        let is_full = self.now.len() == self.now.capacity();
-        if is_full {
+        if self.now.len() == self.now.capacity() {
             self.begin_to_grow();
-        }
-        if is_full && self.now.capacity() <= SMALL {
-            while self.is_growing() {
+            while self.is_growing() && self.now.capacity() <= SMALL {
                 self.move_some(&hash_of);
             }
-        } else {
-            self.move_some(&hash_of);
         }
+        self.move_some(&hash_of);
         self.now.insert(hash, slot);
+        if self.now.len() >= self.now.capacity() / 16 * 15 && self.now.capacity() > SMALL {
+            self.next.prepare(2 * self.now.count(), STEP);
+        }
     }
 
     /// Whether the slot was there.
@@ -90,7 +92,9 @@ impl Index {
 
     /// The former table is empty by then: at each insertion some buckets are emptied, and there are ten to a bucket.
     fn begin_to_grow(&mut self) {
-        let larger = Buckets::with_capacity((2 * self.now.capacity()).max(1));
+        let mut larger = core::mem::take(&mut self.next);
+        let count = (2 * self.now.count()).max(1);
+        larger.prepare(count, count);
         self.before = core::mem::replace(&mut self.now, larger);
         self.emptied = 0;
     }
@@ -102,8 +106,9 @@ impl Index {
         }
         let some = self.emptied..self.emptied + STEP;
         let slots = some.clone().flat_map(|bucket| self.before.empty(bucket));
-        let slots: SmallVec<[u32; 12 * STEP]> = slots.collect();
-        let hashes: SmallVec<[u64; 12 * STEP]> = slots.iter().map(|slot| hash_of(*slot)).collect();
+        let slots: SmallVec<[u32; ROOM * STEP]> = slots.collect();
+        let hashes: SmallVec<[u64; ROOM * STEP]> =
+            slots.iter().map(|slot| hash_of(*slot)).collect();
         for (hash, slot) in iter::zip(hashes, slots) {
             self.now.insert(hash, slot);
         }
@@ -123,15 +128,20 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
+    use core::hash::BuildHasher as _;
     use std::collections::BTreeSet;
+
+    use foldhash::fast::FixedState;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    /// Values are their own slots.
+    /// Values are their own slots. Half of the buckets are home to all of them, and there are few tags: many go
+    /// past buckets, and many are taken for others at first.
     fn hash(value: u32) -> u64 {
-        u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        let hash = FixedState::with_seed(1).hash_one(value);
+        hash & !0b1000 & !(0x3f << 56)
     }
 
     fn add(index: &mut Index, value: u32) -> bool {
@@ -151,10 +161,14 @@ mod tests {
         let mut index = Index::default();
         let mut grown = 0;
         for value in 0..200_000 {
+            let is_ready = index.next.count() == 2 * index.now.count();
+            let is_large = index.now.capacity() > SMALL;
+            let is_full = index.now.len() == index.now.capacity();
+            assert!(!(is_full && is_large) || is_ready, "prepared in time");
             let (before, growing) = (index.before.len(), index.is_growing());
             assert!(add(&mut index, value));
             if growing {
-                assert!(before - index.before.len() <= 12 * STEP);
+                assert!(before - index.before.len() <= ROOM * STEP);
                 assert!(!index.is_growing() || index.now.len() < index.now.capacity());
             } else {
                 grown += usize::from(index.is_growing());
@@ -184,6 +198,8 @@ mod tests {
             }
             for value in 0..19_000 {
                 prop_assert_eq!(has(&index, value), set.contains(&value));
+                let is_nobody = index.glance(hash(value)) == Glance::Nobody;
+                prop_assert!(!(is_nobody && set.contains(&value)));
             }
         }
     }

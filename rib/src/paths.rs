@@ -4,7 +4,7 @@
 //! allocation. Sixteen octets either way, checked by a test: this is the line that a million routes
 //! multiply.
 //!
-//! A path is found by walking through the list, and each change puts the list in order again. That is
+//! A path is found by walking through the list, and most changes put the list in order again. That is
 //! cheap while lists are short, so one peer may have no more than [`PATHS_OF_A_PEER`] paths in one:
 //! who sends ever new path identifiers (RFC 7911) for one prefix costs what is too much of them, and
 //! nobody else's time.

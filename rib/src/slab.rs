@@ -105,14 +105,22 @@ impl<E: Keyed> Slab<E> {
             .map(|(hash, key)| *hash = self.hash(key))
             .count();
         let hashes = &hashes[..count];
+        debug_assert!(
+            keys.clone().count() == count,
+            "no more than AHEAD at a time"
+        );
         self.index.fetch(hashes);
         let glances = hashes.iter().map(|hash| self.index.glance(*hash));
         let glances: SmallVec<[Glance; AHEAD]> = glances.collect();
         found.clear();
-        found.extend(iter::zip(glances, keys).map(|(glance, key)| match glance {
+        let asked = glances.into_iter().zip(keys).zip(hashes);
+        found.extend(asked.map(|((glance, key), hash)| match glance {
             Glance::Nobody => None,
             Glance::Maybe(slot) if self.get(slot).key() == key => self.unless_forgotten(slot),
-            Glance::Maybe(_) | Glance::Further => self.find(key),
+            Glance::Maybe(_) | Glance::Further => {
+                let found = self.find_any(*hash, key);
+                found.and_then(|slot| self.unless_forgotten(slot))
+            }
         }));
     }
 
@@ -264,6 +272,22 @@ mod tests {
         slab.give_back();
         assert_eq!(slab.slots().len(), 41);
         assert!(slab.index.capacity() < 100);
+    }
+
+    /// Also while the index grows.
+    #[test]
+    fn all_are_found_side_by_side() {
+        let mut slab = slab();
+        let mut found = Found::new();
+        for key in 0..20_000_u16 {
+            slab.find_or_insert(key);
+            let first = (key / 2).saturating_sub(16);
+            if key % 7 == 0 {
+                let keys = first..first + 32;
+                slab.find_all(keys.clone(), &mut found);
+                assert!(keys.map(|key| slab.find(key)).eq(found.iter().copied()));
+            }
+        }
     }
 
     proptest! {

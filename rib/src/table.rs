@@ -128,10 +128,16 @@ impl<P: PrefixKey> Table<P> {
         found: &mut Found,
     ) {
         self.slab.find_all(prefixes, found);
+        // Of many paths a few are compared, and too much would drive out what was fetched first.
+        const PATHS: usize = 4;
         let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();
         let lens = found.iter().flatten().map(|slot| paths(slot).len());
         black_box(lens.sum::<usize>());
-        attrs.fetch(found.iter().flatten().flat_map(paths).map(|path| path.attr));
+        let paths = found
+            .iter()
+            .flatten()
+            .flat_map(|slot| paths(slot).take(PATHS));
+        attrs.fetch(paths.map(|path| path.attr));
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls

@@ -158,6 +158,7 @@ impl NextHops {
             }
         };
         self.index.insert((next_hop, interface), id);
+        self.latest = Some(id);
         self.pending += 1;
         id
     }

@@ -151,7 +151,7 @@ impl Api {
         }
         let resources = self.store.read().resources();
         let resource = resources
-            .into_iter()
+            .iter()
             .find(|it| it.kind == *kind && it.gvr.api_version() == *api_version)
             .ok_or_else(|| {
                 Refusal::invalid(format!("no matches for kind {kind} in {api_version}"))
@@ -164,7 +164,7 @@ impl Api {
         Ok(Key {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            gvr: resource.gvr,
+            gvr: resource.gvr.clone(),
         })
     }
 }

@@ -5,6 +5,8 @@
 //! CustomResourceDefinition in the store: creating a CRD object serves its kind at once, deleting
 //! it takes the kind and its objects away, as on a real cluster.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 /// Group, version and plural: what a path names.
@@ -75,7 +77,7 @@ pub(super) struct Resource {
     /// What kubectl takes instead of the plural.
     pub short_names: Vec<String>,
     /// The OpenAPI schema of a CRD version; list types are read from it.
-    pub schema: Value,
+    pub schema: Arc<Value>,
 }
 
 /// Group, version, plural, kind, namespaced, status.
@@ -171,7 +173,7 @@ pub(super) fn built_in() -> Vec<Resource> {
                 } else {
                     Vec::new()
                 },
-                schema: Value::Null,
+                schema: Arc::default(),
             },
         )
         .collect()
@@ -200,7 +202,7 @@ pub(super) fn from_crd(crd: &Value) -> Vec<Resource> {
                 namespaced: spec["scope"] == "Namespaced",
                 status_subresource: version["subresources"]["status"].is_object(),
                 short_names: strings(&spec["names"]["shortNames"]),
-                schema: version["schema"]["openAPIV3Schema"].clone(),
+                schema: Arc::new(version["schema"]["openAPIV3Schema"].clone()),
             })
         })
         .collect()

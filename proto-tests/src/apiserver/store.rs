@@ -52,6 +52,8 @@ pub(super) struct Store {
     oldest: u64,
     objects: BTreeMap<Key, Arc<Value>>,
     history: VecDeque<Change>,
+    /// What is served: made anew when a CRD changes, since each request asks and schemas are large.
+    resources: Arc<[Resource]>,
 }
 
 impl Store {
@@ -62,6 +64,7 @@ impl Store {
             oldest: 1000,
             objects: BTreeMap::new(),
             history: VecDeque::new(),
+            resources: built_in().into(),
         }
     }
 
@@ -143,6 +146,10 @@ impl Store {
             Some(after) => self.objects.insert(key.clone(), Arc::clone(after)),
             None => self.objects.remove(&key),
         };
+        if key.gvr == crd_gvr() {
+            let crds = self.list(&key.gvr).flat_map(|(_, crd)| from_crd(crd));
+            self.resources = built_in().into_iter().chain(crds).collect();
+        }
         let result = after
             .clone()
             .or_else(|| before.as_deref().map(|last| at(last, self.revision)));
@@ -170,18 +177,14 @@ impl Store {
 
     /// Every resource that is served now.
     #[must_use]
-    pub(super) fn resources(&self) -> Vec<Resource> {
-        let mut all = built_in();
-        for (_, crd) in self.list(&crd_gvr()) {
-            all.extend(from_crd(crd));
-        }
-        all
+    pub(super) fn resources(&self) -> Arc<[Resource]> {
+        Arc::clone(&self.resources)
     }
 
     /// The resource with this path, if it is served.
     #[must_use]
     pub(super) fn resource(&self, gvr: &Gvr) -> Option<Resource> {
-        self.resources().into_iter().find(|it| it.gvr == *gvr)
+        self.resources.iter().find(|it| it.gvr == *gvr).cloned()
     }
 }
 

@@ -2,13 +2,14 @@
 //! be, so that the daemon is what is measured.
 //!
 //! While a phase is measured, what comes is only kept, with the time of each read. It is looked at when nothing
-//! has come for a moment, and what is found gets the time of the read that brought it: to hold a table against
-//! what it should be takes about as long as a fast daemon takes to send it, and would have it wait for a
-//! processor.
+//! has come for anybody for a moment (or there is no room left), and what is found gets the time of the read that
+//! brought it: to hold a table against what it should be takes about as long as a fast daemon takes to send it,
+//! and would have it wait for a processor. A daemon that goes on after a moment of silence is read from late.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -32,8 +33,41 @@ pub const DAEMON_AS: u32 = 4_200_000_000;
 const TABLE: usize = 1 << 26;
 const PORTION: usize = 1 << 18;
 const HEADER: usize = 19;
-/// After how long without octets those that came are looked at.
-const LULL: Duration = Duration::from_millis(100);
+/// After how long without octets for anybody those that came are looked at.
+const LULL: Duration = Duration::from_millis(200);
+/// How long a read waits.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// When octets came last, for any of the neighbours that are watched together: while one of them is still told
+/// something, nobody takes a processor to look at what it was told.
+#[derive(Debug)]
+pub struct Lull {
+    began: Instant,
+    /// Microseconds after that.
+    last: AtomicU64,
+}
+
+impl Default for Lull {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Lull {
+    fn note(&self, at: Instant) {
+        let micros = at.saturating_duration_since(self.began).as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.last.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    fn is_now(&self) -> bool {
+        let last = Duration::from_micros(self.last.load(Ordering::Relaxed));
+        self.began.elapsed() >= last + LULL
+    }
+}
 
 /// Who a neighbour is.
 #[derive(Clone, Copy, Debug)]
@@ -166,9 +200,9 @@ impl Peer {
     }
 
     /// Reads until the table is exact, and says when it was; fails when `bound` has passed.
-    pub fn until_exact(&mut self, bound: Duration) -> Result<Instant> {
+    pub fn until_exact(&mut self, bound: Duration, lull: &Lull) -> Result<Instant> {
         let end = Instant::now() + bound;
-        self.set_patience(LULL)?;
+        self.set_patience(PAUSE)?;
         let mut exact = Some(Instant::now()).filter(|_| self.exact.wrong() == 0);
         loop {
             if let Some(since) = exact {
@@ -181,7 +215,10 @@ impl Peer {
                     self.exact.complaints().join(", ")
                 );
             }
-            while self.read()? && self.filled < self.buffer.len() {
+            while self.filled < self.buffer.len() && !lull.is_now() && Instant::now() < end {
+                if self.read()? {
+                    lull.note(Instant::now());
+                }
                 self.keep_alive()?;
             }
             exact = self.look()?;

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{
     churn::Churn,
-    peer::{Identity, Peer},
+    peer::{Identity, Lull, Peer},
     policy::{self, Rules, State},
     row::Row,
     table::{Key, PathHash, Sender, Table},
@@ -82,7 +82,7 @@ pub struct Measured {
     pub phase: String,
     /// From the first octet sent to the last prefix right.
     pub wall: Duration,
-    /// Processor time of the daemon in between.
+    /// Processor time of the daemon until it had next to nothing more to do.
     pub cpu: Duration,
     /// Memory of the daemon at the end: resident, and the most that it was.
     pub resident: u64,
@@ -162,18 +162,20 @@ impl Players {
         self.begin()?;
         let began = Instant::now();
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
+        let lull = Lull::default();
         let last = thread::scope(|scope| -> Result<Instant> {
             let sending: Vec<_> = senders
                 .iter_mut()
                 .zip(messages)
                 .map(|(sender, messages)| scope.spawn(move || sender.send(messages)))
                 .collect();
-            let last = all_exact(scope, monitors)?;
+            let last = all_exact(scope, monitors, &lull)?;
             sending
                 .into_iter()
                 .try_for_each(|sending| joined(sending.join()))?;
             Ok(last)
         })?;
+        self.rest()?;
         self.end(phase, last - began)
     }
 
@@ -192,7 +194,8 @@ impl Players {
         let began = Instant::now();
         change()?;
         let monitors = &mut self.monitors;
-        let last = thread::scope(|scope| all_exact(scope, monitors))?;
+        let lull = Lull::default();
+        let last = thread::scope(|scope| all_exact(scope, monitors, &lull))?;
         self.rest()?;
         self.end(phase, last - began)
     }
@@ -200,12 +203,21 @@ impl Players {
     /// Waits until the daemon has next to nothing to do: what it does when all has been told counts as well.
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
-        let monitors = &mut self.monitors;
+        let told = if self.monitors.is_empty() {
+            &mut self.senders
+        } else {
+            &mut self.monitors
+        };
         usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
             thread::sleep(long);
-            for monitor in monitors.iter_mut() {
-                monitor.set_patience(Duration::from_millis(1))?;
-                while monitor.read_some()? {}
+            for peer in told.iter_mut() {
+                peer.set_patience(Duration::from_millis(1))?;
+                while peer.read_some()? {}
+                ensure!(
+                    peer.exact.wrong() == 0,
+                    "was exact and is not any more: {}",
+                    peer.exact.complaints().join(", ")
+                );
             }
             Ok(())
         })
@@ -219,10 +231,11 @@ fn joined<T>(result: thread::Result<Result<T>>) -> Result<T> {
 fn all_exact<'scope, 'env>(
     scope: &'scope thread::Scope<'scope, 'env>,
     monitors: &'scope mut [Peer],
+    lull: &'scope Lull,
 ) -> Result<Instant> {
     let watching: Vec<_> = monitors
         .iter_mut()
-        .map(|monitor| scope.spawn(move || monitor.until_exact(PATIENCE)))
+        .map(|monitor| scope.spawn(move || monitor.until_exact(PATIENCE, lull)))
         .collect();
     let ends: Result<Vec<Instant>> = watching
         .into_iter()
@@ -380,7 +393,7 @@ fn reflector(play: &Play) -> Result<()> {
     }
     players.begin()?;
     let began = Instant::now();
-    let clients = &mut players.senders;
+    let (clients, lull) = (&mut players.senders, &Lull::default());
     let last = thread::scope(|scope| -> Result<Instant> {
         let running: Vec<_> = clients
             .iter_mut()
@@ -388,7 +401,7 @@ fn reflector(play: &Play) -> Result<()> {
             .map(|(client, messages)| {
                 scope.spawn(move || {
                     client.send(messages)?;
-                    client.until_exact(PATIENCE)
+                    client.until_exact(PATIENCE, lull)
                 })
             })
             .collect();
@@ -398,6 +411,7 @@ fn reflector(play: &Play) -> Result<()> {
             .collect();
         ends?.into_iter().max().context("no clients")
     })?;
+    players.rest()?;
     players.end("all to all", last - began)
 }
 

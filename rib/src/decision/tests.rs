@@ -333,9 +333,16 @@ proptest! {
     fn joining_one_by_one_is_ranking_all(
         list in candidates(),
         same_med in any::<bool>(),
+        same_head in prop::bool::weighted(0.75),
         max_paths in 1..4_usize,
     ) {
         let mut list = list;
+        if same_head && let Some(first) = list.first().copied() {
+            for c in &mut list {
+                (c.local, c.long_lived_stale, c.local_pref) = (false, false, first.local_pref);
+                (c.aigp, c.path_len, c.origin) = (first.aigp, first.path_len, first.origin);
+            }
+        }
         if same_med {
             list.iter_mut().for_each(|c| c.med = 0);
         }

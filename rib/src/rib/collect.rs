@@ -96,10 +96,12 @@ impl<P: PrefixKey> Collector<P> {
     ) -> usize {
         let several = shared.peers.get(self.to);
         let several = several.is_some_and(|peer| peer.takes_paths(P::FAMILY));
+        // Where a prefix may have several paths, nobody knows how much there is to say about the next few.
+        let ahead = if several { 1 } else { AHEAD };
         let mut found = 0;
         while found < max && !self.out.dirty.is_empty() {
             let dirty = iter::from_fn(|| self.out.dirty.pop());
-            let next: SmallVec<[PrefixId; AHEAD]> = dirty.take(AHEAD.min(max - found)).collect();
+            let next: SmallVec<[PrefixId; AHEAD]> = dirty.take(ahead.min(max - found)).collect();
             shared
                 .attrs
                 .fetch_told(next.iter().filter_map(|id| self.out.sent(*id)));

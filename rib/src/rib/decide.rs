@@ -2,6 +2,7 @@
 //!
 //! Whoever changes the paths of a prefix takes a [`Standing`] first and calls [`redecide`] after:
 //! the difference between the two says which peers have to look again and whether the FIB has to.
+//! Whoever adds one has [`join`] do it all.
 
 use redstart_bgp::{session::PeerId, types::PrefixKey};
 use smallvec::SmallVec;

@@ -141,9 +141,7 @@ fn replace<P: PrefixKey>(
 ) -> Put {
     let entry = table.entry_mut(id);
     let before = Standing::of(entry, &shared.attrs);
-    let Some(old) = entry.paths.as_mut_slice().get_mut(at) else {
-        return Put::Same;
-    };
+    let old = &mut entry.paths.as_mut_slice()[at];
     if old.attr == path.attr && old.refused == path.refused {
         // The same again: it is confirmed, and nothing else, unless it was the last resort.
         let last_resort = old.is_long_lived();
