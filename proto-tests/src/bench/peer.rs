@@ -215,13 +215,12 @@ impl Peer {
                     self.exact.complaints().join(", ")
                 );
             }
-            while self.filled < self.buffer.len() && !lull.is_now() && Instant::now() < end {
-                if self.read()? {
-                    lull.note(Instant::now());
-                }
-                self.keep_alive()?;
+            if self.read()? {
+                lull.note(Instant::now());
             }
-            exact = self.look()?;
+            if self.filled == self.buffer.len() || lull.is_now() || Instant::now() > end {
+                exact = self.look()?;
+            }
             self.keep_alive()?;
         }
     }
