@@ -98,15 +98,12 @@ impl Buckets {
         }
     }
 
-    /// Prepares some of the buckets of a table of `count`, whose memory is asked for as they come; whether it is
-    /// ready.
-    pub(crate) fn prepare(&mut self, count: usize, some: usize) -> bool {
+    /// Prepares some of the buckets of a table of `count`, whose memory is asked for as they come.
+    pub(crate) fn prepare(&mut self, count: usize, some: usize) {
         let missing = count - self.buckets.len();
         self.buckets.reserve_exact(missing);
-        let some = some.min(missing);
-        let prepared = self.buckets.len() + some;
+        let prepared = self.buckets.len() + some.min(missing);
         self.buckets.resize(prepared, Bucket::default());
-        prepared == count
     }
 
     pub(crate) const fn len(&self) -> usize {

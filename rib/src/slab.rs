@@ -93,7 +93,11 @@ impl<E> Slab<E> {
 
 impl<E: Keyed> Slab<E> {
     pub(crate) fn find(&self, key: E::Key) -> Option<u32> {
-        let found = self.find_any(self.hash(key), key);
+        self.find_known(self.hash(key), key)
+    }
+
+    fn find_known(&self, hash: u64, key: E::Key) -> Option<u32> {
+        let found = self.find_any(hash, key);
         found.and_then(|slot| self.unless_forgotten(slot))
     }
 
@@ -117,10 +121,7 @@ impl<E: Keyed> Slab<E> {
         found.extend(asked.map(|((glance, key), hash)| match glance {
             Glance::Nobody => None,
             Glance::Maybe(slot) if self.get(slot).key() == key => self.unless_forgotten(slot),
-            Glance::Maybe(_) | Glance::Further => {
-                let found = self.find_any(*hash, key);
-                found.and_then(|slot| self.unless_forgotten(slot))
-            }
+            Glance::Maybe(_) | Glance::Further => self.find_known(*hash, key),
         }));
     }
 

@@ -140,31 +140,37 @@ fn replace<P: PrefixKey>(
     path: Path,
 ) -> Put {
     let entry = table.entry_mut(id);
-    let before = Standing::of(entry, &shared.attrs);
-    let old = &mut entry.paths.as_mut_slice()[at];
+    let old = entry.paths.as_slice()[at];
     if old.attr == path.attr && old.refused == path.refused {
-        // The same again: it is confirmed, and nothing else, unless it was the last resort.
-        let last_resort = old.is_long_lived();
-        let was_stale = old.is_stale();
-        if was_stale && let Some(counts) = shared.peers.counts_mut(path.peer, P::FAMILY) {
-            counts.stale -= 1;
-        }
-        old.confirm();
-        if was_stale {
-            shared.touch_adj_in(id, entry.prefix, &path);
-        }
-        if last_resort {
-            redecide(table, shared, id, &before);
-        }
+        confirm(table, shared, (id, at));
         return Put::Same;
     }
-    let replaced = core::mem::replace(old, path);
-    count_remove(shared, P::FAMILY, &replaced);
+    let before = Standing::of(entry, &shared.attrs);
+    entry.paths.as_mut_slice()[at] = path;
+    count_remove(shared, P::FAMILY, &old);
     take(table, shared, id, &path);
     redecide(table, shared, id, &before);
     // Only now: while both are held, they cannot be mistaken for each other.
-    shared.attrs.release(replaced.attr);
+    shared.attrs.release(old.attr);
     Put::Changed
+}
+
+/// The peer has said the same again. Nothing else follows, unless that was the last resort.
+fn confirm<P: PrefixKey>(table: &mut Table<P>, shared: &mut Shared, (id, at): (PrefixId, usize)) {
+    let entry = table.entry_mut(id);
+    let kept = entry.paths.as_slice()[at];
+    let last_resort = kept.is_long_lived();
+    let before = last_resort.then(|| Standing::of(entry, &shared.attrs));
+    entry.paths.as_mut_slice()[at].confirm();
+    if kept.is_stale() {
+        if let Some(counts) = shared.peers.counts_mut(kept.peer, P::FAMILY) {
+            counts.stale -= 1;
+        }
+        shared.touch_adj_in(id, entry.prefix, &kept);
+    }
+    if let Some(before) = before {
+        redecide(table, shared, id, &before);
+    }
 }
 
 /// What is due for each path that comes in, whatever is decided about it.
