@@ -5,8 +5,8 @@
 
 use core::fmt;
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
 };
 
 use redstart_bgp::types::{AsPath, Community, NextHop, PathAttributes, Prefix, Role, SegmentType};
@@ -225,9 +225,9 @@ fn is_leaked(info: &PeerInfo, attrs: &PathAttributes) -> bool {
 
 /// The attributes as they are kept: without what an external peer has no business to say, and with
 /// what we are to add on receipt. What was kept under other rules may be put in again.
-pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<PathAttributes> {
+pub(crate) fn normalize<'a>(info: &PeerInfo, attrs: &'a PathAttributes) -> Cow<'a, PathAttributes> {
     if info.is_internal() {
-        return Arc::clone(attrs);
+        return Cow::Borrowed(attrs);
     }
     // RFC 4271 section 5.1.5: LOCAL_PREF received from an external peer "MUST be ignored by the
     // receiving speaker"; RFC 7606 sections 7.9 and 7.10 say the same of ORIGINATOR_ID and
@@ -247,9 +247,9 @@ pub(crate) fn normalize(info: &PeerInfo, attrs: &Arc<PathAttributes>) -> Arc<Pat
         && attrs.originator_id.is_none()
         && attrs.cluster_list.is_empty();
     if unchanged {
-        return Arc::clone(attrs);
+        return Cow::Borrowed(attrs);
     }
-    Arc::new(PathAttributes {
+    Cow::Owned(PathAttributes {
         local_pref,
         otc,
         originator_id: None,

@@ -9,19 +9,21 @@
 //! CLI, tries each prefix length that occurs.
 //!
 //! In a large table a look-up waits twice for memory. A processor has many such look-ups under way at once if
-//! nothing else is between them: so several prefixes are looked up before the first one is dealt with.
+//! nothing else is between them: so several prefixes are looked up before the first one is dealt with, also
+//! those of the messages that come after.
 
 use core::hint::black_box;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use redstart_bgp::types::{Prefix, PrefixKey};
+use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
     paths::Paths,
-    slab::{Found, Keyed, Slab},
+    slab::{AHEAD, Found, Keyed, Slab},
 };
 
 /// Everything about one prefix.
@@ -90,6 +92,8 @@ pub(crate) struct Table<P> {
     pub(crate) fib_dirty: DirtySet,
     /// Prefixes with a path whose next hop nobody has looked for yet.
     pub(crate) waiting: Vec<PrefixId>,
+    /// Prefixes that are dealt with next, the first one last, with the slots where they were found.
+    ahead: SmallVec<[(P, Option<u32>); AHEAD]>,
 }
 
 impl<P: PrefixKey> Table<P> {
@@ -99,6 +103,7 @@ impl<P: PrefixKey> Table<P> {
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
             fib_dirty: DirtySet::default(),
             waiting: Vec::new(),
+            ahead: SmallVec::new(),
         }
     }
 
@@ -119,15 +124,33 @@ impl<P: PrefixKey> Table<P> {
         self.slab.find(prefix).map(PrefixId)
     }
 
-    /// Finds the slots of several prefixes, at most [`AHEAD`](crate::slab::AHEAD) at a time, and has the memory
-    /// fetched that dealing with their paths takes.
-    pub(crate) fn find_all(
-        &self,
-        prefixes: impl Iterator<Item = P> + Clone,
+    /// Finds a prefix together with those that come next: it is the first of `coming`. Where it was not there
+    /// yet when it was looked for, it may have come since.
+    pub(crate) fn find_with<C: Iterator<Item = P> + Clone>(
+        &mut self,
+        prefix: P,
+        coming: impl FnOnce() -> C,
         attrs: &AttrStore,
-        found: &mut Found,
-    ) {
-        self.slab.find_all(prefixes, found);
+    ) -> Option<PrefixId> {
+        if self.ahead.last().is_none_or(|(next, _)| *next != prefix) {
+            self.look_ahead(coming().take(AHEAD), attrs);
+        }
+        let (_, found) = self.ahead.pop()?;
+        // What was dealt with since may have changed it.
+        let still = |slot: &u32| {
+            let entry = self.slab.slots().get(*slot as usize);
+            entry.is_some_and(|entry| entry.prefix == prefix && !entry.forgotten)
+        };
+        found.filter(still).map(PrefixId)
+    }
+
+    /// Finds the slots of prefixes, and has the memory fetched that dealing with their paths takes.
+    fn look_ahead(&mut self, prefixes: impl Iterator<Item = P> + Clone, attrs: &AttrStore) {
+        let mut found = Found::new();
+        self.slab.find_all(prefixes.clone(), &mut found);
+        self.ahead.clear();
+        self.ahead.extend(prefixes.zip(found.iter().copied()));
+        self.ahead.reverse();
         // Of many paths a few are compared, and too much would drive out what was fetched first.
         const PATHS: usize = 4;
         let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();

@@ -20,7 +20,7 @@ use crate::{
     session::{DownReason, Event, OutBatch, Peer, PeerConfig, PeerId, PeerStatus, StopReason},
     time::Instant,
     types::{Family, FamilySet},
-    wire::Update,
+    wire::Updates,
 };
 
 use super::{
@@ -52,7 +52,7 @@ pub enum FromPeer {
         /// From whom.
         peer: PeerId,
         /// They.
-        updates: Vec<Update>,
+        updates: Updates,
         /// When that was.
         read_at: Instant,
     },

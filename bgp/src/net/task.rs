@@ -22,8 +22,8 @@ use tokio::{
 
 use crate::{
     session::{
-        Action, ConnectError, Disconnect, Negotiated, OutBatch, Peer, PeerId, PeerStatus, Slot,
-        StopReason,
+        Action, ConnectError, Disconnect, Event, Negotiated, OutBatch, Peer, PeerId, PeerStatus,
+        Slot, StopReason,
     },
     time::Instant,
     types::Family,
@@ -433,18 +433,18 @@ impl<'a> Task<'a> {
     }
 
     fn next_for_core(&mut self) -> Option<FromPeer> {
-        let (peer, updates) = (self.ends.id, self.peer.poll_updates());
-        if !updates.is_empty() {
-            let read_at = self.read_at;
-            return Some(FromPeer::Updates {
+        let peer = self.ends.id;
+        Some(match self.peer.poll_event()? {
+            Event::Updates(updates) => FromPeer::Updates {
                 peer,
                 updates,
-                read_at,
-            });
-        }
-        let event = self.peer.poll_event()?;
-        self.publish();
-        Some(FromPeer::Event { peer, event })
+                read_at: self.read_at,
+            },
+            event => {
+                self.publish();
+                FromPeer::Event { peer, event }
+            }
+        })
     }
 
     /// Whether routes should be asked for now.

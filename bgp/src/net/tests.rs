@@ -116,8 +116,7 @@ impl End {
                         }
                     }
                     FromPeer::Updates { updates, .. } => {
-                        let mut updates = updates.into_iter().map(Event::Update);
-                        if let Some(found) = updates.find_map(&wanted) {
+                        if let Some(found) = wanted(Event::Updates(updates)) {
                             return found;
                         }
                     }

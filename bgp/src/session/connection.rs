@@ -85,7 +85,7 @@ impl Link {
     ) {
         codec.encode(message, self.outbox.control());
         self.outbox.arm(now);
-        sent.count(message);
+        sent.count(message.kind());
     }
 }
 
@@ -324,12 +324,16 @@ impl Connection {
         })
     }
 
-    /// What a message says that arrived.
+    /// Whether a message that arrived is an UPDATE of a session.
+    pub(super) fn reads_updates(&self, message: &[u8]) -> bool {
+        is_update(message) && self.established().is_some()
+    }
+
+    /// What another message says that arrived.
     pub(super) fn read(&self, bytes: &Bytes) -> Result<Message, Unreadable> {
         // Before there is a session nothing is known of how an UPDATE looks. It is refused for coming
         // at all, whatever is in it (RFC 4271 section 8.2.2, events 27 and 28).
-        let is_update = bytes.get(TYPE_AT) == Some(&MessageType::Update.code());
-        if is_update && self.established().is_none() {
+        if is_update(bytes) {
             return Ok(Message::Update(Update::default()));
         }
         let unreadable = |notification| Unreadable {
@@ -373,6 +377,10 @@ impl Connection {
         });
         link.outbox.farewell(last.as_deref())
     }
+}
+
+fn is_update(message: &[u8]) -> bool {
+    message.get(TYPE_AT) == Some(&MessageType::Update.code())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     types::{Family, FamilySet, NlriSet},
-    wire::{CeaseSubcode, EncodeError, ErrorCode, Notification, Update},
+    wire::{CeaseSubcode, EncodeError, ErrorCode, Notification, Updates},
 };
 
 use super::{
@@ -61,8 +61,8 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
-    /// Routes, or faults in them.
-    Update(Update),
+    /// Routes, or faults in them: all that was read together.
+    Updates(Updates),
     /// A message that cannot be read, whole. The connection ends for it; the next event says so.
     Malformed(Bytes),
     /// The neighbour wants all routes of a family again (RFC 2918).

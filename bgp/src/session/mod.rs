@@ -29,7 +29,7 @@
 //! - A running neighbour that is not passive always has a connection of its own, an attempt, a timer
 //!   that will start one, or a connection of the neighbour on which an OPEN arrived. One that is silent
 //!   keeps nobody from dialling (RFC 4271 section 8.2.1).
-//! - [`Event::Established`] and [`Event::Down`] alternate, and every [`Event::Update`] lies between
+//! - [`Event::Established`] and [`Event::Down`] alternate, and every [`Event::Updates`] lies between
 //!   the two.
 //!
 //! # Where things are

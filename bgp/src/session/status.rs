@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::{
     time::Instant,
-    wire::{Message, Notification},
+    wire::{MessageType, Notification},
 };
 
 use super::{
@@ -48,13 +48,13 @@ impl Counters {
         .into_iter()
     }
 
-    pub(super) fn count(&mut self, message: &Message) {
-        let counter = match message {
-            Message::Open(_) => &mut self.open,
-            Message::Update(_) => &mut self.update,
-            Message::Notification(_) => &mut self.notification,
-            Message::Keepalive => &mut self.keepalive,
-            Message::RouteRefresh(_) => &mut self.route_refresh,
+    pub(super) const fn count(&mut self, kind: MessageType) {
+        let counter = match kind {
+            MessageType::Open => &mut self.open,
+            MessageType::Update => &mut self.update,
+            MessageType::Notification => &mut self.notification,
+            MessageType::Keepalive => &mut self.keepalive,
+            MessageType::RouteRefresh => &mut self.route_refresh,
         };
         *counter += 1;
     }

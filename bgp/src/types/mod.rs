@@ -23,7 +23,8 @@ pub use community::{Community, ExtendedCommunity, LargeCommunity, ParseCommunity
 pub use family::{Family, FamilySet};
 pub use next_hop::NextHop;
 pub use prefix::{
-    Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, ParsePrefixError, PathId, Prefix, PrefixKey,
+    Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, ParsePrefixError, PathId, Prefix, PrefixKey, Routes,
+    Span,
 };
 pub use role::Role;
 pub use router_id::RouterId;

@@ -454,9 +454,58 @@ impl NlriSet {
 
     /// The items with their prefixes widened to [`Prefix`]: for display and tests.
     pub fn iter(&self) -> impl Iterator<Item = Nlri<Prefix>> + '_ {
+        Routes::from(self).iter()
+    }
+}
+
+/// Some routes of one family, without their attributes, in a list that others own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routes<'a> {
+    /// IPv4 unicast.
+    V4(Span<'a, Ipv4Prefix>),
+    /// IPv6 unicast.
+    V6(Span<'a, Ipv6Prefix>),
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<'a, P> {
+    /// It.
+    pub these: &'a [Nlri<P>],
+    /// What follows it: worth a look by those who have to wait for memory.
+    pub next: &'a [Nlri<P>],
+}
+
+impl<'a> Routes<'a> {
+    /// Their family.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::V4(_) => Family::Ipv4Unicast,
+            Self::V6(_) => Family::Ipv6Unicast,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        match self {
+            Self::V4(span) => span.these.len(),
+            Self::V6(span) => span.these.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// They, with their prefixes widened to [`Prefix`].
+    pub fn iter(self) -> impl Iterator<Item = Nlri<Prefix>> + 'a {
         let (v4, v6) = match self {
-            Self::V4(list) => (list.as_slice(), [].as_slice()),
-            Self::V6(list) => ([].as_slice(), list.as_slice()),
+            Self::V4(span) => (span.these, [].as_slice()),
+            Self::V6(span) => ([].as_slice(), span.these),
         };
         let widen_v4 = v4.iter().map(|n| Nlri {
             prefix: Prefix::V4(n.prefix),
@@ -467,6 +516,24 @@ impl NlriSet {
             path_id: n.path_id,
         });
         widen_v4.chain(widen_v6)
+    }
+}
+
+impl<'a> From<&'a NlriSet> for Routes<'a> {
+    fn from(set: &'a NlriSet) -> Self {
+        match set {
+            NlriSet::V4(these) => Self::V4(Span { these, next: &[] }),
+            NlriSet::V6(these) => Self::V6(Span { these, next: &[] }),
+        }
+    }
+}
+
+impl From<Routes<'_>> for NlriSet {
+    fn from(routes: Routes<'_>) -> Self {
+        match routes {
+            Routes::V4(span) => Self::V4(span.these.to_vec()),
+            Routes::V6(span) => Self::V6(span.these.to_vec()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     notification::{ErrorCode, HeaderSubcode, Notification},
     open::Open,
     refresh::RouteRefresh,
-    update::{self, Update},
+    update::{self, Update, Updates},
 };
 use crate::types::{Family, FamilySet, NlriSet, PathAttributes};
 
@@ -88,13 +88,31 @@ impl Codec {
             .ok_or_else(bad_length)?;
         Ok(match header.kind {
             MessageType::Open => Message::Open(Open::decode(message)?),
-            MessageType::Update => Message::Update(update::decode(self, message)?),
+            MessageType::Update => {
+                let mut updates = Updates::default();
+                update::decode(self, message, &mut updates)?;
+                // One that says nothing is none of the messages.
+                Message::Update(updates.messages().pop().unwrap_or_default())
+            }
             MessageType::Notification => {
                 Message::Notification(Notification::decode(message).map_err(|_| bad_length())?)
             }
             MessageType::Keepalive => Message::Keepalive,
             MessageType::RouteRefresh => Message::RouteRefresh(RouteRefresh::decode(message)?),
         })
+    }
+
+    /// Decodes a whole UPDATE, header included, as the framer cut it, and appends it to those that came
+    /// before; the family whose End-of-RIB it is.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`]. Nothing is appended.
+    pub fn decode_update(
+        &self,
+        message: &[u8],
+        updates: &mut Updates,
+    ) -> Result<Option<Family>, Notification> {
+        update::decode(self, message, updates)
     }
 
     /// Appends `message` and returns the number of messages that it took: one, except for an

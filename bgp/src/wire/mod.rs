@@ -35,7 +35,7 @@ pub use open::{
     LongLivedGracefulRestart, Open,
 };
 pub use refresh::{RefreshKind, RouteRefresh};
-pub use update::{Reach, Update};
+pub use update::{Parts, Reach, Said, Update, Updates};
 
 /// A BGP message (RFC 4271 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,20 @@ pub enum Message {
     Keepalive,
     /// ROUTE-REFRESH (RFC 2918, RFC 7313).
     RouteRefresh(RouteRefresh),
+}
+
+impl Message {
+    /// Its type.
+    #[must_use]
+    pub const fn kind(&self) -> MessageType {
+        match self {
+            Self::Open(_) => MessageType::Open,
+            Self::Update(_) => MessageType::Update,
+            Self::Notification(_) => MessageType::Notification,
+            Self::Keepalive => MessageType::Keepalive,
+            Self::RouteRefresh(_) => MessageType::RouteRefresh,
+        }
+    }
 }
 
 #[cfg(test)]

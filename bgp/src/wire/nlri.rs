@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use bytes::{BufMut, BytesMut};
 
 use super::error::ParseError;
-use crate::types::{Family, Ipv4Prefix, Ipv6Prefix, Nlri, NlriSet, PathId, Prefix, PrefixKey};
+use crate::types::{Ipv4Prefix, Ipv6Prefix, Nlri, PathId, Prefix, PrefixKey};
 
 /// A prefix type that NLRI can carry.
 pub(crate) trait WirePrefix: PrefixKey {
@@ -78,24 +78,18 @@ fn one<P: WirePrefix>(add_path: bool, input: &[u8]) -> Option<(Nlri<P>, &[u8])> 
     Some((Nlri { prefix, path_id }, rest))
 }
 
-fn list<P: WirePrefix>(add_path: bool, mut input: &[u8]) -> Result<Vec<Nlri<P>>, ParseError> {
-    // A guess of typical prefixes: most IPv4 routes are /24, most IPv6 routes /48.
-    let typical = 1 + usize::from(P::FAMILY.max_len() / 32 + 2) + if add_path { 4 } else { 0 };
-    let mut nlri = Vec::with_capacity(input.len().div_ceil(typical));
+/// Reads a field of NLRI to its end, and appends what is in it.
+pub(crate) fn decode<P: WirePrefix>(
+    add_path: bool,
+    mut input: &[u8],
+    into: &mut Vec<Nlri<P>>,
+) -> Result<(), ParseError> {
     while !input.is_empty() {
         let (item, rest) = one(add_path, input).ok_or_else(|| ParseError::invalid(input))?;
-        nlri.push(item);
+        into.push(item);
         input = rest;
     }
-    Ok(nlri)
-}
-
-/// Reads a field of NLRI to its end.
-pub(crate) fn decode(family: Family, add_path: bool, input: &[u8]) -> Result<NlriSet, ParseError> {
-    Ok(match family {
-        Family::Ipv4Unicast => NlriSet::V4(list(add_path, input)?),
-        Family::Ipv6Unicast => NlriSet::V6(list(add_path, input)?),
-    })
+    Ok(())
 }
 
 /// How many of the first items fit into `room` octets, and the octets that they take.

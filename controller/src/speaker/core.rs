@@ -5,8 +5,6 @@
 //! the kernel goes to the planner, neighbours with something to pull are woken, and if the kernel is
 //! free it gets the next batch. Nothing in here waits for anybody.
 
-mod piece;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
@@ -15,14 +13,13 @@ use redstart_bgp::{
     session::{Event, PeerId},
     time::Instant,
     types::Prefix,
-    wire::Update,
+    wire::Updates,
 };
 use redstart_rib::{Owners, Rib, RibConfig};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::piece::piece;
 use super::{
     abilities::Abilities,
     bfd::Watch,
@@ -60,6 +57,10 @@ const NEWCOMERS: usize = 64;
 
 /// Events of neighbours taken before everybody else gets a turn.
 const BURST: usize = 8;
+
+/// Routes of a neighbour taken before the kernel is given what it is free for: it does not wait for all that was
+/// read.
+const PIECE: usize = 1024;
 
 /// What the core hears besides neighbours and kernel.
 pub(super) struct Inputs {
@@ -262,15 +263,14 @@ impl Core {
     }
 
     /// Routes of a neighbour, which were read at once.
-    fn on_updates(&mut self, peer: PeerId, updates: &[Update], read_at: Instant) {
+    fn on_updates(&mut self, peer: PeerId, updates: &Updates, read_at: Instant) {
         let arrival = self.kernel.arrival(read_at);
-        let mut rest = updates;
+        let mut rest = updates.iter();
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(piece(rest));
             // Of each piece: what took the kernel long must not look as if it had not.
             let now = self.clock.now();
+            let piece = (&mut rest, PIECE);
             self.neighbours.on_updates(now, peer, piece, &mut self.rib);
-            rest = behind;
             // What is held back on purpose is no latency.
             if self.restart.is_deferring() {
                 continue;

@@ -9,8 +9,8 @@ use std::{cmp::Reverse, collections::VecDeque};
 use redstart_bgp::{
     session::{DownReason, Event, Slot, State},
     time::Instant,
-    types::{Family, NlriSet},
-    wire::Update,
+    types::Family,
+    wire::Said,
 };
 
 use crate::control::Operation;
@@ -210,7 +210,7 @@ impl History {
                 reason: Box::new(reason.clone()),
             },
             // These come many at a time, and are noted where they are taken in.
-            Event::Update(_) => return,
+            Event::Updates(_) => return,
             Event::Malformed(message) => What::Malformed {
                 octets: message.len(),
             },
@@ -224,23 +224,20 @@ impl History {
         self.note(now, what);
     }
 
-    /// Notes what an UPDATE had in it.
-    pub(super) fn note_update(&mut self, now: Instant, update: &Update) {
-        let routes = |list: &NlriSet| list.len() as u64;
-        let announced = update.reach.iter().map(|reach| routes(&reach.nlri)).sum();
-        let withdrawn = update.unreach.iter().map(routes).sum();
-        let faults = update.faults.len() as u64;
-        if announced > 0 || withdrawn > 0 || faults > 0 {
-            let what = What::Updates {
-                announced,
-                withdrawn,
-                faults,
-            };
-            self.note(now, what);
-        }
-        if let Some(family) = update.end_of_rib {
-            self.note(now, What::EndOfRib(family));
-        }
+    /// Notes a part of an UPDATE, which is the first one of it or not.
+    pub(super) fn note_said(&mut self, now: Instant, said: Said<'_>, is_first: bool) {
+        let (announced, withdrawn, faults) = match said {
+            Said::Announced(_, routes) => (routes.len(), 0, 0),
+            Said::Withdrawn(routes) => (0, routes.len(), 0),
+            Said::Malformed(update) => (0, 0, update.faults.len()),
+            Said::EndOfRib(family) => return self.note(now, What::EndOfRib(family)),
+        };
+        let what = What::Updates {
+            announced: announced as u64,
+            withdrawn: withdrawn as u64,
+            faults: faults as u64,
+        };
+        self.note_times(now, u64::from(is_first), what);
     }
 
     /// Notes something.
@@ -248,11 +245,15 @@ impl History {
         if what == What::Up {
             self.last_up = Some(now);
         }
+        self.note_times(now, 1, what);
+    }
+
+    fn note_times(&mut self, now: Instant, times: u64, what: What) {
         if let Some(last) = self.entries.back_mut()
             && last.what.takes_in(&what)
         {
             last.until = now;
-            last.times += 1;
+            last.times += times;
             return;
         }
         if self.entries.len() == MOST {
@@ -261,7 +262,7 @@ impl History {
         self.entries.push_back(Entry {
             at: now,
             until: now,
-            times: 1,
+            times: times.max(1),
             what,
         });
     }
@@ -270,6 +271,11 @@ impl History {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use redstart_bgp::{
+        types::NlriSet,
+        wire::{Update, Updates},
+    };
 
     use redstart_bgp::session::ConnectError;
 
@@ -337,7 +343,9 @@ mod tests {
             ..Update::default()
         };
         for update in [&withdrawn, &withdrawn, &end, &withdrawn] {
-            history.note_update(at(1), update);
+            for said in &Updates::from(update.clone()) {
+                history.note_said(at(1), said, true);
+            }
         }
         let update = |n| format!("UPDATE received: 0 announced, {n} withdrawn");
         let expected = [

@@ -12,8 +12,8 @@ use redstart_bgp::{
         DownReason, Event, Negotiated, PeerId, State, StopReason, Unsendable, UnsendableReason,
     },
     time::Instant,
-    types::{Family, FamilySet, NlriSet},
-    wire::{EncodeError, Update},
+    types::{Family, FamilySet, PathAttributes, Routes},
+    wire::{EncodeError, Parts, Said},
 };
 use redstart_rib::{
     LimitState, PeerDown, Rib, export::Withheld, import::Refusal, resolver::KernelView,
@@ -320,7 +320,9 @@ impl Neighbour {
                     self.logged = Some(reason);
                 }
             }
-            Event::Update(update) => self.update(now, name, &update, rib),
+            Event::Updates(updates) => {
+                self.updates(now, name, (&mut updates.iter(), usize::MAX), rib);
+            }
             Event::RefreshRequested(family) => _ = rib.refresh_out(self.id, family),
             Event::RefreshBegin(family) => rib.refresh_begin(self.id, family),
             Event::RefreshEnd(family) => rib.refresh_end(self.id, family),
@@ -416,60 +418,91 @@ impl Neighbour {
         self.logged = Some(reason);
     }
 
-    /// Routes came, or faults in them.
-    pub(super) fn update(&mut self, now: Instant, name: &PeerName, update: &Update, rib: &mut Rib) {
-        self.history.note_update(now, update);
-        self.faults += update.faults.len() as u64;
-        self.malformed.update(now, name, update);
-        for nlri in &update.unreach {
-            let known = rib.withdraw(self.id, nlri);
-            if let Some(session) = &mut self.session {
-                session.changes(nlri.family()).withdrawn(nlri.len(), known);
+    /// Routes came, or faults in them. Takes UPDATEs until those have had as many routes as `piece` says.
+    pub(super) fn updates(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        (updates, piece): (&mut Parts<'_>, usize),
+        rib: &mut Rib,
+    ) {
+        let mut taken = 0;
+        loop {
+            let is_first = updates.is_between_messages();
+            if is_first && taken >= piece {
+                return;
             }
-        }
-        let external = self.negotiated().is_some_and(Negotiated::is_external);
-        for reach in &update.reach {
-            if let Some(next_hop) = reach.attrs.next_hop.filter(|_| external) {
-                self.own_next_hops.note(reach.nlri.family(), next_hop);
-            }
-            let outcome = rib.announce(self.id, &reach.attrs, &reach.nlri);
-            if let Some(session) = &mut self.session {
-                let changes = session.changes(reach.nlri.family());
-                changes.announced(reach.nlri.len(), &outcome);
-            }
-            for (reason, routes) in outcome.refused.iter() {
-                debug!(peer = %name, routes, %reason, "routes refused");
-                self.name_foreign_routes(name, reason, &reach.nlri);
-                if reason == Refusal::TooManyPaths {
-                    self.count_paths_beyond(name, routes, &reach.nlri);
+            let Some(said) = updates.next() else {
+                return;
+            };
+            self.history.note_said(now, said, is_first);
+            match said {
+                Said::Withdrawn(routes) => {
+                    taken += routes.len();
+                    let known = rib.withdraw(self.id, routes);
+                    if let Some(session) = &mut self.session {
+                        let changes = session.changes(routes.family());
+                        changes.withdrawn(routes.len(), known);
+                    }
+                }
+                Said::Announced(attrs, routes) => {
+                    taken += routes.len();
+                    self.announced(now, name, (attrs, routes), rib);
+                }
+                Said::EndOfRib(family) => {
+                    rib.end_of_rib(self.id, family);
+                    self.retention.is_swept(family);
+                    if let Some(session) = &mut self.session {
+                        session.awaited.remove(family);
+                    }
+                }
+                Said::Malformed(update) => {
+                    self.faults += update.faults.len() as u64;
+                    self.malformed.update(now, name, update);
                 }
             }
-            let family = reach.nlri.family();
-            if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
-                self.check_limit(now, name, family, rib);
+        }
+    }
+    fn announced(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        (attrs, routes): (&PathAttributes, Routes<'_>),
+        rib: &mut Rib,
+    ) {
+        let family = routes.family();
+        let external = self.negotiated().is_some_and(Negotiated::is_external);
+        if let Some(next_hop) = attrs.next_hop.filter(|_| external) {
+            self.own_next_hops.note(family, next_hop);
+        }
+        let outcome = rib.announce(self.id, attrs, routes);
+        if let Some(session) = &mut self.session {
+            session.changes(family).announced(routes.len(), &outcome);
+        }
+        for (reason, refused) in outcome.refused.iter() {
+            debug!(peer = %name, routes = refused, %reason, "routes refused");
+            self.name_foreign_routes(name, reason, routes);
+            if reason == Refusal::TooManyPaths {
+                self.count_paths_beyond(name, refused, routes);
             }
         }
-        if let Some(family) = update.end_of_rib {
-            rib.end_of_rib(self.id, family);
-            self.retention.is_swept(family);
-            if let Some(session) = &mut self.session {
-                session.awaited.remove(family);
-            }
+        if outcome.limit > LimitState::Within || self.near_limit.contains(family) {
+            self.check_limit(now, name, family, rib);
         }
     }
 
     /// Who sends ever more paths to one prefix is named: once for each session.
-    fn count_paths_beyond(&mut self, name: &PeerName, routes: usize, nlri: &NlriSet) {
-        self.paths_beyond += routes as u64;
+    fn count_paths_beyond(&mut self, name: &PeerName, count: usize, routes: Routes<'_>) {
+        self.paths_beyond += count as u64;
         if !std::mem::replace(&mut self.beyond_named, true) {
-            let last = nlri.iter().last().map(|nlri| nlri.prefix.to_string());
+            let last = routes.iter().last().map(|nlri| nlri.prefix.to_string());
             warn!(peer = %name, prefix = last.unwrap_or_default(), reason = %Refusal::TooManyPaths, "more paths to one prefix than are held of a neighbour: the others are ignored");
         }
     }
 
     /// A node that announces what belongs to another one, or leads it elsewhere, is named: once for
     /// each session.
-    fn name_foreign_routes(&mut self, name: &PeerName, reason: Refusal, nlri: &NlriSet) {
+    fn name_foreign_routes(&mut self, name: &PeerName, reason: Refusal, routes: Routes<'_>) {
         let PeerRole::Mesh { node } = &self.spec.role else {
             return;
         };
@@ -478,7 +511,7 @@ impl Neighbour {
             return;
         }
         self.foreign_named = true;
-        let first = nlri.iter().next().map(|nlri| nlri.prefix.to_string());
+        let first = routes.iter().next().map(|nlri| nlri.prefix.to_string());
         warn!(peer = %name, node, prefix = first.unwrap_or_default(), %reason, "a node announces what is not its own: refused");
     }
 

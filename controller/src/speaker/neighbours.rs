@@ -20,7 +20,7 @@ use redstart_bgp::{
     session::{Event, OutBatch, PeerId, StopReason},
     time::Instant,
     types::Family,
-    wire::Update,
+    wire::Parts,
 };
 use redstart_rib::{PeerDown, PeerRules, Rib, resolver::KernelView};
 use tokio::sync::mpsc;
@@ -443,24 +443,23 @@ impl Neighbours {
         }
     }
 
-    /// Routes came, or were taken back.
+    /// Routes came, or were taken back. Takes UPDATEs until those have had as many as `piece` says; all of one
+    /// whom nobody knows any more.
     pub(super) fn on_updates(
         &mut self,
         now: Instant,
         peer: PeerId,
-        updates: &[Update],
+        (updates, piece): (&mut Parts<'_>, usize),
         rib: &mut Rib,
     ) {
-        let Some(name) = self.names.get(&peer) else {
-            return;
+        let name = self.names.get(&peer);
+        let known = name.and_then(|name| Some((name, self.by_name.get_mut(name)?)));
+        let Some((name, neighbour)) = known else {
+            return updates.by_ref().for_each(drop);
         };
-        if let Some(neighbour) = self.by_name.get_mut(name) {
-            note_loss(neighbour, &mut self.lost, |neighbour| {
-                for update in updates {
-                    neighbour.update(now, name, update, rib);
-                }
-            });
-        }
+        note_loss(neighbour, &mut self.lost, |neighbour| {
+            neighbour.updates(now, name, (updates, piece), rib);
+        });
     }
 
     /// What a neighbour's task says.
@@ -482,7 +481,9 @@ impl Neighbours {
                 self.told(now, peer, &batch);
                 let _ = reply.send(batch);
             }
-            FromPeer::Updates { peer, updates, .. } => self.on_updates(now, peer, &updates, rib),
+            FromPeer::Updates { peer, updates, .. } => {
+                self.on_updates(now, peer, (&mut updates.iter(), usize::MAX), rib);
+            }
             FromPeer::Event { peer, event } => {
                 self.sessions_changed |=
                     matches!(event, Event::Established(_) | Event::Down { .. });

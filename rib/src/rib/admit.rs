@@ -5,7 +5,7 @@
 //! policy changes is kept as another attribute set beside the received one, so that the next policy
 //! begins with what the peer said.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -61,7 +61,8 @@ impl Admission {
         let Some(peer) = shared.peers.get(self.from) else {
             return (kept, None);
         };
-        let attrs = import::normalize(&peer.info, &Arc::new(shared.attrs.get(kept)));
+        let attrs = shared.attrs.get(kept);
+        let attrs = import::normalize(&peer.info, &attrs);
         let refused = import::refuses_attributes(&peer.info, &attrs);
         let interface = peer.info.interface;
         let received = shared.attrs.intern_received(&attrs, interface);

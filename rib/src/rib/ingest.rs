@@ -1,8 +1,6 @@
 //! The Adj-RIB-In side: routes come, change and go, one family at a time.
 
-use std::sync::Arc;
-
-use redstart_bgp::types::{Community, Family, Nlri, PathAttributes, PrefixKey};
+use redstart_bgp::types::{Community, Family, PathAttributes, PrefixKey, Span};
 use smallvec::SmallVec;
 
 use super::{
@@ -16,7 +14,6 @@ use crate::{
     limit::LimitState,
     paths::Path,
     policy::Difference,
-    slab::{AHEAD, Found},
     table::Table,
 };
 
@@ -39,16 +36,16 @@ pub(crate) fn announce<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     from: PeerIndex,
-    attrs: &Arc<PathAttributes>,
-    list: &[Nlri<P>],
+    attrs: &PathAttributes,
+    routes: Span<'_, P>,
 ) -> AnnounceOutcome {
     let mut outcome = AnnounceOutcome::default();
     let Some(peer) = shared.peers.get(from) else {
         return outcome;
     };
     if !peer.info.families.contains(P::FAMILY) {
-        list.iter()
-            .for_each(|_| outcome.refused.add(Refusal::Family));
+        let of_family = routes.these.iter();
+        of_family.for_each(|_| outcome.refused.add(Refusal::Family));
         return outcome;
     }
     let attrs = import::normalize(&peer.info, attrs);
@@ -57,34 +54,29 @@ pub(crate) fn announce<P: PrefixKey>(
     let received = shared.attrs.intern_received(&attrs, peer.info.interface);
     let mut admission = Admission::new(shared, from, P::FAMILY);
     let mut arrivals = Arrivals::new(from);
-    let mut found = Found::new();
-    for some in list.chunks(AHEAD) {
-        let prefixes = some.iter().map(|nlri| nlri.prefix);
-        table.find_all(prefixes, &shared.attrs, &mut found);
-        for (nlri, found) in some.iter().zip(&found) {
-            let (attr, refused) = match refused {
-                Some(_) => (received, refused),
-                None => admission.judge(shared, nlri.prefix.into(), received),
-            };
-            let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
-            path.refused = refused;
-            let found = found.map(PrefixId);
-            let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
-            let put = if refused.is_none() && table.entry(id).paths.is_empty() {
-                arrivals.take(table, shared, id, path);
-                Put::Changed
-            } else {
-                arrivals.settle(table, shared);
-                put(table, shared, id, path)
-            };
-            // What is beyond the limit is not held, whatever else speaks against it.
-            let beyond = (put == Put::Beyond).then_some(Refusal::TooManyPaths);
-            match beyond.or(refused) {
-                Some(reason) => outcome.refused.add(reason),
-                None => {
-                    outcome.accepted += 1;
-                    outcome.repeated += usize::from(put == Put::Same);
-                }
+    for (at, nlri) in routes.these.iter().enumerate() {
+        let found = table.find_with(nlri.prefix, || coming(routes, at), &shared.attrs);
+        let (attr, refused) = match refused {
+            Some(_) => (received, refused),
+            None => admission.judge(shared, nlri.prefix.into(), received),
+        };
+        let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
+        path.refused = refused;
+        let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
+        let put = if refused.is_none() && table.entry(id).paths.is_empty() {
+            arrivals.take(table, shared, id, path);
+            Put::Changed
+        } else {
+            arrivals.settle(table, shared);
+            put(table, shared, id, path)
+        };
+        // What is beyond the limit is not held, whatever else speaks against it.
+        let beyond = (put == Put::Beyond).then_some(Refusal::TooManyPaths);
+        match beyond.or(refused) {
+            Some(reason) => outcome.refused.add(reason),
+            None => {
+                outcome.accepted += 1;
+                outcome.repeated += usize::from(put == Put::Same);
             }
         }
     }
@@ -226,20 +218,22 @@ pub(crate) fn withdraw<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     from: PeerIndex,
-    list: &[Nlri<P>],
+    routes: Span<'_, P>,
 ) -> usize {
     let mut removed = 0;
-    let mut found = Found::new();
-    for some in list.chunks(AHEAD) {
-        let prefixes = some.iter().map(|nlri| nlri.prefix);
-        table.find_all(prefixes, &shared.attrs, &mut found);
-        for (nlri, slot) in some.iter().zip(&found) {
-            if let Some(id) = slot.map(PrefixId) {
-                removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
-            }
+    for (at, nlri) in routes.these.iter().enumerate() {
+        let found = table.find_with(nlri.prefix, || coming(routes, at), &shared.attrs);
+        if let Some(id) = found.or_else(|| table.find(nlri.prefix)) {
+            removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
         }
     }
     removed
+}
+
+/// The prefixes that are dealt with from one of the routes on, as far as is known.
+fn coming<P: PrefixKey>(routes: Span<'_, P>, at: usize) -> impl Iterator<Item = P> + Clone {
+    let these = routes.these.get(at..).unwrap_or_default();
+    these.iter().chain(routes.next).map(|nlri| nlri.prefix)
 }
 
 /// The path identifiers of one peer's paths in an entry.

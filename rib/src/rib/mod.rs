@@ -42,14 +42,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use redstart_bgp::{
     session::PeerId,
     time::Instant,
-    types::{
-        Family, FamilySet, Ipv4Prefix, Ipv6Prefix, NlriSet, PathAttributes, Prefix, PrefixKey,
-    },
+    types::{Family, FamilySet, Ipv4Prefix, Ipv6Prefix, PathAttributes, Prefix, PrefixKey, Routes},
 };
 
 use crate::{
@@ -428,30 +426,30 @@ impl Rib {
     }
 
     /// Routes from a peer. From one whose session is not up they are ignored: they crossed its end.
-    pub fn announce(
+    pub fn announce<'a>(
         &mut self,
         peer: PeerId,
-        attrs: &Arc<PathAttributes>,
-        nlri: &NlriSet,
+        attrs: &PathAttributes,
+        routes: impl Into<Routes<'a>>,
     ) -> AnnounceOutcome {
         let Some(from) = self.up(peer) else {
             return AnnounceOutcome::default();
         };
         let shared = &mut self.shared;
-        match nlri {
-            NlriSet::V4(list) => ingest::announce(&mut self.v4, shared, from, attrs, list),
-            NlriSet::V6(list) => ingest::announce(&mut self.v6, shared, from, attrs, list),
+        match routes.into() {
+            Routes::V4(span) => ingest::announce(&mut self.v4, shared, from, attrs, span),
+            Routes::V6(span) => ingest::announce(&mut self.v6, shared, from, attrs, span),
         }
     }
 
     /// Routes that a peer takes back; how many of them it had told.
-    pub fn withdraw(&mut self, peer: PeerId, nlri: &NlriSet) -> usize {
+    pub fn withdraw<'a>(&mut self, peer: PeerId, routes: impl Into<Routes<'a>>) -> usize {
         let Some(from) = self.up(peer) else {
             return 0;
         };
-        match nlri {
-            NlriSet::V4(list) => ingest::withdraw(&mut self.v4, &mut self.shared, from, list),
-            NlriSet::V6(list) => ingest::withdraw(&mut self.v6, &mut self.shared, from, list),
+        match routes.into() {
+            Routes::V4(span) => ingest::withdraw(&mut self.v4, &mut self.shared, from, span),
+            Routes::V6(span) => ingest::withdraw(&mut self.v6, &mut self.shared, from, span),
         }
     }
 

@@ -26,9 +26,10 @@ mod walk;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
 };
 
-use redstart_bgp::types::{AsPath, Asn, NextHop, Nlri, PathId, RouterId};
+use redstart_bgp::types::{AsPath, Asn, NextHop, Nlri, NlriSet, PathId, RouterId};
 use smallvec::SmallVec;
 
 use super::*;
@@ -230,7 +231,7 @@ fn rib(peers: &[(u32, PeerInfo)]) -> Rib {
 impl Rib {
     /// Announces one route and resolves its next hop.
     fn learn(&mut self, peer: u32, prefix: &str, attrs: PathAttributes) -> AnnounceOutcome {
-        let outcome = self.announce(PeerId(peer), &Arc::new(attrs), &nlri(prefix));
+        let outcome = self.announce(PeerId(peer), &attrs, &nlri(prefix));
         self.resolve_pending(&connected());
         outcome
     }

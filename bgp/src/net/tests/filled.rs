@@ -31,10 +31,11 @@ async fn messages_are_filled_across_batches() {
             let (mut messages, mut routes) = (0, 0);
             while routes < BATCHES * SIZE {
                 if let FromPeer::Updates { updates, .. } = b.core.recv().await.unwrap() {
-                    messages += updates.len();
-                    let reach = updates.iter().flat_map(|update| &update.reach);
-                    let sizes = reach.map(|reach| u32::try_from(reach.nlri.len()).unwrap());
-                    routes += sizes.sum::<u32>();
+                    for update in updates.messages() {
+                        messages += 1;
+                        let sizes = update.reach.iter().map(|reach| reach.nlri.len());
+                        routes += u32::try_from(sizes.sum::<usize>()).unwrap();
+                    }
                 }
             }
             messages

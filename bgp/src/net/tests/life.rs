@@ -181,19 +181,20 @@ async fn routes_are_pulled_until_there_are_none() {
     let receive = async {
         let mut seen = BTreeSet::new();
         loop {
-            let update = b.until(|event| match event {
-                Event::Update(update) => Some(update),
+            let updates = b.until(|event| match event {
+                Event::Updates(updates) => Some(updates),
                 Event::Down { reason, .. } => panic!("{reason}"),
                 _ => None,
             });
-            let update = update.await;
-            assert!(update.faults.is_empty(), "{:?}", update.faults);
-            for reach in &update.reach {
-                assert_eq!(reach.attrs.as_path, AsPath::sequence([Asn(65001)]));
-                seen.extend(reach.nlri.iter().map(|nlri| nlri.prefix));
-            }
-            if update.end_of_rib == Some(Family::Ipv4Unicast) {
-                return seen;
+            for update in updates.await.messages() {
+                assert!(update.faults.is_empty(), "{:?}", update.faults);
+                for reach in &update.reach {
+                    assert_eq!(reach.attrs.as_path, AsPath::sequence([Asn(65001)]));
+                    seen.extend(reach.nlri.iter().map(|nlri| nlri.prefix));
+                }
+                if update.end_of_rib == Some(Family::Ipv4Unicast) {
+                    return seen;
+                }
             }
         }
     };

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     session::{State, StopReason},
+    wire::Said,
     wire::{Codec, Framer, Message},
 };
 
@@ -143,9 +144,11 @@ async fn who_does_not_take_hears_no_more_and_the_session_waits_for_nobody() {
         let mut received = 0;
         while received < routes {
             if let Some(FromPeer::Updates { updates, .. }) = b.core.recv().await {
-                let reach = updates.iter().flat_map(|update| &update.reach);
-                let sizes = reach.map(|reach| u32::try_from(reach.nlri.len()).unwrap());
-                received += sizes.sum::<u32>();
+                let sizes = updates.iter().map(|said| match said {
+                    Said::Announced(_, routes) => routes.len(),
+                    _ => 0,
+                });
+                received += u32::try_from(sizes.sum::<usize>()).unwrap();
             }
         }
     };

@@ -210,7 +210,7 @@ impl Peer {
             self.withheld = Withheld::default();
         }
         self.schedule(now, slot, &ended, &reason);
-        self.events.push_back(match ended.established() {
+        self.events.push(match ended.established() {
             Some(established) => Event::Down {
                 retained: established.session.negotiated.retained(&reason),
                 reason,
@@ -302,7 +302,7 @@ impl Peer {
         if from != to {
             self.record.state = to;
             self.record.state_since = now;
-            self.events.push_back(Event::StateChanged { from, to });
+            self.events.push(Event::StateChanged { from, to });
             self.note_change(now, from, to);
         }
     }

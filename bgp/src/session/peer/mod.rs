@@ -1,19 +1,20 @@
 //! The machine of one neighbour.
 //!
 //! This file has the operator's inputs and the polled outputs. `connect` makes and ends connections,
-//! `receive` handles what arrives, `send` queues what leaves, `timers` handles time, `view` shows it
+//! `receive` handles what arrives, `telling` keeps it for the driver, `send` queues what leaves, `timers` handles time, `view` shows it
 //! all, `journal` notes it for an update log.
 
 mod connect;
 mod journal;
 mod receive;
 mod send;
+mod telling;
 mod timers;
 mod view;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::{jitter::Jitter, time::Instant, wire::Update};
+use crate::{jitter::Jitter, time::Instant};
 
 use super::{
     config::{PeerConfig, Reconfigured},
@@ -28,6 +29,7 @@ use super::{
 };
 
 use connect::How;
+use telling::Telling;
 
 /// What the neighbour as a whole is up to, beside its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +75,7 @@ pub struct Peer {
     /// Where what happens is noted, if it is.
     journal: Option<Box<Journal>>,
     actions: VecDeque<Action>,
-    events: VecDeque<Event>,
+    events: Telling,
 }
 
 impl Peer {
@@ -101,7 +103,7 @@ impl Peer {
             },
             journal: None,
             actions: VecDeque::new(),
-            events: VecDeque::new(),
+            events: Telling::default(),
         }
     }
 
@@ -208,18 +210,7 @@ impl Peer {
 
     /// The next thing to tell. Poll until `None` after every input, or hold reading back.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// The UPDATEs that are next to tell, if any, in one piece: what comes together is told together.
-    pub fn poll_updates(&mut self) -> Vec<Update> {
-        let is_update = |event: &&Event| matches!(event, Event::Update(_));
-        let count = self.events.iter().take_while(is_update).count();
-        let updates = self.events.drain(..count).filter_map(|event| match event {
-            Event::Update(update) => Some(update),
-            _ => None,
-        });
-        updates.collect()
+        self.events.next()
     }
 
     fn connection(&self, slot: Slot) -> &Connection {

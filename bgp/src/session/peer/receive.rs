@@ -1,18 +1,20 @@
 //! What arrives: RFC 4271 section 8.2.2 by message, RFC 6608 for those that come at the wrong time.
 
+use bytes::Bytes;
+
 use crate::{
     time::Instant,
     types::Family,
     wire::{
         CeaseSubcode, ErrorCode, FsmSubcode, Message, MessageType, Notification, Open,
-        RouteRefresh, Update,
+        RouteRefresh, Updates,
     },
 };
 
 use super::{
     super::{
         collision::{self, COLLISION_WINDOW, Other, Speaker, Verdict},
-        connection::{Connection, Established, Session},
+        connection::{Connection, Established, Session, Unreadable},
         event::Event,
         negotiate::{Negotiated, negotiate},
         reason::DownReason,
@@ -32,30 +34,32 @@ impl Peer {
         }
         // A message may end the connection: then there is no next one.
         loop {
-            let read = match self.connection_mut(slot).next_message() {
+            let octets = match self.connection_mut(slot).next_message() {
                 Ok(None) => return,
-                Ok(Some(octets)) => {
-                    self.note_received(now, slot, &octets);
-                    self.connection(slot).read(&octets)
-                }
-                Err(unreadable) => Err(unreadable),
+                Ok(Some(octets)) => octets,
+                Err(unreadable) => return self.unreadable(now, slot, unreadable),
             };
-            match read {
-                Ok(message) => {
-                    self.record.received.count(&message);
-                    self.message(now, slot, message);
-                }
-                Err(unreadable) => {
-                    let notification = unreadable.notification;
-                    if !unreadable.message.is_empty() {
-                        self.events.push_back(Event::Malformed(unreadable.message));
-                    }
-                    let reason = DownReason::NotificationSent(notification.clone());
-                    self.end(now, slot, reason, How::Notify(notification));
-                    return;
-                }
+            self.note_received(now, slot, &octets);
+            let taken = if self.connection(slot).reads_updates(&octets) {
+                self.update(now, slot, &octets, bytes.len())
+            } else {
+                let read = self.connection(slot).read(&octets);
+                read.map(|message| self.message(now, slot, message))
+            };
+            if let Err(unreadable) = taken {
+                return self.unreadable(now, slot, unreadable);
             }
         }
+    }
+
+    /// The connection ends for what cannot be read.
+    fn unreadable(&mut self, now: Instant, slot: Slot, unreadable: Unreadable) {
+        let notification = unreadable.notification;
+        if !unreadable.message.is_empty() {
+            self.events.push(Event::Malformed(unreadable.message));
+        }
+        let reason = DownReason::NotificationSent(notification.clone());
+        self.end(now, slot, reason, How::Notify(notification));
     }
 
     /// Octets that had arrived when the connection in `slot` turned out to be broken; [`Peer::closed`]
@@ -69,10 +73,7 @@ impl Peer {
     }
 
     fn message(&mut self, now: Instant, slot: Slot, message: Message) {
-        // RFC 4271 names KEEPALIVE and UPDATE here; any message is as good a sign of life.
-        if let Some(session) = self.connection_mut(slot).session_mut() {
-            session.restart_hold(now);
-        }
+        self.heard(now, slot, message.kind());
         // OPEN while the DelayOpenTimer runs: ours goes out, and theirs is taken as ever.
         if matches!(message, Message::Open(_)) {
             self.end_delay(now, slot);
@@ -85,7 +86,6 @@ impl Peer {
             (State::OpenSent, Message::Open(open)) => self.open(now, slot, open),
             (State::OpenConfirm, Message::Keepalive) => self.establish(now, slot),
             (State::Established, Message::Keepalive) => {}
-            (State::Established, Message::Update(update)) => self.update(slot, update),
             (State::Established, Message::RouteRefresh(refresh)) => {
                 self.refresh(now, slot, refresh);
             }
@@ -193,21 +193,50 @@ impl Peer {
                 refresh: Refresh::default(),
             }));
             self.record.established_count += 1;
-            self.events.push_back(Event::Established(negotiated));
+            self.events.push(Event::Established(negotiated));
             self.note_state(now);
         }
         let how = How::cease(CeaseSubcode::ConnectionCollisionResolution);
         self.end(now, slot.other(), DownReason::Collision, how);
     }
 
-    fn update(&mut self, slot: Slot, update: Update) {
-        if let (Some(family), Some(established)) = (
-            update.end_of_rib,
-            self.connection_mut(slot).established_mut(),
-        ) {
+    /// A message came. RFC 4271 names KEEPALIVE and UPDATE here; any message is as good a sign of life.
+    fn heard(&mut self, now: Instant, slot: Slot, kind: MessageType) {
+        self.record.received.count(kind);
+        if let Some(session) = self.connection_mut(slot).session_mut() {
+            session.restart_hold(now);
+        }
+    }
+
+    /// An UPDATE, in Established. It came with so many octets.
+    fn update(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        message: &Bytes,
+        together: usize,
+    ) -> Result<(), Unreadable> {
+        let connection = self.connection(slot);
+        let codec = connection.receive_codec();
+        let broken = connection.link().is_some_and(|link| link.broken);
+        let mut of_no_use = Updates::default();
+        let updates = match broken {
+            true => &mut of_no_use,
+            false => self.events.updates(together),
+        };
+        let end_of_rib = codec
+            .decode_update(message, updates)
+            .map_err(|notification| Unreadable {
+                notification,
+                message: message.clone(),
+            })?;
+        self.heard(now, slot, MessageType::Update);
+        if let (Some(family), false) = (end_of_rib, broken)
+            && let Some(established) = self.connection_mut(slot).established_mut()
+        {
             established.refresh.end_of_rib_received(family);
         }
-        self.events.push_back(Event::Update(update));
+        Ok(())
     }
 
     /// RFC 2918 section 4: a request for a family that we did not advertise is ignored. The markers
@@ -222,7 +251,9 @@ impl Peer {
         if let Some(family) = family.filter(|family| negotiated.families.contains(*family)) {
             let refreshes = &mut established.refresh;
             let event = refreshes.received(now, patience, &negotiated, family, refresh.kind);
-            self.events.extend(event);
+            if let Some(event) = event {
+                self.events.push(event);
+            }
         }
     }
 
@@ -236,14 +267,8 @@ impl Peer {
             // While our OPEN is delayed. No subcode names these states.
             State::Idle | State::Active | State::Connect => FsmSubcode::Unspecific,
         };
-        let kind = match message {
-            Message::Open(_) => MessageType::Open,
-            Message::Update(_) => MessageType::Update,
-            Message::Notification(_) => MessageType::Notification,
-            Message::Keepalive => MessageType::Keepalive,
-            Message::RouteRefresh(_) => MessageType::RouteRefresh,
-        };
-        let notification = Notification::with_data(ErrorCode::Fsm(subcode), &[kind.code()]);
+        let notification =
+            Notification::with_data(ErrorCode::Fsm(subcode), &[message.kind().code()]);
         let reason = DownReason::NotificationSent(notification.clone());
         self.end(now, slot, reason, How::Notify(notification));
     }

@@ -37,8 +37,9 @@ impl Peer {
         end_of_rib(established, batch.end_of_rib, sent);
         mark(established, batch.refresh_end, RefreshKind::End, sent);
         established.session.link.outbox.arm(now);
-        self.events
-            .extend(unsendable.into_iter().map(Event::Unsendable));
+        for routes in unsendable {
+            self.events.push(Event::Unsendable(routes));
+        }
     }
 
     /// Whether routes are held back. Another batch sends them, be it empty.

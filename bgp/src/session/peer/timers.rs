@@ -1,7 +1,5 @@
 //! Time: ConnectRetry, IdleHold, DelayOpen, Hold, Keepalive, SendHold and the bound on refreshes.
 
-use std::collections::VecDeque;
-
 use crate::{
     time::Instant,
     wire::{ErrorCode, Message, Notification},
@@ -32,10 +30,8 @@ impl Peer {
 
     /// Time has come to `now`. Harmless when nothing is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.events.is_empty() {
-            // What a whole table has needed is not kept by an idle neighbour.
-            self.events = VecDeque::new();
-        }
+        // What many events have needed is not kept by an idle neighbour.
+        self.events.shrink();
         for slot in Slot::ALL {
             self.slot_timeout(now, slot);
         }
@@ -117,8 +113,9 @@ impl Peer {
         if paused {
             return refresh.postpone(now + patience);
         }
-        let over: Vec<_> = core::iter::from_fn(|| refresh.timeout(now)).collect();
-        self.events.extend(over);
+        for over in core::iter::from_fn(|| refresh.timeout(now)).collect::<Vec<_>>() {
+            self.events.push(over);
+        }
     }
 
     fn keepalive_timeout(&mut self, now: Instant, slot: Slot) {

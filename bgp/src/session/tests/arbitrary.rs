@@ -210,7 +210,7 @@ impl Watcher {
                     self.up = false;
                     self.refreshing = FamilySet::EMPTY;
                 }
-                Event::Update(_) | Event::RefreshRequested(_) => {
+                Event::Updates(_) | Event::RefreshRequested(_) => {
                     assert!(self.up, "routes without a session");
                 }
                 Event::RefreshBegin(family) => {

@@ -56,7 +56,7 @@ fn told(h: &mut Harness) -> Vec<&'static str> {
         Event::RefreshRequested(V4) => "requested",
         Event::RefreshBegin(V4) => "begin",
         Event::RefreshEnd(V4) => "end",
-        Event::Update(_) => "update",
+        Event::Updates(_) => "update",
         other => panic!("{other:?}"),
     };
     h.events().into_iter().map(name).collect()
@@ -70,14 +70,12 @@ fn updates_are_told_together_up_to_what_comes_between() {
     for message in [end_of_rib(), end_of_rib(), between, end_of_rib()] {
         h.receive(SLOT, &message);
     }
-    assert_eq!(h.peer.poll_updates().len(), 2);
-    assert!(h.peer.poll_updates().is_empty());
-    assert!(matches!(
-        h.peer.poll_event(),
-        Some(Event::RefreshRequested(V4))
-    ));
-    assert_eq!(h.peer.poll_updates().len(), 1);
-    assert!(h.peer.poll_event().is_none());
+    let told = h.events().into_iter().map(|event| match event {
+        Event::Updates(updates) => updates.messages().len(),
+        Event::RefreshRequested(V4) => 0,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [2, 0, 1]);
 }
 
 fn send(h: &mut Harness, change: impl Fn(&mut OutBatch)) -> Vec<Message> {

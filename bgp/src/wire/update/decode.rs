@@ -4,8 +4,6 @@
 //! session), all NLRI are read (section 5.3 of RFC 7606: ones that cannot be read do so too), then
 //! the strongest disposition among the attributes decides what becomes of the routes.
 
-use std::sync::Arc;
-
 use super::{
     super::{
         attr::{self, Collected, code},
@@ -16,9 +14,10 @@ use super::{
         notification::Notification,
         parse,
     },
-    Reach, Update,
+    Updates,
+    updates::Ends,
 };
-use crate::types::{Family, NextHop, NlriSet, PathAttributes};
+use crate::types::{Family, NextHop, PathAttributes};
 
 /// The three fields of the message.
 struct Fields<'a> {
@@ -43,40 +42,80 @@ fn fields(message: &[u8]) -> Result<Fields<'_>, Notification> {
     })
 }
 
-fn read_nlri(codec: &Codec, family: Family, octets: &[u8]) -> Result<NlriSet, Notification> {
-    nlri::decode(family, codec.add_path_receive.contains(family), octets)
-        .map_err(|_| attr::reset(FaultReason::InvalidNlri, &[]))
+/// Appends the routes in a field; how many there are.
+fn read_nlri(
+    codec: &Codec,
+    family: Family,
+    octets: &[u8],
+    updates: &mut Updates,
+) -> Result<usize, Notification> {
+    let add_path = codec.add_path_receive.contains(family);
+    let (v4, v6) = updates.lists();
+    let before = v4.len() + v6.len();
+    match family {
+        Family::Ipv4Unicast => nlri::decode(add_path, octets, v4),
+        Family::Ipv6Unicast => nlri::decode(add_path, octets, v6),
+    }
+    .map_err(|_| attr::reset(FaultReason::InvalidNlri, &[]))?;
+    Ok(v4.len() + v6.len() - before)
 }
 
-/// Reads an UPDATE.
+/// Reads an UPDATE, and appends it; the family whose End-of-RIB it is.
 ///
 /// # Errors
-/// The NOTIFICATION that resets the session.
-pub(crate) fn decode(codec: &Codec, message: &[u8]) -> Result<Update, Notification> {
+/// The NOTIFICATION that resets the session. Nothing is appended.
+pub(crate) fn decode(
+    codec: &Codec,
+    message: &[u8],
+    updates: &mut Updates,
+) -> Result<Option<Family>, Notification> {
+    let begin = updates.ends();
+    let decoded = append(codec, message, begin, updates);
+    if decoded.is_err() {
+        updates.truncate(begin);
+    }
+    decoded
+}
+
+fn append(
+    codec: &Codec,
+    message: &[u8],
+    begin: Ends,
+    updates: &mut Updates,
+) -> Result<Option<Family>, Notification> {
     let fields = fields(message)?;
     let mut collected = attr::read_list(codec, fields.attributes)?;
-    let mut update = Update {
-        end_of_rib: end_of_rib(&fields, &collected),
-        ..Update::default()
-    };
     let ipv4 = Family::Ipv4Unicast;
-    let mut announced = Announced {
-        classic: read_nlri(codec, ipv4, fields.nlri)?,
-        mp: match &collected.mp_reach {
-            Some(mp) => Some((read_nlri(codec, mp.family, mp.nlri)?, mp.next_hop)),
-            None => None,
-        },
+    let carries_classic = codec.families.contains(ipv4);
+    let mut withdrawn = read_nlri(codec, ipv4, fields.withdrawn, updates)?;
+    let mut classic = 0;
+    if !carries_classic {
+        // Read to see whether it can be.
+        classic = read_nlri(codec, ipv4, fields.nlri, updates)?;
+        drop_classic(withdrawn + classic, &mut collected);
+        updates.truncate(begin);
+        (withdrawn, classic) = (0, 0);
+    }
+    updates.withdrawn(begin, ipv4, withdrawn);
+    if let Some(mp) = collected.mp_unreach {
+        let withdrawn = read_nlri(codec, mp.family, mp.nlri, updates)?;
+        updates.withdrawn(begin, mp.family, withdrawn);
+    }
+    let mp = match collected.mp_reach {
+        Some(mp) => Some((
+            mp.family,
+            read_nlri(codec, mp.family, mp.nlri, updates)?,
+            mp.next_hop,
+        )),
+        None => None,
     };
-    push(
-        &mut update.unreach,
-        read_nlri(codec, ipv4, fields.withdrawn)?,
-    );
-    if let Some(mp) = &collected.mp_unreach {
-        push(&mut update.unreach, read_nlri(codec, mp.family, mp.nlri)?);
+    if carries_classic {
+        classic = read_nlri(codec, ipv4, fields.nlri, updates)?;
     }
-    if !codec.families.contains(ipv4) {
-        drop_classic(&mut update, &mut announced, &mut collected);
-    }
+    let announced = Announced {
+        mp: mp.filter(|(_, routes, _)| *routes > 0),
+        classic,
+    };
     if fields.nlri.is_empty() && collected.has(code::MP_REACH_NLRI) {
         collected.ignore_next_hop();
     }
@@ -85,14 +124,20 @@ pub(crate) fn decode(codec: &Codec, message: &[u8]) -> Result<Update, Notificati
         if hides_routes(&fields, &collected) {
             return Err(attr::reset(fault.reason, &[]));
         }
-        announced.withdraw(&mut update);
+        announced.withdraw(begin, updates);
     } else {
         attr::merge_as4(&mut collected);
-        announced.announce(&mut collected, &mut update);
+        announced.announce(&mut collected, begin, updates);
     }
-    update.faults = collected.faults;
-    update.malformed = (!update.faults.is_empty()).then(|| bytes::Bytes::copy_from_slice(message));
-    Ok(update)
+    let end_of_rib = end_of_rib(&fields, &collected);
+    let end_of_rib = end_of_rib.filter(|family| carries_classic || *family != ipv4);
+    if let Some(family) = end_of_rib {
+        updates.end_of_rib(begin, family);
+    }
+    if !collected.faults.is_empty() {
+        updates.malformed(begin, collected.faults, message);
+    }
+    Ok(end_of_rib)
 }
 
 /// RFC 4724 section 2: no field at all for IPv4 unicast, or nothing but an empty MP_UNREACH_NLRI.
@@ -119,28 +164,15 @@ fn hides_routes(fields: &Fields<'_>, collected: &Collected<'_>) -> bool {
     fields.nlri.is_empty() && !mp
 }
 
-fn push(list: &mut Vec<NlriSet>, nlri: NlriSet) {
-    if !nlri.is_empty() {
-        list.push(nlri);
-    }
-}
-
 /// Routes in the classic fields are of a family that this session does not carry.
-fn drop_classic(update: &mut Update, announced: &mut Announced, collected: &mut Collected<'_>) {
-    let before = update.unreach.len();
-    // The classic ones came first; MP_UNREACH_NLRI of IPv4 would not have been read.
-    update
-        .unreach
-        .retain(|nlri| nlri.family() != Family::Ipv4Unicast);
-    if update.unreach.len() != before || !announced.classic.is_empty() {
+fn drop_classic(routes: usize, collected: &mut Collected<'_>) {
+    if routes > 0 {
         collected.fault(
             0,
             Disposition::DiscardAttribute,
             FaultReason::FamilyNotNegotiated,
         );
     }
-    announced.classic = NlriSet::empty(Family::Ipv4Unicast);
-    update.end_of_rib = update.end_of_rib.filter(|f| *f != Family::Ipv4Unicast);
 }
 
 /// RFC 7606 section 3 (d): "If any of the well-known mandatory attributes are not present in an
@@ -152,7 +184,7 @@ fn check_mandatory(codec: &Codec, announced: &Announced, collected: &mut Collect
     let mandatory = [
         (code::ORIGIN, true),
         (code::AS_PATH, true),
-        (code::NEXT_HOP, !announced.classic.is_empty()),
+        (code::NEXT_HOP, announced.classic > 0),
         // "SHALL be included in all UPDATE messages ... to other internal peers" (RFC 4271 5.1.5).
         (code::LOCAL_PREF, !codec.ebgp),
     ];
@@ -167,46 +199,43 @@ fn check_mandatory(codec: &Codec, announced: &Announced, collected: &mut Collect
     }
 }
 
-fn reach(attrs: PathAttributes, (nlri, next_hop): (NlriSet, Option<NextHop>)) -> Reach {
-    let attrs = Arc::new(PathAttributes { next_hop, ..attrs });
-    Reach { attrs, nlri }
-}
-
-/// The routes that a message announces.
+/// The routes that a message announces, in the order in which they were appended.
 struct Announced {
-    classic: NlriSet,
-    mp: Option<(NlriSet, Option<NextHop>)>,
+    /// By MP_REACH_NLRI: their family, how many there are, and their next hop.
+    mp: Option<(Family, usize, Option<NextHop>)>,
+    classic: usize,
 }
 
 impl Announced {
-    fn is_empty(&self) -> bool {
-        self.classic.is_empty() && self.mp.as_ref().is_none_or(|(nlri, _)| nlri.is_empty())
+    const fn is_empty(&self) -> bool {
+        self.classic == 0 && self.mp.is_none()
     }
 
     /// "Treat-as-withdraw": "as though all contained routes had been withdrawn" (RFC 7606 section 2).
-    fn withdraw(self, update: &mut Update) {
-        push(&mut update.unreach, self.classic);
-        if let Some((nlri, _)) = self.mp {
-            push(&mut update.unreach, nlri);
+    fn withdraw(self, begin: Ends, updates: &mut Updates) {
+        if let Some((family, routes, _)) = self.mp {
+            updates.withdrawn(begin, family, routes);
         }
+        updates.withdrawn(begin, Family::Ipv4Unicast, self.classic);
     }
 
-    fn announce(self, collected: &mut Collected<'_>, update: &mut Update) {
+    fn announce(self, collected: &mut Collected<'_>, begin: Ends, updates: &mut Updates) {
         if self.is_empty() {
             return;
         }
         let attrs = collected.take_attributes();
-        let next_hop = collected.next_hop.map(NextHop::V4);
-        let mp = self.mp.filter(|(nlri, _)| !nlri.is_empty());
-        // One, as a rule, and no room for four.
-        update.reach.reserve_exact(1);
-        match mp {
-            None => update.reach.push(reach(attrs, (self.classic, next_hop))),
-            Some(mp) if self.classic.is_empty() => update.reach.push(reach(attrs, mp)),
-            Some(mp) => {
-                update.reach.push(reach(attrs.clone(), mp));
-                update.reach.push(reach(attrs, (self.classic, next_hop)));
+        let ipv4 = Family::Ipv4Unicast;
+        let classic = collected.next_hop.map(NextHop::V4);
+        let with = |attrs, next_hop| move || PathAttributes { next_hop, ..attrs };
+        match self.mp {
+            Some((family, routes, next_hop)) if self.classic == 0 => {
+                updates.announced(begin, family, routes, with(attrs, next_hop));
             }
+            Some((family, routes, next_hop)) => {
+                updates.announced(begin, family, routes, with(attrs.clone(), next_hop));
+                updates.announced(begin, ipv4, self.classic, with(attrs, classic));
+            }
+            None => updates.announced(begin, ipv4, self.classic, with(attrs, classic)),
         }
     }
 }

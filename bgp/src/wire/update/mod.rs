@@ -8,6 +8,7 @@
 
 mod decode;
 mod encode;
+mod updates;
 
 use std::sync::Arc;
 
@@ -18,8 +19,10 @@ use crate::types::{Family, NlriSet, PathAttributes};
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{encode_end_of_rib, encode_reach, encode_reach_whole, encode_unreach};
+pub use updates::{Parts, Said, Updates};
 
-/// A decoded UPDATE, dispositions applied.
+/// A decoded UPDATE, dispositions applied: for those who look at one message at a time. Sessions read
+/// [`Updates`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
     /// Withdrawn routes, classic and MP_UNREACH_NLRI, and everything treated as withdrawn.

@@ -10,7 +10,7 @@ use std::{
 use redstart_bgp::{
     session::{DownReason, Event, PeerId},
     types::{AsPath, Asn, Family, FamilySet, Ipv4Prefix, NextHop, Nlri, NlriSet, PathAttributes},
-    wire::{GracefulRestart, GracefulRestartFamily, Reach},
+    wire::{GracefulRestart, GracefulRestartFamily, Reach, Update},
 };
 use redstart_rib::fib::FibCounters;
 use tempfile::TempDir;
@@ -139,7 +139,7 @@ impl World {
         };
         FromPeer::Updates {
             peer: self.id(n),
-            updates: Family::ALL.map(end).into(),
+            updates: Family::ALL.map(end).into_iter().collect(),
             read_at: self.core.clock.now(),
         }
     }

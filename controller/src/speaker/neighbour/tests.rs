@@ -7,8 +7,8 @@ use redstart_bgp::{
     bfd,
     net::{Clock, spawn_peer},
     session::Disconnect,
-    types::{AsPath, Asn, Ipv4Prefix, NextHop, Nlri, PathAttributes, RouterId},
-    wire::GracefulRestart,
+    types::{AsPath, Asn, Ipv4Prefix, NextHop, Nlri, NlriSet, RouterId},
+    wire::{GracefulRestart, Update},
 };
 use redstart_rib::{PrefixLimit, RibConfig, resolver::ResolverConfig};
 use tokio::sync::mpsc;
@@ -204,7 +204,7 @@ async fn a_neighbour_that_comes_close_to_its_limit_is_named_once_until_it_is_far
     let mut log = |updates: Vec<Update>| {
         Log::of("maximum-prefixes-near", || {
             for update in updates {
-                world.event(Event::Update(update));
+                world.event(Event::Updates(update.into()));
             }
         })
     };

@@ -139,7 +139,7 @@ impl World {
             }],
             ..Update::default()
         };
-        self.on_event(n, Event::Update(update));
+        self.on_event(n, Event::Updates(update.into()));
     }
 
     fn ends(&mut self, n: u8) {
@@ -148,7 +148,7 @@ impl World {
                 end_of_rib: Some(family),
                 ..Update::default()
             };
-            self.on_event(n, Event::Update(update));
+            self.on_event(n, Event::Updates(update.into()));
         }
     }
 

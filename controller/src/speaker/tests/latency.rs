@@ -6,6 +6,7 @@ use redstart_bgp::{
     net::{FromPeer, PeerHandle, Transport, spawn_peer},
     session::{OutBatch, PeerConfig, PeerId, RemoteAs as SessionRemoteAs},
     types::{AsPath, Nlri, NlriSet, PathAttributes},
+    wire::Said,
 };
 use redstart_rib::histogram::Histogram;
 
@@ -62,8 +63,11 @@ async fn speak(
                     let _ = reply.send(waiting.pop_front().unwrap_or_default());
                 }
                 FromPeer::Updates { updates, .. } => {
-                    let routes = updates.iter().flat_map(|update| &update.reach);
-                    let routes: usize = routes.map(|reach| reach.nlri.len()).sum();
+                    let routes = updates.iter().map(|said| match said {
+                        Said::Announced(_, routes) => routes.len(),
+                        _ => 0,
+                    });
+                    let routes: usize = routes.sum();
                     hears.send_modify(|n| *n += routes);
                 }
                 FromPeer::Event { .. } => {}

@@ -138,7 +138,7 @@ impl World {
             }],
             ..Update::default()
         };
-        self.on_event(AWAY, Event::Update(update));
+        self.on_event(AWAY, Event::Updates(update.into()));
     }
 
     fn end_of_rib(&mut self, family: Family) {
@@ -146,7 +146,7 @@ impl World {
             end_of_rib: Some(family),
             ..Update::default()
         };
-        self.on_event(AWAY, Event::Update(update));
+        self.on_event(AWAY, Event::Updates(update.into()));
     }
 
     fn tells_its_table(&mut self) {

@@ -49,7 +49,8 @@ impl Router {
                 FromPeer::Pull { reply, .. } => _ = reply.send(OutBatch::default()),
                 FromPeer::Updates { updates, .. } => {
                     assert_eq!(self.sessions, 1);
-                    let said = updates.iter().map(said);
+                    let messages = updates.messages();
+                    let said = messages.iter().map(said);
                     self.heard.extend(said.filter(|said| !said.is_empty()));
                 }
                 FromPeer::Event { event, .. } => match event {

@@ -73,7 +73,7 @@ fn the_way_to_the_next_hop_counts() {
     let mut rib = rib(&[(1, ibgp(1)), (2, ibgp(2))]);
     for (peer, metric) in [(1, u64::MAX - 3), (2, u64::MAX - 9)] {
         let attrs = with_metric(metric, &[7], u8::try_from(peer).unwrap());
-        rib.announce(PeerId(peer), &Arc::new(attrs), &nlri(ROUTE));
+        rib.announce(PeerId(peer), &attrs, &nlri(ROUTE));
     }
     rib.resolve(&links(0));
     assert_eq!(
@@ -85,7 +85,7 @@ fn the_way_to_the_next_hop_counts() {
     assert_eq!(rib.best_peer(ROUTE), Some(2));
     rib.announce(
         PeerId(1),
-        &Arc::new(with_metric(u64::MAX - 1100, &[7], 1)),
+        &with_metric(u64::MAX - 1100, &[7], 1),
         &nlri(ROUTE),
     );
     rib.resolve(&links(1000));

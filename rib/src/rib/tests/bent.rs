@@ -300,7 +300,7 @@ fn next_hops_of_what_is_passed_on() {
             next_hop: Some(NextHop::from(ip(received))),
             ..attrs(&[65001], 1)
         };
-        rib.announce(PeerId(1), &Arc::new(sent), &nlri(ROUTE));
+        rib.announce(PeerId(1), &sent, &nlri(ROUTE));
         rib.resolve_pending(&links);
         let told = rib.explain_export(PeerId(2), p(ROUTE)).decision.unwrap();
         let next_hop = told.next_hop.map(NextHop::addr);
@@ -364,7 +364,7 @@ fn a_next_hop_that_the_peer_cannot_use_is_not_kept() {
             next_hop: Some(received),
             ..attrs(&[65001], 1)
         };
-        rib.announce(PeerId(1), &Arc::new(sent), &nlri(prefix));
+        rib.announce(PeerId(1), &sent, &nlri(prefix));
         rib.resolve_pending(&Anywhere);
         let told = rib.explain_export(PeerId(2), p(prefix)).decision.unwrap();
         assert_eq!(told.next_hop, expected, "{prefix} by {received}");
@@ -458,7 +458,7 @@ fn routes_kept_over_a_restart_do_not_count_towards_a_limit() {
             };
             let path_id = PathId(u32::from(session) * u32::from(add_path));
             let routes = NlriSet::V4(vec![Nlri { prefix, path_id }]);
-            let attrs = Arc::new(attrs(&[65001], 1));
+            let attrs = attrs(&[65001], 1);
             rib.announce(PeerId(1), &attrs, &routes).limit
         };
         for i in 1..=4 {

@@ -135,7 +135,7 @@ fn who_is_special_is_told_something_else() {
 fn many(rib: &mut Rib, first_as: u32) {
     for set in 0..2 {
         let prefixes: Vec<Prefix> = (0..20).map(|n| p(&format!("10.{set}.{n}.0/24"))).collect();
-        let attrs = Arc::new(attrs(&[65001, first_as + set], 1));
+        let attrs = attrs(&[65001, first_as + set], 1);
         rib.announce(PeerId(1), &attrs, &list(&prefixes));
     }
     rib.resolve_pending(&connected());

@@ -216,7 +216,7 @@ fn paths_of_one_peer_are_told_apart_by_their_identifier() {
         NlriSet::V4(vec![Nlri { prefix, path_id }])
     };
     for (id, hop) in [(2, 2), (1, 3)] {
-        rib.announce(PeerId(1), &Arc::new(attrs(&[65001], hop)), &path(id));
+        rib.announce(PeerId(1), &attrs(&[65001], hop), &path(id));
     }
     rib.resolve_pending(&connected());
     let ids = |rib: &Rib| -> Vec<u32> {

@@ -131,9 +131,7 @@ impl World {
     fn announce(&mut self, peer: u32, (prefix, path_id): (Prefix, u32), shape: &Shape) {
         let attrs = shape.attrs(&session(peer, 0));
         let routes = numbered(prefix, path_id);
-        let outcome = self
-            .rib
-            .announce(PeerId(peer), &Arc::new(attrs.clone()), &routes);
+        let outcome = self.rib.announce(PeerId(peer), &attrs, &routes);
         match self.naive.peers.get_mut(&peer).filter(|s| s.up) {
             None => assert_eq!(outcome, AnnounceOutcome::default()),
             Some(state) => {

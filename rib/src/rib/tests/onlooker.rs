@@ -75,9 +75,8 @@ impl Onlooker {
         for (peer, state) in naive.peers.iter().filter(|(_, state)| state.up) {
             let said = state.routes.iter().filter(|(_, held)| !held.stale);
             let pre = said.map(|(key, held)| {
-                let attrs = Arc::new(held.attrs.clone());
-                let attrs = crate::import::normalize(&state.info, &attrs);
-                (*key, PathAttributes::clone(&attrs))
+                let attrs = crate::import::normalize(&state.info, &held.attrs);
+                (*key, attrs.into_owned())
             });
             assert_eq!(self.knows(View::AdjRibInPre, Some(*peer)), pre.collect());
             let post = views.iter().flat_map(|view| {

@@ -311,7 +311,7 @@ fn routes_with_the_same_attributes_share_a_ruling_unless_the_prefix_matters() {
     let prefixes: Vec<Prefix> = (0..16_u8)
         .map(|i| Prefix::new([203, 0, 113, i << 4].into(), 28).unwrap())
         .collect();
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &list(&prefixes));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &list(&prefixes));
     // The one received, and what either rule made of it.
     assert_eq!(rib.attribute_sets(), 3);
     rib.resolve_pending(&connected());

@@ -54,11 +54,11 @@ fn unresolved(rib: &Rib, prefix: &str) -> Option<String> {
 #[test]
 fn the_nodes_of_another_rack_are_behind_the_routers_that_announce_it() {
     let (mut rib, links) = (rack(), with_default());
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
     rib.resolve_pending(&links);
     assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![7]), "by default");
     for n in [1, 2] {
-        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+        rib.announce(PeerId(n.into()), &attrs(&[65001], n), &nlri(RACK));
         assert!(rib.has_pending_next_hops(), "what leads there has changed");
         rib.resolve_pending(&links);
         let to: Vec<u8> = (1..=n).collect();
@@ -96,13 +96,9 @@ fn the_longest_learned_prefix_leads_and_a_longer_one_of_the_kernel_does_not_yiel
         }
     }
     let mut rib = rack();
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
     for (n, prefix) in [(1, "10.40.0.0/16"), (2, RACK)] {
-        rib.announce(
-            PeerId(n.into()),
-            &Arc::new(attrs(&[65001], n)),
-            &nlri(prefix),
-        );
+        rib.announce(PeerId(n.into()), &attrs(&[65001], n), &nlri(prefix));
     }
     let mut by = |yields_to| {
         rib.resolve(&Static(yields_to));
@@ -116,7 +112,7 @@ fn the_longest_learned_prefix_leads_and_a_longer_one_of_the_kernel_does_not_yiel
     assert_eq!(by(Some(25)), Some(vec![9]));
     assert_eq!(by(None), Some(vec![9]));
     // The longest one that is of any use.
-    rib.announce(PeerId(2), &Arc::new(attrs(&[65001], 99)), &nlri(RACK));
+    rib.announce(PeerId(2), &attrs(&[65001], 99), &nlri(RACK));
     rib.resolve(&Static(Some(1)));
     assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1]));
 }
@@ -131,7 +127,7 @@ fn routes_that_lead_to_each_other_lead_nowhere() {
         ("10.52.0.0/24", [10, 52, 0, 1]),
     ];
     for (prefix, next_hop) in pairs {
-        rib.announce(PeerId(3), &Arc::new(at(next_hop)), &nlri(prefix));
+        rib.announce(PeerId(3), &at(next_hop), &nlri(prefix));
     }
     rib.resolve_pending(&connected());
     for (prefix, _) in pairs {
@@ -157,10 +153,10 @@ fn routes_that_lead_to_each_other_lead_nowhere() {
 #[test]
 fn a_route_to_the_next_hop_itself_by_the_default_route_hides_no_other() {
     let (mut rib, links) = (rack(), with_default());
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri("10.40.0.7/32"));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
+    rib.announce(PeerId(3), &at(NODE), &nlri("10.40.0.7/32"));
     for n in [1, 2] {
-        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+        rib.announce(PeerId(n.into()), &attrs(&[65001], n), &nlri(RACK));
     }
     rib.resolve_pending(&links);
     let routes = rib.fib();
@@ -173,7 +169,7 @@ fn a_route_to_the_next_hop_itself_by_the_default_route_hides_no_other() {
         local_pref: Some(500),
         ..at([10, 99, 0, 1])
     };
-    rib.announce(PeerId(3), &Arc::new(better), &nlri(RACK));
+    rib.announce(PeerId(3), &better, &nlri(RACK));
     rib.resolve_pending(&links);
     rib.repeat_fib();
     assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1, 2]));
@@ -183,15 +179,11 @@ fn a_route_to_the_next_hop_itself_by_the_default_route_hides_no_other() {
 #[test]
 fn another_route_to_the_same_gateways_changes_nothing() {
     let (mut rib, links) = (rack(), with_default());
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
-    rib.announce(
-        PeerId(1),
-        &Arc::new(attrs(&[65001], 1)),
-        &nlri("10.40.0.0/16"),
-    );
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri("10.40.0.0/16"));
     rib.resolve_pending(&links);
     rib.fib();
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(RACK));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri(RACK));
     rib.resolve_pending(&links);
     let routes = rib.fib();
     assert_eq!(routes.keys().collect::<Vec<_>>(), [&p(RACK)]);
@@ -205,14 +197,14 @@ fn gateways_that_are_the_same_count_once() {
     let (mut rib, links) = (rack(), with_default());
     rib.set_config(RibConfig { max_paths: 2 });
     for n in [1, 2] {
-        rib.announce(PeerId(n.into()), &Arc::new(attrs(&[65001], n)), &nlri(RACK));
+        rib.announce(PeerId(n.into()), &attrs(&[65001], n), &nlri(RACK));
     }
     for next_hop in [NODE, [10, 40, 0, 8]] {
         let peer = 3 + u32::from(next_hop == NODE);
         if peer == 4 {
             rib.peer_up(PeerId(4), info(SessionKind::Ibgp, 4)).unwrap();
         }
-        rib.announce(PeerId(peer), &Arc::new(at(next_hop)), &nlri(PODS));
+        rib.announce(PeerId(peer), &at(next_hop), &nlri(PODS));
     }
     rib.resolve_pending(&links);
     assert_eq!(hops(rib.fib().get(&p(PODS))), Some(vec![1, 2]));
@@ -221,10 +213,10 @@ fn gateways_that_are_the_same_count_once() {
 #[test]
 fn a_path_that_is_refused_or_our_own_leads_nowhere() {
     let mut rib = rack();
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
     rib.originate(RACK, origination(Vec::new()));
     let looped = attrs(&[65001, LOCAL_AS.0], 1);
-    rib.announce(PeerId(1), &Arc::new(looped), &nlri(RACK));
+    rib.announce(PeerId(1), &looped, &nlri(RACK));
     rib.resolve_pending(&connected());
     assert_eq!(unresolved(&rib, PODS).unwrap(), "next-hop-no-route");
     // Beside our own it is not best, and leads there nevertheless.
@@ -237,8 +229,8 @@ fn the_distance_is_that_of_the_route_that_leads_there() {
     let mut rib = rack();
     let mut links = connected();
     links.0.insert([10, 0, 0, 1].into(), 40);
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(RACK));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri(RACK));
     rib.resolve(&links);
     let metric = |rib: &Rib| {
         let view = rib.lookup(p(PODS)).unwrap();
@@ -249,7 +241,7 @@ fn the_distance_is_that_of_the_route_that_leads_there() {
         aigp: Some(Aigp::of(1000)),
         ..at([10, 0, 0, 1])
     };
-    rib.announce(PeerId(3), &Arc::new(with_aigp), &nlri(RACK));
+    rib.announce(PeerId(3), &with_aigp, &nlri(RACK));
     rib.resolve_pending(&links);
     assert_eq!(metric(&rib), 1040, "RFC 7311 section 4.1");
 }
@@ -267,8 +259,8 @@ fn next_hops_of_both_families_are_led_to_and_forgotten() {
     };
     let mut links = connected();
     links.0.insert(ip("2001:db8::1"), 0);
-    rib.announce(PeerId(3), &Arc::new(node), &nlri("fd00:7::/64"));
-    rib.announce(PeerId(1), &Arc::new(router), &nlri("2001:db8:40::/48"));
+    rib.announce(PeerId(3), &node, &nlri("fd00:7::/64"));
+    rib.announce(PeerId(1), &router, &nlri("2001:db8:40::/48"));
     rib.resolve_pending(&links);
     let route = rib.fib()[&p("fd00:7::/64")].clone().unwrap();
     assert_eq!(route.gateways(), [Gateway::via(ip("2001:db8::1"), 1)]);
@@ -286,12 +278,12 @@ fn what_a_static_route_leads_to_leads_on_unless_the_learned_route_covers_its_own
     let (mut rib, mut links) = (rack(), connected());
     // By a static route to 10.99.0.0/24.
     links.0.insert(ip("10.99.0.1"), BY_STATIC);
-    let static_hop = Arc::new(PathAttributes {
+    let static_hop = PathAttributes {
         next_hop: Some(NextHop::V4([10, 99, 0, 1].into())),
         ..attrs(&[65001], 1)
-    });
+    };
     rib.announce(PeerId(1), &static_hop, &nlri(RACK));
-    rib.announce(PeerId(3), &Arc::new(at(NODE)), &nlri(PODS));
+    rib.announce(PeerId(3), &at(NODE), &nlri(PODS));
     rib.resolve_pending(&links);
     let view = rib.lookup(p(PODS)).unwrap();
     assert_eq!(view.paths[0].through(), Some(p(RACK)));
@@ -299,11 +291,7 @@ fn what_a_static_route_leads_to_leads_on_unless_the_learned_route_covers_its_own
     // The learned route is a part of what the static one leads to, and has its own next hop in it.
     let inside = "10.99.0.0/25";
     rib.announce(PeerId(1), &static_hop, &nlri(inside));
-    rib.announce(
-        PeerId(3),
-        &Arc::new(at([10, 99, 0, 7])),
-        &nlri("10.244.8.0/24"),
-    );
+    rib.announce(PeerId(3), &at([10, 99, 0, 7]), &nlri("10.244.8.0/24"));
     rib.resolve_pending(&links);
     let fib = rib.fib();
     assert_eq!(hops(fib.get(&p("10.244.8.0/24"))), None);

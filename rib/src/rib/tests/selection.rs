@@ -53,7 +53,7 @@ fn two_tors_of_different_ases_share_the_traffic() {
 #[test]
 fn a_route_waits_for_its_next_hop() {
     let mut rib = tors();
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri(ROUTE));
     assert!(rib.has_pending_next_hops());
     let view = rib.lookup(p(ROUTE)).unwrap();
     assert_eq!(
@@ -82,7 +82,7 @@ fn a_resolver_that_is_not_ready_is_asked_again() {
         }
     }
     let mut rib = tors();
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri(ROUTE));
     rib.resolve_pending(&NotYet);
     assert!(rib.has_pending_next_hops());
     rib.resolve_pending(&connected());
@@ -152,7 +152,7 @@ fn a_next_hop_that_moves_takes_its_routes_along() {
         }
     }
     let mut rib = tors();
-    rib.announce(PeerId(1), &Arc::new(attrs(&[65001], 1)), &nlri(ROUTE));
+    rib.announce(PeerId(1), &attrs(&[65001], 1), &nlri(ROUTE));
     rib.resolve(&OnLink(4));
     rib.fib();
     rib.resolve(&OnLink(4));
@@ -202,7 +202,7 @@ fn a_link_local_next_hop_is_looked_up_on_the_link_of_the_session() {
             next_hop: Some(NextHop::from(ip("fe80::1"))),
             ..attrs(&[65000 + n], 0)
         };
-        rib.announce(PeerId(n), &Arc::new(attrs), &nlri("2001:db8::/32"));
+        rib.announce(PeerId(n), &attrs, &nlri("2001:db8::/32"));
     }
     rib.resolve_pending(&ByLink);
     let both = [11, 12].map(|link| Gateway::via(ip("fe80::1"), link));
@@ -223,7 +223,7 @@ fn gateways_are_bounded_too() {
     let mut rib = tors();
     rib.set_config(RibConfig { max_paths: 4 });
     for n in [1, 2_u8] {
-        let attrs = Arc::new(attrs(&[65000 + u32::from(n)], n));
+        let attrs = attrs(&[65000 + u32::from(n)], n);
         rib.announce(PeerId(n.into()), &attrs, &nlri(ROUTE));
     }
     rib.resolve(&Fan);

@@ -43,7 +43,7 @@ fn numbered(prefix: &str, path_id: u32) -> NlriSet {
 }
 
 fn learn(rib: &mut Rib, peer: u32, path_id: u32, path: &[u32]) {
-    let attrs = Arc::new(attrs(path, u8::try_from(peer).unwrap()));
+    let attrs = attrs(path, u8::try_from(peer).unwrap());
     rib.announce(PeerId(peer), &attrs, &numbered(ROUTE, path_id));
     rib.resolve_pending(&connected());
 }
@@ -138,7 +138,7 @@ fn what_cannot_be_used_is_not_told() {
     learn(&mut rib, 1, 1, &[65001, 5]);
     // Refused, and by a next hop that nobody knows.
     learn(&mut rib, 1, 2, &[65001, 64512]);
-    let nowhere = Arc::new(attrs(&[65002], 77));
+    let nowhere = attrs(&[65002], 77);
     rib.announce(PeerId(2), &nowhere, &nlri(ROUTE));
     rib.resolve_pending(&connected());
     assert_eq!(pull(&mut rib).0.len(), 1);
@@ -216,7 +216,7 @@ fn a_flood_of_path_identifiers_is_bounded_for_each_prefix_and_peer() {
         NlriSet::V4((1..=SENT).map(path).collect())
     };
     let flooded = flood("198.51.100.0/24");
-    let paths = Arc::new(attrs(&[65001], 1));
+    let paths = attrs(&[65001], 1);
     let outcome = rib.announce(PeerId(1), &paths, &flooded);
     assert_eq!(outcome.accepted, held);
     let beyond = usize::try_from(SENT).unwrap() - held;
@@ -224,7 +224,7 @@ fn a_flood_of_path_identifiers_is_bounded_for_each_prefix_and_peer() {
     // What is not held does not count against the peer, and the next prefix and peer have room.
     assert_eq!(rib.peer_counts(PeerId(1)).unwrap().received, held);
     // Nor is it held for another reason.
-    let looped = Arc::new(attrs(&[65002, LOCAL_AS.0], 2));
+    let looped = attrs(&[65002, LOCAL_AS.0], 2);
     let of_another = rib.announce(PeerId(2), &looped, &flood("192.0.2.0/24"));
     assert_eq!(of_another.refused.get(Refusal::AsLoop), held);
     assert_eq!(of_another.refused.get(Refusal::TooManyPaths), beyond);
