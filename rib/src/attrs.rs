@@ -41,8 +41,9 @@ pub(crate) enum Scope {
 /// The kernel's index of a link, which is never 0.
 type Link = NonZeroU32;
 
-/// What the decision process reads of an attribute set.
+/// What the decision process reads of an attribute set. Never in two lines of the cache.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
 pub(crate) struct Hot {
     /// LOCAL_PREF, 100 where there is none.
     pub(crate) local_pref: u32,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-struct Slot<K, V> {
+struct Slot<K> {
     place: Place,
     refs: u32,
     /// How often the slot had another set before.
@@ -25,13 +25,14 @@ struct Slot<K, V> {
     /// other set needs to be read.
     hash: u32,
     key: K,
-    value: V,
 }
 
 /// Every set in use.
 #[derive(Debug)]
 pub(crate) struct Interner<K, V> {
-    slots: Vec<Slot<K, V>>,
+    slots: Vec<Slot<K>>,
+    /// Those of the slots, by themselves: whoever looks at many of them looks at nothing else.
+    values: Vec<V>,
     free: Vec<AttrId>,
     index: Index,
     hasher: FixedState,
@@ -57,6 +58,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             slots: Vec::new(),
+            values: Vec::new(),
             free: Vec::new(),
             index: Index::default(),
             hasher: FixedState::with_seed(seed),
@@ -101,11 +103,16 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
             hash,
             birth: vacated.map_or(0, |birth| birth.wrapping_add(1)),
             key,
-            value: value(),
         };
         match self.slots.get_mut(id.index()) {
-            Some(vacant) => *vacant = slot,
-            None => self.slots.push(slot),
+            Some(vacant) => {
+                *vacant = slot;
+                self.values[id.index()] = value();
+            }
+            None => {
+                self.slots.push(slot);
+                self.values.push(value());
+            }
         }
         id
     }
@@ -126,7 +133,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         self.index.remove(spread(slot.hash), id.slot());
         self.octets.remove(slot.place);
         self.free.push(id);
-        Some((slot.key, &mut slot.value))
+        Some((slot.key, &mut self.values[id.index()]))
     }
 
     /// How many references there are.
@@ -160,6 +167,6 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
     }
 
     pub(crate) fn value(&self, id: AttrId) -> &V {
-        &self.slots[id.index()].value
+        &self.values[id.index()]
     }
 }

@@ -12,7 +12,7 @@
 //! Invariant after each decision: usable paths come first, in the order of the decision process; the
 //! first is marked best, and it and those that share the traffic with it are marked multipath.
 
-use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
 use crate::{
     ids::{AttrId, PeerIndex},
@@ -132,8 +132,8 @@ pub(crate) enum Paths {
     Empty,
     /// The common case.
     One(Path),
-    /// Two or more, or one that was left over.
-    Many(Box<SmallVec<[Path; 2]>>),
+    /// Two or more, in one piece of memory, its length with them.
+    Many(ThinVec<Path>),
 }
 
 impl Paths {
@@ -183,12 +183,10 @@ impl Paths {
         *self = match core::mem::take(self) {
             Self::Empty => Self::One(path),
             Self::One(other) => {
-                let both = if place == 0 {
-                    [path, other]
-                } else {
-                    [other, path]
-                };
-                Self::Many(Box::new(SmallVec::from_buf(both)))
+                let mut both = ThinVec::with_capacity(2);
+                both.push(other);
+                both.insert(place, path);
+                Self::Many(both)
             }
             Self::Many(mut list) => {
                 list.insert(place, path);

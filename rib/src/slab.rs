@@ -5,10 +5,7 @@
 //! have to be fetched from memory to take it out. Where more than a quarter are forgotten, other keys get their
 //! slots.
 
-use core::{
-    hash::{BuildHasher as _, Hash},
-    iter,
-};
+use core::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
@@ -103,16 +100,10 @@ impl<E: Keyed> Slab<E> {
 
     /// The slots of several keys, at most [`AHEAD`] at a time. Memory is asked for all of them at once: first
     /// for where each may be, then for what is there.
-    pub(crate) fn find_all(&self, keys: impl Iterator<Item = E::Key> + Clone, found: &mut Found) {
-        let mut hashes = [0; AHEAD];
-        let count = iter::zip(&mut hashes, keys.clone())
-            .map(|(hash, key)| *hash = self.hash(key))
-            .count();
-        let hashes = &hashes[..count];
-        debug_assert!(
-            keys.clone().count() == count,
-            "no more than AHEAD at a time"
-        );
+    pub(crate) fn find_all(&self, keys: &[E::Key], found: &mut Found) {
+        debug_assert!(keys.len() <= AHEAD, "too many at a time");
+        let hashes: SmallVec<[u64; AHEAD]> = keys.iter().map(|key| self.hash(*key)).collect();
+        let hashes = hashes.as_slice();
         self.index.fetch(hashes);
         let glances = hashes.iter().map(|hash| self.index.glance(*hash));
         let glances: SmallVec<[Glance; AHEAD]> = glances.collect();
@@ -120,8 +111,8 @@ impl<E: Keyed> Slab<E> {
         let asked = glances.into_iter().zip(keys).zip(hashes);
         found.extend(asked.map(|((glance, key), hash)| match glance {
             Glance::Nobody => None,
-            Glance::Maybe(slot) if self.get(slot).key() == key => self.unless_forgotten(slot),
-            Glance::Maybe(_) | Glance::Further => self.find_known(*hash, key),
+            Glance::Maybe(slot) if self.get(slot).key() == *key => self.unless_forgotten(slot),
+            Glance::Maybe(_) | Glance::Further => self.find_known(*hash, *key),
         }));
     }
 
@@ -284,9 +275,10 @@ mod tests {
             slab.find_or_insert(key);
             let first = (key / 2).saturating_sub(16);
             if key % 7 == 0 {
-                let keys = first..first + 32;
-                slab.find_all(keys.clone(), &mut found);
-                assert!(keys.map(|key| slab.find(key)).eq(found.iter().copied()));
+                let keys: Vec<u16> = (first..first + 32).collect();
+                slab.find_all(&keys, &mut found);
+                let one_by_one = keys.into_iter().map(|key| slab.find(key));
+                assert!(one_by_one.eq(found.iter().copied()));
             }
         }
     }
@@ -331,7 +323,7 @@ mod tests {
             for (keys, expected) in (0..).zip(one_by_one.chunks(AHEAD)) {
                 let first = keys * u16::try_from(AHEAD).unwrap();
                 let len = u16::try_from(expected.len()).unwrap();
-                slab.find_all(first..first + len, &mut found);
+                slab.find_all(&Vec::from_iter(first..first + len), &mut found);
                 prop_assert_eq!(found.as_slice(), expected);
             }
         }

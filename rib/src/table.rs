@@ -92,8 +92,16 @@ pub(crate) struct Table<P> {
     pub(crate) fib_dirty: DirtySet,
     /// Prefixes with a path whose next hop nobody has looked for yet.
     pub(crate) waiting: Vec<PrefixId>,
-    /// Prefixes that are dealt with next, the first one last, with the slots where they were found.
-    ahead: SmallVec<[(P, Option<u32>); AHEAD]>,
+    ahead: Ahead<P>,
+}
+
+/// Prefixes that are dealt with one after the other, and the slots where they were found.
+#[derive(Debug)]
+struct Ahead<P> {
+    prefixes: SmallVec<[P; AHEAD]>,
+    found: Found,
+    /// With how many of them that is done.
+    done: usize,
 }
 
 impl<P: PrefixKey> Table<P> {
@@ -103,7 +111,11 @@ impl<P: PrefixKey> Table<P> {
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
             fib_dirty: DirtySet::default(),
             waiting: Vec::new(),
-            ahead: SmallVec::new(),
+            ahead: Ahead {
+                prefixes: SmallVec::new(),
+                found: Found::new(),
+                done: 0,
+            },
         }
     }
 
@@ -126,16 +138,17 @@ impl<P: PrefixKey> Table<P> {
 
     /// Finds a prefix together with those that come next: it is the first of `coming`. Where it was not there
     /// yet when it was looked for, it may have come since.
-    pub(crate) fn find_with<C: Iterator<Item = P> + Clone>(
+    pub(crate) fn find_with<C: Iterator<Item = P>>(
         &mut self,
         prefix: P,
         coming: impl FnOnce() -> C,
         attrs: &AttrStore,
     ) -> Option<PrefixId> {
-        if self.ahead.last().is_none_or(|(next, _)| *next != prefix) {
-            self.look_ahead(coming().take(AHEAD), attrs);
+        if self.ahead.prefixes.get(self.ahead.done) != Some(&prefix) {
+            self.look_ahead(coming(), attrs);
         }
-        let (_, found) = self.ahead.pop()?;
+        let found = self.ahead.found.get(self.ahead.done).copied().flatten();
+        self.ahead.done += 1;
         // What was dealt with since may have changed it.
         let still = |slot: &u32| {
             let entry = self.slab.slots().get(*slot as usize);
@@ -145,12 +158,16 @@ impl<P: PrefixKey> Table<P> {
     }
 
     /// Finds the slots of prefixes, and has the memory fetched that dealing with their paths takes.
-    fn look_ahead(&mut self, prefixes: impl Iterator<Item = P> + Clone, attrs: &AttrStore) {
-        let mut found = Found::new();
-        self.slab.find_all(prefixes.clone(), &mut found);
-        self.ahead.clear();
-        self.ahead.extend(prefixes.zip(found.iter().copied()));
-        self.ahead.reverse();
+    fn look_ahead(&mut self, prefixes: impl Iterator<Item = P>, attrs: &AttrStore) {
+        let Ahead {
+            prefixes: next,
+            found,
+            done,
+        } = &mut self.ahead;
+        next.clear();
+        next.extend(prefixes.take(AHEAD));
+        *done = 0;
+        self.slab.find_all(next, found);
         // Of many paths a few are compared, and too much would drive out what was fetched first.
         const PATHS: usize = 4;
         let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();

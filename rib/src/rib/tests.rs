@@ -230,6 +230,7 @@ fn rib(peers: &[(u32, PeerInfo)]) -> Rib {
 
 impl Rib {
     /// Announces one route and resolves its next hop.
+    #[expect(clippy::needless_pass_by_value, reason = "each is made for it")]
     fn learn(&mut self, peer: u32, prefix: &str, attrs: PathAttributes) -> AnnounceOutcome {
         let outcome = self.announce(PeerId(peer), &attrs, &nlri(prefix));
         self.resolve_pending(&connected());

@@ -21,7 +21,7 @@ impl Telling {
     /// The UPDATEs that the next one joins. A read brought so many octets, which may hold more of them.
     pub(super) fn updates(&mut self, octets: usize) -> &mut Updates {
         if self.updates.is_empty() {
-            self.updates = Updates::with_room_for(octets);
+            self.updates = Updates::read(octets);
         }
         &mut self.updates
     }

@@ -42,14 +42,15 @@ fn fields(message: &[u8]) -> Result<Fields<'_>, Notification> {
     })
 }
 
-/// Appends the routes in a field; how many there are.
+/// Appends the routes in a field of a message; how many there are.
 fn read_nlri(
     codec: &Codec,
     family: Family,
-    octets: &[u8],
+    (octets, message): (&[u8], &[u8]),
     updates: &mut Updates,
 ) -> Result<usize, Notification> {
     let add_path = codec.add_path_receive.contains(family);
+    updates.make_room(family, octets.len(), message.len());
     let (v4, v6) = updates.lists();
     let before = v4.len() + v6.len();
     match family {
@@ -87,30 +88,30 @@ fn append(
     let mut collected = attr::read_list(codec, fields.attributes)?;
     let ipv4 = Family::Ipv4Unicast;
     let carries_classic = codec.families.contains(ipv4);
-    let mut withdrawn = read_nlri(codec, ipv4, fields.withdrawn, updates)?;
+    let mut withdrawn = read_nlri(codec, ipv4, (fields.withdrawn, message), updates)?;
     let mut classic = 0;
     if !carries_classic {
         // Read to see whether it can be.
-        classic = read_nlri(codec, ipv4, fields.nlri, updates)?;
+        classic = read_nlri(codec, ipv4, (fields.nlri, message), updates)?;
         drop_classic(withdrawn + classic, &mut collected);
         updates.truncate(begin);
         (withdrawn, classic) = (0, 0);
     }
     updates.withdrawn(begin, ipv4, withdrawn);
     if let Some(mp) = collected.mp_unreach {
-        let withdrawn = read_nlri(codec, mp.family, mp.nlri, updates)?;
+        let withdrawn = read_nlri(codec, mp.family, (mp.nlri, message), updates)?;
         updates.withdrawn(begin, mp.family, withdrawn);
     }
     let mp = match collected.mp_reach {
         Some(mp) => Some((
             mp.family,
-            read_nlri(codec, mp.family, mp.nlri, updates)?,
+            read_nlri(codec, mp.family, (mp.nlri, message), updates)?,
             mp.next_hop,
         )),
         None => None,
     };
     if carries_classic {
-        classic = read_nlri(codec, ipv4, fields.nlri, updates)?;
+        classic = read_nlri(codec, ipv4, (fields.nlri, message), updates)?;
     }
     let announced = Announced {
         mp: mp.filter(|(_, routes, _)| *routes > 0),

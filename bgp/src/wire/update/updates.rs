@@ -35,8 +35,10 @@ struct Part {
 }
 
 /// The parts of UPDATEs, dispositions of RFC 7606 applied, in the order in which they are to be dealt with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Updates {
+    /// How many octets the read brought that they came by.
+    read: usize,
     parts: Vec<Part>,
     v4: Vec<Nlri<Ipv4Prefix>>,
     v6: Vec<Nlri<Ipv6Prefix>>,
@@ -67,18 +69,17 @@ pub(super) struct Ends {
     malformed: usize,
 }
 
-/// The octets of an UPDATE and of a route in it, roughly: what room is made by.
+/// The octets of an UPDATE, at the least as a rule; and those of a route in it, most being of /24 or /48.
 const MESSAGE: usize = 64;
-const ROUTE: usize = 10;
+const V4: usize = 4;
+const V6: usize = 7;
 
 impl Updates {
-    /// For what this many octets hold, as a rule.
+    /// For what a read of this many octets brought.
     #[must_use]
-    pub fn with_room_for(octets: usize) -> Self {
+    pub fn read(octets: usize) -> Self {
         Self {
-            parts: Vec::with_capacity(octets.div_ceil(MESSAGE)),
-            v4: Vec::with_capacity(octets.div_ceil(ROUTE)),
-            attributes: Vec::with_capacity(octets.div_ceil(MESSAGE)),
+            read: octets,
             ..Self::default()
         }
     }
@@ -133,12 +134,23 @@ impl Updates {
         self.malformed.truncate(ends.malformed);
     }
 
-    /// The list of IPv4 routes, and that of IPv6 routes: to append to, and to say so with one of the methods
-    /// below.
+    /// The lists of IPv4 and of IPv6 routes: to append to, and to say so with one of the methods below.
     pub(super) const fn lists(
         &mut self,
     ) -> (&mut Vec<Nlri<Ipv4Prefix>>, &mut Vec<Nlri<Ipv6Prefix>>) {
         (&mut self.v4, &mut self.v6)
+    }
+
+    /// Makes room where there is none yet, if so many octets of a message are routes of a family and what else
+    /// came with it is alike.
+    pub(super) fn make_room(&mut self, family: Family, octets: usize, message: usize) {
+        let all = octets * self.read.max(message) / message.max(1);
+        match family {
+            _ if octets == 0 => {}
+            Family::Ipv4Unicast if self.v4.is_empty() => self.v4.reserve(all.div_ceil(V4)),
+            Family::Ipv6Unicast if self.v6.is_empty() => self.v6.reserve(all.div_ceil(V6)),
+            _ => {}
+        }
     }
 
     /// So many routes that were appended are withdrawn, by the message that began at `begin`.
@@ -157,6 +169,9 @@ impl Updates {
         attributes: impl FnOnce() -> PathAttributes,
     ) {
         if routes > 0 {
+            if self.attributes.is_empty() {
+                self.attributes.reserve(self.read.div_ceil(MESSAGE));
+            }
             self.attributes.push(attributes());
             self.push(begin, What::Announced, family, routes);
         }

@@ -89,8 +89,8 @@ impl Entries {
             }
         }
         let mut found = Found::new();
-        self.v4.find_all(v4.into_iter(), &mut found);
-        self.v6.find_all(v6.into_iter(), &mut found);
+        self.v4.find_all(&v4, &mut found);
+        self.v6.find_all(&v6, &mut found);
         black_box(found);
     }
 
