@@ -33,13 +33,15 @@ pub(crate) struct Entry<P> {
     pub(crate) paths: Paths,
     /// How many peers hold a route to it from us.
     pub(crate) announced: u16,
-    /// Whether the last word to the FIB was a route.
-    pub(crate) in_fib: bool,
-    /// Whether it is in the table's `waiting` list.
-    pub(crate) waiting: bool,
-    /// Nothing is left to remember.
-    forgotten: bool,
+    flags: u8,
 }
+
+/// The last word to the FIB was a route.
+const IN_FIB: u8 = 1;
+/// It is in the table's `waiting` list.
+const WAITING: u8 = 2;
+/// Nothing is left to remember.
+const FORGOTTEN: u8 = 4;
 
 impl<P: PrefixKey> Keyed for Entry<P> {
     type Key = P;
@@ -49,9 +51,7 @@ impl<P: PrefixKey> Keyed for Entry<P> {
             prefix,
             paths: Paths::Empty,
             announced: 0,
-            in_fib: false,
-            waiting: false,
-            forgotten: false,
+            flags: 0,
         }
     }
 
@@ -62,23 +62,30 @@ impl<P: PrefixKey> Keyed for Entry<P> {
     fn renew(&mut self, prefix: P) {
         // The `waiting` list may still name the slot; one mention is enough.
         *self = Self {
-            waiting: self.waiting,
+            flags: self.flags & WAITING,
             ..Self::new(prefix)
         };
     }
 
     fn forget(&mut self) {
-        self.forgotten = true;
+        self.flags |= FORGOTTEN;
     }
 
     fn is_forgotten(&self) -> bool {
-        self.forgotten
+        self.flags & FORGOTTEN != 0
     }
 }
 
 impl<P> Entry<P> {
     const fn is_unused(&self) -> bool {
-        self.paths.is_empty() && self.announced == 0 && !self.in_fib
+        self.paths.is_empty() && self.announced == 0 && self.flags & IN_FIB == 0
+    }
+
+    /// Notes whether the last word to the FIB is a route; whether it was one before.
+    pub(crate) const fn set_in_fib(&mut self, in_fib: bool) -> bool {
+        let before = self.flags & IN_FIB != 0;
+        self.flags = self.flags & !IN_FIB | if in_fib { IN_FIB } else { 0 };
+        before
     }
 }
 
@@ -152,7 +159,7 @@ impl<P: PrefixKey> Table<P> {
         // What was dealt with since may have changed it.
         let still = |slot: &u32| {
             let entry = self.slab.slots().get(*slot as usize);
-            entry.is_some_and(|entry| entry.prefix == prefix && !entry.forgotten)
+            entry.is_some_and(|entry| entry.prefix == prefix && !entry.is_forgotten())
         };
         found.filter(still).map(PrefixId)
     }
@@ -226,8 +233,8 @@ impl<P: PrefixKey> Table<P> {
     /// Notes that a path of `id` waits for its next hop to be looked up.
     pub(crate) fn wait(&mut self, id: PrefixId) {
         let entry = self.entry_mut(id);
-        if !entry.waiting {
-            entry.waiting = true;
+        if entry.flags & WAITING == 0 {
+            entry.flags |= WAITING;
             self.waiting.push(id);
         }
     }
@@ -244,7 +251,7 @@ impl<P: PrefixKey> Table<P> {
     pub(crate) fn take_waiting(&mut self) -> Vec<PrefixId> {
         let waiting = core::mem::take(&mut self.waiting);
         for id in &waiting {
-            self.entry_mut(*id).waiting = false;
+            self.entry_mut(*id).flags &= !WAITING;
         }
         waiting
     }
@@ -258,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry<Ipv4Prefix>>(), 32);
+        assert_eq!(size_of::<Entry<Ipv4Prefix>>(), 24);
         assert_eq!(size_of::<Entry<Ipv6Prefix>>(), 40);
     }
 

@@ -7,7 +7,11 @@
 //! A table holds one family, and is generic over [`PrefixKey`]: an IPv4 route never pays for the
 //! width of an IPv6 one.
 
-use core::{fmt, hash::Hash, str::FromStr};
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
@@ -48,9 +52,10 @@ pub trait PrefixKey: Copy + Eq + Ord + Hash + fmt::Debug + fmt::Display + Into<P
 }
 
 /// An IPv4 prefix without host bits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ipv4Prefix {
-    addr: u32,
+    // Octets rather than a number: alignment 1 keeps table entries small.
+    addr: [u8; 4],
     len: u8,
 }
 
@@ -66,7 +71,7 @@ impl Ipv4Prefix {
             None => 0,
         };
         Some(Self {
-            addr: addr.to_bits() & mask,
+            addr: (addr.to_bits() & mask).to_be_bytes(),
             len,
         })
     }
@@ -74,14 +79,21 @@ impl Ipv4Prefix {
     /// The network address.
     #[must_use]
     pub const fn addr(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.addr)
+        Ipv4Addr::from_bits(u32::from_be_bytes(self.addr))
+    }
+}
+
+impl Hash for Ipv4Prefix {
+    /// As one number.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let addr = u64::from(u32::from_be_bytes(self.addr));
+        state.write_u64(addr << 8 | u64::from(self.len));
     }
 }
 
 /// An IPv6 prefix without host bits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ipv6Prefix {
-    // Octets rather than u128: alignment 1 keeps table entries small.
     addr: [u8; 16],
     len: u8,
 }
@@ -110,6 +122,14 @@ impl Ipv6Prefix {
     }
 }
 
+impl Hash for Ipv6Prefix {
+    /// As two numbers.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_be_bytes(self.addr));
+        state.write_u8(self.len);
+    }
+}
+
 impl PrefixKey for Ipv4Prefix {
     const FAMILY: Family = Family::Ipv4Unicast;
 
@@ -123,7 +143,7 @@ impl PrefixKey for Ipv4Prefix {
 
     fn bounds(self) -> (IpAddr, IpAddr) {
         let host = u32::MAX.checked_shr(self.len.into()).unwrap_or(0);
-        let last = Ipv4Addr::from_bits(self.addr | host);
+        let last = Ipv4Addr::from_bits(self.addr().to_bits() | host);
         (self.addr().into(), last.into())
     }
 
@@ -212,7 +232,7 @@ impl Prefix {
     pub const fn host(addr: IpAddr) -> Self {
         match addr {
             IpAddr::V4(a) => Self::V4(Ipv4Prefix {
-                addr: a.to_bits(),
+                addr: a.octets(),
                 len: 32,
             }),
             IpAddr::V6(a) => Self::V6(Ipv6Prefix {
@@ -301,7 +321,7 @@ impl From<IpNetwork> for Prefix {
 impl From<Ipv4Network> for Ipv4Prefix {
     fn from(net: Ipv4Network) -> Self {
         Self {
-            addr: net.network().to_bits(),
+            addr: net.network().octets(),
             len: net.prefix(),
         }
     }
@@ -589,7 +609,7 @@ mod tests {
 
     #[test]
     fn table_entries_stay_small() {
-        assert_eq!(size_of::<Ipv4Prefix>(), 8);
+        assert_eq!(size_of::<Ipv4Prefix>(), 5);
         assert_eq!(size_of::<Ipv6Prefix>(), 17);
     }
 }

@@ -148,7 +148,7 @@ fn take_change<P: PrefixKey>(
     originations: &Originations,
 ) -> Option<Option<Route>> {
     let route = route(entry, shared, originations);
-    let was_there = core::mem::replace(&mut entry.in_fib, route.is_some());
+    let was_there = entry.set_in_fib(route.is_some());
     (route.is_some() || was_there).then_some(route)
 }
 
