@@ -143,25 +143,53 @@ impl<P: PrefixKey> Table<P> {
         self.slab.find(prefix).map(PrefixId)
     }
 
-    /// Finds a prefix together with those that come next: it is the first of `coming`. Where it was not there
-    /// yet when it was looked for, it may have come since.
+    /// As [`find`](Self::find), but looks for those that come next too: the prefix is the first of `coming`.
     pub(crate) fn find_with<C: Iterator<Item = P>>(
         &mut self,
         prefix: P,
         coming: impl FnOnce() -> C,
         attrs: &AttrStore,
     ) -> Option<PrefixId> {
+        match self.find_ahead(prefix, coming, attrs) {
+            Some(slot) => Some(PrefixId(slot)).filter(|id| !self.entry(*id).is_forgotten()),
+            None => self.find(prefix),
+        }
+    }
+
+    /// As [`find_or_insert`](Self::find_or_insert), but looks for those that come next too: the prefix is the
+    /// first of `coming`.
+    pub(crate) fn find_or_insert_with<C: Iterator<Item = P>>(
+        &mut self,
+        prefix: P,
+        coming: impl FnOnce() -> C,
+        attrs: &AttrStore,
+    ) -> PrefixId {
+        let Some(slot) = self.find_ahead(prefix, coming, attrs) else {
+            return self.find_or_insert(prefix);
+        };
+        let is_new = self.slab.recall(slot);
+        self.count_new(prefix, is_new);
+        PrefixId(slot)
+    }
+
+    /// The slot of a prefix, which may be forgotten. Where there was none when it was looked for, there may be
+    /// one since.
+    fn find_ahead<C: Iterator<Item = P>>(
+        &mut self,
+        prefix: P,
+        coming: impl FnOnce() -> C,
+        attrs: &AttrStore,
+    ) -> Option<u32> {
         if self.ahead.prefixes.get(self.ahead.done) != Some(&prefix) {
             self.look_ahead(coming(), attrs);
         }
         let found = self.ahead.found.get(self.ahead.done).copied().flatten();
         self.ahead.done += 1;
-        // What was dealt with since may have changed it.
-        let still = |slot: &u32| {
+        // It may have another prefix since.
+        found.filter(|slot| {
             let entry = self.slab.slots().get(*slot as usize);
-            entry.is_some_and(|entry| entry.prefix == prefix && !entry.is_forgotten())
-        };
-        found.filter(still).map(PrefixId)
+            entry.is_some_and(|entry| entry.prefix == prefix)
+        })
     }
 
     /// Finds the slots of prefixes, and has the memory fetched that dealing with their paths takes.
@@ -191,8 +219,12 @@ impl<P: PrefixKey> Table<P> {
     /// [`forget_if_unused`](Self::forget_if_unused).
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> PrefixId {
         let (slot, is_new) = self.slab.find_or_insert(prefix);
-        self.lengths[usize::from(prefix.len())] += u32::from(is_new);
+        self.count_new(prefix, is_new);
         PrefixId(slot)
+    }
+
+    fn count_new(&mut self, prefix: P, is_new: bool) {
+        self.lengths[usize::from(prefix.len())] += u32::from(is_new);
     }
 
     /// Forgets the entry if nothing is left to remember.

@@ -17,8 +17,9 @@ pub(crate) trait WirePrefix: PrefixKey {
     /// all: "the value of trailing bits is irrelevant".
     fn from_octets(len: u8, octets: &[u8]) -> Option<Self>;
 
-    /// Appends its length and the octets that this asks for.
-    fn put(self, out: &mut BytesMut);
+    /// Its length, and the octets that this asks for: how many octets these are at the start of `room`, which
+    /// is long enough for any.
+    fn put(self, room: &mut [u8]) -> usize;
 }
 
 impl WirePrefix for Ipv4Prefix {
@@ -35,12 +36,13 @@ impl WirePrefix for Ipv4Prefix {
         Self::new(Ipv4Addr::from(addr), len)
     }
 
-    fn put(self, out: &mut BytesMut) {
-        // To append five octets and take some back is quicker than a copy of unknown length.
-        let [a, b, c, d] = self.addr().octets();
-        let end = out.len() + 1 + octets_of(self.len());
-        out.put_slice(&[self.len(), a, b, c, d]);
-        out.truncate(end);
+    fn put(self, room: &mut [u8]) -> usize {
+        // To write all five octets is quicker than a copy of unknown length.
+        if let Some(room) = room.first_chunk_mut() {
+            let [a, b, c, d] = self.addr().octets();
+            *room = [self.len(), a, b, c, d];
+        }
+        1 + octets_of(self.len())
     }
 }
 
@@ -51,11 +53,14 @@ impl WirePrefix for Ipv6Prefix {
         Self::new(Ipv6Addr::from(addr), len)
     }
 
-    fn put(self, out: &mut BytesMut) {
-        let end = out.len() + 1 + octets_of(self.len());
-        out.put_u8(self.len());
-        out.put_slice(&self.addr().octets());
-        out.truncate(end);
+    fn put(self, room: &mut [u8]) -> usize {
+        if let [len, room @ ..] = room
+            && let Some(room) = room.first_chunk_mut()
+        {
+            *len = self.len();
+            *room = self.addr().octets();
+        }
+        1 + octets_of(self.len())
     }
 }
 
@@ -110,20 +115,35 @@ pub(crate) fn fitting<P: PrefixKey>(
     (nlri.len(), used)
 }
 
+/// Octets of the longest item: a path identifier, a length, an address of IPv6.
+const LONGEST: usize = 4 + 1 + 16;
+
 /// Appends `nlri`.
 pub(crate) fn put<P: WirePrefix>(nlri: &[Nlri<P>], add_path: bool, out: &mut BytesMut) {
-    for item in nlri {
-        if add_path {
-            out.put_u32(item.path_id.0);
+    // Appended in pieces: each time it has to be seen whether there is room.
+    const PIECE: usize = 16;
+    let mut piece = [0; PIECE * LONGEST];
+    for items in nlri.chunks(PIECE) {
+        let mut used = 0;
+        for item in items {
+            let room = piece.get_mut(used..).unwrap_or_default();
+            if add_path && let Some(path_id) = room.first_chunk_mut() {
+                *path_id = item.path_id.0.to_be_bytes();
+                used += path_id.len();
+            }
+            let room = piece.get_mut(used..).unwrap_or_default();
+            used += item.prefix.put(room);
         }
-        item.prefix.put(out);
+        out.put_slice(piece.get(..used).unwrap_or_default());
     }
 }
 
 /// Appends a prefix alone.
 pub(crate) fn put_prefix(prefix: Prefix, out: &mut BytesMut) {
-    match prefix {
-        Prefix::V4(prefix) => prefix.put(out),
-        Prefix::V6(prefix) => prefix.put(out),
-    }
+    let mut octets = [0; LONGEST];
+    let len = match prefix {
+        Prefix::V4(prefix) => prefix.put(&mut octets),
+        Prefix::V6(prefix) => prefix.put(&mut octets),
+    };
+    out.put_slice(octets.get(..len).unwrap_or_default());
 }

@@ -55,14 +55,14 @@ pub(crate) fn announce<P: PrefixKey>(
     let mut admission = Admission::new(shared, from, P::FAMILY);
     let mut arrivals = Arrivals::new(from);
     for (at, nlri) in routes.these.iter().enumerate() {
-        let found = table.find_with(nlri.prefix, || coming(routes, at), &shared.attrs);
         let (attr, refused) = match refused {
             Some(_) => (received, refused),
             None => admission.judge(shared, nlri.prefix.into(), received),
         };
         let mut path = Path::new(attr, from, nlri.path_id.0, shared.now);
         path.refused = refused;
-        let id = found.unwrap_or_else(|| table.find_or_insert(nlri.prefix));
+        let coming = || coming(routes, at);
+        let id = table.find_or_insert_with(nlri.prefix, coming, &shared.attrs);
         let put = if refused.is_none() && table.entry(id).paths.is_empty() {
             arrivals.take(table, shared, id, path);
             Put::Changed
@@ -223,7 +223,7 @@ pub(crate) fn withdraw<P: PrefixKey>(
     let mut removed = 0;
     for (at, nlri) in routes.these.iter().enumerate() {
         let found = table.find_with(nlri.prefix, || coming(routes, at), &shared.attrs);
-        if let Some(id) = found.or_else(|| table.find(nlri.prefix)) {
+        if let Some(id) = found {
             removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
         }
     }
