@@ -12,7 +12,7 @@ use clap::Parser;
 use redstart_bgp::{
     session::PeerId,
     types::{Asn, Family, FamilySet, NextHop, RouterId},
-    wire::{Codec, Framer, Message, Update},
+    wire::{Codec, Framer, Said, Updates},
 };
 use redstart_proto_tests::{
     bench::{
@@ -70,7 +70,7 @@ enum Step {
     Lose,
 }
 
-const READ: usize = 64 * 1024;
+const READ: usize = 32 * 1024;
 const BATCH: usize = 4096;
 const LOCAL_AS: Asn = Asn(65000);
 
@@ -146,28 +146,27 @@ fn sender(n: u8) -> Sender {
     }
 }
 
-fn decode(octets: &[u8]) -> Result<Vec<Update>> {
+fn decode(octets: &[u8]) -> Result<Vec<Updates>> {
     let mut framer = Framer::new();
-    let mut updates = Vec::new();
+    let mut reads = Vec::new();
     for part in octets.chunks(READ) {
         framer.push(part);
+        let mut updates = Updates::read(part.len());
         while let Some(message) = framer.next().map_err(|_| anyhow::anyhow!("no message"))? {
-            match CODEC.decode(&message) {
-                Ok(Message::Update(update)) => updates.push(update),
-                _ => anyhow::bail!("no UPDATE"),
-            }
+            let decoded = CODEC.decode_update(&message, &mut updates);
+            decoded.map_err(|_| anyhow::anyhow!("no UPDATE"))?;
         }
+        reads.push(updates);
     }
-    Ok(updates)
+    Ok(reads)
 }
 
-fn take(rib: &mut Rib, peer: PeerId, updates: &[Update]) {
-    for update in updates {
-        for nlri in &update.unreach {
-            rib.withdraw(peer, nlri);
-        }
-        for reach in &update.reach {
-            rib.announce(peer, &reach.attrs, &reach.nlri);
+fn take(rib: &mut Rib, peer: PeerId, reads: &[Updates]) {
+    for said in reads.iter().flatten() {
+        match said {
+            Said::Withdrawn(routes) => _ = rib.withdraw(peer, routes),
+            Said::Announced(attrs, routes) => _ = rib.announce(peer, attrs, routes),
+            Said::EndOfRib(_) | Said::Malformed(_) => {}
         }
         rib.resolve_pending(&Connected);
     }
@@ -252,12 +251,12 @@ impl<'a> Bench<'a> {
         Ok(id)
     }
 
-    fn updates(&self, n: u8) -> Result<Vec<Update>> {
+    fn updates(&self, n: u8) -> Result<Vec<Updates>> {
         decode(&self.table.announcements(sender(n)))
     }
 
     /// A neighbour has sent the table.
-    fn full(&mut self) -> Result<(PeerId, Vec<Update>)> {
+    fn full(&mut self) -> Result<(PeerId, Vec<Updates>)> {
         let peer = self.peer(1, false)?;
         let updates = self.updates(1)?;
         take(&mut self.rib, peer, &updates);

@@ -4,8 +4,8 @@
 //! is shared ([`Interner`]). Each path in the Adj-RIB-In holds one reference to its set, each route in
 //! an Adj-RIB-Out one to what was told.
 //!
-//! What the decision process compares is kept unpacked beside the count ([`Hot`]), so that comparing
-//! two paths follows no pointer. Nobody decides by what was told: those sets have neither that nor a
+//! What the decision process compares is kept unpacked in a list of its own ([`Hot`]), so that comparing
+//! two paths follows no pointer and reads nothing else. Nobody decides by what was told: those sets have neither that nor a
 //! [`Scope`], and numbers of their own.
 //!
 //! A set that was *received* also tracks its next hop. Sets of our own do not: nobody forwards by them.
@@ -198,8 +198,8 @@ impl AttrStore {
 
     /// Has the memory fetched that deciding about these takes, for all of them side by side.
     pub(crate) fn fetch(&self, ids: impl Iterator<Item = AttrId>) {
-        let first_and_last = |id| self.sets.refs(id).wrapping_add(self.hot(id).med);
-        black_box(ids.map(first_and_last).fold(0, u32::wrapping_add));
+        let both = |id| self.sets.refs(id).wrapping_add(self.hot(id).med);
+        black_box(ids.map(both).fold(0, u32::wrapping_add));
     }
 
     /// ORIGINATOR_ID (RFC 4456).
@@ -278,6 +278,12 @@ mod tests {
             next_hop: Some(NextHop::from(next_hop.parse::<std::net::IpAddr>().unwrap())),
             ..PathAttributes::default()
         }
+    }
+
+    /// Two in a line of the cache.
+    #[test]
+    fn what_decisions_read_is_small() {
+        assert_eq!(size_of::<Hot>(), 32);
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! | [`histogram`] | how long things took |
 //! | `netlink` | the kernel itself (feature `netlink`) |
 //!
-//! Memory is what a million routes multiply, so the tables are slabs: an entry is 32 octets for IPv4
+//! Memory is what a million routes multiply, so the tables are slabs: an entry is 24 octets for IPv4
 //! with its first path inside, attribute sets are stored once (`attrs`) and packed (`packed`), next hops
 //! once (`tracking`), and what a peer was told is four octets a route (`adj_out`). What is the same for several peers is worked
 //! out once for all of them (`groups`).

@@ -479,7 +479,7 @@ impl NlriSet {
 }
 
 /// Some routes of one family, without their attributes, in a list that others own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Routes<'a> {
     /// IPv4 unicast.
     V4(Span<'a, Ipv4Prefix>),
@@ -488,7 +488,7 @@ pub enum Routes<'a> {
 }
 
 /// A part of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Span<'a, P> {
     /// It.
     pub these: &'a [Nlri<P>],

@@ -103,7 +103,7 @@ impl Codec {
     }
 
     /// Decodes a whole UPDATE, header included, as the framer cut it, and appends it to those that came
-    /// before; the family whose End-of-RIB it is.
+    /// before; the family whose End-of-RIB it is. The header is not looked at.
     ///
     /// # Errors
     /// As [`Codec::decode`]. Nothing is appended.

@@ -35,7 +35,7 @@ pub use open::{
     LongLivedGracefulRestart, Open,
 };
 pub use refresh::{RefreshKind, RouteRefresh};
-pub use update::{Parts, Reach, Said, Update, Updates};
+pub use update::{Malformed, Parts, Reach, Said, Update, Updates};
 
 /// A BGP message (RFC 4271 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]

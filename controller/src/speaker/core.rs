@@ -49,7 +49,7 @@ use crate::{
 };
 
 /// Events of neighbours that may wait for the core, all neighbours together. One can be the routes of
-/// 64 KiB, which take some ten times that. A neighbour that finds it full stops reading from its socket.
+/// 32 KiB, which take some ten times that. A neighbour that finds it full stops reading from its socket.
 const PEER_EVENTS: usize = 16;
 
 /// Connections from listen ranges that may wait for the core. Beyond, they are refused.

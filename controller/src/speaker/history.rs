@@ -229,7 +229,7 @@ impl History {
         let (announced, withdrawn, faults) = match said {
             Said::Announced(_, routes) => (routes.len(), 0, 0),
             Said::Withdrawn(routes) => (0, routes.len(), 0),
-            Said::Malformed(update) => (0, 0, update.faults.len()),
+            Said::Malformed(malformed) => (0, 0, malformed.faults().len()),
             Said::EndOfRib(family) => return self.note(now, What::EndOfRib(family)),
         };
         let what = What::Updates {
@@ -273,11 +273,10 @@ mod tests {
     use std::time::Duration;
 
     use redstart_bgp::{
-        types::NlriSet,
-        wire::{Update, Updates},
+        session::ConnectError,
+        types::{NlriSet, PathAttributes},
+        wire::{AttributeFault, Disposition, FaultReason, Reach, Update, Updates},
     };
-
-    use redstart_bgp::session::ConnectError;
 
     use super::*;
 
@@ -329,6 +328,46 @@ mod tests {
         assert_eq!(history.last_up(), Some(at(1)));
     }
 
+    fn note(history: &mut History, update: Update) {
+        let updates = Updates::from(update);
+        let mut parts = updates.iter();
+        loop {
+            let is_first = parts.is_between_messages();
+            let Some(said) = parts.next() else {
+                return;
+            };
+            history.note_said(at(1), said, is_first);
+        }
+    }
+
+    /// However many parts it has.
+    #[test]
+    fn an_update_counts_once() {
+        let routes = |n: u8| {
+            let prefix = redstart_bgp::types::Ipv4Prefix::new([10, n, 0, 0].into(), 16);
+            NlriSet::V4(vec![redstart_bgp::types::Nlri::plain(prefix.unwrap())])
+        };
+        let update = Update {
+            unreach: vec![routes(1)],
+            reach: vec![Reach {
+                attrs: PathAttributes::default().into(),
+                nlri: routes(2),
+            }],
+            faults: vec![AttributeFault {
+                code: 5,
+                disposition: Disposition::DiscardAttribute,
+                reason: FaultReason::InvalidLength,
+            }],
+            ..Update::default()
+        };
+        let mut history = History::default();
+        for _ in 0..2 {
+            note(&mut history, update.clone());
+        }
+        let text = "UPDATE received: 2 announced, 2 withdrawn, 2 faults";
+        assert_eq!(texts(&history), [(2, text.to_owned())]);
+    }
+
     #[test]
     fn updates_add_up_and_an_end_of_rib_is_its_own() {
         let mut history = History::default();
@@ -343,9 +382,7 @@ mod tests {
             ..Update::default()
         };
         for update in [&withdrawn, &withdrawn, &end, &withdrawn] {
-            for said in &Updates::from(update.clone()) {
-                history.note_said(at(1), said, true);
-            }
+            note(&mut history, update.clone());
         }
         let update = |n| format!("UPDATE received: 0 announced, {n} withdrawn");
         let expected = [

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use redstart_bgp::{time::Instant, types::NlriSet, wire::Update};
+use redstart_bgp::{time::Instant, types::NlriSet, wire::Malformed};
 use tracing::warn;
 
 use super::seldom::Seldom;
@@ -25,14 +25,15 @@ pub(super) struct MalformedLog(Seldom);
 
 impl MalformedLog {
     /// An UPDATE that was dealt with without a reset, if something was wrong with it.
-    pub(super) fn update(&mut self, now: Instant, name: &PeerName, update: &Update) {
-        let strongest = update.faults.iter().max_by_key(|fault| fault.disposition);
-        let (Some(message), Some(fault)) = (&update.malformed, strongest) else {
+    pub(super) fn update(&mut self, now: Instant, name: &PeerName, malformed: Malformed<'_>) {
+        let faults = malformed.faults().iter();
+        let Some(fault) = faults.max_by_key(|fault| fault.disposition) else {
             return;
         };
         let Some(unlogged) = self.0.turn(now) else {
             return;
         };
+        let update = malformed.update();
         warn!(
             peer = %name,
             attribute = fault.code,
@@ -41,7 +42,7 @@ impl MalformedLog {
             withdrawn = prefixes(&update.unreach),
             announced = prefixes(update.reach.iter().map(|reach| &reach.nlri)),
             unlogged,
-            message = hex(message),
+            message = hex(update.malformed.as_deref().unwrap_or_default()),
             "malformed UPDATE: {}",
             fault.disposition,
         );

@@ -456,13 +456,14 @@ impl Neighbour {
                         session.awaited.remove(family);
                     }
                 }
-                Said::Malformed(update) => {
-                    self.faults += update.faults.len() as u64;
-                    self.malformed.update(now, name, update);
+                Said::Malformed(malformed) => {
+                    self.faults += malformed.faults().len() as u64;
+                    self.malformed.update(now, name, malformed);
                 }
             }
         }
     }
+
     fn announced(
         &mut self,
         now: Instant,

@@ -21,6 +21,7 @@ mod rules;
 mod selection;
 mod several;
 mod stale;
+mod together;
 mod walk;
 
 use std::{

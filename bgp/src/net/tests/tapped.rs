@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     session::{State, StopReason},
-    wire::Said,
-    wire::{Codec, Framer, Message},
+    wire::{Codec, Framer, Message, Said},
 };
 
 const OPEN: u8 = 1;

@@ -1,8 +1,8 @@
 //! The machine of one neighbour.
 //!
 //! This file has the operator's inputs and the polled outputs. `connect` makes and ends connections,
-//! `receive` handles what arrives, `telling` keeps it for the driver, `send` queues what leaves, `timers` handles time, `view` shows it
-//! all, `journal` notes it for an update log.
+//! `receive` handles what arrives, `telling` keeps it for the driver, `send` queues what leaves,
+//! `timers` handles time, `view` shows it all, `journal` notes it for an update log.
 
 mod connect;
 mod journal;

@@ -3,14 +3,17 @@
 use core::time::Duration;
 
 use crate::{
-    session::{Event, OutBatch, PeerConfig, Slot, State},
-    types::{Family, FamilySet},
-    wire::{Capability, Message, Open, RefreshKind, RouteRefresh, Update},
+    session::{DownReason, Event, OutBatch, PeerConfig, Slot, State},
+    types::{Family, FamilySet, Ipv4Prefix, Nlri, NlriSet},
+    wire::{
+        Capability, CeaseSubcode, ErrorCode, Message, Notification, Open, RefreshKind,
+        RouteRefresh, Update,
+    },
 };
 
 use super::{
     super::offer::{Withheld, local_open},
-    support::{Harness, graceful, our_config, their_config},
+    support::{Harness, encode, graceful, our_config, their_config},
 };
 
 const SLOT: Slot = Slot::Outgoing;
@@ -76,6 +79,52 @@ fn updates_are_told_together_up_to_what_comes_between() {
         other => panic!("{other:?}"),
     });
     assert_eq!(told.collect::<Vec<_>>(), [2, 0, 1]);
+}
+
+/// What came before a message that cannot be read counts; what comes with a broken connection does not.
+#[test]
+fn what_was_said_before_the_end_is_told_before_it() {
+    let good = encode(&Message::Update(Update {
+        unreach: vec![NlriSet::V4(vec![Nlri::plain(
+            Ipv4Prefix::new([10, 0, 0, 0].into(), 8).unwrap(),
+        )])],
+        ..Update::default()
+    }));
+    let mut bad = good.clone();
+    // A length of prefix that there is not.
+    bad[21] = 33;
+    let mut h = established(our_config(), with(&their_config()));
+    let octets = [&good[..], &good[..], &bad[..], &good[..]].concat();
+    h.peer.received(h.now, SLOT, &octets);
+    let events = h.events();
+    let [
+        Event::Updates(updates),
+        Event::Malformed(message),
+        Event::Down { .. },
+        ..,
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!((updates.messages().len(), message), (2, &bad.freeze()));
+
+    let mut h = established(our_config(), with(&their_config()));
+    let last = Notification::new(ErrorCode::Cease(CeaseSubcode::PeerDeconfigured));
+    let last = encode(&Message::Notification(last));
+    h.peer
+        .received_last(h.now, SLOT, &[&good[..], &last[..]].concat());
+    let events = h.events();
+    assert!(
+        matches!(
+            events.first(),
+            Some(Event::Down {
+                reason: DownReason::NotificationReceived(_),
+                ..
+            })
+        ),
+        "{events:?}"
+    );
+    assert!(!events.iter().any(|e| matches!(e, Event::Updates(_))));
 }
 
 fn send(h: &mut Harness, change: impl Fn(&mut OutBatch)) -> Vec<Message> {

@@ -7,6 +7,7 @@ mod messages;
 mod packing;
 mod robustness;
 mod round_trip;
+mod together;
 mod vectors;
 
 use super::{Codec, Framer, Message, Update};

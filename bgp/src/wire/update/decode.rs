@@ -4,6 +4,8 @@
 //! session), all NLRI are read (section 5.3 of RFC 7606: ones that cannot be read do so too), then
 //! the strongest disposition among the attributes decides what becomes of the routes.
 
+use bytes::Bytes;
+
 use super::{
     super::{
         attr::{self, Collected, code},
@@ -50,7 +52,7 @@ fn read_nlri(
     updates: &mut Updates,
 ) -> Result<usize, Notification> {
     let add_path = codec.add_path_receive.contains(family);
-    updates.make_room(family, octets.len(), message.len());
+    updates.make_room(family, add_path, octets.len(), message.len());
     let (v4, v6) = updates.lists();
     let before = v4.len() + v6.len();
     match family {
@@ -128,6 +130,7 @@ fn append(
         announced.withdraw(begin, updates);
     } else {
         attr::merge_as4(&mut collected);
+        updates.make_room_for_attributes(message.len());
         announced.announce(&mut collected, begin, updates);
     }
     let end_of_rib = end_of_rib(&fields, &collected);
@@ -136,7 +139,8 @@ fn append(
         updates.end_of_rib(begin, family);
     }
     if !collected.faults.is_empty() {
-        updates.malformed(begin, collected.faults, message);
+        let octets = Bytes::copy_from_slice(message);
+        updates.malformed(begin, collected.faults, Some(octets));
     }
     Ok(end_of_rib)
 }

@@ -19,7 +19,7 @@ use crate::types::{Family, NlriSet, PathAttributes};
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{encode_end_of_rib, encode_reach, encode_reach_whole, encode_unreach};
-pub use updates::{Parts, Said, Updates};
+pub use updates::{Malformed, Parts, Said, Updates};
 
 /// A decoded UPDATE, dispositions applied: for those who look at one message at a time. Sessions read
 /// [`Updates`].

@@ -43,7 +43,16 @@ pub struct Updates {
     v4: Vec<Nlri<Ipv4Prefix>>,
     v6: Vec<Nlri<Ipv6Prefix>>,
     attributes: Vec<PathAttributes>,
-    malformed: Vec<Update>,
+    malformed: Vec<Faults>,
+}
+
+/// What was wrong with a message.
+#[derive(Clone, Debug)]
+struct Faults {
+    faults: Vec<AttributeFault>,
+    /// The message, whole.
+    octets: Option<Bytes>,
+    begin: Ends,
 }
 
 /// A part of an UPDATE.
@@ -55,8 +64,41 @@ pub enum Said<'a> {
     Announced(&'a PathAttributes, Routes<'a>),
     /// The initial table of a family is complete (RFC 4724 section 2).
     EndOfRib(Family),
-    /// The UPDATE whose parts came before had faults: it, whole.
-    Malformed(&'a Update),
+    /// The UPDATE whose parts came before had faults.
+    Malformed(Malformed<'a>),
+}
+
+/// An UPDATE that had faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Malformed<'a> {
+    updates: &'a Updates,
+    what: &'a Faults,
+}
+
+impl<'a> Malformed<'a> {
+    /// What was wrong.
+    #[must_use]
+    pub fn faults(self) -> &'a [AttributeFault] {
+        &self.what.faults
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn update(self) -> Update {
+        let mut update = Update {
+            faults: self.what.faults.clone(),
+            malformed: self.what.octets.clone(),
+            ..Update::default()
+        };
+        let parts = Parts {
+            updates: self.updates,
+            ends: self.what.begin,
+        };
+        for said in parts.take_while(|said| !matches!(said, Said::Malformed(_))) {
+            put(&mut update, said);
+        }
+        update
+    }
 }
 
 /// Where lists end.
@@ -69,10 +111,10 @@ pub(super) struct Ends {
     malformed: usize,
 }
 
-/// The octets of an UPDATE, at the least as a rule; and those of a route in it, most being of /24 or /48.
-const MESSAGE: usize = 64;
+/// The octets of a route on the wire, without a path identifier: most are of /24 or /48.
 const V4: usize = 4;
 const V6: usize = 7;
+const PATH_ID: usize = 4;
 
 impl Updates {
     /// For what a read of this many octets brought.
@@ -141,16 +183,39 @@ impl Updates {
         (&mut self.v4, &mut self.v6)
     }
 
-    /// Makes room where there is none yet, if so many octets of a message are routes of a family and what else
-    /// came with it is alike.
-    pub(super) fn make_room(&mut self, family: Family, octets: usize, message: usize) {
-        let all = octets * self.read.max(message) / message.max(1);
+    /// Makes room for routes where there is none yet, if so many octets of a message are routes of a family and
+    /// what else came with it is alike.
+    pub(super) fn make_room(
+        &mut self,
+        family: Family,
+        add_path: bool,
+        octets: usize,
+        message: usize,
+    ) {
+        let path_id = if add_path { PATH_ID } else { 0 };
+        let all = octets * self.alike(message);
         match family {
             _ if octets == 0 => {}
-            Family::Ipv4Unicast if self.v4.is_empty() => self.v4.reserve(all.div_ceil(V4)),
-            Family::Ipv6Unicast if self.v6.is_empty() => self.v6.reserve(all.div_ceil(V6)),
+            Family::Ipv4Unicast if self.v4.is_empty() => {
+                self.v4.reserve(all.div_ceil(V4 + path_id));
+            }
+            Family::Ipv6Unicast if self.v6.is_empty() => {
+                self.v6.reserve(all.div_ceil(V6 + path_id));
+            }
             _ => {}
         }
+    }
+
+    /// The same for attribute sets.
+    pub(super) fn make_room_for_attributes(&mut self, message: usize) {
+        if self.attributes.is_empty() {
+            self.attributes.reserve(self.alike(message));
+        }
+    }
+
+    /// How many messages of this length a read held.
+    fn alike(&self, message: usize) -> usize {
+        self.read.div_ceil(message.max(1)).max(1)
     }
 
     /// So many routes that were appended are withdrawn, by the message that began at `begin`.
@@ -169,9 +234,6 @@ impl Updates {
         attributes: impl FnOnce() -> PathAttributes,
     ) {
         if routes > 0 {
-            if self.attributes.is_empty() {
-                self.attributes.reserve(self.read.div_ceil(MESSAGE));
-            }
             self.attributes.push(attributes());
             self.push(begin, What::Announced, family, routes);
         }
@@ -182,20 +244,17 @@ impl Updates {
     }
 
     /// The message that began at `begin`, and is complete but for this, had faults.
-    pub(super) fn malformed(&mut self, begin: Ends, faults: Vec<AttributeFault>, octets: &[u8]) {
-        let mut message = Update {
+    pub(super) fn malformed(
+        &mut self,
+        begin: Ends,
+        faults: Vec<AttributeFault>,
+        octets: Option<Bytes>,
+    ) {
+        self.malformed.push(Faults {
             faults,
-            malformed: Some(Bytes::copy_from_slice(octets)),
-            ..Update::default()
-        };
-        let parts = Parts {
-            updates: self,
-            ends: begin,
-        };
-        for said in parts {
-            put(&mut message, said);
-        }
-        self.malformed.push(message);
+            octets,
+            begin,
+        });
         self.push(begin, What::Malformed, Family::Ipv4Unicast, 0);
     }
 
@@ -226,7 +285,7 @@ fn put(message: &mut Update, said: Said<'_>) {
             nlri: routes.into(),
         }),
         Said::EndOfRib(family) => message.end_of_rib = Some(family),
-        Said::Malformed(whole) => message.clone_from(whole),
+        Said::Malformed(malformed) => *message = malformed.update(),
     }
 }
 
@@ -248,8 +307,7 @@ impl FromIterator<Update> for Updates {
                 updates.end_of_rib(begin, family);
             }
             if !message.faults.is_empty() {
-                updates.malformed.push(message);
-                updates.push(begin, What::Malformed, Family::Ipv4Unicast, 0);
+                updates.malformed(begin, message.faults, message.malformed);
             }
         }
         updates
@@ -309,9 +367,10 @@ impl<'a> Iterator for Parts<'a> {
             }
             What::EndOfRib => Said::EndOfRib(part.family),
             What::Malformed => {
-                let whole = self.updates.malformed.get(self.ends.malformed)?;
+                let updates = self.updates;
+                let what = updates.malformed.get(self.ends.malformed)?;
                 self.ends.malformed += 1;
-                Said::Malformed(whole)
+                Said::Malformed(Malformed { updates, what })
             }
         })
     }

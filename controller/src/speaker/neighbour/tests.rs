@@ -8,7 +8,7 @@ use redstart_bgp::{
     net::{Clock, spawn_peer},
     session::Disconnect,
     types::{AsPath, Asn, Ipv4Prefix, NextHop, Nlri, NlriSet, RouterId},
-    wire::{GracefulRestart, Update},
+    wire::{GracefulRestart, Reach, Update, Updates},
 };
 use redstart_rib::{PrefixLimit, RibConfig, resolver::ResolverConfig};
 use tokio::sync::mpsc;
@@ -103,6 +103,49 @@ impl World {
     }
 }
 
+/// As many as hold so many routes, at the least, and no part of one.
+#[tokio::test]
+async fn updates_are_taken_whole_a_piece_at_a_time() {
+    let mut world = World::new();
+    let routes = |first: u8, count: u8| {
+        let one = |n| Ipv4Prefix::new(Ipv4Addr::new(198, 18, n, 0), 24).unwrap();
+        NlriSet::V4((first..first + count).map(one).map(Nlri::plain).collect())
+    };
+    let update = |unreach, nlri| Update {
+        unreach,
+        reach: vec![Reach {
+            attrs: Arc::new(PathAttributes {
+                as_path: AsPath::sequence([Asn(65001)]),
+                next_hop: Some(NextHop::V4(Ipv4Addr::new(192, 0, 2, 1))),
+                ..PathAttributes::default()
+            }),
+            nlri,
+        }],
+        ..Update::default()
+    };
+    let updates: Updates = [
+        update(vec![], routes(0, 2)),
+        update(vec![routes(0, 1)], routes(2, 2)),
+        update(vec![], routes(4, 1)),
+    ]
+    .into_iter()
+    .collect();
+    let mut parts = updates.iter();
+    let World {
+        name,
+        neighbour,
+        rib,
+    } = &mut world;
+    let mut held = Vec::new();
+    while !parts.is_empty() {
+        neighbour.updates(Instant::ZERO, name, (&mut parts, 3), rib);
+        assert!(parts.is_between_messages());
+        held.push(rib.peer_counts(neighbour.id).unwrap().received);
+    }
+    // With the one that was there.
+    assert_eq!(held, [4, 5]);
+}
+
 #[tokio::test]
 async fn bfd_that_shares_the_fate_of_a_restarting_neighbour_says_nothing_of_its_kept_routes() {
     let mut world = World::new();
@@ -195,7 +238,7 @@ async fn a_neighbour_that_comes_close_to_its_limit_is_named_once_until_it_is_far
         ..PathAttributes::default()
     });
     let reach = |nlri| Update {
-        reach: vec![redstart_bgp::wire::Reach {
+        reach: vec![Reach {
             attrs: Arc::clone(&attrs),
             nlri,
         }],

@@ -233,7 +233,7 @@ fn a_next_hop_that_must_stay_and_cannot_is_not_told() {
     };
     let told = |from: PeerInfo, to: PeerInfo| {
         let mut rib = rib(&[(1, from), (2, to)]);
-        rib.announce(PeerId(1), &v6.clone(), &nlri(ROUTE));
+        rib.announce(PeerId(1), &v6, &nlri(ROUTE));
         rib.resolve_pending(&Anywhere);
         rib.explain_export(PeerId(2), p(ROUTE))
             .decision
