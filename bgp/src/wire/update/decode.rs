@@ -130,7 +130,9 @@ fn append(
         announced.withdraw(begin, updates);
     } else {
         attr::merge_as4(&mut collected);
-        updates.make_room_for_attributes(message.len());
+        if !announced.is_empty() {
+            updates.make_room_for_attributes(message.len());
+        }
         announced.announce(&mut collected, begin, updates);
     }
     let end_of_rib = end_of_rib(&fields, &collected);
