@@ -203,15 +203,16 @@ impl<P: PrefixKey> Table<P> {
         next.extend(prefixes.take(AHEAD));
         *done = 0;
         self.slab.find_all(next, found);
-        let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice();
+        // Of many paths a few are compared, and too much would drive out what was fetched first.
+        const PATHS: usize = 4;
+        let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();
         let lens = found.iter().flatten().map(|slot| paths(slot).len());
         black_box(lens.sum::<usize>());
-        let compared = found.iter().flatten().flat_map(|slot| {
-            let paths = paths(slot);
-            let places = compared(paths.len()).into_iter();
-            places.filter_map(|place| paths.get(place))
-        });
-        attrs.fetch(compared.map(|path| path.attr));
+        let paths = found
+            .iter()
+            .flatten()
+            .flat_map(|slot| paths(slot).take(PATHS));
+        attrs.fetch(paths.map(|path| path.attr));
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
@@ -285,16 +286,6 @@ impl<P: PrefixKey> Table<P> {
             self.entry_mut(*id).flags &= !WAITING;
         }
         waiting
-    }
-}
-
-/// The places of those among so many paths that are most likely read when one comes or goes: the best, and those
-/// that [`join`](crate::decision::join) begins with. More would drive out what was fetched first.
-const fn compared(paths: usize) -> [usize; 4] {
-    let middle = paths / 2;
-    match paths {
-        0..=4 => [0, 1, 2, 3],
-        _ => [0, middle, middle / 2, usize::midpoint(middle + 1, paths)],
     }
 }
 
