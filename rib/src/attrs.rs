@@ -5,8 +5,8 @@
 //! an Adj-RIB-Out one to what was told.
 //!
 //! What the decision process compares is kept unpacked in a list of its own ([`Hot`]), so that comparing
-//! two paths follows no pointer and reads nothing else. Nobody decides by what was told: those sets have neither that nor a
-//! [`Scope`], and numbers of their own.
+//! two paths follows no pointer and reads nothing else. Nobody decides by what was told: those sets have
+//! neither that nor a [`Scope`], and numbers of their own.
 //!
 //! A set that was *received* also tracks its next hop. Sets of our own do not: nobody forwards by them.
 

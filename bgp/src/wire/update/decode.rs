@@ -128,11 +128,9 @@ fn append(
             return Err(attr::reset(fault.reason, &[]));
         }
         announced.withdraw(begin, updates);
-    } else {
+    } else if !announced.is_empty() {
         attr::merge_as4(&mut collected);
-        if !announced.is_empty() {
-            updates.make_room_for_attributes(message.len());
-        }
+        updates.make_room_for_attributes(message.len());
         announced.announce(&mut collected, begin, updates);
     }
     let end_of_rib = end_of_rib(&fields, &collected);
@@ -227,9 +225,6 @@ impl Announced {
     }
 
     fn announce(self, collected: &mut Collected<'_>, begin: Ends, updates: &mut Updates) {
-        if self.is_empty() {
-            return;
-        }
         let attrs = collected.take_attributes();
         let ipv4 = Family::Ipv4Unicast;
         let classic = collected.next_hop.map(NextHop::V4);

@@ -146,7 +146,7 @@ impl Updates {
     pub fn messages(&self) -> Vec<Update> {
         let mut messages: Vec<Update> = Vec::new();
         for (part, said) in self.parts.iter().zip(self) {
-            if part.opens || messages.is_empty() {
+            if part.opens {
                 messages.push(Update::default());
             }
             if let Some(message) = messages.last_mut() {
