@@ -16,6 +16,9 @@ const SMALL: usize = 4096;
 /// How many buckets of the old table are emptied at an insertion, and as many of the new one prepared before.
 const STEP: usize = 4;
 
+/// What is asked about those that move at once.
+pub(crate) type Moving<T> = SmallVec<[T; ROOM * STEP]>;
+
 /// Slots by hash. Whoever has it knows what is in the slots, and so its hash.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -66,15 +69,20 @@ impl Index {
         }
     }
 
-    /// Adds a slot that is not there. `hash_of` tells the hash of those that are.
-    pub(crate) fn insert(&mut self, hash: u64, slot: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds a slot that is not there. `hashes_of` tells the hashes of several that are.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        slot: u32,
+        hashes_of: impl Fn(&[u32]) -> Moving<u64>,
+    ) {
         if self.now.len() == self.now.capacity() {
             self.begin_to_grow();
             while self.is_growing() && self.now.capacity() <= SMALL {
-                self.move_some(&hash_of);
+                self.move_some(&hashes_of);
             }
         }
-        self.move_some(&hash_of);
+        self.move_some(&hashes_of);
         self.now.insert(hash, slot);
         if self.now.len() >= self.now.capacity() / 16 * 15 && self.now.capacity() > SMALL {
             self.next.prepare(2 * self.now.count(), STEP);
@@ -99,16 +107,15 @@ impl Index {
         self.emptied = 0;
     }
 
-    /// Moves what some buckets hold. What refers to it is fetched from memory side by side.
-    fn move_some(&mut self, hash_of: &impl Fn(u32) -> u64) {
+    /// Moves what some buckets hold.
+    fn move_some(&mut self, hashes_of: &impl Fn(&[u32]) -> Moving<u64>) {
         if !self.is_growing() {
             return;
         }
         let some = self.emptied..self.emptied + STEP;
         let slots = some.clone().flat_map(|bucket| self.before.empty(bucket));
-        let slots: SmallVec<[u32; ROOM * STEP]> = slots.collect();
-        let hashes: SmallVec<[u64; ROOM * STEP]> =
-            slots.iter().map(|slot| hash_of(*slot)).collect();
+        let slots: Moving<u32> = slots.collect();
+        let hashes = hashes_of(&slots);
         for (hash, slot) in iter::zip(hashes, slots) {
             self.now.insert(hash, slot);
         }
@@ -147,7 +154,8 @@ mod tests {
     fn add(index: &mut Index, value: u32) -> bool {
         let is_new = !has(index, value);
         if is_new {
-            index.insert(hash(value), value, hash);
+            let hashes = |values: &[u32]| values.iter().map(|value| hash(*value)).collect();
+            index.insert(hash(value), value, hashes);
         }
         is_new
     }

@@ -7,12 +7,14 @@ use core::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::FixedState;
 use redstart_bgp::types::PathAttributes;
+use smallvec::SmallVec;
 
 use crate::{
     ids::AttrId,
     index::Index,
     octets::{Octets, Place},
     packed::{pack, unpack},
+    slab::AHEAD,
 };
 
 #[derive(Debug)]
@@ -34,6 +36,9 @@ pub(crate) struct Interner<K, V> {
     /// Those of the slots, by themselves: whoever looks at many of them looks at nothing else.
     values: Vec<V>,
     free: Vec<AttrId>,
+    /// Those that are no longer in use and that the index still has, at most [`AHEAD`]: to take out several at a
+    /// time is to wait for memory once.
+    gone: Vec<AttrId>,
     index: Index,
     hasher: FixedState,
     octets: Octets,
@@ -60,6 +65,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
             slots: Vec::new(),
             values: Vec::new(),
             free: Vec::new(),
+            gone: Vec::new(),
             index: Index::default(),
             hasher: FixedState::with_seed(seed),
             octets: Octets::default(),
@@ -69,7 +75,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
 
     /// How many sets are in use.
     pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() - self.gone.len()
     }
 
     /// The id of this set, with one more reference that the caller must [`release`](Self::release).
@@ -87,15 +93,18 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         let hash = hash(&self.hasher, sought, &key);
         let found = self.index.find(spread(hash), |id| {
             let slot = &slots[id as usize];
-            slot.hash == hash && slot.key == key && octets.get(slot.place) == sought
+            slot.hash == hash
+                && slot.refs > 0
+                && slot.key == key
+                && octets.get(slot.place) == sought
         });
         if let Some(found) = found {
             return self.retain(AttrId::new(found as usize));
         }
-        let next = AttrId::new(self.slots.len());
-        let id = self.free.pop().unwrap_or(next);
-        let hash_of = |id: u32| spread(slots[id as usize].hash);
-        self.index.insert(spread(hash), id.slot(), hash_of);
+        let id = self.vacancy();
+        let hash_of = |id: &u32| spread(self.slots[*id as usize].hash);
+        let hashes_of = |ids: &[u32]| ids.iter().map(hash_of).collect();
+        self.index.insert(spread(hash), id.slot(), hashes_of);
         let vacated = self.slots.get(id.index()).map(|slot| slot.birth);
         let slot = Slot {
             place: self.octets.insert(&self.sought),
@@ -130,10 +139,36 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         if slot.refs > 0 {
             return None;
         }
-        self.index.remove(spread(slot.hash), id.slot());
+        let key = slot.key;
         self.octets.remove(slot.place);
-        self.free.push(id);
-        Some((slot.key, &mut self.values[id.index()]))
+        self.gone.push(id);
+        if self.gone.len() == AHEAD {
+            self.bury();
+        }
+        Some((key, &mut self.values[id.index()]))
+    }
+
+    /// A number that no set has.
+    fn vacancy(&mut self) -> AttrId {
+        if self.free.is_empty() {
+            self.bury();
+        }
+        let next = AttrId::new(self.slots.len());
+        self.free.pop().unwrap_or(next)
+    }
+
+    /// Takes those that are gone out of the index.
+    fn bury(&mut self) {
+        let hashes = self
+            .gone
+            .iter()
+            .map(|id| spread(self.slots[id.index()].hash));
+        let hashes: SmallVec<[u64; AHEAD]> = hashes.collect();
+        self.index.fetch(&hashes);
+        for (id, hash) in self.gone.drain(..).zip(hashes) {
+            self.index.remove(hash, id.slot());
+            self.free.push(id);
+        }
     }
 
     /// How many references there are.

@@ -10,7 +10,10 @@ use core::hash::{BuildHasher as _, Hash};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use crate::{buckets::Glance, index::Index};
+use crate::{
+    buckets::Glance,
+    index::{Index, Moving},
+};
 
 /// How many keys are looked up at a time: what they need still lies in the nearest cache when the last one is
 /// dealt with.
@@ -169,8 +172,13 @@ impl<E: Keyed> Slab<E> {
     }
 
     fn insert(&mut self, hash: u64, slot: u32) {
-        let hash_of = |slot: u32| self.hasher.hash_one(self.slots[slot as usize].key());
-        self.index.insert(hash, slot, hash_of);
+        let hashes_of = |slots: &[u32]| {
+            // All keys first: so memory is asked for many of them at once.
+            let keys = slots.iter().map(|slot| self.slots[*slot as usize].key());
+            let keys: Moving<E::Key> = keys.collect();
+            keys.iter().map(|key| self.hasher.hash_one(key)).collect()
+        };
+        self.index.insert(hash, slot, hashes_of);
     }
 
     /// Whether it was not forgotten before.
