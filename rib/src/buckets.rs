@@ -36,9 +36,9 @@ impl Bucket {
     }
 
     fn set_tag(&mut self, place: usize, tag: u8) {
-        let mut head = self.head.to_le_bytes();
-        head[place] = tag;
-        self.head = u128::from_le_bytes(head);
+        // Not by way of octets: a store of one of them would have to be waited for.
+        self.head &= !(0xff << (8 * place));
+        self.head |= u128::from(tag) << (8 * place);
     }
 
     /// The places with this tag.

@@ -150,7 +150,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
 
     /// A number that no set has.
     fn vacancy(&mut self) -> AttrId {
-        if self.free.is_empty() {
+        if self.free.is_empty() && !self.gone.is_empty() {
             self.bury();
         }
         let next = AttrId::new(self.slots.len());

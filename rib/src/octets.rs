@@ -2,10 +2,13 @@
 //!
 //! An allocator spends some sixteen octets on each thing that it hands out, and what lives long among
 //! what lives briefly keeps whole pages from being given back. Here strings of one length (rounded up to
-//! [`UNIT`]) lie one behind the other, and the place of one that is gone is taken by the next.
+//! [`UNIT`]) lie one behind the other in blocks, and the place of one that is gone is taken by the next. A block is
+//! never moved: growing copies nothing, and leaves no holes of sizes that nobody asks for again.
 
 /// Lengths are rounded up to a multiple of this.
 const UNIT: usize = 4;
+/// Most octets of a block, unless one string is longer.
+const BLOCK: usize = 4096;
 
 /// Where a string lies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +20,9 @@ pub(crate) struct Place {
 /// Strings of one length.
 #[derive(Debug, Default)]
 struct Shelf {
-    octets: Vec<u8>,
+    blocks: Vec<Box<[u8]>>,
+    /// How many places there are, free ones among them.
+    places: u32,
     free: Vec<u32>,
 }
 
@@ -28,51 +33,78 @@ pub(crate) struct Octets {
     shelves: Vec<Shelf>,
 }
 
-/// Where the string in a place begins on its shelf, and how far the shelf keeps it room.
-const fn span(place: Place) -> (usize, usize) {
-    let room = (place.len as usize).div_ceil(UNIT) * UNIT;
-    (place.index as usize * room, room)
+/// How much room a shelf keeps for each string, in units.
+const fn units(len: usize) -> usize {
+    // Also where there is nothing to keep: everything has a place.
+    if len == 0 { 1 } else { len.div_ceil(UNIT) }
+}
+
+/// Where a string begins.
+struct Start {
+    shelf: usize,
+    block: usize,
+    octet: usize,
+    /// How many octets a block of this shelf has.
+    size: usize,
+}
+
+fn start(place: Place) -> Start {
+    let shelf = units(place.len as usize);
+    // Of strings in a block there is a power of two: none is found by a division.
+    let room = (shelf * UNIT).next_power_of_two();
+    let strings = (BLOCK >> room.trailing_zeros()).max(1);
+    let index = place.index as usize;
+    Start {
+        shelf,
+        block: index >> strings.trailing_zeros(),
+        octet: (index & (strings - 1)) * shelf * UNIT,
+        size: strings * shelf * UNIT,
+    }
 }
 
 impl Octets {
     /// Keeps a string. Memory ends long before there are four thousand million of one length, and
     /// none is longer than a message.
     pub(crate) fn insert(&mut self, octets: &[u8]) -> Place {
-        let units = octets.len().div_ceil(UNIT);
+        let units = units(octets.len());
         if units >= self.shelves.len() {
             self.shelves.resize_with(units + 1, Shelf::default);
         }
         let shelf = &mut self.shelves[units];
-        let room = units * UNIT;
-        let next = shelf.octets.len() / room.max(1);
+        let index = shelf.free.pop().unwrap_or_else(|| {
+            shelf.places += 1;
+            shelf.places - 1
+        });
         let place = Place {
             len: u32::try_from(octets.len()).unwrap_or(u32::MAX),
-            index: shelf
-                .free
-                .pop()
-                .unwrap_or_else(|| u32::try_from(next).unwrap_or(u32::MAX)),
+            index,
         };
-        let (start, _) = span(place);
-        if shelf.octets.len() < start + room {
-            shelf.octets.resize(start + room, 0);
+        let Start {
+            block, octet, size, ..
+        } = start(place);
+        if block == shelf.blocks.len() {
+            shelf.blocks.push(vec![0; size].into());
         }
-        shelf.octets[start..start + octets.len()].copy_from_slice(octets);
+        shelf.blocks[block][octet..octet + octets.len()].copy_from_slice(octets);
         place
     }
 
     /// The string in a place.
     pub(crate) fn get(&self, place: Place) -> &[u8] {
-        let (start, room) = span(place);
-        let shelf = &self.shelves[room / UNIT];
-        &shelf.octets[start..start + place.len as usize]
+        let Start {
+            shelf,
+            block,
+            octet,
+            ..
+        } = start(place);
+        &self.shelves[shelf].blocks[block][octet..octet + place.len as usize]
     }
 
     /// Gives a place back. A shelf with nothing on it is given back whole.
     pub(crate) fn remove(&mut self, place: Place) {
-        let (_, room) = span(place);
-        let shelf = &mut self.shelves[room / UNIT];
+        let shelf = &mut self.shelves[units(place.len as usize)];
         shelf.free.push(place.index);
-        if shelf.free.len() * room == shelf.octets.len() {
+        if shelf.free.len() == shelf.places as usize {
             *shelf = Shelf::default();
         }
     }
@@ -102,6 +134,33 @@ mod tests {
         assert_eq!(all.get(none), b"");
     }
 
+    /// Of each length several blocks, and of the longest ones one string to a block.
+    #[test]
+    fn strings_of_all_lengths_are_kept_apart() {
+        let mut all = Octets::default();
+        let octets = |len: usize, i: u8| {
+            let octets = (0..len).map(|at| i.wrapping_add(at.to_le_bytes()[0]));
+            octets.collect::<Vec<u8>>()
+        };
+        let lens = [
+            0, 1, 3, 4, 5, 44, 127, 128, 129, 2048, 4095, 4096, 4097, 9000,
+        ];
+        let wanted = || {
+            lens.into_iter()
+                .flat_map(|len| (0..200).map(move |i| (len, i)))
+        };
+        let places: Vec<Place> = wanted()
+            .map(|(len, i)| all.insert(&octets(len, i)))
+            .collect();
+        for ((len, i), place) in wanted().zip(&places) {
+            assert_eq!(all.get(*place), octets(len, i), "{len}, {i}");
+        }
+        let blocks = all.shelves.iter().flat_map(|shelf| &shelf.blocks);
+        for block in blocks {
+            assert!((BLOCK / 2..=BLOCK).contains(&block.len()) || block.len() > BLOCK);
+        }
+    }
+
     #[test]
     fn what_is_empty_takes_no_memory() {
         let mut all = Octets::default();
@@ -114,6 +173,6 @@ mod tests {
         for place in places {
             all.remove(place);
         }
-        assert!(all.shelves.iter().all(|shelf| shelf.octets.capacity() == 0));
+        assert!(all.shelves.iter().all(|shelf| shelf.blocks.capacity() == 0));
     }
 }

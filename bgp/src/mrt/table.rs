@@ -139,7 +139,7 @@ fn put_entry(entry: &Entry<'_>, prefix: Prefix, with_id: bool, out: &mut BytesMu
     if with_id {
         out.put_u32(entry.path_id.0);
     }
-    let mut attributes = BytesMut::new();
+    let mut attributes = Vec::new();
     put_entry_attributes(entry.attributes, prefix, &mut attributes);
     // No attributes of a message that was received are longer than it.
     let len = u16::try_from(attributes.len()).unwrap_or(0);
@@ -149,7 +149,7 @@ fn put_entry(entry: &Entry<'_>, prefix: Prefix, with_id: bool, out: &mut BytesMu
     }
 }
 
-fn put_entry_attributes(attributes: &PathAttributes, prefix: Prefix, out: &mut BytesMut) {
+fn put_entry_attributes(attributes: &PathAttributes, prefix: Prefix, out: &mut Vec<u8>) {
     let attributes = &*attributes.with_some_next_hop(prefix.family());
     let next_hop = attributes.next_hop;
     let classic = matches!((prefix, next_hop), (Prefix::V4(_), Some(NextHop::V4(_))));

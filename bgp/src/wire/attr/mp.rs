@@ -183,16 +183,16 @@ pub(in super::super) fn put_mp_reach_header(
 }
 
 /// Appends MP_REACH_NLRI with nothing but the next hop, as tables have it (RFC 6396 section 4.3.4).
-pub(crate) fn put_next_hop_alone(next_hop: NextHop, out: &mut BytesMut) {
+pub(crate) fn put_next_hop_alone(next_hop: NextHop, out: &mut Vec<u8>) {
     let octets = next_hop_octets(next_hop);
     let len = u8::try_from(octets.len()).unwrap_or(u8::MAX);
-    out.put_slice(&[
+    out.extend_from_slice(&[
         flag::OPTIONAL,
         code::MP_REACH_NLRI,
         len.saturating_add(1),
         len,
     ]);
-    out.put_slice(&octets);
+    out.extend_from_slice(&octets);
 }
 
 /// Octets that [`put_mp_reach_header`] appends.

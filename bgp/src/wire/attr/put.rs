@@ -2,8 +2,9 @@
 //!
 //! In the order of their codes, as RFC 4271 section 5 asks ("SHOULD order path attributes"); the MP
 //! attributes are written by their own functions, first in the message (RFC 7606 section 5.1).
-
-use bytes::{BufMut, BytesMut};
+//!
+//! Into a vector and not into the message: most of what is appended is a few octets, of which the compiler makes
+//! a store with the one, and calls with the other.
 
 use super::{code, flag};
 use crate::{
@@ -22,23 +23,24 @@ const TRANSITIVE: u8 = flag::OPTIONAL | flag::TRANSITIVE;
 const NON_TRANSITIVE: u8 = flag::OPTIONAL;
 
 /// Appends one attribute.
-fn put(flags: u8, code: u8, value: &[u8], out: &mut BytesMut) {
+fn put(flags: u8, code: u8, value: &[u8], out: &mut Vec<u8>) {
     put_header(flags, code, value.len(), out);
-    out.put_slice(value);
+    out.extend_from_slice(value);
 }
 
 /// Appends an attribute up to its value, of which `len` octets must follow. The extended length is used
 /// only where it must be, and the four bits without a meaning "MUST be zero when sent" (RFC 4271 section
 /// 4.3).
-fn put_header(flags: u8, code: u8, len: usize, out: &mut BytesMut) {
+fn put_header(flags: u8, code: u8, len: usize, out: &mut Vec<u8>) {
     let flags = flags & (flag::OPTIONAL | flag::TRANSITIVE | flag::PARTIAL);
     out.reserve(4 + len);
     match u8::try_from(len) {
-        Ok(len) => out.put_slice(&[flags, code, len]),
+        Ok(len) => out.extend_from_slice(&[flags, code, len]),
         Err(_) => {
-            out.put_slice(&[flags | flag::EXTENDED_LENGTH, code]);
+            out.extend_from_slice(&[flags | flag::EXTENDED_LENGTH, code]);
             // Longer values do not fit any message; the caller finds the whole too long.
-            out.put_u16(u16::try_from(len).unwrap_or(u16::MAX));
+            let len = u16::try_from(len).unwrap_or(u16::MAX);
+            out.extend_from_slice(&len.to_be_bytes());
         }
     }
 }
@@ -48,7 +50,7 @@ pub(crate) fn put_attributes(
     codec: &Codec,
     attrs: &PathAttributes,
     next_hop: bool,
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) {
     put(WELL_KNOWN, code::ORIGIN, &[attrs.origin as u8], out);
     let four_octets = codec.four_octet_as;
@@ -84,7 +86,7 @@ pub(crate) fn put_attributes(
 }
 
 /// Everything above CLUSTER_LIST, among which what is passed on unread has its place.
-fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
+fn put_rest(codec: &Codec, attrs: &PathAttributes, out: &mut Vec<u8>) {
     let mut unknown = Unknown(&attrs.unknown);
     unknown.put_below(code::EXTENDED_COMMUNITIES, out);
     put_list(
@@ -122,7 +124,7 @@ struct Unknown<'a>(&'a [UnknownAttribute]);
 
 impl Unknown<'_> {
     /// Appends those up to `code`.
-    fn put_below(&mut self, code: u8, out: &mut BytesMut) {
+    fn put_below(&mut self, code: u8, out: &mut Vec<u8>) {
         let count = self.0.partition_point(|unknown| unknown.code <= code);
         let (now, later) = self.0.split_at(count);
         for unknown in now {
@@ -146,12 +148,12 @@ fn put_list<T, const N: usize>(
     code: u8,
     list: &[T],
     octets: impl Fn(&T) -> [u8; N],
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) {
     if !list.is_empty() {
         put_header(transitive(attrs, code), code, N * list.len(), out);
         for item in list {
-            out.put_slice(&octets(item));
+            out.extend_from_slice(&octets(item));
         }
     }
 }
@@ -166,7 +168,7 @@ const fn transitive(attrs: &PathAttributes, code: u8) -> u8 {
 }
 
 /// RFC 4456 section 8; both stay within the AS.
-fn put_reflection(attrs: &PathAttributes, out: &mut BytesMut) {
+fn put_reflection(attrs: &PathAttributes, out: &mut Vec<u8>) {
     if let Some(id) = attrs.originator_id {
         put(NON_TRANSITIVE, code::ORIGINATOR_ID, &id.0.octets(), out);
     }
@@ -174,12 +176,12 @@ fn put_reflection(attrs: &PathAttributes, out: &mut BytesMut) {
         let len = 4 * attrs.cluster_list.len();
         put_header(NON_TRANSITIVE, code::CLUSTER_LIST, len, out);
         for id in &attrs.cluster_list {
-            out.put_u32(*id);
+            out.extend_from_slice(&id.to_be_bytes());
         }
     }
 }
 
-fn put_aggregator(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
+fn put_aggregator(codec: &Codec, attrs: &PathAttributes, out: &mut Vec<u8>) {
     let Some(aggregator) = attrs.aggregator else {
         return;
     };
@@ -193,15 +195,15 @@ fn put_aggregated(
     code: u8,
     aggregator: Aggregator,
     four_octets: bool,
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) {
     put_header(flags, code, asn_len(four_octets) + 4, out);
     put_asn(aggregator.asn, four_octets, out);
-    out.put_slice(&aggregator.addr.octets());
+    out.extend_from_slice(&aggregator.addr.octets());
 }
 
 /// What a two-octet peer must carry for those behind it (RFC 6793 section 4.2.2).
-fn put_as4(codec: &Codec, attrs: &PathAttributes, out: &mut BytesMut) {
+fn put_as4(codec: &Codec, attrs: &PathAttributes, out: &mut Vec<u8>) {
     let wide = |asn: Asn| asn.0 > u16::MAX.into();
     if codec.four_octet_as {
         return;
@@ -224,15 +226,15 @@ const fn asn_len(four_octets: bool) -> usize {
     if four_octets { 4 } else { 2 }
 }
 
-fn put_asn(asn: Asn, four_octets: bool, out: &mut BytesMut) {
+fn put_asn(asn: Asn, four_octets: bool, out: &mut Vec<u8>) {
     if four_octets {
-        out.put_u32(asn.0);
+        out.extend_from_slice(&asn.0.to_be_bytes());
     } else {
-        out.put_u16(asn.to_two_octet());
+        out.extend_from_slice(&asn.to_two_octet().to_be_bytes());
     }
 }
 
-fn put_path(flags: u8, code: u8, path: &AsPath, four_octets: bool, out: &mut BytesMut) {
+fn put_path(flags: u8, code: u8, path: &AsPath, four_octets: bool, out: &mut Vec<u8>) {
     let segment_len = |segment: &AsPathSegment| {
         let count = segment.asns.len();
         2 * count.div_ceil(SEGMENT_MAX) + asn_len(four_octets) * count
@@ -245,10 +247,10 @@ fn put_path(flags: u8, code: u8, path: &AsPath, four_octets: bool, out: &mut Byt
 }
 
 /// A segment of more than 255 ASes becomes several.
-fn put_segment(segment: &AsPathSegment, four_octets: bool, out: &mut BytesMut) {
+fn put_segment(segment: &AsPathSegment, four_octets: bool, out: &mut Vec<u8>) {
     for part in segment.asns.chunks(SEGMENT_MAX) {
-        out.put_u8(segment.kind as u8);
-        out.put_u8(u8::try_from(part.len()).unwrap_or(u8::MAX));
+        let count = u8::try_from(part.len()).unwrap_or(u8::MAX);
+        out.extend_from_slice(&[segment.kind as u8, count]);
         for asn in part {
             put_asn(*asn, four_octets, out);
         }

@@ -70,7 +70,7 @@ fn encode(
         (Family::Ipv6Unicast, NextHop::V6(_) | NextHop::V6LinkLocal { .. }) => false,
         _ => return Err(EncodeError::NextHopFamily),
     };
-    let mut attributes = BytesMut::with_capacity(TYPICAL);
+    let mut attributes = Vec::with_capacity(TYPICAL);
     attr::put_attributes(codec, attrs, classic, &mut attributes);
     let room = codec
         .max_update_len()
