@@ -124,6 +124,12 @@ impl Path {
     }
 }
 
+/// For how many more paths there shall be room than there are. Not for as many again: of ten neighbours that say
+/// the same, the room for six that there are not would be a third of all memory.
+const fn more_room(paths: usize) -> usize {
+    2 + paths / 4
+}
+
 /// Every path to one prefix.
 #[derive(Debug, Default)]
 pub(crate) enum Paths {
@@ -189,6 +195,9 @@ impl Paths {
                 Self::Many(both)
             }
             Self::Many(mut list) => {
+                if list.len() == list.capacity() {
+                    list.reserve_exact(more_room(list.len()));
+                }
                 list.insert(place, path);
                 Self::Many(list)
             }
@@ -240,6 +249,20 @@ mod tests {
         assert!(paths.is_full(one) && !paths.is_full(other));
         paths.remove(one, 7).unwrap();
         assert!(!paths.is_full(one));
+    }
+
+    #[test]
+    fn little_room_is_to_spare_and_growing_is_rare() {
+        let (mut paths, mut grown, mut last) = (Paths::default(), 0, 0);
+        for i in 0..1000 {
+            paths.insert(0, path(i));
+            if let Paths::Many(list) = &paths {
+                assert!(list.capacity() <= i + 2 + i / 4, "{i}");
+                grown += usize::from(list.capacity() > last);
+                last = list.capacity();
+            }
+        }
+        assert!(grown < 30, "{grown}");
     }
 
     #[test]
