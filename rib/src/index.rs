@@ -16,7 +16,11 @@ const SMALL: usize = 4096;
 /// How many buckets of the old table are emptied at an insertion, and as many of the new one prepared before.
 const STEP: usize = 4;
 
-/// What is asked about those that move at once.
+/// How many are looked up at a time, or taken out: what they need still lies in the nearest cache when the last one
+/// is dealt with.
+pub(crate) const AHEAD: usize = 32;
+
+/// Something of each of those that move at an insertion.
 pub(crate) type Moving<T> = SmallVec<[T; ROOM * STEP]>;
 
 /// Slots by hash. Whoever has it knows what is in the slots, and so its hash.

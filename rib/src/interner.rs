@@ -1,7 +1,8 @@
 //! Equal attribute sets are stored once, packed, counted, and named by four octets.
 //!
-//! Every holder of a set has one reference; at zero the set is gone and its number is free. A set
-//! is known by its octets and a key `K` beside them; `V` is what is worked out of it once.
+//! Every holder of a set has one reference; at zero the set is gone, and its number is free when some more are:
+//! they leave the index together. A set is known by its octets and a key `K` beside them; `V` is what is worked out
+//! of it once.
 
 use core::hash::{BuildHasher, Hash, Hasher};
 
@@ -11,10 +12,9 @@ use smallvec::SmallVec;
 
 use crate::{
     ids::AttrId,
-    index::Index,
+    index::{AHEAD, Index},
     octets::{Octets, Place},
     packed::{pack, unpack},
-    slab::AHEAD,
 };
 
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub(crate) struct Interner<K, V> {
     /// Those of the slots, by themselves: whoever looks at many of them looks at nothing else.
     values: Vec<V>,
     free: Vec<AttrId>,
-    /// Those that are no longer in use and that the index still has, at most [`AHEAD`]: to take out several at a
-    /// time is to wait for memory once.
+    /// Those that are no longer in use and that the index still has, fewer than [`AHEAD`]: to take out several at a
+    /// time is to wait for memory once. A set that comes back meanwhile gets another number.
     gone: Vec<AttrId>,
     index: Index,
     hasher: FixedState,
@@ -101,7 +101,8 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         if let Some(found) = found {
             return self.retain(AttrId::new(found as usize));
         }
-        let id = self.vacancy();
+        let next = AttrId::new(self.slots.len());
+        let id = self.free.pop().unwrap_or(next);
         let hash_of = |id: &u32| spread(self.slots[*id as usize].hash);
         let hashes_of = |ids: &[u32]| ids.iter().map(hash_of).collect();
         self.index.insert(spread(hash), id.slot(), hashes_of);
@@ -146,15 +147,6 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
             self.bury();
         }
         Some((key, &mut self.values[id.index()]))
-    }
-
-    /// A number that no set has.
-    fn vacancy(&mut self) -> AttrId {
-        if self.free.is_empty() && !self.gone.is_empty() {
-            self.bury();
-        }
-        let next = AttrId::new(self.slots.len());
-        self.free.pop().unwrap_or(next)
     }
 
     /// Takes those that are gone out of the index.
@@ -203,5 +195,83 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
 
     pub(crate) fn value(&self, id: AttrId) -> &V {
         &self.values[id.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use redstart_bgp::types::{AsPath, Asn};
+
+    use super::*;
+
+    /// How many different sets there are. Their paths are of seven lengths.
+    const SETS: u32 = 300;
+
+    fn attrs(number: u32) -> PathAttributes {
+        let asns = (0..=number % 7).map(|more| Asn(number + more));
+        PathAttributes {
+            as_path: AsPath::sequence(asns),
+            ..PathAttributes::default()
+        }
+    }
+
+    /// So many that the index grows in steps.
+    #[test]
+    fn sets_that_wait_to_leave_the_index_do_not_disturb_its_growth() {
+        let mut all = Interner::<bool, u32>::new(1);
+        let mut kept = Vec::new();
+        for number in 0..30_000 {
+            let id = all.intern(&attrs(number), true, || number);
+            match number % 3 {
+                0 => assert_eq!(all.release(id).map(|(_, value)| *value), Some(number)),
+                _ => kept.push((number, id)),
+            }
+        }
+        assert_eq!((all.len(), kept.len()), (20_000, 20_000));
+        for (number, id) in kept {
+            let again = all.intern(&attrs(number), true, || unreachable!());
+            assert_eq!((again, all.refs(id)), (id, 2));
+            assert!(all.release(id).is_none() && all.release(id).is_some());
+        }
+        assert_eq!((all.len(), all.index.len()), (0, all.gone.len()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever comes and goes, and comes back before it has left the index.
+        #[test]
+        fn each_set_in_use_has_one_number(
+            ops in prop::collection::vec((0..5_u8, 0..SETS), 1..4000),
+        ) {
+            let mut all = Interner::<bool, u32>::new(1);
+            let mut held = BTreeMap::<u32, (AttrId, u32)>::new();
+            for (op, number) in ops {
+                let before = held.get(&number).copied();
+                if op < 2 {
+                    let mut is_new = false;
+                    let id = all.intern(&attrs(number), true, || { is_new = true; number });
+                    prop_assert_eq!(is_new, before.is_none());
+                    let (known, refs) = held.entry(number).or_insert((id, 0));
+                    prop_assert_eq!(*known, id);
+                    *refs += 1;
+                } else if let Some((id, refs)) = before {
+                    let gone = all.release(id).map(|(_, value)| *value);
+                    prop_assert_eq!(gone, (refs == 1).then_some(number));
+                    held.insert(number, (id, refs - 1));
+                    held.retain(|_, (_, refs)| *refs > 0);
+                }
+                prop_assert_eq!(all.len(), held.len());
+            }
+            for (number, (id, refs)) in &held {
+                prop_assert_eq!(all.get(*id), attrs(*number));
+                prop_assert_eq!((all.refs(*id), all.value(*id)), (*refs, number));
+            }
+            let most = SETS as usize + AHEAD;
+            prop_assert!(all.slots.len() <= most, "numbers are used again");
+        }
     }
 }

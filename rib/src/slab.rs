@@ -12,12 +12,8 @@ use smallvec::SmallVec;
 
 use crate::{
     buckets::Glance,
-    index::{Index, Moving},
+    index::{AHEAD, Index, Moving},
 };
-
-/// How many keys are looked up at a time: what they need still lies in the nearest cache when the last one is
-/// dealt with.
-pub(crate) const AHEAD: usize = 32;
 
 /// Where several are.
 pub(crate) type Found = SmallVec<[Option<u32>; AHEAD]>;
@@ -101,7 +97,8 @@ impl<E: Keyed> Slab<E> {
     /// all of them at once: first for where each may be, then for what is there.
     pub(crate) fn find_all(&self, keys: &[E::Key], found: &mut Found) {
         debug_assert!(keys.len() <= AHEAD, "too many at a time");
-        let hashes: SmallVec<[u64; AHEAD]> = keys.iter().map(|key| self.hash(*key)).collect();
+        let hashes: SmallVec<[u64; AHEAD]> =
+            keys.iter().map(|key| self.hasher.hash_one(key)).collect();
         let hashes = hashes.as_slice();
         self.index.fetch(hashes);
         let glances = hashes.iter().map(|hash| self.index.glance(*hash));

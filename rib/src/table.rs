@@ -22,8 +22,9 @@ use smallvec::SmallVec;
 use crate::{
     attrs::AttrStore,
     ids::{AttrId, DirtySet, PrefixId},
+    index::AHEAD,
     paths::Paths,
-    slab::{AHEAD, Found, Keyed, Slab},
+    slab::{Found, Keyed, Slab},
 };
 
 /// Everything about one prefix.

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::time::Instant;
 
-/// Portions that may wait to be taken. None is larger than what is read or written at once, which is 64 KiB.
+/// Portions that may wait to be taken. None is larger than what is read or written at once, at most 64 KiB.
 pub(super) const PORTIONS: usize = 128;
 
 /// Something that went over a connection.

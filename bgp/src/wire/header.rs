@@ -147,9 +147,10 @@ fn error(subcode: HeaderSubcode, data: &[u8]) -> Notification {
 /// `body` must keep within the maximum of the type.
 pub(crate) fn frame(kind: MessageType, out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
-    let mut header = [0xff; HEADER_LEN];
-    let [.., high, low, code] = &mut header;
-    (*high, *low, *code) = (0, 0, kind.code());
+    // The length is filled in when it is known.
+    let mut header = [0; HEADER_LEN];
+    let [marker @ .., _, _, code] = &mut header;
+    (*marker, *code) = (MARKER, kind.code());
     out.put_slice(&header);
     body(out);
     patch_u16(out, start + LENGTH_AT, start);

@@ -21,9 +21,9 @@ use crate::{
     export::{self, Exported, Originations},
     groups::{Alike, Source, Told},
     ids::{PeerIndex, PrefixId, ToldId},
+    index::AHEAD,
     paths::Path,
     policy::{Hits, family_index},
-    slab::AHEAD,
     table::{Entry, Table},
 };
 

@@ -3,8 +3,7 @@
 //! In the order of their codes, as RFC 4271 section 5 asks ("SHOULD order path attributes"); the MP
 //! attributes are written by their own functions, first in the message (RFC 7606 section 5.1).
 //!
-//! Into a vector and not into the message: most of what is appended is a few octets, of which the compiler makes
-//! a store with the one, and calls with the other.
+//! Into a [`Vec`] and not a `BytesMut`: most of what is appended is a few octets, for which the latter makes a call.
 
 use super::{code, flag};
 use crate::{

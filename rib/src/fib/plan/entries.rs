@@ -14,7 +14,10 @@ use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
 use smallvec::SmallVec;
 
 use super::entry::Entry;
-use crate::slab::{AHEAD, Found, Keyed, Slab};
+use crate::{
+    index::AHEAD,
+    slab::{Found, Keyed, Slab},
+};
 
 /// Names an entry that is queued, has an operation in flight, or was just found: others may be freed,
 /// and are something else then.

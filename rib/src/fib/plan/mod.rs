@@ -70,7 +70,7 @@ use super::{
     object::NexthopId,
     reason::{InstallState, ParkReason},
 };
-use crate::slab::AHEAD;
+use crate::index::AHEAD;
 
 /// What the planner did, in plain numbers for metrics. All but the gauges only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
