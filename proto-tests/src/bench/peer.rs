@@ -9,7 +9,7 @@
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -176,6 +176,16 @@ impl Peer {
     pub fn send(&mut self, messages: &[u8]) -> Result<()> {
         self.stream.write_all(messages)?;
         self.spoke = Instant::now();
+        Ok(())
+    }
+
+    /// As [`send`](Self::send), and keeps the session up until `over`.
+    pub fn send_and_stay(&mut self, messages: &[u8], over: &AtomicBool) -> Result<()> {
+        self.send(messages)?;
+        while !over.load(Ordering::Relaxed) {
+            self.keep_alive()?;
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Ok(())
     }
 

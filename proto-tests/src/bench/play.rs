@@ -5,6 +5,7 @@
 
 use std::{
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     churn::Churn,
+    kernel::probe::ipv4_routes,
     peer::{Identity, Lull, Peer},
     policy::{self, Rules, State},
     row::Row,
@@ -162,14 +164,16 @@ impl Players {
         self.begin()?;
         let began = Instant::now();
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
-        let lull = Lull::default();
+        let (lull, over) = (Lull::default(), &AtomicBool::new(false));
         let last = thread::scope(|scope| -> Result<Instant> {
             let sending: Vec<_> = senders
                 .iter_mut()
                 .zip(messages)
-                .map(|(sender, messages)| scope.spawn(move || sender.send(messages)))
+                .map(|(sender, messages)| scope.spawn(move || sender.send_and_stay(messages, over)))
                 .collect();
-            let last = all_exact(scope, monitors, &lull)?;
+            let last = all_exact(scope, monitors, &lull);
+            over.store(true, Ordering::Relaxed);
+            let last = last?;
             sending
                 .into_iter()
                 .try_for_each(|sending| joined(sending.join()))?;
@@ -203,14 +207,16 @@ impl Players {
     /// Waits until the daemon has next to nothing to do: what it does when all has been told counts as well.
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
-        let told = if self.monitors.is_empty() {
-            &mut self.senders
-        } else {
-            &mut self.monitors
-        };
+        let (senders, monitors) = (&mut self.senders, &mut self.monitors);
         usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
             thread::sleep(long);
-            for peer in told.iter_mut() {
+            let mut all = senders.iter_mut().chain(monitors.iter_mut());
+            all.try_for_each(Peer::keep_alive)?;
+            let told = match monitors.len() {
+                0 => senders.iter_mut(),
+                _ => monitors.iter_mut(),
+            };
+            for peer in told {
                 peer.set_patience(Duration::from_millis(1))?;
                 while peer.read_some()? {}
                 ensure!(
@@ -248,6 +254,7 @@ fn all_exact<'scope, 'env>(
 pub fn play(play: &Play) -> Result<()> {
     match play.row {
         Row::Table => table(play, true),
+        Row::Installing => installing(play),
         Row::Receivers => table(play, false),
         Row::Churn => churn(play),
         Row::Policy => with_policy(play),
@@ -275,6 +282,31 @@ fn table(play: &Play, whole: bool) -> Result<()> {
     players.run("again", &announcements)?;
     players.expect(&[]);
     players.lose_first("lost")
+}
+
+/// The walls are until the monitor was told; the processor time is until the kernel has followed.
+fn installing(play: &Play) -> Result<()> {
+    let table = play.input.table()?;
+    let identity = *play.row.senders().first().context("no sender")?;
+    let sender = play.row.sender(0, identity);
+    // All that takes long is done before there are sessions to keep up.
+    let routes: Vec<(Key, PathHash)> = table.paths(sender).collect();
+    let (announcements, withdrawals) = (table.announcements(sender), table.withdrawals());
+    let before = kernel_routes(play)?;
+    let mut players = Players::connect(play)?;
+    for (phase, messages, routes) in [
+        ("announce", announcements, routes.as_slice()),
+        ("withdraw", withdrawals, &[]),
+    ] {
+        players.expect(routes);
+        players.run(phase, &[messages])?;
+        let (there, wanted) = (kernel_routes(play)?.saturating_sub(before), routes.len());
+        ensure!(
+            there == wanted,
+            "{there} of {wanted} routes are in the kernel"
+        );
+    }
+    Ok(())
 }
 
 fn churn(play: &Play) -> Result<()> {
@@ -423,19 +455,20 @@ fn mesh(play: &Play) -> Result<()> {
     for index in 0..players.senders.len() {
         messages.push(own_routes(&table, index, EACH, players.sender(index)?));
     }
-    let pid = *play.pids.first().context("no daemon")?;
+    let before = kernel_routes(play)?;
     players.begin()?;
     let began = Instant::now();
     for (peer, messages) in players.senders.iter_mut().zip(&messages) {
         peer.send(messages)?;
     }
     let wanted = table.len();
-    while kernel_routes(pid)? < wanted {
+    loop {
+        let there = kernel_routes(play)?.saturating_sub(before);
+        if there >= wanted {
+            break;
+        }
         if began.elapsed() > PATIENCE {
-            bail!(
-                "{} of {wanted} routes are in the kernel",
-                kernel_routes(pid)?
-            );
+            bail!("{there} of {wanted} routes are in the kernel");
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -460,13 +493,8 @@ fn mesh(play: &Play) -> Result<()> {
     players.end("idle for 20 s", IDLE)
 }
 
-/// How many routes with a gateway the main table of the process's namespace has.
-fn kernel_routes(pid: u32) -> Result<usize> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/net/route"))?;
-    let with_gateway = |line: &&str| {
-        line.split('\t')
-            .nth(2)
-            .is_some_and(|gateway| gateway != "00000000")
-    };
-    Ok(text.lines().skip(1).filter(with_gateway).count())
+/// How many routes the main table of the daemon's namespace has.
+fn kernel_routes(play: &Play) -> Result<usize> {
+    let pid = play.pids.first().context("no daemon")?;
+    Ok(usize::try_from(ipv4_routes(&pid.to_string())?)?)
 }

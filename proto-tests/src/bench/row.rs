@@ -13,7 +13,10 @@ pub enum Row {
     /// One neighbour sends a full table, another gets it; then all is withdrawn; then it comes again
     /// and the neighbour is lost.
     Table,
-    /// The same to ten neighbours.
+    /// The table comes and goes while it also goes into the kernel and out of it, with a hold time that a daemon
+    /// with too much to do lets expire.
+    Installing,
+    /// A full table to ten neighbours.
     Receivers,
     /// A full table, then a day of changes.
     Churn,
@@ -31,8 +34,9 @@ pub enum Row {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Table,
+        Self::Installing,
         Self::Receivers,
         Self::Churn,
         Self::Policy,
@@ -44,18 +48,22 @@ impl Row {
 
     /// Whether routes go into the kernel.
     pub fn installs(self) -> bool {
-        self == Self::Mesh
+        matches!(self, Self::Mesh | Self::Installing)
     }
 
     /// The hold time in force, in seconds.
     pub fn hold_time(self) -> u16 {
-        if self == Self::Mesh { 9 } else { 240 }
+        match self {
+            Self::Installing => 3,
+            Self::Mesh => 9,
+            _ => 240,
+        }
     }
 
     /// Who sends.
     pub fn senders(self) -> Vec<Identity> {
         let count = match self {
-            Self::Table | Self::Receivers | Self::Churn | Self::Policy => 1,
+            Self::Table | Self::Installing | Self::Receivers | Self::Churn | Self::Policy => 1,
             Self::Disjoint | Self::Same => 10,
             Self::Reflector => 100,
             Self::Mesh => 500,
@@ -120,6 +128,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Table => "table",
+            Self::Installing => "installing",
             Self::Receivers => "receivers",
             Self::Churn => "churn",
             Self::Policy => "policy",

@@ -119,7 +119,12 @@ fn count(ipv6: bool) -> Result<u32> {
             .context("rt6_stats is short")?;
         return Ok(u32::from_str_radix(entries, 16)?);
     }
-    let text = std::fs::read_to_string("/proc/self/net/fib_triestat")?;
+    ipv4_routes("self")
+}
+
+/// How many IPv4 routes the main table of a process's namespace has.
+pub(in crate::bench) fn ipv4_routes(process: &str) -> Result<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/net/fib_triestat"))?;
     let mut lines = text.lines().skip_while(|line| *line != "Main:");
     let count = lines.find_map(|line| line.trim().strip_prefix("Prefixes:"));
     Ok(count.context("no table main")?.trim().parse()?)
