@@ -93,6 +93,7 @@ impl<K: Copy + Eq + Hash, V> Interner<K, V> {
         let hash = hash(&self.hasher, sought, &key);
         let found = self.index.find(spread(hash), |id| {
             let slot = &slots[id as usize];
+            // One that is gone has given its place back.
             slot.hash == hash
                 && slot.refs > 0
                 && slot.key == key
