@@ -271,6 +271,7 @@ mod tests {
     use redstart_bgp::types::AsPath;
 
     use super::*;
+    use crate::index::AHEAD;
 
     fn attrs(asn: u32, next_hop: &str) -> PathAttributes {
         PathAttributes {
@@ -301,6 +302,16 @@ mod tests {
         store.release(b);
         assert_eq!((store.len(), store.next_hops.len()), (0, 0));
         assert_eq!(store.next_hops.pending(), 0);
+        // Numbers are free when enough of them are no longer in use.
+        let more = (10..10 + u32::try_from(AHEAD).unwrap())
+            .map(|asn| store.intern_received(&attrs(asn, "10.0.0.1"), None));
+        let more: Vec<AttrId> = more.collect();
+        more.iter().for_each(|id| store.release(*id));
+        let d = store.intern_received(&attrs(3, "10.0.0.1"), None);
+        assert!(
+            d == a || d == c || more.contains(&d),
+            "slots are used again"
+        );
     }
 
     #[test]

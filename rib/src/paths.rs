@@ -124,8 +124,8 @@ impl Path {
     }
 }
 
-/// For how many more paths there shall be room than there are. Not for as many again: of ten neighbours that say
-/// the same, the room for six that there are not would be a third of all memory.
+/// For how many more paths a full list gets room. Not for as many again: with ten neighbours that say the same, the
+/// room for six that there are not was a tenth of all memory.
 const fn more_room(paths: usize) -> usize {
     2 + paths / 4
 }

@@ -97,8 +97,7 @@ impl<E: Keyed> Slab<E> {
     /// all of them at once: first for where each may be, then for what is there.
     pub(crate) fn find_all(&self, keys: &[E::Key], found: &mut Found) {
         debug_assert!(keys.len() <= AHEAD, "too many at a time");
-        let hashes: SmallVec<[u64; AHEAD]> =
-            keys.iter().map(|key| self.hasher.hash_one(key)).collect();
+        let hashes: SmallVec<[u64; AHEAD]> = keys.iter().map(|key| self.hash(*key)).collect();
         let hashes = hashes.as_slice();
         self.index.fetch(hashes);
         let glances = hashes.iter().map(|hash| self.index.glance(*hash));

@@ -139,7 +139,7 @@ fn put_entry(entry: &Entry<'_>, prefix: Prefix, with_id: bool, out: &mut BytesMu
     if with_id {
         out.put_u32(entry.path_id.0);
     }
-    let mut attributes = Vec::with_capacity(256);
+    let mut attributes = Vec::new();
     put_entry_attributes(entry.attributes, prefix, &mut attributes);
     // No attributes of a message that was received are longer than it.
     let len = u16::try_from(attributes.len()).unwrap_or(0);
