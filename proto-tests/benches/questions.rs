@@ -58,8 +58,8 @@ fn run(cli: &Cli) -> Result<()> {
     let _exclusive = Exclusive::wait()?;
     let program = std::env::current_exe()?;
     let binaries = Binaries::of_benchmark()?;
-    let ground = Ground::new(Row::Table)?;
-    let speaker = Daemon::Redstart.start(&ground, Row::Table, &binaries)?;
+    let ground = Ground::new(Row::Table.as_usual())?;
+    let speaker = Daemon::Redstart.start(&ground, Row::Table.as_usual(), &binaries)?;
     let pid = speaker.first().context("no speaker")?.record.pid;
     let mut ask = ground.peers.command(program.to_str().context("not UTF-8")?);
     ask.args(["ask", &pid.to_string()]);

@@ -10,7 +10,7 @@ use redstart_proto_tests::{
         ground::Ground,
         play::{self, Input, Measured, Play},
         report::Report,
-        row::Row,
+        row::{Row, Scene, Variation},
     },
     lab::{exclusive::Exclusive, netns::stdout_of, requirements::Binaries, wait},
     program,
@@ -33,6 +33,11 @@ struct Cli {
     rounds: u32,
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    variation: Variation,
+    /// Ask Redstart one thing after the other meanwhile, through redc.
+    #[arg(long)]
+    ask: bool,
     /// What cargo says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -108,8 +113,12 @@ fn one(
     binaries: &Binaries,
     program: &std::path::Path,
 ) -> Result<Vec<Measured>> {
-    let ground = Ground::new(row)?;
-    let processes = daemon.start(&ground, row, binaries)?;
+    let scene = Scene {
+        row,
+        variation: cli.variation,
+    };
+    let ground = Ground::new(scene)?;
+    let processes = daemon.start(&ground, scene, binaries)?;
     let mut command = ground.peers.command(program.to_str().context("not UTF-8")?);
     // The monitors' tables in large pages: what they wait for is not the daemon's doing.
     command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
@@ -122,6 +131,19 @@ fn one(
     command.args(["--prefixes", &cli.input.prefixes.to_string()]);
     if row.has_policy() {
         command.arg("--objects").arg(ground.run_dir.objects());
+    }
+    let Variation {
+        sessions,
+        hold_time,
+    } = cli.variation;
+    for (flag, number) in [("--sessions", sessions), ("--hold-time", hold_time)] {
+        if let Some(number) = number {
+            command.arg(flag).arg(number.to_string());
+        }
+    }
+    if cli.ask && daemon == Daemon::Redstart {
+        command.arg("--redc").arg(binaries.path("redc"));
+        command.arg("--socket").arg(ground.run_dir.socket("n1"));
     }
     for (flag, path) in [("--table", &cli.input.table), ("--churn", &cli.input.churn)] {
         if let Some(path) = path {

@@ -13,7 +13,11 @@ use std::{fmt, fs};
 
 use anyhow::{Context as _, Result};
 
-use super::{ground::Ground, peer::Identity, row::Row};
+use super::{
+    ground::Ground,
+    peer::Identity,
+    row::{Row, Scene},
+};
 use crate::lab::{process::Process, requirements::Binaries};
 
 /// A daemon.
@@ -69,25 +73,25 @@ impl Daemon {
     }
 
     /// Starts it for a row. It may take a moment until it listens.
-    pub fn start(self, ground: &Ground, row: Row, binaries: &Binaries) -> Result<Vec<Process>> {
-        let neighbours: Vec<Neighbour> = row
+    pub fn start(self, ground: &Ground, scene: Scene, binaries: &Binaries) -> Result<Vec<Process>> {
+        let neighbours: Vec<Neighbour> = scene
             .senders()
             .into_iter()
             .map(|identity| Neighbour {
                 identity,
-                told: row.reflects(),
+                told: scene.row.reflects(),
             })
-            .chain(row.monitors().into_iter().map(|identity| Neighbour {
+            .chain(scene.monitors().into_iter().map(|identity| Neighbour {
                 identity,
                 told: true,
             }))
             .collect();
         match self {
-            Self::Redstart => redstart::start(ground, row, &neighbours, binaries),
-            Self::Bird => bird::start(ground, row, &neighbours),
-            Self::Frr => frr::start(ground, row, &neighbours),
-            Self::Openbgpd => openbgpd::start(ground, row, &neighbours),
-            Self::Gobgp => gobgp::start(ground, row, &neighbours),
+            Self::Redstart => redstart::start(ground, scene, &neighbours, binaries),
+            Self::Bird => bird::start(ground, scene, &neighbours),
+            Self::Frr => frr::start(ground, scene, &neighbours),
+            Self::Openbgpd => openbgpd::start(ground, scene, &neighbours),
+            Self::Gobgp => gobgp::start(ground, scene, &neighbours),
         }
     }
 }

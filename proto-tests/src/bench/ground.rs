@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::Result;
 
-use super::{peer::DAEMON, row::Row};
+use super::{peer::DAEMON, row::Scene};
 use crate::lab::{
     netns::{Netns, host_ip},
     process::Processes,
@@ -28,7 +28,7 @@ pub struct Ground {
 
 impl Ground {
     /// With the addresses of the neighbours of that row.
-    pub fn new(row: Row) -> Result<Self> {
+    pub fn new(scene: Scene) -> Result<Self> {
         run_dir::tear_down(NAME)?;
         let run_dir = RunDir::of(NAME);
         for dir in [run_dir.path().join("log"), run_dir.objects()] {
@@ -40,11 +40,11 @@ impl Ground {
             processes: Processes::of(run_dir.path()),
             run_dir,
         };
-        ground.wire(row)?;
+        ground.wire(scene)?;
         Ok(ground)
     }
 
-    fn wire(&self, row: Row) -> Result<()> {
+    fn wire(&self, scene: Scene) -> Result<()> {
         let (daemon, peers) = (&self.daemon, &self.peers);
         host_ip(&[
             format!("netns add {}", daemon.name()),
@@ -60,7 +60,7 @@ impl Ground {
             "link set eth0 up".to_owned(),
         ])?;
         let mut lines = vec!["link set lo up".to_owned(), "link set eth0 up".to_owned()];
-        for identity in row.senders().iter().chain(&row.monitors()) {
+        for identity in scene.senders().iter().chain(&scene.monitors()) {
             lines.push(format!("addr add {}/16 dev eth0", identity.address));
         }
         peers.ip(&lines)

@@ -12,20 +12,24 @@
 //! | [`churn`] | a day of changes |
 //! | [`exact`] | held against expected |
 //! | [`peer`] | one neighbour: a blocking socket |
+//! | [`keeper`] | KEEPALIVEs for all of them |
 //! | [`row`] | what is measured, and the neighbours that it takes |
 //! | [`daemon`] | the five daemons: configuration, start |
 //! | `start` | a daemon starts, and runs |
 //! | [`ground`] | namespaces and cable |
 //! | [`play`] | one row with one daemon |
+//! | [`asking`] | an operator who asks meanwhile |
 //! | [`report`] | medians and ratios |
 //! | [`questions`] | what an operator asks of a full table |
 //!
 //! Routes into the kernel are measured in another way: [`kernel`].
 
+pub mod asking;
 pub mod churn;
 pub mod daemon;
 pub mod exact;
 pub mod ground;
+pub mod keeper;
 pub mod kernel;
 pub mod peer;
 pub mod play;

@@ -7,9 +7,12 @@
 //! and would have it wait for a processor. A daemon that goes on after a moment of silence is read from late.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
+    io::{ErrorKind, Read as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,6 +21,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     exact::Exact,
+    keeper::{Keeper, Voice},
     table::{Key, PathHash, field, nlri, path_hash, path_hash_after_first},
 };
 use crate::malformed::build::message;
@@ -28,9 +32,6 @@ pub const DAEMON: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// private numbers do get there, and a path with a number of the receiver's is a loop.
 pub const DAEMON_AS: u32 = 4_200_000_000;
 
-/// Room for what is kept until it is looked at: more than a full table for a monitor, and what a hundred
-/// clients of a reflector get.
-const TABLE: usize = 1 << 26;
 const PORTION: usize = 1 << 18;
 const HEADER: usize = 19;
 /// After how long without octets for anybody those that came are looked at.
@@ -84,6 +85,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
+    voice: Arc<Mutex<Voice>>,
     /// What was read and not looked at, as far as `filled`.
     buffer: Vec<u8>,
     filled: usize,
@@ -91,9 +93,8 @@ pub struct Peer {
     reads: Vec<(usize, Instant)>,
     /// The routes of what is read now.
     changes: Vec<(Key, Option<PathHash>)>,
-    internal: bool,
-    keepalive: Duration,
-    spoke: Instant,
+    /// Its identifier, if it is in the daemon's AS.
+    internal: Option<[u8; 4]>,
     /// When the last KEEPALIVE came, and the longest pause between two.
     heard: Instant,
     pause: Duration,
@@ -105,10 +106,10 @@ pub struct Peer {
 
 impl Peer {
     /// Tries until the session is up, or `bound` has passed.
-    pub fn establish(identity: Identity, bound: Duration) -> Result<Self> {
+    pub fn establish(identity: Identity, bound: Duration, keeper: &Keeper) -> Result<Self> {
         let end = Instant::now() + bound;
         loop {
-            match Self::try_establish(identity) {
+            match Self::try_establish(identity, keeper) {
                 Ok(peer) => return Ok(peer),
                 Err(error) if Instant::now() > end => {
                     return Err(error).with_context(|| format!("{} is not up", identity.address));
@@ -118,7 +119,7 @@ impl Peer {
         }
     }
 
-    fn try_establish(identity: Identity) -> Result<Self> {
+    fn try_establish(identity: Identity, keeper: &Keeper) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::from((identity.address, 0)).into())?;
         socket.connect_timeout(
@@ -128,23 +129,24 @@ impl Peer {
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let interval = Duration::from_secs(u64::from(identity.hold_time / 3).max(1));
+        let internal = identity.asn == DAEMON_AS;
         let mut peer = Self {
+            voice: keeper.speak_for(&stream, interval)?,
             stream,
             buffer: vec![0; PORTION],
             filled: 0,
             reads: Vec::new(),
             changes: Vec::new(),
-            internal: identity.asn == DAEMON_AS,
-            keepalive: Duration::from_secs(u64::from(identity.hold_time / 3).max(1)),
-            spoke: Instant::now(),
+            internal: internal.then_some(identity.address.octets()),
             heard: Instant::now(),
             pause: Duration::ZERO,
             exact: Exact::default(),
             messages: 0,
         };
-        peer.stream.write_all(&open(identity))?;
+        peer.send(&open(identity))?;
         ensure!(peer.next_kind()? == 1, "no OPEN");
-        peer.say_keepalive()?;
+        peer.send(&message(4, &[]))?;
         ensure!(peer.next_kind()? == 4, "no KEEPALIVE");
         Ok(peer)
     }
@@ -159,34 +161,10 @@ impl Peer {
         Ok(header[18])
     }
 
-    fn say_keepalive(&mut self) -> Result<()> {
-        self.spoke = Instant::now();
-        Ok(self.stream.write_all(&message(4, &[]))?)
-    }
-
-    /// Says it if it is time to.
-    pub fn keep_alive(&mut self) -> Result<()> {
-        if self.spoke.elapsed() >= self.keepalive {
-            self.say_keepalive()?;
-        }
-        Ok(())
-    }
-
     /// Sends messages that were made before.
-    pub fn send(&mut self, messages: &[u8]) -> Result<()> {
-        self.stream.write_all(messages)?;
-        self.spoke = Instant::now();
-        Ok(())
-    }
-
-    /// As [`send`](Self::send), and keeps the session up until `over`.
-    pub fn send_and_stay(&mut self, messages: &[u8], over: &AtomicBool) -> Result<()> {
-        self.send(messages)?;
-        while !over.load(Ordering::Relaxed) {
-            self.keep_alive()?;
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
+    pub fn send(&self, messages: &[u8]) -> Result<()> {
+        let mut voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(voice.say(messages)?)
     }
 
     /// The longest pause between KEEPALIVEs since this was asked last.
@@ -204,9 +182,9 @@ impl Peer {
         Ok(self.stream.set_nonblocking(true)?)
     }
 
-    /// Makes room for a full table, memory that is there already.
-    pub fn make_room(&mut self) {
-        self.buffer = vec![u8::MAX; TABLE];
+    /// Makes room for so many octets of messages, memory that is there already.
+    pub fn make_room(&mut self, octets: usize) {
+        self.buffer = vec![u8::MAX; octets.max(PORTION)];
     }
 
     /// Reads until the table is exact, and says when it was; fails when `bound` has passed.
@@ -231,7 +209,6 @@ impl Peer {
             if self.filled == self.buffer.len() || lull.is_now() || Instant::now() > end {
                 exact = self.look()?;
             }
-            self.keep_alive()?;
         }
     }
 
@@ -320,8 +297,10 @@ impl Peer {
                 .context("an attribute is cut")?;
             // Between internal peers paths may be equal: the next hop tells routes apart.
             match (code, self.internal) {
-                (2, false) => hash = Some(path_hash_after_first(value)),
-                (3, true) => hash = Some(path_hash(value)),
+                (2, None) => hash = Some(path_hash_after_first(value)),
+                (3, Some(_)) => hash = Some(path_hash(value)),
+                // ORIGINATOR_ID: a route of its own has come back, and is ignored (RFC 4456 section 8).
+                (9, Some(own)) if value == own => return Ok(()),
                 _ => {}
             }
             attributes = attributes.get(head + size..).unwrap_or_default();

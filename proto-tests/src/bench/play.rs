@@ -5,7 +5,6 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -14,11 +13,13 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    asking::{Answers, Asking, Whom},
     churn::Churn,
+    keeper::Keeper,
     kernel::probe::ipv4_routes,
     peer::{Identity, Lull, Peer},
     policy::{self, Rules, State},
-    row::Row,
+    row::{Row, Scene},
     table::{Key, PathHash, Sender, Table},
     usage::{self, Usage},
 };
@@ -30,15 +31,21 @@ const UP: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long a mesh in which nothing happens is watched.
 const IDLE: Duration = Duration::from_secs(20);
+/// Room for what monitors get until it is looked at, in octets: more than a full table for each of ten.
+const ROOM: usize = 10 << 26;
 
 /// What to play.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Play {
     /// The row.
-    pub row: Row,
+    #[command(flatten)]
+    pub scene: Scene,
     /// The daemon's processes.
     #[arg(required = true)]
     pub pids: Vec<u32>,
+    /// Who is asked meanwhile.
+    #[command(flatten)]
+    pub whom: Whom,
     /// Where a daemon looks for the objects that change, if some do.
     #[arg(long)]
     pub objects: Option<PathBuf>,
@@ -92,42 +99,51 @@ pub struct Measured {
     pub peak: u64,
     /// UPDATEs that the (first) monitor got.
     pub messages: u64,
+    /// What an operator was answered meanwhile.
+    pub answers: Option<Answers>,
 }
 
 /// The neighbours of a row, connected.
 struct Players {
-    row: Row,
+    scene: Scene,
     pids: Vec<u32>,
     senders: Vec<Peer>,
     monitors: Vec<Peer>,
+    /// Says KEEPALIVEs for them.
+    _keeper: Keeper,
+    asking: Option<Asking>,
     began: (Usage, u64),
 }
 
 impl Players {
     fn connect(play: &Play) -> Result<Self> {
+        let keeper = Keeper::start();
         let establish = |identities: Vec<Identity>| -> Result<Vec<Peer>> {
             let each = identities
                 .into_iter()
-                .map(|identity| Peer::establish(identity, UP));
+                .map(|identity| Peer::establish(identity, UP, &keeper));
             each.collect()
         };
-        let senders = establish(play.row.senders())?;
-        let mut monitors = establish(play.row.monitors())?;
-        monitors.iter_mut().for_each(Peer::make_room);
+        let senders = establish(play.scene.senders())?;
+        let mut monitors = establish(play.scene.monitors())?;
+        let room = ROOM / monitors.len().max(10);
+        monitors.iter_mut().for_each(|peer| peer.make_room(room));
         thread::sleep(SETTLE);
         Ok(Self {
-            row: play.row,
+            scene: play.scene,
             pids: play.pids.clone(),
             senders,
             monitors,
+            _keeper: keeper,
+            asking: Asking::start(&play.whom),
             began: (Usage::default(), 0),
         })
     }
 
     fn sender(&self, index: usize) -> Result<Sender> {
-        let identities = self.row.senders();
+        let identities = self.scene.senders();
         let identity = identities.get(index).context("no such sender")?;
-        Ok(self.row.sender(index, *identity))
+        Ok(self.scene.row.sender(index, *identity))
     }
 
     fn expect(&mut self, routes: &[(Key, PathHash)]) {
@@ -140,6 +156,10 @@ impl Players {
     fn begin(&mut self) -> Result<()> {
         let messages = self.monitors.first().map_or(0, |monitor| monitor.messages);
         self.began = (usage::of(&self.pids)?, messages);
+        // What was answered until now is not of the phase that begins.
+        if let Some(asking) = &mut self.asking {
+            asking.forget();
+        }
         Ok(())
     }
 
@@ -153,6 +173,7 @@ impl Players {
             resident: usage.resident,
             peak: usage.peak,
             messages: messages - self.began.1,
+            answers: self.asking.as_mut().map(Asking::take).transpose()?,
         };
         println!("{}", serde_json::to_string(&measured)?);
         thread::sleep(SETTLE);
@@ -164,16 +185,14 @@ impl Players {
         self.begin()?;
         let began = Instant::now();
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
-        let (lull, over) = (Lull::default(), &AtomicBool::new(false));
+        let lull = Lull::default();
         let last = thread::scope(|scope| -> Result<Instant> {
             let sending: Vec<_> = senders
                 .iter_mut()
                 .zip(messages)
-                .map(|(sender, messages)| scope.spawn(move || sender.send_and_stay(messages, over)))
+                .map(|(sender, messages)| scope.spawn(move || sender.send(messages)))
                 .collect();
-            let last = all_exact(scope, monitors, &lull);
-            over.store(true, Ordering::Relaxed);
-            let last = last?;
+            let last = all_exact(scope, monitors, &lull)?;
             sending
                 .into_iter()
                 .try_for_each(|sending| joined(sending.join()))?;
@@ -210,8 +229,6 @@ impl Players {
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
         usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
             thread::sleep(long);
-            let mut all = senders.iter_mut().chain(monitors.iter_mut());
-            all.try_for_each(Peer::keep_alive)?;
             let told = match monitors.len() {
                 0 => senders.iter_mut(),
                 _ => monitors.iter_mut(),
@@ -252,7 +269,7 @@ fn all_exact<'scope, 'env>(
 
 /// Plays a row.
 pub fn play(play: &Play) -> Result<()> {
-    match play.row {
+    match play.scene.row {
         Row::Table => table(play, true),
         Row::Installing => installing(play),
         Row::Receivers => table(play, false),
@@ -287,9 +304,8 @@ fn table(play: &Play, whole: bool) -> Result<()> {
 /// The walls are until the monitor was told; the processor time is until the kernel has followed.
 fn installing(play: &Play) -> Result<()> {
     let table = play.input.table()?;
-    let identity = *play.row.senders().first().context("no sender")?;
-    let sender = play.row.sender(0, identity);
-    // All that takes long is done before there are sessions to keep up.
+    let identity = *play.scene.senders().first().context("no sender")?;
+    let sender = play.scene.row.sender(0, identity);
     let routes: Vec<(Key, PathHash)> = table.paths(sender).collect();
     let (announcements, withdrawals) = (table.announcements(sender), table.withdrawals());
     let before = kernel_routes(play)?;
@@ -397,18 +413,19 @@ fn own_routes(table: &Table, index: usize, each: usize, sender: Sender) -> Vec<u
 }
 
 fn reflector(play: &Play) -> Result<()> {
-    const EACH: usize = 100;
+    const ROUTES: usize = 10_000;
     let table = Table::generated(10_000);
     let mut players = Players::connect(play)?;
+    let each = ROUTES / players.senders.len();
     let mut messages = Vec::new();
     let mut routes = Vec::new();
     for index in 0..players.senders.len() {
         let sender = players.sender(index)?;
-        messages.push(own_routes(&table, index, EACH, sender));
+        messages.push(own_routes(&table, index, each, sender));
         let hash = super::table::path_hash(&sender.next_hop.octets());
         routes.push(
             table
-                .slice(index * EACH, EACH)
+                .slice(index * each, each)
                 .keys()
                 .map(|key| (key, hash))
                 .collect::<Vec<_>>(),
@@ -449,8 +466,8 @@ fn reflector(play: &Play) -> Result<()> {
 
 fn mesh(play: &Play) -> Result<()> {
     const EACH: usize = 4;
-    let table = Table::generated(2_000);
     let mut players = Players::connect(play)?;
+    let table = Table::generated(u32::try_from(EACH * players.senders.len())?);
     let mut messages = Vec::new();
     for index in 0..players.senders.len() {
         messages.push(own_routes(&table, index, EACH, players.sender(index)?));
@@ -458,7 +475,7 @@ fn mesh(play: &Play) -> Result<()> {
     let before = kernel_routes(play)?;
     players.begin()?;
     let began = Instant::now();
-    for (peer, messages) in players.senders.iter_mut().zip(&messages) {
+    for (peer, messages) in players.senders.iter().zip(&messages) {
         peer.send(messages)?;
     }
     let wanted = table.len();
@@ -481,7 +498,6 @@ fn mesh(play: &Play) -> Result<()> {
         while Instant::now() < end {
             for peer in peers.iter_mut() {
                 peer.read_some()?;
-                peer.keep_alive()?;
             }
             thread::sleep(Duration::from_millis(100));
         }

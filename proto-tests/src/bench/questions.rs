@@ -18,6 +18,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
+    keeper::Keeper,
     peer::{Identity, Peer},
     report::median,
     row::Row,
@@ -79,12 +80,16 @@ enum Until {
 /// Asks everything, and prints a table of it.
 pub fn ask(ask: &Ask) -> Result<()> {
     let table = Table::generated(ask.prefixes);
-    let identity = *Row::Table.senders().first().context("no sender")?;
+    let identity = *Row::Table
+        .as_usual()
+        .senders()
+        .first()
+        .context("no sender")?;
     let identity = Identity {
         hold_time: HOLD_TIME,
         ..identity
     };
-    let mut peer = Peer::establish(identity, Duration::from_secs(60))?;
+    let mut peer = Peer::establish(identity, Duration::from_secs(60), &Keeper::start())?;
     peer.send(&table.announcements(Row::Table.sender(0, identity)))?;
     let pulse = Pulse::default();
     thread::scope(|scope| {
@@ -97,12 +102,11 @@ pub fn ask(ask: &Ask) -> Result<()> {
     })
 }
 
-/// Keeps the session up.
+/// Notes how regular KEEPALIVEs are.
 fn beat(peer: &mut Peer, pulse: &Pulse) -> Result<()> {
     peer.set_patience(Duration::from_millis(50))?;
     while !pulse.over.load(Ordering::Relaxed) {
         peer.read_some()?;
-        peer.keep_alive()?;
         let pause = u64::try_from(peer.take_pause().as_nanos()).unwrap_or(u64::MAX);
         pulse.pause.fetch_max(pause, Ordering::Relaxed);
     }

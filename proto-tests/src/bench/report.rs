@@ -46,10 +46,36 @@ impl Report {
                 );
             }
         }
+        text.push_str(&self.answers());
         for failure in &self.failures {
             let _ = writeln!(text, "\nNot finished: {failure}");
         }
         text
+    }
+
+    /// What an operator was answered, if one asked.
+    fn answers(&self) -> String {
+        let mut text = String::new();
+        for ((row, _, phase), daemons) in &self.measured {
+            let all = daemons.values().flatten();
+            let answers: Vec<_> = all.filter_map(|one| one.answers.as_ref()).collect();
+            let worst = answers.iter().map(|some| &some.worst);
+            let Some((worst, question)) = worst.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+                continue;
+            };
+            let count: usize = answers.iter().map(|some| some.count).sum();
+            let middle = median(answers.iter().map(|some| some.median).collect());
+            let _ = writeln!(
+                text,
+                "| {row} | {phase} | {count} | {middle:.1} | {worst:.1} | `{question}` |"
+            );
+        }
+        match text.is_empty() {
+            true => text,
+            false => format!(
+                "\n| row | phase | answers | median ms | worst ms | which |\n|---|---|---|---|---|---|\n{text}"
+            ),
+        }
     }
 }
 

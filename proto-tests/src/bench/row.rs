@@ -51,53 +51,6 @@ impl Row {
         matches!(self, Self::Mesh | Self::Installing)
     }
 
-    /// The hold time in force, in seconds.
-    pub fn hold_time(self) -> u16 {
-        match self {
-            Self::Installing => 3,
-            Self::Mesh => 9,
-            _ => 240,
-        }
-    }
-
-    /// Who sends.
-    pub fn senders(self) -> Vec<Identity> {
-        let count = match self {
-            Self::Table | Self::Installing | Self::Receivers | Self::Churn | Self::Policy => 1,
-            Self::Disjoint | Self::Same => 10,
-            Self::Reflector => 100,
-            Self::Mesh => 500,
-        };
-        let external = !self.is_internal();
-        (0..count)
-            .map(|n: u16| Identity {
-                address: address(if external { 1 } else { 4 }, n),
-                asn: if external {
-                    DAEMON_AS + 1 + u32::from(n)
-                } else {
-                    DAEMON_AS
-                },
-                hold_time: self.hold_time(),
-            })
-            .collect()
-    }
-
-    /// Who gets what they send.
-    pub fn monitors(self) -> Vec<Identity> {
-        let count = match self {
-            Self::Receivers => 10,
-            Self::Reflector | Self::Mesh => 0,
-            _ => 1,
-        };
-        (0..count)
-            .map(|n: u16| Identity {
-                address: address(2, n),
-                asn: DAEMON_AS + 1001 + u32::from(n),
-                hold_time: self.hold_time(),
-            })
-            .collect()
-    }
-
     /// Whether what is told to monitors goes past a policy, which changes.
     pub fn has_policy(self) -> bool {
         self == Self::Policy
@@ -121,6 +74,88 @@ impl Row {
             next_hop: identity.address,
             extra: u8::try_from(extra).unwrap_or(u8::MAX),
         }
+    }
+
+    /// As it is usually.
+    pub fn as_usual(self) -> Scene {
+        Scene {
+            row: self,
+            variation: Variation::default(),
+        }
+    }
+}
+
+/// In what a run of a row differs from how it is usually.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Variation {
+    /// How many receivers, clients of a reflector, or nodes of a mesh there are, instead of 10, 100 and 500.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub sessions: Option<u16>,
+    /// The hold time of all sessions, in seconds, instead of the row's own.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(3..))]
+    pub hold_time: Option<u16>,
+}
+
+/// A row as it is run.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Scene {
+    /// The row.
+    pub row: Row,
+    /// How it is varied.
+    #[command(flatten)]
+    pub variation: Variation,
+}
+
+impl Scene {
+    /// The hold time in force, in seconds.
+    pub fn hold_time(self) -> u16 {
+        self.variation.hold_time.unwrap_or(match self.row {
+            Row::Installing => 3,
+            Row::Mesh => 9,
+            _ => 240,
+        })
+    }
+
+    fn sessions(self, usually: u16) -> u16 {
+        self.variation.sessions.unwrap_or(usually)
+    }
+
+    /// Who sends.
+    pub fn senders(self) -> Vec<Identity> {
+        let count = match self.row {
+            Row::Table | Row::Installing | Row::Receivers | Row::Churn | Row::Policy => 1,
+            Row::Disjoint | Row::Same => 10,
+            Row::Reflector => self.sessions(100),
+            Row::Mesh => self.sessions(500),
+        };
+        let external = !self.row.is_internal();
+        (0..count)
+            .map(|n| Identity {
+                address: address(if external { 1 } else { 4 }, n),
+                asn: if external {
+                    DAEMON_AS + 1 + u32::from(n)
+                } else {
+                    DAEMON_AS
+                },
+                hold_time: self.hold_time(),
+            })
+            .collect()
+    }
+
+    /// Who gets what they send.
+    pub fn monitors(self) -> Vec<Identity> {
+        let count = match self.row {
+            Row::Receivers => self.sessions(10),
+            Row::Reflector | Row::Mesh => 0,
+            _ => 1,
+        };
+        (0..count)
+            .map(|n| Identity {
+                address: address(2, n),
+                asn: DAEMON_AS + 1001 + u32::from(n),
+                hold_time: self.hold_time(),
+            })
+            .collect()
     }
 }
 

@@ -169,7 +169,8 @@ impl Table {
         let mut random = Random(0x5eed);
         let mut groups = Vec::new();
         let mut made = 0;
-        // Consecutive /24s from 1.0.0.0 on, with /22s between them.
+        // Consecutive /24s from 1.0.0.0 on, with /22s between them, but no loopback addresses: daemons refuse them.
+        const LOOPBACK: u32 = 127;
         let mut block = 1_u32 << 16;
         while made < prefixes {
             let size = (1 + random.below(13)).min(prefixes - made);
@@ -178,6 +179,9 @@ impl Table {
                 let len = if random.below(4) == 0 { 22 } else { 24 };
                 let step = if len == 22 { 4 } else { 1 };
                 block = block.next_multiple_of(step);
+                if block >> 16 == LOOPBACK {
+                    block = (LOOPBACK + 1) << 16;
+                }
                 some.push(Key::new(block << 8, len));
                 block += step;
             }

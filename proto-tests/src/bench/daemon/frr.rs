@@ -3,14 +3,18 @@
 use anyhow::Result;
 
 use super::{
-    super::{ground::Ground, peer::DAEMON_AS, row::Row, start::appears},
+    super::{ground::Ground, peer::DAEMON_AS, row::Scene, start::appears},
     Neighbour, write,
 };
 use crate::lab::{frr::DAEMON_DIR, netns::stdout_of, process::Process};
 
-pub(super) fn start(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> Result<Vec<Process>> {
+pub(super) fn start(
+    ground: &Ground,
+    scene: Scene,
+    neighbours: &[Neighbour],
+) -> Result<Vec<Process>> {
     write(ground, "zebra.conf", "hostname dut\nlog stdout errors\n")?;
-    write(ground, "bgpd.conf", &config(row, neighbours))?;
+    write(ground, "bgpd.conf", &config(scene, neighbours))?;
     let dir = ground.dir();
     stdout_of(
         std::process::Command::new("chown")
@@ -27,12 +31,12 @@ pub(super) fn start(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> Resu
     };
     let zebra = spawn("zebra", &[])?;
     appears(&dir.join("zserv.api"))?;
-    let bgpd = spawn("bgpd", if row.installs() { &[] } else { &["-n"] })?;
+    let bgpd = spawn("bgpd", if scene.row.installs() { &[] } else { &["-n"] })?;
     Ok(vec![zebra, bgpd])
 }
 
-fn config(row: Row, neighbours: &[Neighbour]) -> String {
-    let hold = row.hold_time();
+fn config(scene: Scene, neighbours: &[Neighbour]) -> String {
+    let hold = scene.hold_time();
     let mut text = format!(
         "hostname dut\nlog stdout errors\nrouter bgp {DAEMON_AS}\n bgp router-id 10.99.0.1\n \
          no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n timers bgp {} {hold}\n \
@@ -51,7 +55,7 @@ fn config(row: Row, neighbours: &[Neighbour]) -> String {
     for Neighbour { identity, told } in neighbours {
         let address = identity.address;
         text.push_str(&format!("  neighbor {address} activate\n"));
-        if row.reflects() {
+        if scene.row.reflects() {
             text.push_str(&format!("  neighbor {address} route-reflector-client\n"));
         }
         if !told {

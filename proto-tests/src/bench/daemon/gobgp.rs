@@ -4,13 +4,17 @@
 use anyhow::Result;
 
 use super::{
-    super::{ground::Ground, peer::DAEMON_AS, row::Row},
+    super::{ground::Ground, peer::DAEMON_AS, row::Scene},
     Neighbour, write,
 };
 use crate::lab::process::Process;
 
-pub(super) fn start(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> Result<Vec<Process>> {
-    let file = write(ground, "gobgpd.toml", &config(row, neighbours))?;
+pub(super) fn start(
+    ground: &Ground,
+    scene: Scene,
+    neighbours: &[Neighbour],
+) -> Result<Vec<Process>> {
+    let file = write(ground, "gobgpd.toml", &config(scene, neighbours))?;
     let mut command = ground.daemon.command("gobgpd");
     command.arg("-f").arg(file);
     command.args(["--log-plain", "-l", "warn", "--pprof-disable"]);
@@ -18,8 +22,8 @@ pub(super) fn start(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> Resu
     Ok(vec![ground.processes.spawn("gobgpd", &command)?])
 }
 
-fn config(row: Row, neighbours: &[Neighbour]) -> String {
-    let hold = row.hold_time();
+fn config(scene: Scene, neighbours: &[Neighbour]) -> String {
+    let hold = scene.hold_time();
     let mut text = format!(
         "[global.config]\nas = {DAEMON_AS}\nrouter-id = \"10.99.0.1\"\n\
          local-address-list = [\"10.99.0.1\"]\n"
@@ -33,7 +37,7 @@ fn config(row: Row, neighbours: &[Neighbour]) -> String {
             identity.asn,
             hold / 3
         ));
-        if row.reflects() {
+        if scene.row.reflects() {
             text.push_str(
                 "[neighbors.route-reflector.config]\nroute-reflector-client = true\n\
                  route-reflector-cluster-id = \"10.99.0.1\"\n",

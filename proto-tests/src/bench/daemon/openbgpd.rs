@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use anyhow::Result;
 
 use super::{
-    super::{ground::Ground, peer::DAEMON_AS, row::Row},
+    super::{ground::Ground, peer::DAEMON_AS, row::Scene},
     Neighbour, write,
 };
 use crate::lab::process::Process;
@@ -13,20 +13,24 @@ use crate::lab::process::Process;
 /// Where its unprivileged processes chroot to; Debian's service makes it when it starts.
 const EMPTY: &str = "/run/openbgpd";
 
-pub(super) fn start(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> Result<Vec<Process>> {
+pub(super) fn start(
+    ground: &Ground,
+    scene: Scene,
+    neighbours: &[Neighbour],
+) -> Result<Vec<Process>> {
     fs::create_dir_all(EMPTY)?;
-    let file = write(ground, "bgpd.conf", &config(ground, row, neighbours))?;
+    let file = write(ground, "bgpd.conf", &config(ground, scene, neighbours))?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
     let mut command = ground.daemon.command("bgpd");
     command.args(["-d", "-f"]).arg(file);
     Ok(vec![ground.processes.spawn("openbgpd", &command)?])
 }
 
-fn config(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> String {
+fn config(ground: &Ground, scene: Scene, neighbours: &[Neighbour]) -> String {
     let mut text = format!(
         "AS {DAEMON_AS}\nrouter-id 10.99.0.1\nholdtime {}\nfib-update no\nsocket \"{}\"\n\
          listen on 10.99.0.1\n",
-        row.hold_time(),
+        scene.hold_time(),
         ground.dir().join("bgpd.sock").display()
     );
     for Neighbour { identity, .. } in neighbours {
@@ -34,7 +38,7 @@ fn config(ground: &Ground, row: Row, neighbours: &[Neighbour]) -> String {
             "neighbor {} {{\n  remote-as {}\n  passive\n  announce restart no\n{}}}\n",
             identity.address,
             identity.asn,
-            if row.reflects() {
+            if scene.row.reflects() {
                 "  route-reflector\n"
             } else {
                 ""

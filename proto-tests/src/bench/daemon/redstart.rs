@@ -7,7 +7,7 @@ use super::{
         ground::Ground,
         peer::DAEMON_AS,
         policy::{self, POLICY, Rules, State},
-        row::Row,
+        row::Scene,
         start::{self, NODE, Place},
     },
     Neighbour,
@@ -16,7 +16,7 @@ use crate::lab::{process::Process, requirements::Binaries};
 
 pub(super) fn start(
     ground: &Ground,
-    row: Row,
+    scene: Scene,
     neighbours: &[Neighbour],
     binaries: &Binaries,
 ) -> Result<Vec<Process>> {
@@ -25,14 +25,14 @@ pub(super) fn start(
         run_dir: &ground.run_dir,
         processes: &ground.processes,
     };
-    if row.has_policy() {
+    if scene.row.has_policy() {
         let empty = Rules::default().manifest(State::default());
         policy::write(&ground.run_dir.objects(), &empty)?;
     }
-    start::redstart(place, &manifests(row, neighbours), binaries)
+    start::redstart(place, &manifests(scene, neighbours), binaries)
 }
 
-fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
+fn manifests(scene: Scene, neighbours: &[Neighbour]) -> String {
     let mut text = format!(
         "apiVersion: v1\nkind: Node\nmetadata: {{ name: {NODE} }}\nstatus:\n  addresses:\n  \
          - {{ type: InternalIP, address: 10.99.0.1 }}\n---\n\
@@ -40,8 +40,8 @@ fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
          spec:\n  asn: {DAEMON_AS}\n  mesh: {{ mode: None }}\n  advertisePodCIDRs: false\n  \
          kernel: {{ install: {} }}\n  gracefulRestart: {{ enabled: false }}\n  \
          timers: {{ holdTimeSeconds: {} }}\n",
-        row.installs(),
-        row.hold_time()
+        scene.row.installs(),
+        scene.hold_time()
     );
     for (index, neighbour) in neighbours.iter().enumerate() {
         let Neighbour { identity, told } = neighbour;
@@ -52,11 +52,11 @@ fn manifests(row: Row, neighbours: &[Neighbour]) -> String {
              maxPrefixes: {{ ipv4: 0 }}\n",
             identity.address, identity.asn
         ));
-        if row.reflects() {
+        if scene.row.reflects() {
             text.push_str("  routeReflector: { client: true }\n");
         } else if *told {
             text.push_str("  export: { transit: true }\n");
-            if row.has_policy() {
+            if scene.row.has_policy() {
                 text.push_str(&format!("  policies: {{ export: [{POLICY}] }}\n"));
             }
         }
