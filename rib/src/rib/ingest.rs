@@ -7,6 +7,7 @@ use super::{
     admit::Admission,
     arrivals::Arrivals,
     decide::{Shared, Standing, join, redecide},
+    departures::Departures,
 };
 use crate::{
     ids::{PeerIndex, PrefixId},
@@ -221,13 +222,30 @@ pub(crate) fn withdraw<P: PrefixKey>(
     routes: Span<'_, P>,
 ) -> usize {
     let mut removed = 0;
+    let mut departures = Departures::new(from);
     for (at, nlri) in routes.these.iter().enumerate() {
         let found = table.find_with(nlri.prefix, || coming(routes, at), &shared.attrs);
         if let Some(id) = found {
-            removed += usize::from(remove(table, shared, id, from, nlri.path_id.0));
+            let path = (id, from, nlri.path_id.0);
+            removed += usize::from(take_out(table, shared, &mut departures, path));
         }
     }
+    departures.settle(table, shared);
     removed
+}
+
+/// As [`remove`], where many may go. Those that went are due to be settled.
+fn take_out<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    departures: &mut Departures,
+    (id, from, path_id): (PrefixId, PeerIndex, u32),
+) -> bool {
+    if departures.take(table, shared, id, path_id) {
+        return true;
+    }
+    departures.settle(table, shared);
+    remove(table, shared, id, from, path_id)
 }
 
 /// The prefixes that are dealt with from one of the routes on, as far as is known.
@@ -264,18 +282,16 @@ pub(crate) fn flush<P: PrefixKey>(
     peer: PeerIndex,
     pick: impl Fn(&Path) -> bool,
 ) {
+    if !has_routes::<P>(shared, peer) {
+        return;
+    }
+    let mut departures = Departures::new(peer);
     for id in table.ids() {
-        let mut paths = table.entry(id).paths.as_slice().iter();
-        if !paths.any(|path| path.peer == peer) {
-            continue;
-        }
-        if !has_routes::<P>(shared, peer) {
-            return;
-        }
         for path_id in path_ids(table, id, peer, &pick) {
-            remove(table, shared, id, peer, path_id);
+            take_out(table, shared, &mut departures, (id, peer, path_id));
         }
     }
+    departures.settle(table, shared);
 }
 
 /// The peer restarts: its routes stay and are stale. RFC 4724 section 4.2: "To deal with possible

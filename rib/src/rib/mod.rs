@@ -16,6 +16,7 @@
 //! | `admit` | safe defaults and policies applied to what was received |
 //! | `ingest` | Adj-RIB-In |
 //! | `arrivals` | routes to new prefixes, in bulk |
+//! | `departures` | the only routes to prefixes go, in bulk |
 //! | `own` | the routes of this speaker |
 //! | `pull` | Adj-RIB-Out |
 //! | `collect` | what one peer is told next |
@@ -30,6 +31,7 @@ mod alike;
 mod arrivals;
 mod collect;
 pub(crate) mod decide;
+mod departures;
 mod forward;
 pub(crate) mod ingest;
 mod observe;

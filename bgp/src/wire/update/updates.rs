@@ -206,10 +206,12 @@ impl Updates {
         }
     }
 
-    /// The same for attribute sets.
+    /// The same for attribute sets, and for parts that have one.
     pub(super) fn make_room_for_attributes(&mut self, message: usize) {
         if self.attributes.is_empty() {
-            self.attributes.reserve(self.alike(message));
+            let alike = self.alike(message);
+            self.attributes.reserve(alike);
+            self.parts.reserve(alike);
         }
     }
 

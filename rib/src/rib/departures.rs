@@ -1,0 +1,82 @@
+//! A prefix loses the only path that it has: most of what a neighbour takes back, or leaves behind when it is lost.
+//!
+//! Such a path was best, and nothing is left to decide about: everybody who was told of it has to look. What follows
+//! is the same for all of one UPDATE, so it is noted here and done at once for some of them.
+
+use redstart_bgp::types::PrefixKey;
+use smallvec::SmallVec;
+
+use super::decide::Shared;
+use crate::{
+    ids::{PeerIndex, PrefixId},
+    paths::Paths,
+    table::Table,
+};
+
+/// How many are noted at most.
+const MOST: usize = 64;
+
+/// What one peer's routes left, and nobody was told yet.
+#[derive(Debug)]
+pub(crate) struct Departures {
+    from: PeerIndex,
+    stale: usize,
+    left: SmallVec<[PrefixId; MOST]>,
+}
+
+impl Departures {
+    pub(crate) const fn new(from: PeerIndex) -> Self {
+        Self {
+            from,
+            stale: 0,
+            left: SmallVec::new_const(),
+        }
+    }
+
+    /// Takes out a path of the peer if it is the only one, and the best. Otherwise `false`: then others have a say.
+    pub(crate) fn take<P: PrefixKey>(
+        &mut self,
+        table: &mut Table<P>,
+        shared: &mut Shared,
+        id: PrefixId,
+        path_id: u32,
+    ) -> bool {
+        let entry = table.entry_mut(id);
+        let &[path] = entry.paths.as_slice() else {
+            return false;
+        };
+        let is_it = path.peer == self.from && path.path_id == path_id;
+        if !is_it || !path.is_best() || path.peer.is_local() {
+            return false;
+        }
+        entry.paths = Paths::Empty;
+        shared.touch_adj_in(id, entry.prefix, &path);
+        shared.touch_loc_rib(id, entry.prefix);
+        shared.attrs.next_hops.disturb(entry.prefix);
+        shared.attrs.release(path.attr);
+        self.stale += usize::from(path.is_stale());
+        self.left.push(id);
+        if self.left.len() == MOST {
+            self.settle(table, shared);
+        }
+        true
+    }
+
+    /// Tells those concerned. Due before anything else is done with the table.
+    pub(crate) fn settle<P: PrefixKey>(&mut self, table: &mut Table<P>, shared: &mut Shared) {
+        if self.left.is_empty() {
+            return;
+        }
+        if let Some(counts) = shared.peers.counts_mut(self.from, P::FAMILY) {
+            counts.received -= self.left.len();
+            counts.best -= self.left.len();
+            counts.stale -= self.stale;
+        }
+        table.fib_dirty.insert_all(&self.left);
+        shared.peers.mark_listeners(P::FAMILY, &self.left);
+        for id in self.left.drain(..) {
+            table.forget_if_unused(id);
+        }
+        self.stale = 0;
+    }
+}
