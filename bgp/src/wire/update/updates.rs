@@ -206,12 +206,10 @@ impl Updates {
         }
     }
 
-    /// The same for attribute sets, and for parts that have one.
+    /// The same for attribute sets.
     pub(super) fn make_room_for_attributes(&mut self, message: usize) {
         if self.attributes.is_empty() {
-            let alike = self.alike(message);
-            self.attributes.reserve(alike);
-            self.parts.reserve(alike);
+            self.attributes.reserve(self.alike(message));
         }
     }
 
