@@ -226,8 +226,10 @@ impl Players {
     /// Waits until the daemon has next to nothing to do: what it does when all has been told counts as well.
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
+        // Answering takes its part.
+        let most = WHILE / if self.asking.is_some() { 4 } else { 20 };
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
-        usage::until_at_rest(&self.pids, WHILE, PATIENCE, |long| {
+        usage::until_at_rest(&self.pids, (most, WHILE), PATIENCE, |long| {
             thread::sleep(long);
             let told = match monitors.len() {
                 0 => senders.iter_mut(),

@@ -33,10 +33,10 @@ pub fn of(roots: &[u32]) -> Result<Usage> {
     Ok(usage)
 }
 
-/// Waits until these processes have next to nothing to do `for_long`. `pause` lets about that time pass.
+/// Waits until these processes are busy for less than `most` of `for_long`. `pause` lets about that time pass.
 pub fn until_at_rest(
     roots: &[u32],
-    for_long: Duration,
+    (most, for_long): (Duration, Duration),
     patience: Duration,
     mut pause: impl FnMut(Duration) -> Result<()>,
 ) -> Result<()> {
@@ -45,7 +45,7 @@ pub fn until_at_rest(
         let before = of(roots)?.cpu;
         pause(for_long)?;
         let busy = of(roots)?.cpu.saturating_sub(before);
-        if busy < for_long / 20 {
+        if busy < most {
             return Ok(());
         }
         ensure!(Instant::now() < end, "the daemon does not come to rest");
