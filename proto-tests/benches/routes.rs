@@ -35,7 +35,7 @@ struct Cli {
     input: Input,
     #[command(flatten)]
     variation: Variation,
-    /// Ask Redstart one thing after the other meanwhile, through redc.
+    /// Ask Redstart, and nobody else, one thing after the other meanwhile, through redc: that costs it time.
     #[arg(long)]
     ask: bool,
     /// What cargo says to every benchmark.
@@ -101,6 +101,15 @@ fn run(cli: &Cli) -> Result<()> {
                 }
             }
         }
+    }
+    if cli.ask {
+        println!("Redstart is asked one thing after the other meanwhile.");
+    }
+    if let Some(sessions) = cli.variation.sessions {
+        println!("Receivers, clients of a reflector, nodes of a mesh: {sessions}.");
+    }
+    if let Some(seconds) = cli.variation.hold_time {
+        println!("Hold time: {seconds} s.");
     }
     println!("{}", report.markdown());
     Ok(())

@@ -1,5 +1,5 @@
-//! Somebody who asks the speaker one thing after the other while a row is played: each answer takes from the start
-//! of `redc` to its end.
+//! Somebody who asks the speaker one thing after the other while a row is played, and until it is at rest: an
+//! answer takes from the start of `redc` to its end.
 
 use std::{
     path::PathBuf,
@@ -10,10 +10,6 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
-
-use super::report::median;
-
 /// What is asked, in turn.
 const QUESTIONS: [&str; 4] = [
     "show route count",
@@ -36,23 +32,20 @@ pub struct Whom {
     pub socket: Option<PathBuf>,
 }
 
-/// How long answers took, in milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answers {
-    /// How many there were.
-    pub count: usize,
-    /// The middle one.
-    pub median: f64,
-    /// The longest, and the question.
-    pub worst: (f64, String),
-}
+/// How long each answer took, in milliseconds, and to what.
+pub type Answers = Vec<(f64, String)>;
 
-type Times = Vec<(f64, &'static str)>;
+#[derive(Debug, Default)]
+struct Noted {
+    answers: Answers,
+    /// Since when an answer is waited for.
+    waiting: Option<Instant>,
+}
 
 /// A thread that asks.
 #[derive(Debug)]
 pub struct Asking {
-    times: Arc<Mutex<Times>>,
+    noted: Arc<Mutex<Noted>>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
@@ -60,67 +53,63 @@ impl Asking {
     /// Nobody asks if there is nobody to ask.
     pub fn start(whom: &Whom) -> Option<Self> {
         let (redc, socket) = (whom.redc.clone()?, whom.socket.clone()?);
-        let times = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::downgrade(&times);
+        let noted = Arc::default();
+        let told = Arc::downgrade(&noted);
         let thread = thread::spawn(move || {
             for question in QUESTIONS.into_iter().cycle() {
-                let Some(times) = noted.upgrade() else { break };
-                let took = ask(Command::new(&redc).arg("-s").arg(&socket), question)?;
-                let took = took.as_secs_f64() * 1000.0;
-                times
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((took, question));
-                drop(times);
+                let Some(noted) = told.upgrade() else { break };
+                let began = Instant::now();
+                lock(&noted).waiting = Some(began);
+                let asked = ask(Command::new(&redc).arg("-s").arg(&socket), question);
+                let took = began.elapsed().as_secs_f64() * 1000.0;
+                let mut now = lock(&noted);
+                now.waiting = None;
+                now.answers.push((took, question.to_owned()));
+                drop(now);
+                asked?;
+                drop(noted);
                 thread::sleep(PAUSE);
             }
             Ok(())
         });
         Some(Self {
-            times,
+            noted,
             thread: Some(thread),
         })
     }
 
-    /// What was answered until now counts no more.
+    /// What was answered until now counts no more; what is waited for does.
     pub fn forget(&mut self) {
-        self.noted().clear();
+        lock(&self.noted).answers.clear();
     }
 
-    /// The answers since then; fails if there was none, or one was none.
+    /// The answers since then, also that which is waited for now; fails if a question got none.
     pub fn take(&mut self) -> Result<Answers> {
+        let now = Instant::now();
+        while lock(&self.noted).waiting.is_some_and(|since| since <= now) {
+            thread::sleep(Duration::from_millis(1));
+        }
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
             let ended = thread.join();
             ended.map_err(|_| anyhow::anyhow!("who asks panicked"))??;
         }
-        let times = std::mem::take(&mut *self.noted());
-        let worst = times.iter().max_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((worst, question)) = worst.copied() else {
-            anyhow::bail!("nothing was answered");
-        };
-        Ok(Answers {
-            count: times.len(),
-            median: median(times.into_iter().map(|(took, _)| took).collect()),
-            worst: (worst, question.to_owned()),
-        })
-    }
-
-    fn noted(&self) -> MutexGuard<'_, Times> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(std::mem::take(&mut lock(&self.noted).answers))
     }
 }
 
-fn ask(redc: &mut Command, question: &str) -> Result<Duration> {
-    let began = Instant::now();
+fn lock(noted: &Mutex<Noted>) -> MutexGuard<'_, Noted> {
+    noted.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ask(redc: &mut Command, question: &str) -> Result<()> {
     let answer = redc
         .args(question.split(' '))
         .stderr(Stdio::piped())
         .output()?;
-    let took = began.elapsed();
     ensure!(
         answer.status.success(),
         "{question}: {}",
         String::from_utf8_lossy(&answer.stderr)
     );
-    Ok(took)
+    Ok(())
 }

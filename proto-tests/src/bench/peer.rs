@@ -7,10 +7,10 @@
 //! and would have it wait for a processor. A daemon that goes on after a moment of silence is read from late.
 
 use std::{
-    io::{ErrorKind, Read as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -84,8 +84,10 @@ pub struct Identity {
 /// An Established session.
 #[derive(Debug)]
 pub struct Peer {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     voice: Arc<Mutex<Voice>>,
+    /// Says its KEEPALIVEs as long as there is somebody to say them for.
+    _keeper: Keeper,
     /// What was read and not looked at, as far as `filled`.
     buffer: Vec<u8>,
     filled: usize,
@@ -129,10 +131,16 @@ impl Peer {
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        (&stream).write_all(&open(identity))?;
+        ensure!(next_kind(&stream)? == 1, "no OPEN");
+        (&stream).write_all(&message(4, &[]))?;
+        ensure!(next_kind(&stream)? == 4, "no KEEPALIVE");
+        let stream = Arc::new(stream);
         let interval = Duration::from_secs(u64::from(identity.hold_time / 3).max(1));
         let internal = identity.asn == DAEMON_AS;
-        let mut peer = Self {
-            voice: keeper.speak_for(&stream, interval)?,
+        Ok(Self {
+            voice: keeper.speak_for(Arc::clone(&stream), interval)?,
+            _keeper: keeper.clone(),
             stream,
             buffer: vec![0; PORTION],
             filled: 0,
@@ -143,28 +151,21 @@ impl Peer {
             pause: Duration::ZERO,
             exact: Exact::default(),
             messages: 0,
-        };
-        peer.send(&open(identity))?;
-        ensure!(peer.next_kind()? == 1, "no OPEN");
-        peer.send(&message(4, &[]))?;
-        ensure!(peer.next_kind()? == 4, "no KEEPALIVE");
-        Ok(peer)
-    }
-
-    /// The type of the next message, which is thrown away.
-    fn next_kind(&mut self) -> Result<u8> {
-        let mut header = [0; HEADER];
-        self.stream.read_exact(&mut header)?;
-        let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
-        let mut body = vec![0; length.saturating_sub(HEADER)];
-        self.stream.read_exact(&mut body)?;
-        Ok(header[18])
+        })
     }
 
     /// Sends messages that were made before.
     pub fn send(&self, messages: &[u8]) -> Result<()> {
-        let mut voice = self.voice.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(voice.say(messages)?)
+        Ok(self.voice().say(messages)?)
+    }
+
+    /// Fails if a KEEPALIVE could not be sent.
+    pub fn check(&self) -> Result<()> {
+        self.voice().check().context("no KEEPALIVE could be sent")
+    }
+
+    fn voice(&self) -> MutexGuard<'_, Voice> {
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest pause between KEEPALIVEs since this was asked last.
@@ -221,7 +222,7 @@ impl Peer {
 
     fn read(&mut self) -> Result<bool> {
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        let count = match self.stream.read(room) {
+        let count = match (&*self.stream).read(room) {
             Ok(0) => bail!("the daemon closed the session"),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -310,6 +311,16 @@ impl Peer {
         self.changes.extend(came);
         Ok(())
     }
+}
+
+/// The type of the next message, which is thrown away.
+fn next_kind(mut stream: &TcpStream) -> Result<u8> {
+    let mut header = [0; HEADER];
+    stream.read_exact(&mut header)?;
+    let length = usize::from(u16::from_be_bytes([header[16], header[17]]));
+    let mut body = vec![0; length.saturating_sub(HEADER)];
+    stream.read_exact(&mut body)?;
+    Ok(header[18])
 }
 
 fn open(identity: Identity) -> Vec<u8> {

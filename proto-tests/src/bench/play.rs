@@ -100,7 +100,7 @@ pub struct Measured {
     /// UPDATEs that the (first) monitor got.
     pub messages: u64,
     /// What an operator was answered meanwhile.
-    pub answers: Option<Answers>,
+    pub answers: Answers,
 }
 
 /// The neighbours of a row, connected.
@@ -109,8 +109,6 @@ struct Players {
     pids: Vec<u32>,
     senders: Vec<Peer>,
     monitors: Vec<Peer>,
-    /// Says KEEPALIVEs for them.
-    _keeper: Keeper,
     asking: Option<Asking>,
     began: (Usage, u64),
 }
@@ -134,7 +132,6 @@ impl Players {
             pids: play.pids.clone(),
             senders,
             monitors,
-            _keeper: keeper,
             asking: Asking::start(&play.whom),
             began: (Usage::default(), 0),
         })
@@ -156,7 +153,6 @@ impl Players {
     fn begin(&mut self) -> Result<()> {
         let messages = self.monitors.first().map_or(0, |monitor| monitor.messages);
         self.began = (usage::of(&self.pids)?, messages);
-        // What was answered until now is not of the phase that begins.
         if let Some(asking) = &mut self.asking {
             asking.forget();
         }
@@ -173,7 +169,10 @@ impl Players {
             resident: usage.resident,
             peak: usage.peak,
             messages: messages - self.began.1,
-            answers: self.asking.as_mut().map(Asking::take).transpose()?,
+            answers: self
+                .asking
+                .as_mut()
+                .map_or(Ok(Answers::default()), Asking::take)?,
         };
         println!("{}", serde_json::to_string(&measured)?);
         thread::sleep(SETTLE);
@@ -231,6 +230,10 @@ impl Players {
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
         usage::until_at_rest(&self.pids, (most, WHILE), PATIENCE, |long| {
             thread::sleep(long);
+            senders
+                .iter()
+                .chain(monitors.iter())
+                .try_for_each(Peer::check)?;
             let told = match monitors.len() {
                 0 => senders.iter_mut(),
                 _ => monitors.iter_mut(),
@@ -408,9 +411,13 @@ fn own_routes(table: &Table, index: usize, each: usize, sender: Sender) -> Vec<u
     let mut attributes = vec![0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 3, 4];
     attributes.extend(sender.next_hop.octets());
     attributes.extend([0x40, 5, 4, 0, 0, 0, 100]);
-    let nlri: Vec<u8> = own.keys().flat_map(Key::nlri).collect();
+    let keys: Vec<Key> = own.keys().collect();
     let mut out = Vec::new();
-    super::table::put_update(&mut out, &[], &attributes, &nlri);
+    // So few that they fit into a message.
+    for some in keys.chunks(500) {
+        let nlri: Vec<u8> = some.iter().flat_map(|key| key.nlri()).collect();
+        super::table::put_update(&mut out, &[], &attributes, &nlri);
+    }
     out
 }
 

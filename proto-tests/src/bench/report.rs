@@ -53,27 +53,27 @@ impl Report {
         text
     }
 
-    /// What an operator was answered, if one asked.
+    /// What an operator was answered, if one asked: of all rounds, and of all questions together.
     fn answers(&self) -> String {
         let mut text = String::new();
         for ((row, _, phase), daemons) in &self.measured {
             let all = daemons.values().flatten();
-            let answers: Vec<_> = all.filter_map(|one| one.answers.as_ref()).collect();
-            let worst = answers.iter().map(|some| &some.worst);
-            let Some((worst, question)) = worst.max_by(|a, b| a.0.total_cmp(&b.0)) else {
+            let answers: Vec<_> = all.flat_map(|one| &one.answers).collect();
+            let Some((worst, question)) = answers.iter().max_by(|a, b| a.0.total_cmp(&b.0)) else {
                 continue;
             };
-            let count: usize = answers.iter().map(|some| some.count).sum();
-            let middle = median(answers.iter().map(|some| some.median).collect());
+            let middle = median(answers.iter().map(|(took, _)| *took).collect());
             let _ = writeln!(
                 text,
-                "| {row} | {phase} | {count} | {middle:.1} | {worst:.1} | `{question}` |"
+                "| {row} | {phase} | {} | {middle:.1} | {worst:.1} | `{question}` |",
+                answers.len()
             );
         }
         match text.is_empty() {
             true => text,
             false => format!(
-                "\n| row | phase | answers | median ms | worst ms | which |\n|---|---|---|---|---|---|\n{text}"
+                "\n| row | phase | answers until it was at rest | median ms | longest ms | question |\n\
+                 |---|---|---|---|---|---|\n{text}"
             ),
         }
     }

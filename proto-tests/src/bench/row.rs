@@ -89,6 +89,8 @@ impl Row {
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Variation {
     /// How many receivers, clients of a reflector, or nodes of a mesh there are, instead of 10, 100 and 500.
+    /// Each receiver takes some 50 octets for each prefix, and what it is told is looked at on the way where
+    /// there are many: then the table should be small.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sessions: Option<u16>,
     /// The hold time of all sessions, in seconds, instead of the row's own.

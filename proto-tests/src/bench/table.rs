@@ -169,7 +169,7 @@ impl Table {
         let mut random = Random(0x5eed);
         let mut groups = Vec::new();
         let mut made = 0;
-        // Consecutive /24s from 1.0.0.0 on, with /22s between them, but no loopback addresses: daemons refuse them.
+        // Consecutive /24s from 1.0.0.0 on, with /22s between them, but no loopback addresses: Redstart refuses them.
         const LOOPBACK: u32 = 127;
         let mut block = 1_u32 << 16;
         while made < prefixes {

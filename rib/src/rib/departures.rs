@@ -1,7 +1,7 @@
-//! A prefix loses the only path that it has: most of what a neighbour takes back, or leaves behind when it is lost.
+//! A prefix loses the only path that it has.
 //!
 //! Such a path was best, and nothing is left to decide about: everybody who was told of it has to look. What follows
-//! is the same for all of one UPDATE, so it is noted here and done at once for some of them.
+//! is the same for all paths of one peer, so it is noted here and done for some of them at once.
 
 use redstart_bgp::types::PrefixKey;
 use smallvec::SmallVec;
@@ -16,7 +16,7 @@ use crate::{
 /// How many are noted at most.
 const MOST: usize = 64;
 
-/// What one peer's routes left, and nobody was told yet.
+/// Prefixes that one peer's only paths have left, and nobody was told yet.
 #[derive(Debug)]
 pub(crate) struct Departures {
     from: PeerIndex,
@@ -25,7 +25,8 @@ pub(crate) struct Departures {
 }
 
 impl Departures {
-    pub(crate) const fn new(from: PeerIndex) -> Self {
+    pub(crate) fn new(from: PeerIndex) -> Self {
+        debug_assert!(!from.is_local(), "routes of our own concern others");
         Self {
             from,
             stale: 0,
@@ -46,7 +47,7 @@ impl Departures {
             return false;
         };
         let is_it = path.peer == self.from && path.path_id == path_id;
-        if !is_it || !path.is_best() || path.peer.is_local() {
+        if !is_it || !path.is_best() {
             return false;
         }
         entry.paths = Paths::Empty;
@@ -62,7 +63,7 @@ impl Departures {
         true
     }
 
-    /// Tells those concerned. Due before anything else is done with the table.
+    /// Tells those concerned. Due at the end, and before any route is added.
     pub(crate) fn settle<P: PrefixKey>(&mut self, table: &mut Table<P>, shared: &mut Shared) {
         if self.left.is_empty() {
             return;

@@ -241,11 +241,7 @@ fn take_out<P: PrefixKey>(
     departures: &mut Departures,
     (id, from, path_id): (PrefixId, PeerIndex, u32),
 ) -> bool {
-    if departures.take(table, shared, id, path_id) {
-        return true;
-    }
-    departures.settle(table, shared);
-    remove(table, shared, id, from, path_id)
+    departures.take(table, shared, id, path_id) || remove(table, shared, id, from, path_id)
 }
 
 /// The prefixes that are dealt with from one of the routes on, as far as is known.

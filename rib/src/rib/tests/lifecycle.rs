@@ -229,3 +229,51 @@ fn paths_of_one_peer_are_told_apart_by_their_identifier() {
     rib.peer_down(PeerId(1), PeerDown::Flush);
     assert_eq!(rib.attribute_sets(), 0);
 }
+
+/// More of them than are noted at a time, and every third has another path.
+#[test]
+fn many_that_go_at_once_leave_what_they_leave_one_by_one() {
+    let prefixes: Vec<Prefix> = (0..200).map(|n| p(&format!("10.{n}.0.0/16"))).collect();
+    let rivalled: Vec<Prefix> = prefixes.iter().step_by(3).copied().collect();
+    let full = || {
+        let peers = [1, 2, 3].map(|n| (u32::from(n), transit(SessionKind::Ebgp, n)));
+        let mut rib = rib(&peers);
+        rib.announce(PeerId(1), &attrs(&[65001], 1), &list(&prefixes));
+        rib.announce(PeerId(2), &attrs(&[65002, 7], 2), &list(&rivalled));
+        rib.resolve_pending(&connected());
+        while rib.has_updates(PeerId(3)) {
+            rib.pull(PeerId(3), 1000);
+        }
+        rib.fib();
+        rib
+    };
+    let outcome = |mut rib: Rib| {
+        rib.resolve_pending(&connected());
+        let mut told = BTreeSet::new();
+        while rib.has_updates(PeerId(3)) {
+            let batch = rib.pull(PeerId(3), 7);
+            let reached = batch.reach.iter().map(|(_, nlri)| (true, nlri));
+            let gone = batch.withdraw.iter().map(|nlri| (false, nlri));
+            told.extend(reached.chain(gone).flat_map(|(reached, nlri)| {
+                let prefixes = Routes::from(nlri).iter().map(|nlri| (reached, nlri.prefix));
+                prefixes.collect::<Vec<_>>()
+            }));
+        }
+        let counts = [1, 2].map(|n| rib.peer_counts(PeerId(n)));
+        (told, rib.fib(), counts, rib.prefixes(Family::Ipv4Unicast))
+    };
+    let (mut at_once, mut one_by_one, mut lost) = (full(), full(), full());
+    assert_eq!(at_once.withdraw(PeerId(1), &list(&prefixes)), 200);
+    for prefix in &prefixes {
+        assert_eq!(one_by_one.withdraw(PeerId(1), &list(&[*prefix])), 1);
+    }
+    lost.peer_down(PeerId(1), PeerDown::Flush);
+    let expected = outcome(one_by_one);
+    assert_eq!(expected.0.len(), 200);
+    assert_eq!(outcome(at_once), expected);
+    let (told, fib, [_, left], prefixes) = outcome(lost);
+    assert_eq!(
+        (told, fib, left, prefixes),
+        (expected.0, expected.1, expected.2[1], expected.3)
+    );
+}
