@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+
 /// What is asked, in turn.
 const QUESTIONS: [&str; 4] = [
     "show route count",
@@ -86,7 +87,10 @@ impl Asking {
     /// The answers since then, also that which is waited for now; fails if a question got none.
     pub fn take(&mut self) -> Result<Answers> {
         let now = Instant::now();
-        while lock(&self.noted).waiting.is_some_and(|since| since <= now) {
+        let asks = |thread: &JoinHandle<_>| !thread.is_finished();
+        while self.thread.as_ref().is_some_and(asks)
+            && lock(&self.noted).waiting.is_some_and(|since| since <= now)
+        {
             thread::sleep(Duration::from_millis(1));
         }
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
