@@ -2,14 +2,16 @@
 //! answer takes from the start of `redc` to its end.
 
 use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::Stdio,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
+
+use super::questions::{milliseconds, redc};
 
 /// What is asked, in turn.
 const QUESTIONS: [&str; 4] = [
@@ -61,8 +63,8 @@ impl Asking {
                 let Some(noted) = told.upgrade() else { break };
                 let began = Instant::now();
                 lock(&noted).waiting = Some(began);
-                let asked = ask(Command::new(&redc).arg("-s").arg(&socket), question);
-                let took = began.elapsed().as_secs_f64() * 1000.0;
+                let asked = ask(&redc, &socket, question);
+                let took = milliseconds(began.elapsed());
                 let mut now = lock(&noted);
                 now.waiting = None;
                 now.answers.push((took, question.to_owned()));
@@ -105,11 +107,9 @@ fn lock(noted: &Mutex<Noted>) -> MutexGuard<'_, Noted> {
     noted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn ask(redc: &mut Command, question: &str) -> Result<()> {
-    let answer = redc
-        .args(question.split(' '))
-        .stderr(Stdio::piped())
-        .output()?;
+fn ask(program: &Path, socket: &Path, question: &str) -> Result<()> {
+    let mut asking = redc(program, socket, question);
+    let answer = asking.stderr(Stdio::piped()).output()?;
     ensure!(
         answer.status.success(),
         "{question}: {}",

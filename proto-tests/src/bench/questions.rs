@@ -8,7 +8,7 @@
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
@@ -160,7 +160,7 @@ fn questions(ask: &Ask, table: &Table, pulse: &Pulse) -> Result<()> {
     whole("read slowly", ask, pulse, REST)
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -185,15 +185,16 @@ fn row<T>(
     Ok(())
 }
 
-fn start_redc(ask: &Ask, words: &str) -> Command {
-    let mut redc = Command::new(&ask.redc);
-    redc.arg("-s").arg(&ask.socket).args(words.split(' '));
+/// `redc` with a question for who is at the socket.
+pub(super) fn redc(program: &Path, socket: &Path, words: &str) -> Command {
+    let mut redc = Command::new(program);
+    redc.arg("-s").arg(socket).args(words.split(' '));
     redc.stdout(Stdio::piped());
     redc
 }
 
 fn by_redc(ask: &Ask, words: &str, address: Option<&String>, until: Until) -> Result<()> {
-    let mut redc = start_redc(ask, words).args(address).spawn()?;
+    let mut redc = redc(&ask.redc, &ask.socket, words).args(address).spawn()?;
     let mut stdout = redc.stdout.take().context("no output")?;
     let mut read = [0; 4096];
     loop {
@@ -239,7 +240,7 @@ fn whole(name: &str, ask: &Ask, pulse: &Pulse, rest: Duration) -> Result<()> {
     pulse.take();
     let before = usage::alone(ask.pid);
     let began = Instant::now();
-    let mut redc = start_redc(ask, "show route").spawn()?;
+    let mut redc = redc(&ask.redc, &ask.socket, "show route").spawn()?;
     let (octets, most, redc_most) = read_all(&mut redc, ask.pid, rest)?;
     ensure!(redc.wait()?.success(), "redc failed");
     let seconds = began.elapsed().as_secs_f64();
