@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use crate::{
     export::Withheld,
     ids::{DirtySet, PeerIndex, PrefixId, ToldId},
+    rib::review::Review,
 };
 
 const PAGE: usize = 256;
@@ -53,6 +54,8 @@ pub(crate) struct AdjOut {
     len: usize,
     /// Prefixes to look at again.
     pub(crate) dirty: DirtySet,
+    /// Those of which it is not known yet whether they are to be looked at again.
+    pub(crate) review: Option<Review>,
     /// Those among them to send even if nothing changed: the peer asked (RFC 2918).
     pub(crate) resend: DirtySet,
     /// What the session could not carry when it was pulled last, and why.
@@ -60,6 +63,11 @@ pub(crate) struct AdjOut {
 }
 
 impl AdjOut {
+    /// Whether there is something to look at.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.dirty.is_empty() || self.review.is_some()
+    }
+
     /// How many routes the peer holds from us.
     pub(crate) const fn len(&self) -> usize {
         self.len

@@ -281,8 +281,8 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Whether there is something to look at for it.
-    pub(crate) fn has_dirty(&self) -> bool {
-        self.out.iter().any(|out| !out.dirty.is_empty()) || !self.refresh_due.is_empty()
+    pub(crate) fn is_due(&self) -> bool {
+        self.out.iter().any(AdjOut::is_due) || !self.refresh_due.is_empty()
     }
 
     /// Whether several paths for a prefix of `family` go to it.

@@ -237,9 +237,14 @@ impl<P: PrefixKey> Table<P> {
         }
     }
 
+    /// How many slots there are.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slab.slots().len()
+    }
+
     /// Every slot number that may be in use; entries without paths are to be skipped.
     pub(crate) fn ids(&self) -> impl Iterator<Item = PrefixId> + use<P> {
-        (0..self.slab.slots().len()).map(PrefixId::new)
+        (0..self.slots()).map(PrefixId::new)
     }
 
     /// The entries from a slot on, with their slots. Those without paths are to be skipped.

@@ -314,6 +314,7 @@ impl Core {
     /// What follows from whatever just happened.
     fn settle(&mut self) {
         let now = self.clock.now();
+        self.rib.go_on();
         self.drops.on_time(now, tcp_counters);
         self.listeners.retry(now, &self.neighbours);
         self.start_neighbours(now);
@@ -349,7 +350,7 @@ impl Core {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        if self.unsettled {
+        if self.unsettled || self.rib.has_reviews() {
             return Some(Instant::ZERO);
         }
         [

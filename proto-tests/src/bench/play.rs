@@ -226,10 +226,10 @@ impl Players {
     fn rest(&mut self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(200);
         // Answering takes its part.
-        let most = WHILE / if self.asking.is_some() { 4 } else { 20 };
+        let parts = if self.asking.is_some() { 4 } else { 20 };
         let (senders, monitors) = (&mut self.senders, &mut self.monitors);
-        usage::until_at_rest(&self.pids, (most, WHILE), PATIENCE, |long| {
-            thread::sleep(long);
+        usage::until_at_rest(&self.pids, parts, PATIENCE, || {
+            thread::sleep(WHILE);
             senders
                 .iter()
                 .chain(monitors.iter())

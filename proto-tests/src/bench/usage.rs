@@ -33,19 +33,19 @@ pub fn of(roots: &[u32]) -> Result<Usage> {
     Ok(usage)
 }
 
-/// Waits until these processes are busy for less than `most` of `for_long`. `pause` lets about that time pass.
+/// Waits until these processes are busy for less than one part in `parts` of the time of a `pause`.
 pub fn until_at_rest(
     roots: &[u32],
-    (most, for_long): (Duration, Duration),
+    parts: u32,
     patience: Duration,
-    mut pause: impl FnMut(Duration) -> Result<()>,
+    mut pause: impl FnMut() -> Result<()>,
 ) -> Result<()> {
     let end = Instant::now() + patience;
     loop {
-        let before = of(roots)?.cpu;
-        pause(for_long)?;
+        let (began, before) = (Instant::now(), of(roots)?.cpu);
+        pause()?;
         let busy = of(roots)?.cpu.saturating_sub(before);
-        if busy < most {
+        if busy < began.elapsed() / parts {
             return Ok(());
         }
         ensure!(Instant::now() < end, "the daemon does not come to rest");

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) observers: Observers,
     /// Seconds of the daemon's clock.
     pub(crate) now: u32,
+    /// Slots that are looked at in one piece when policies change.
+    pub(crate) piece: usize,
 }
 
 /// The outcome of a decision, as others depend on it.

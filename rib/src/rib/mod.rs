@@ -15,6 +15,7 @@
 //! | `decide` | the decision process applied to an entry, and whom its outcome concerns |
 //! | `admit` | safe defaults and policies applied to what was received |
 //! | `ingest` | Adj-RIB-In |
+//! | `review` | what is looked at again when policies change, in pieces |
 //! | `arrivals` | routes to new prefixes, in bulk |
 //! | `departures` | the only routes to prefixes go, in bulk |
 //! | `own` | the routes of this speaker |
@@ -38,13 +39,14 @@ mod observe;
 mod own;
 mod pull;
 mod recursive;
+pub(crate) mod review;
 mod view;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use redstart_bgp::{
     session::PeerId,
@@ -92,6 +94,8 @@ pub struct Rib {
     v4: Table<Ipv4Prefix>,
     v6: Table<Ipv6Prefix>,
     originations: Originations,
+    /// What policies that changed have yet to judge.
+    judging: VecDeque<review::Judging>,
     /// How much of what peers are told is known.
     complete: Complete,
 }
@@ -125,10 +129,12 @@ impl Rib {
                 owners: Owners::new(),
                 observers: observe::Observers::new(seed),
                 now: 0,
+                piece: review::PIECE,
             },
             v4: Table::new(seed),
             v6: Table::new(seed),
             originations: BTreeMap::new(),
+            judging: VecDeque::new(),
             complete: Complete::default(),
         }
     }
@@ -176,12 +182,12 @@ impl Rib {
             both_tables!(self, family, table => {
                 if families.contains(family) {
                     // Its policy may be another than the one the kept routes were judged by.
-                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
+                    ingest::rejudge_all(table, &mut self.shared, index);
                 } else {
                     ingest::flush(table, &mut self.shared, index, |_| true);
                 }
                 if learned {
-                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
+                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -289,13 +295,13 @@ impl Rib {
         for family in Family::ALL {
             both_tables!(self, family, table => {
                 if !was.same_import(&rules) {
-                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
+                    ingest::rejudge_all(table, &mut self.shared, index);
                 }
                 if !was.same_origin(&rules) {
                     pull::mark_learned(table, &mut self.shared, index);
                 }
                 if !was.same_export(&rules) {
-                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
+                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -321,12 +327,12 @@ impl Rib {
             let next_hop = |end: OurEnd| end.next_hop_self.for_family(family);
             both_tables!(self, family, table => {
                 // A route with our own address as next hop is refused, and one from beyond the subnet.
-                ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
+                ingest::rejudge_all(table, &mut self.shared, index);
                 if another_as {
                     pull::mark_learned(table, &mut self.shared, index);
                 }
                 if another_as || another_subnet || next_hop(was) != next_hop(end) {
-                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
+                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -336,9 +342,7 @@ impl Rib {
     /// Who is a client changed: what internal peers are told of each other may be another thing.
     fn review_reflection(&mut self) {
         for index in self.shared.peers.internal() {
-            let all = Difference::Everything;
-            pull::mark_all(&self.v4, &mut self.shared, index, &all);
-            pull::mark_all(&self.v6, &mut self.shared, index, &all);
+            self.review_told(index, &Difference::Everything);
         }
     }
 
@@ -364,15 +368,11 @@ impl Rib {
         let (import_changed, export_changed) =
             before.map_or((false, false), |(was, had)| (was != import, had != export));
         self.shared.peers.set_policies(index, import, export);
-        for family in Family::ALL {
-            both_tables!(self, family, table => {
-                if import_changed {
-                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
-                }
-                if export_changed {
-                    pull::mark_all(table, &mut self.shared, index, &Difference::Everything);
-                }
-            });
+        if import_changed {
+            self.review_received(peer, &Difference::Everything);
+        }
+        if export_changed {
+            self.review_told(index, &Difference::Everything);
         }
     }
 
@@ -389,16 +389,8 @@ impl Rib {
         let import = was.import.difference(&policies.import);
         let export = was.export.difference(&policies.export);
         self.shared.peers.set_chains(index, policies);
-        for family in Family::ALL {
-            both_tables!(self, family, table => {
-                if !matches!(import, Difference::Nothing) {
-                    ingest::rejudge(table, &mut self.shared, index, &import);
-                }
-                if !matches!(export, Difference::Nothing) {
-                    pull::mark_all(table, &mut self.shared, index, &export);
-                }
-            });
-        }
+        self.review_received(peer, &import);
+        self.review_told(index, &export);
     }
 
     /// Says whose the prefixes of the mesh are. What came by [`ImportPolicy::Owner`] is judged again

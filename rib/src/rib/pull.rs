@@ -12,13 +12,14 @@ use super::{
     Rib,
     collect::Collector,
     decide::{Shared, removes_med},
+    review,
 };
 use crate::{
     export::{self, ExportVerdict, Exported, Learned, Originations, Withheld},
     ids::{PeerIndex, ToldId},
     paths::Path,
     peers::Peer,
-    policy::{Difference, family_index},
+    policy::family_index,
     table::Table,
 };
 
@@ -61,6 +62,9 @@ fn pull_family<P: PrefixKey>(
     max: usize,
     batch: &mut OutBatch,
 ) -> usize {
+    if !has_dirty::<P>(shared, to) {
+        review::mark_piece(table, shared, to);
+    }
     let Some(mut collector) = Collector::begin(shared, to) else {
         return 0;
     };
@@ -73,6 +77,11 @@ fn pull_family<P: PrefixKey>(
     found += collector.collect(table, shared, originations, max - found);
     collector.finish(shared, batch);
     found
+}
+
+fn has_dirty<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
+    let out = |peer: &Peer| !peer.out[family_index(P::FAMILY)].dirty.is_empty();
+    shared.peers.get(peer).is_some_and(out)
 }
 
 /// Forgets what a peer was told: its session is over.
@@ -124,22 +133,6 @@ pub(crate) fn take_back<P: PrefixKey>(
         shared.attrs.release_told(told);
         table.entry_mut(id).announced -= u16::from(!is_told);
         table.forget_if_unused(id);
-    }
-}
-
-/// Marks for one peer every prefix of the table that `difference` concerns.
-pub(crate) fn mark_all<P: PrefixKey>(
-    table: &Table<P>,
-    shared: &mut Shared,
-    peer: PeerIndex,
-    difference: &Difference,
-) {
-    for id in table.ids() {
-        let entry = table.entry(id);
-        let used = !entry.paths.is_empty() || entry.announced > 0;
-        if used && difference.concerns(entry.prefix.into()) {
-            shared.peers.mark_one(peer, P::FAMILY, id);
-        }
     }
 }
 
@@ -202,7 +195,7 @@ fn mark_ends(peer: &mut Peer, complete: Complete, batch: &mut OutBatch) {
         peer.refreshing.insert(family);
     }
     for family in Family::ALL {
-        if !peer.out[family_index(family)].dirty.is_empty() {
+        if peer.out[family_index(family)].is_due() {
             continue;
         }
         if end_of_rib && peer.end_of_rib_due.contains(family) {
@@ -276,7 +269,7 @@ impl Rib {
     pub fn has_updates(&self, peer: PeerId) -> bool {
         let peer = self.up(peer).and_then(|i| self.shared.peers.get(i));
         peer.is_some_and(|peer| {
-            peer.has_dirty() || (!peer.end_of_rib_due.is_empty() && self.complete.is_all_for(peer))
+            peer.is_due() || (!peer.end_of_rib_due.is_empty() && self.complete.is_all_for(peer))
         })
     }
 
@@ -305,7 +298,7 @@ impl Rib {
         pull_family(&mut self.v6, shared, own, to, left, &mut batch);
         if let Some(peer) = shared.peers.get_mut(to) {
             mark_ends(peer, self.complete, &mut batch);
-            batch.more = peer.has_dirty();
+            batch.more = peer.is_due();
         }
         batch
     }

@@ -17,6 +17,7 @@ mod passed_on;
 mod policies;
 mod recursive;
 mod reflection;
+mod review;
 mod rules;
 mod selection;
 mod several;

@@ -178,8 +178,8 @@ impl Act {
     /// Waits until the daemon has next to nothing to do for a while.
     fn settle(&self) -> Result<()> {
         const WHILE: Duration = Duration::from_millis(1500);
-        usage::until_at_rest(&self.pids, (WHILE / 20, WHILE), PATIENCE, |long| {
-            thread::sleep(long);
+        usage::until_at_rest(&self.pids, 20, PATIENCE, || {
+            thread::sleep(WHILE);
             Ok(())
         })
     }

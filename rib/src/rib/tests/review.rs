@@ -1,0 +1,135 @@
+//! Policies that change while a table is looked through in pieces.
+
+use super::*;
+use crate::policy::{PrefixRange, Program};
+
+/// Each in a piece of its own, in the order in which they come.
+const ROUTES: [&str; 4] = [
+    "192.0.2.0/24",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "203.0.112.0/24",
+];
+
+/// A chain that rejects these.
+fn rejecting(prefixes: &[&str]) -> Arc<Program> {
+    let reject = |prefix: &&str| {
+        let within = Condition::Prefixes(vec![PrefixRange::within(p(prefix))]);
+        rule([within], [], Action::Reject)
+    };
+    Program::new(prefixes.iter().map(reject).collect()).into()
+}
+
+fn export(program: Arc<Program>) -> PeerPolicies {
+    PeerPolicies {
+        export: program,
+        ..PeerPolicies::default()
+    }
+}
+
+fn import(program: Arc<Program>) -> PeerPolicies {
+    PeerPolicies {
+        import: program,
+        ..PeerPolicies::default()
+    }
+}
+
+/// Peer 1 has told the routes, and peer 2 is told of them.
+fn with_routes() -> Rib {
+    let peers = [(1, same_as(1)), (2, transit(SessionKind::Ebgp, 2))];
+    let mut rib = rib(&peers);
+    rib.shared.piece = 1;
+    for prefix in ROUTES {
+        rib.learn(1, prefix, attrs(&[65001], 1));
+    }
+    rib.drain(2);
+    rib
+}
+
+fn routes(which: &[usize]) -> BTreeSet<Prefix> {
+    which.iter().map(|i| p(ROUTES[*i])).collect()
+}
+
+/// Those that policies reject now.
+fn rejected(rib: &Rib) -> BTreeSet<Prefix> {
+    let usable = |prefix: &Prefix| rib.lookup(*prefix).unwrap().best().is_some();
+    let all = ROUTES.into_iter().map(p);
+    all.filter(|prefix| !usable(prefix)).collect()
+}
+
+#[test]
+fn what_is_told_follows_piece_by_piece() {
+    let mut rib = with_routes();
+    rib.take_ready_peers();
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES)));
+    assert_eq!(rib.take_ready_peers(), [PeerId(2)]);
+    for prefix in ROUTES {
+        let batch = rib.pull(PeerId(2), 10);
+        assert_eq!(batch.withdraw, [nlri(prefix)]);
+        assert_eq!(batch.more, prefix != ROUTES[3]);
+    }
+    assert!(!rib.has_updates(PeerId(2)));
+}
+
+#[test]
+fn a_policy_that_changes_again_before_the_end_counts_for_all() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[3]])));
+    rib.pull(PeerId(2), 10);
+    // The first of them has been looked at, the last one has not, and neither change is about both.
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0]])));
+    assert_eq!(rib.drain(2).1, routes(&[0]));
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], ROUTES[3]])));
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], ROUTES[1]])));
+    assert_eq!(rib.drain(2).1, routes(&[1]));
+
+    rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[0], ROUTES[3]])));
+    assert_eq!(rejected(&rib), routes(&[0]), "the last one later");
+    rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[2], ROUTES[3]])));
+    while rib.has_reviews() {
+        rib.go_on();
+    }
+    assert_eq!(rejected(&rib), routes(&[2, 3]));
+}
+
+/// However fast policies change, all of the table has its turn.
+#[test]
+fn changes_without_end_keep_no_route_from_its_turn() {
+    let mut rib = with_routes();
+    for number in 0..8 {
+        let number = ["10.0.0.0/8", "10.0.0.0/9"][number % 2];
+        rib.update_chains(PeerId(1), import(rejecting(&[number, ROUTES[3]])));
+        rib.update_chains(PeerId(2), export(rejecting(&[number, ROUTES[2]])));
+        rib.pull(PeerId(2), 10);
+    }
+    assert!(rib.has_reviews() && rib.has_updates(PeerId(2)));
+    assert_eq!(rejected(&rib), routes(&[3]));
+    assert_eq!(rib.told(PeerId(2), p(ROUTES[2])), None);
+}
+
+#[test]
+fn what_comes_and_goes_meanwhile_is_judged_as_it_comes() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[1..])));
+    assert_eq!(rejected(&rib), routes(&[]));
+    rib.learn(1, ROUTES[2], attrs(&[65001, 7], 1));
+    assert_eq!(rejected(&rib), routes(&[2]));
+    rib.peer_down(PeerId(1), PeerDown::Flush);
+    rib.go_on();
+    assert!(!rib.has_reviews(), "nobody is left to be judged");
+}
+
+/// RFC 4724 section 2: it comes "once it completes the initial routing update".
+#[test]
+fn the_end_of_the_initial_table_waits_for_the_last_piece() {
+    let mut rib = with_routes();
+    rib.set_complete(Complete::All);
+    rib.peer_up(PeerId(3), transit(SessionKind::Ebgp, 3))
+        .unwrap();
+    for prefix in ROUTES {
+        let batch = rib.pull(PeerId(3), 10);
+        assert_eq!(batch.reach[0].1, nlri(prefix));
+        let is_last = prefix == ROUTES[3];
+        assert_eq!(batch.end_of_rib.contains(Family::Ipv4Unicast), is_last);
+    }
+}
