@@ -406,11 +406,14 @@ impl<'a> Task<'a> {
         };
         // A batch for a session that is over must not reach the next one, which gets everything.
         let current = self.peer.negotiated();
-        let send = !batch.is_empty() || self.peer.holds_routes();
-        if send && current.is_some_and(|n| Arc::ptr_eq(n, &pull.session)) {
-            self.peer.send_batch(now, batch);
-            self.routes_ready |= !batch.is_empty();
+        if !current.is_some_and(|n| Arc::ptr_eq(n, &pull.session)) {
+            return;
         }
+        if !batch.is_empty() || self.peer.holds_routes() {
+            self.peer.send_batch(now, batch);
+        }
+        // A piece of a table may have nothing to say, and the next one much.
+        self.routes_ready |= batch.more || !batch.is_empty();
     }
 
     /// Hands events to the core until there is none or no room.

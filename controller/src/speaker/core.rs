@@ -116,6 +116,8 @@ pub(super) struct Core {
     newcomers: mpsc::Receiver<FromListener>,
     /// Whether a part of the last event's consequences is left for the next turn.
     unsettled: bool,
+    /// Since when neighbours wait for what changed objects lead to, until all of that is known.
+    news_since: Option<Instant>,
 }
 
 impl Core {
@@ -165,6 +167,7 @@ impl Core {
             from_peers,
             newcomers,
             unsettled: false,
+            news_since: None,
         }
     }
 
@@ -205,7 +208,13 @@ impl Core {
                         tokio::task::yield_now().await;
                     }
                 }
-                () = wake => {}
+                () = wake => {
+                    self.rib.go_on();
+                    if self.rib.has_reviews() {
+                        // The next piece is due at once: whoever else has something to say comes first.
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
             self.settle();
         }
@@ -287,14 +296,23 @@ impl Core {
         }
     }
 
-    /// What changed objects led to is known, and whom it concerns: nobody else had anything to pull that was
-    /// not passed on when the last event was settled.
+    /// What changed objects led to is known, but for what is judged later, and whom it concerns: nobody else had
+    /// anything to pull that was not passed on when the last event was settled.
     fn pass_on_news(&mut self, since: Option<tokio::time::Instant>) {
-        let Some(since) = since else {
-            return;
-        };
+        let since = since.map(|since| self.clock.at(since));
+        self.news_since = self.news_since.or(since);
+        self.wake_neighbours();
+    }
+
+    /// Wakes whoever has something to pull.
+    fn wake_neighbours(&mut self) {
         let ready = self.rib.take_ready_peers();
-        self.neighbours.have_news(self.clock.at(since), &ready);
+        if let Some(since) = self.news_since {
+            self.neighbours.have_news(since, &ready);
+        }
+        if !self.rib.has_reviews() {
+            self.news_since = None;
+        }
         self.neighbours.wake(ready);
     }
 
@@ -314,7 +332,6 @@ impl Core {
     /// What follows from whatever just happened.
     fn settle(&mut self) {
         let now = self.clock.now();
-        self.rib.go_on();
         self.drops.on_time(now, tcp_counters);
         self.listeners.retry(now, &self.neighbours);
         self.start_neighbours(now);
@@ -336,7 +353,7 @@ impl Core {
             self.apply(now);
         }
         self.tell_ends(now);
-        self.neighbours.wake(self.rib.take_ready_peers());
+        self.wake_neighbours();
         let sessions_changed = self.neighbours.take_sessions_changed();
         self.stations.wake(sessions_changed, &mut self.rib);
         self.kernel.push(now, &mut self.rib);

@@ -62,9 +62,7 @@ fn pull_family<P: PrefixKey>(
     max: usize,
     batch: &mut OutBatch,
 ) -> usize {
-    if !has_dirty::<P>(shared, to) {
-        review::mark_piece(table, shared, to);
-    }
+    review::mark_piece(table, shared, to);
     let Some(mut collector) = Collector::begin(shared, to) else {
         return 0;
     };
@@ -77,11 +75,6 @@ fn pull_family<P: PrefixKey>(
     found += collector.collect(table, shared, originations, max - found);
     collector.finish(shared, batch);
     found
-}
-
-fn has_dirty<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
-    let out = |peer: &Peer| !peer.out[family_index(P::FAMILY)].dirty.is_empty();
-    shared.peers.get(peer).is_some_and(out)
 }
 
 /// Forgets what a peer was told: its session is over.

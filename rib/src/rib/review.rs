@@ -2,8 +2,9 @@
 //!
 //! A changed policy may concern each of a million routes, and nobody else is heard while they are looked at. So a
 //! review goes through a table by a bounded number of slots at a time: of what a peer sent at each
-//! [`go_on`](Rib::go_on), of what it is told as it pulls. Entries keep their slots, and whatever comes or changes
-//! meanwhile is judged by the new policy as it comes, so that nothing is missed.
+//! [`go_on`](Rib::go_on), of what it is told at each pull. A table that has no more slots is looked through at once.
+//! Entries keep their slots, and whatever comes or changes meanwhile is judged by the new policy as it comes, so that
+//! nothing is missed.
 
 use redstart_bgp::{
     session::PeerId,
@@ -13,11 +14,12 @@ use redstart_bgp::{
 use super::{Rib, decide::Shared, ingest};
 use crate::{
     ids::{PeerIndex, PrefixId},
+    peers::Peer,
     policy::{Difference, family_index},
     table::Table,
 };
 
-/// Slots that are looked at in one piece. A table that has no more is looked through at once.
+/// Slots that are looked at in one piece.
 pub(crate) const PIECE: usize = 8192;
 
 /// What is left of a table to be looked at: the entries of a number of slots, from one on and round and round, that
@@ -26,6 +28,8 @@ pub(crate) const PIECE: usize = 8192;
 pub(crate) struct Review {
     from: usize,
     left: usize,
+    /// How many there were in all. What came later was judged when it came.
+    slots: usize,
     difference: Difference,
 }
 
@@ -35,6 +39,7 @@ impl Review {
         Self {
             from: 0,
             left: slots,
+            slots,
             difference,
         }
     }
@@ -42,16 +47,16 @@ impl Review {
     /// Another difference has come up before the end: from here on once round, for both. Who changes policies again
     /// and again must not keep a part of the table from its turn.
     fn once_round(&mut self, slots: usize) {
-        self.left = slots;
+        (self.left, self.slots) = (slots, slots);
         self.difference = Difference::Everything;
     }
 
     /// The next piece.
-    fn next(&mut self, piece: usize, slots: usize) -> impl Iterator<Item = PrefixId> + use<> {
-        if self.from >= slots {
+    fn next(&mut self, piece: usize) -> impl Iterator<Item = PrefixId> + use<> {
+        if self.from == self.slots {
             self.from = 0;
         }
-        let to = slots.min(self.from + piece.min(self.left));
+        let to = self.slots.min(self.from + piece.min(self.left));
         let next = self.from..to;
         self.left -= next.len();
         self.from = to;
@@ -72,7 +77,7 @@ pub(super) struct Judging {
 }
 
 impl Rib {
-    /// What the peer sent is to be judged again where `difference` concerns it. A piece is judged now.
+    /// What the peer sent is to be judged again where `difference` concerns it.
     pub(super) fn review_received(&mut self, peer: PeerId, difference: &Difference) {
         if matches!(difference, Difference::Nothing) {
             return;
@@ -95,7 +100,11 @@ impl Rib {
                     review: Review::of(slots, difference.clone()),
                 },
             };
-            self.judge_piece(judging);
+            if slots <= self.shared.piece {
+                self.judge_piece(judging);
+            } else {
+                self.judging.push_back(judging);
+            }
         }
     }
 
@@ -135,7 +144,7 @@ fn judge_piece<P: PrefixKey>(
     review: &mut Review,
 ) {
     if ingest::has_routes::<P>(shared, from) {
-        let ids = review.next(shared.piece, table.slots());
+        let ids = review.next(shared.piece);
         ingest::rejudge(table, shared, from, ids, &review.difference);
     } else {
         review.left = 0;
@@ -150,25 +159,28 @@ impl Rib {
     }
 }
 
-/// A peer is to look again at what `difference` concerns. The first piece is marked now.
+/// A peer is to look again at what `difference` concerns.
 pub(super) fn review_told<P: PrefixKey>(
     table: &Table<P>,
     shared: &mut Shared,
     peer: PeerIndex,
     difference: &Difference,
 ) {
-    let Some(to) = shared.peers.get_mut(peer) else {
+    let takes = |to: &&mut Peer| to.up && to.info.families.contains(P::FAMILY);
+    let Some(to) = shared.peers.get_mut(peer).filter(takes) else {
         return;
     };
-    if matches!(difference, Difference::Nothing) || !to.up || !to.info.families.contains(P::FAMILY)
-    {
+    if matches!(difference, Difference::Nothing) {
         return;
     }
+    let slots = table.slots();
     match &mut to.out[family_index(P::FAMILY)].review {
-        Some(review) => review.once_round(table.slots()),
-        none => *none = Some(Review::of(table.slots(), difference.clone())),
+        Some(review) => review.once_round(slots),
+        none => *none = Some(Review::of(slots, difference.clone())),
     }
-    mark_piece(table, shared, peer);
+    if slots <= shared.piece {
+        mark_piece(table, shared, peer);
+    }
     shared.peers.set_ready(peer);
 }
 
@@ -182,7 +194,7 @@ pub(super) fn mark_piece<P: PrefixKey>(table: &Table<P>, shared: &mut Shared, pe
     let Some(review) = &mut out.review else {
         return;
     };
-    for id in review.next(piece, table.slots()) {
+    for id in review.next(piece) {
         let entry = table.entry(id);
         let used = !entry.paths.is_empty() || entry.announced > 0;
         if used && review.difference.concerns(entry.prefix.into()) {

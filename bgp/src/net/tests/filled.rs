@@ -50,3 +50,37 @@ async fn messages_are_filled_across_batches() {
         assert_eq!(messages, routes.div_ceil(each), "{longest}");
     }
 }
+
+/// A piece of a table may have nothing to say. The task asks for the next one all the same, though nobody wakes it.
+#[tokio::test]
+async fn nothing_to_say_is_not_the_end_if_there_is_more() {
+    let (mut a, mut b) = pair((A, B), |_, _, _| {});
+    both_established(&mut a, &mut b).await;
+    a.peer.routes_ready();
+    let answer = async {
+        let mut asked = 0;
+        while let Some(from) = a.core.recv().await {
+            let FromPeer::Pull { reply, .. } = from else {
+                continue;
+            };
+            asked += 1;
+            let mut answer = match asked {
+                4 => batch(0, 1),
+                _ => OutBatch::default(),
+            };
+            answer.more = asked < 4;
+            let _ = reply.send(answer);
+        }
+    };
+    let receive = async {
+        loop {
+            if let FromPeer::Updates { .. } = b.core.recv().await.unwrap() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = answer => panic!("the task ended"),
+        received = timeout(LIMIT, receive) => received.expect("the fourth batch"),
+    }
+}

@@ -84,6 +84,7 @@ fn a_policy_that_changes_again_before_the_end_counts_for_all() {
     assert_eq!(rib.drain(2).1, routes(&[1]));
 
     rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[0], ROUTES[3]])));
+    rib.go_on();
     assert_eq!(rejected(&rib), routes(&[0]), "the last one later");
     rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[2], ROUTES[3]])));
     while rib.has_reviews() {
@@ -100,11 +101,63 @@ fn changes_without_end_keep_no_route_from_its_turn() {
         let number = ["10.0.0.0/8", "10.0.0.0/9"][number % 2];
         rib.update_chains(PeerId(1), import(rejecting(&[number, ROUTES[3]])));
         rib.update_chains(PeerId(2), export(rejecting(&[number, ROUTES[2]])));
+        rib.go_on();
         rib.pull(PeerId(2), 10);
     }
     assert!(rib.has_reviews() && rib.has_updates(PeerId(2)));
     assert_eq!(rejected(&rib), routes(&[3]));
     assert_eq!(rib.told(PeerId(2), p(ROUTES[2])), None);
+}
+
+/// What came after a change does not take the turn of what was there before.
+#[test]
+fn a_table_that_grows_meanwhile_is_looked_through_to_the_end() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[1..])));
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES[1..])));
+    rib.go_on();
+    rib.pull(PeerId(2), 10);
+    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[..1])));
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES[..1])));
+    for prefix in ["100.66.0.0/16", "100.67.0.0/16"] {
+        rib.learn(1, prefix, attrs(&[65001], 1));
+    }
+    while rib.has_reviews() {
+        rib.go_on();
+    }
+    assert_eq!(rejected(&rib), routes(&[0]));
+    rib.drain(2);
+    assert_eq!(rib.told(PeerId(2), p(ROUTES[0])), None);
+}
+
+#[test]
+fn a_route_that_flaps_keeps_no_other_from_its_turn() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES[1..])));
+    let mut gone = 0;
+    for flap in 0..4 {
+        rib.learn(1, ROUTES[0], attrs(&[65001, 100 + flap], 1));
+        let batch = rib.pull(PeerId(2), 10);
+        assert_eq!(batch.reach.len(), 1);
+        gone += batch.withdraw.iter().map(NlriSet::len).sum::<usize>();
+    }
+    assert_eq!(gone, 3);
+}
+
+/// Whoever pulls stops where there is nothing to say and no more to come.
+#[test]
+fn a_piece_with_nothing_to_say_is_not_the_end() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES[3..])));
+    let mut gone = Vec::new();
+    loop {
+        let batch = rib.pull(PeerId(2), 10);
+        if batch.is_empty() && !batch.more {
+            break;
+        }
+        gone.extend(batch.withdraw);
+    }
+    assert_eq!(gone, [nlri(ROUTES[3])]);
 }
 
 #[test]
