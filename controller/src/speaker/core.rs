@@ -116,8 +116,6 @@ pub(super) struct Core {
     newcomers: mpsc::Receiver<FromListener>,
     /// Whether a part of the last event's consequences is left for the next turn.
     unsettled: bool,
-    /// Since when neighbours wait for what changed objects lead to, until all of that is known.
-    news_since: Option<Instant>,
 }
 
 impl Core {
@@ -167,7 +165,6 @@ impl Core {
             from_peers,
             newcomers,
             unsettled: false,
-            news_since: None,
         }
     }
 
@@ -208,13 +205,7 @@ impl Core {
                         tokio::task::yield_now().await;
                     }
                 }
-                () = wake => {
-                    self.rib.go_on();
-                    if self.rib.has_reviews() {
-                        // The next piece is due at once: whoever else has something to say comes first.
-                        tokio::task::yield_now().await;
-                    }
-                }
+                () = wake => {}
             }
             self.settle();
         }
@@ -296,23 +287,14 @@ impl Core {
         }
     }
 
-    /// What changed objects led to is known, but for what is judged later, and whom it concerns: nobody else had
-    /// anything to pull that was not passed on when the last event was settled.
+    /// What changed objects led to is known, and whom it concerns: nobody else had anything to pull that was
+    /// not passed on when the last event was settled.
     fn pass_on_news(&mut self, since: Option<tokio::time::Instant>) {
-        let since = since.map(|since| self.clock.at(since));
-        self.news_since = self.news_since.or(since);
-        self.wake_neighbours();
-    }
-
-    /// Wakes whoever has something to pull.
-    fn wake_neighbours(&mut self) {
+        let Some(since) = since else {
+            return;
+        };
         let ready = self.rib.take_ready_peers();
-        if let Some(since) = self.news_since {
-            self.neighbours.have_news(since, &ready);
-        }
-        if !self.rib.has_reviews() {
-            self.news_since = None;
-        }
+        self.neighbours.have_news(self.clock.at(since), &ready);
         self.neighbours.wake(ready);
     }
 
@@ -353,7 +335,7 @@ impl Core {
             self.apply(now);
         }
         self.tell_ends(now);
-        self.wake_neighbours();
+        self.neighbours.wake(self.rib.take_ready_peers());
         let sessions_changed = self.neighbours.take_sessions_changed();
         self.stations.wake(sessions_changed, &mut self.rib);
         self.kernel.push(now, &mut self.rib);
@@ -367,7 +349,7 @@ impl Core {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        if self.unsettled || self.rib.has_reviews() {
+        if self.unsettled {
             return Some(Instant::ZERO);
         }
         [

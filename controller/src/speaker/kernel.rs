@@ -598,8 +598,7 @@ impl Kernel {
 
     /// Removes adopted routes that nobody wants, once: when everything wanted is with the planner.
     fn sweep(&mut self, rib: &Rib) {
-        let more = || rib.has_reviews() || rib.has_fib_changes() || rib.has_pending_next_hops();
-        let caught_up = !self.install || !more();
+        let caught_up = !self.install || !(rib.has_fib_changes() || rib.has_pending_next_hops());
         if !self.recovered || self.swept || !self.known || self.next.is_some() || !caught_up {
             return;
         }

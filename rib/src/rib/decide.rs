@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) observers: Observers,
     /// Seconds of the daemon's clock.
     pub(crate) now: u32,
-    /// Slots that are looked at in one piece when policies change.
+    /// Slots that a peer looks at in one piece, in tables that it looks through again.
     pub(crate) piece: usize,
 }
 

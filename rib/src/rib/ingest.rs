@@ -265,7 +265,7 @@ fn path_ids<P: PrefixKey>(
 }
 
 /// Whether a peer has any route in the table; saves walking through it.
-pub(super) fn has_routes<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
+fn has_routes<P: PrefixKey>(shared: &Shared, peer: PeerIndex) -> bool {
     let family = crate::policy::family_index(P::FAMILY);
     let counts = shared.peers.get(peer).map(|p| p.counts[family]);
     counts.is_some_and(|c| c.received > 0)
@@ -355,28 +355,19 @@ pub(crate) fn await_all<P: PrefixKey>(table: &mut Table<P>, shared: &Shared, pee
     }
 }
 
-/// Judges a peer's routes again, after what they are judged by changed.
-pub(crate) fn rejudge_all<P: PrefixKey>(
+/// Judges again those of a peer's routes that `difference` concerns, after what it is judged by
+/// changed.
+pub(crate) fn rejudge<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &mut Shared,
     from: PeerIndex,
-) {
-    if has_routes::<P>(shared, from) {
-        let ids = table.ids();
-        rejudge(table, shared, from, ids, &Difference::Everything);
-    }
-}
-
-/// The same, for those of `ids` that `difference` concerns.
-pub(super) fn rejudge<P: PrefixKey>(
-    table: &mut Table<P>,
-    shared: &mut Shared,
-    from: PeerIndex,
-    ids: impl Iterator<Item = PrefixId>,
     difference: &Difference,
 ) {
+    if !has_routes::<P>(shared, from) {
+        return;
+    }
     let mut admission = Admission::new(shared, from, P::FAMILY);
-    for id in ids {
+    for id in table.ids() {
         if difference.concerns(table.entry(id).prefix.into()) {
             rejudge_entry(table, shared, &mut admission, (id, from));
         }

@@ -15,11 +15,11 @@
 //! | `decide` | the decision process applied to an entry, and whom its outcome concerns |
 //! | `admit` | safe defaults and policies applied to what was received |
 //! | `ingest` | Adj-RIB-In |
-//! | `review` | what is looked at again when policies change, in pieces |
 //! | `arrivals` | routes to new prefixes, in bulk |
 //! | `departures` | the only routes to prefixes go, in bulk |
 //! | `own` | the routes of this speaker |
 //! | `pull` | Adj-RIB-Out |
+//! | `review` | what a peer has to look at in a table, in pieces |
 //! | `collect` | what one peer is told next |
 //! | `alike` | the same again for another member of its group |
 //! | `forward` | next hops in, kernel routes out |
@@ -46,7 +46,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use redstart_bgp::{
     session::PeerId,
@@ -94,8 +94,6 @@ pub struct Rib {
     v4: Table<Ipv4Prefix>,
     v6: Table<Ipv6Prefix>,
     originations: Originations,
-    /// What policies that changed have yet to judge.
-    judging: VecDeque<review::Judging>,
     /// How much of what peers are told is known.
     complete: Complete,
 }
@@ -134,7 +132,6 @@ impl Rib {
             v4: Table::new(seed),
             v6: Table::new(seed),
             originations: BTreeMap::new(),
-            judging: VecDeque::new(),
             complete: Complete::default(),
         }
     }
@@ -182,12 +179,12 @@ impl Rib {
             both_tables!(self, family, table => {
                 if families.contains(family) {
                     // Its policy may be another than the one the kept routes were judged by.
-                    ingest::rejudge_all(table, &mut self.shared, index);
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 } else {
                     ingest::flush(table, &mut self.shared, index, |_| true);
                 }
                 if learned {
-                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
+                    review::begin(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -295,13 +292,13 @@ impl Rib {
         for family in Family::ALL {
             both_tables!(self, family, table => {
                 if !was.same_import(&rules) {
-                    ingest::rejudge_all(table, &mut self.shared, index);
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 }
                 if !was.same_origin(&rules) {
                     pull::mark_learned(table, &mut self.shared, index);
                 }
                 if !was.same_export(&rules) {
-                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
+                    review::begin(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -327,12 +324,12 @@ impl Rib {
             let next_hop = |end: OurEnd| end.next_hop_self.for_family(family);
             both_tables!(self, family, table => {
                 // A route with our own address as next hop is refused, and one from beyond the subnet.
-                ingest::rejudge_all(table, &mut self.shared, index);
+                ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
                 if another_as {
                     pull::mark_learned(table, &mut self.shared, index);
                 }
                 if another_as || another_subnet || next_hop(was) != next_hop(end) {
-                    review::review_told(table, &mut self.shared, index, &Difference::Everything);
+                    review::begin(table, &mut self.shared, index, &Difference::Everything);
                 }
             });
         }
@@ -342,7 +339,9 @@ impl Rib {
     /// Who is a client changed: what internal peers are told of each other may be another thing.
     fn review_reflection(&mut self) {
         for index in self.shared.peers.internal() {
-            self.review_told(index, &Difference::Everything);
+            let all = Difference::Everything;
+            review::begin(&self.v4, &mut self.shared, index, &all);
+            review::begin(&self.v6, &mut self.shared, index, &all);
         }
     }
 
@@ -368,11 +367,15 @@ impl Rib {
         let (import_changed, export_changed) =
             before.map_or((false, false), |(was, had)| (was != import, had != export));
         self.shared.peers.set_policies(index, import, export);
-        if import_changed {
-            self.review_received(peer, &Difference::Everything);
-        }
-        if export_changed {
-            self.review_told(index, &Difference::Everything);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if import_changed {
+                    ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
+                }
+                if export_changed {
+                    review::begin(table, &mut self.shared, index, &Difference::Everything);
+                }
+            });
         }
     }
 
@@ -389,8 +392,14 @@ impl Rib {
         let import = was.import.difference(&policies.import);
         let export = was.export.difference(&policies.export);
         self.shared.peers.set_chains(index, policies);
-        self.review_received(peer, &import);
-        self.review_told(index, &export);
+        for family in Family::ALL {
+            both_tables!(self, family, table => {
+                if !matches!(import, Difference::Nothing) {
+                    ingest::rejudge(table, &mut self.shared, index, &import);
+                }
+                review::begin(table, &mut self.shared, index, &export);
+            });
+        }
     }
 
     /// Says whose the prefixes of the mesh are. What came by [`ImportPolicy::Owner`] is judged again

@@ -279,7 +279,7 @@ impl Rib {
 
     /// The next changes for a peer, at most `max_prefixes` of them: the state as it is now, however
     /// often it changed since. A batch may be empty though [`has_updates`](Self::has_updates) said
-    /// yes: what changed may have changed back.
+    /// yes: what changed may have changed back, and a part of the table may have nothing to say.
     pub fn pull(&mut self, peer: PeerId, max_prefixes: usize) -> OutBatch {
         let mut batch = OutBatch::default();
         let Some(to) = self.up(peer) else {

@@ -1,17 +1,16 @@
-//! Tables looked through again in pieces.
+//! Which prefixes of a table a peer has to look at again, found in pieces.
 //!
-//! A changed policy may concern each of a million routes, and nobody else is heard while they are looked at. So a
-//! review goes through a table by a bounded number of slots at a time: of what a peer sent at each
-//! [`go_on`](Rib::go_on), of what it is told at each pull. A table that has no more slots is looked through at once.
-//! Entries keep their slots, and whatever comes or changes meanwhile is judged by the new policy as it comes, so that
-//! nothing is missed.
+//! Its policy changed, or its session has come up: each of a million prefixes may concern it, and nobody else is heard
+//! while they are looked at. So a review goes through the table by a bounded number of slots, at each pull. A table that
+//! has no more is looked through at once. Entries keep their slots, and whatever comes or changes meanwhile is marked
+//! as ever, so that nothing is missed.
+//!
+//! What a peer *sent* is judged again in one piece: where one peer's route takes the place of another's, nobody must be
+//! told that there is none.
 
-use redstart_bgp::{
-    session::PeerId,
-    types::{Family, PrefixKey},
-};
+use redstart_bgp::types::PrefixKey;
 
-use super::{Rib, decide::Shared, ingest};
+use super::decide::Shared;
 use crate::{
     ids::{PeerIndex, PrefixId},
     peers::Peer,
@@ -28,7 +27,7 @@ pub(crate) const PIECE: usize = 8192;
 pub(crate) struct Review {
     from: usize,
     left: usize,
-    /// How many there were in all. What came later was judged when it came.
+    /// How many there were in all. What came later was marked when it came.
     slots: usize,
     difference: Difference,
 }
@@ -68,99 +67,8 @@ impl Review {
     }
 }
 
-/// What a peer sent in one family is to be judged again.
-#[derive(Debug)]
-pub(super) struct Judging {
-    peer: PeerId,
-    family: Family,
-    review: Review,
-}
-
-impl Rib {
-    /// What the peer sent is to be judged again where `difference` concerns it.
-    pub(super) fn review_received(&mut self, peer: PeerId, difference: &Difference) {
-        if matches!(difference, Difference::Nothing) {
-            return;
-        }
-        for family in Family::ALL {
-            let slots = match family {
-                Family::Ipv4Unicast => self.v4.slots(),
-                Family::Ipv6Unicast => self.v6.slots(),
-            };
-            let mut list = self.judging.iter();
-            let under_way = list.position(|it| (it.peer, it.family) == (peer, family));
-            let judging = match under_way.and_then(|at| self.judging.remove(at)) {
-                Some(mut judging) => {
-                    judging.review.once_round(slots);
-                    judging
-                }
-                None => Judging {
-                    peer,
-                    family,
-                    review: Review::of(slots, difference.clone()),
-                },
-            };
-            if slots <= self.shared.piece {
-                self.judge_piece(judging);
-            } else {
-                self.judging.push_back(judging);
-            }
-        }
-    }
-
-    /// Whether routes wait to be judged by a policy that changed.
-    #[must_use]
-    pub fn has_reviews(&self) -> bool {
-        !self.judging.is_empty()
-    }
-
-    /// Judges a bounded number of those.
-    pub fn go_on(&mut self) {
-        if let Some(judging) = self.judging.pop_front() {
-            self.judge_piece(judging);
-        }
-    }
-
-    fn judge_piece(&mut self, mut judging: Judging) {
-        let Some(peer) = self.shared.peers.find(judging.peer) else {
-            return;
-        };
-        let (shared, review) = (&mut self.shared, &mut judging.review);
-        match judging.family {
-            Family::Ipv4Unicast => judge_piece(&mut self.v4, shared, peer, review),
-            Family::Ipv6Unicast => judge_piece(&mut self.v6, shared, peer, review),
-        }
-        if !review.is_over() {
-            self.judging.push_back(judging);
-        }
-    }
-}
-
-/// Judges the next piece of what a peer sent.
-fn judge_piece<P: PrefixKey>(
-    table: &mut Table<P>,
-    shared: &mut Shared,
-    from: PeerIndex,
-    review: &mut Review,
-) {
-    if ingest::has_routes::<P>(shared, from) {
-        let ids = review.next(shared.piece);
-        ingest::rejudge(table, shared, from, ids, &review.difference);
-    } else {
-        review.left = 0;
-    }
-}
-
-impl Rib {
-    /// A peer is to look again at what `difference` concerns.
-    pub(super) fn review_told(&mut self, peer: PeerIndex, difference: &Difference) {
-        review_told(&self.v4, &mut self.shared, peer, difference);
-        review_told(&self.v6, &mut self.shared, peer, difference);
-    }
-}
-
 /// A peer is to look again at what `difference` concerns.
-pub(super) fn review_told<P: PrefixKey>(
+pub(super) fn begin<P: PrefixKey>(
     table: &Table<P>,
     shared: &mut Shared,
     peer: PeerIndex,

@@ -40,7 +40,7 @@ impl World {
     fn new() -> Self {
         let mut rib = Rib::new(RibConfig { max_paths: 4 }, 3);
         // So few that what happens to a table of a million while it is looked through happens here.
-        rib.shared.piece = 3;
+        rib.shared.piece = 1;
         Self {
             onlooker: Onlooker::new(&mut rib),
             rib,
@@ -305,9 +305,6 @@ impl World {
 
     /// At rest, everything is as the naive one has it.
     fn check(&mut self) {
-        while self.rib.has_reviews() {
-            self.rib.go_on();
-        }
         self.rib.resolve_pending(&self.naive.links);
         // Whoever has something to pull was announced, or is so again before it is forgotten.
         self.rib.take_ready_peers();

@@ -27,13 +27,6 @@ fn export(program: Arc<Program>) -> PeerPolicies {
     }
 }
 
-fn import(program: Arc<Program>) -> PeerPolicies {
-    PeerPolicies {
-        import: program,
-        ..PeerPolicies::default()
-    }
-}
-
 /// Peer 1 has told the routes, and peer 2 is told of them.
 fn with_routes() -> Rib {
     let peers = [(1, same_as(1)), (2, transit(SessionKind::Ebgp, 2))];
@@ -48,13 +41,6 @@ fn with_routes() -> Rib {
 
 fn routes(which: &[usize]) -> BTreeSet<Prefix> {
     which.iter().map(|i| p(ROUTES[*i])).collect()
-}
-
-/// Those that policies reject now.
-fn rejected(rib: &Rib) -> BTreeSet<Prefix> {
-    let usable = |prefix: &Prefix| rib.lookup(*prefix).unwrap().best().is_some();
-    let all = ROUTES.into_iter().map(p);
-    all.filter(|prefix| !usable(prefix)).collect()
 }
 
 #[test]
@@ -74,23 +60,15 @@ fn what_is_told_follows_piece_by_piece() {
 #[test]
 fn a_policy_that_changes_again_before_the_end_counts_for_all() {
     let mut rib = with_routes();
-    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[3]])));
+    // What the changes have in common at their end makes each about one prefix.
+    let last = ROUTES[1];
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], last])));
+    rib.drain(2);
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[3], last])));
     rib.pull(PeerId(2), 10);
-    // The first of them has been looked at, the last one has not, and neither change is about both.
-    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0]])));
-    assert_eq!(rib.drain(2).1, routes(&[0]));
-    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], ROUTES[3]])));
-    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], ROUTES[1]])));
-    assert_eq!(rib.drain(2).1, routes(&[1]));
-
-    rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[0], ROUTES[3]])));
-    rib.go_on();
-    assert_eq!(rejected(&rib), routes(&[0]), "the last one later");
-    rib.update_chains(PeerId(1), import(rejecting(&[ROUTES[2], ROUTES[3]])));
-    while rib.has_reviews() {
-        rib.go_on();
-    }
-    assert_eq!(rejected(&rib), routes(&[2, 3]));
+    // The first piece is behind, the last one has not been looked at, and this is not about it.
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[3], ROUTES[2], last])));
+    assert_eq!(rib.drain(2).1, routes(&[2, 3]));
 }
 
 /// However fast policies change, all of the table has its turn.
@@ -99,13 +77,10 @@ fn changes_without_end_keep_no_route_from_its_turn() {
     let mut rib = with_routes();
     for number in 0..8 {
         let number = ["10.0.0.0/8", "10.0.0.0/9"][number % 2];
-        rib.update_chains(PeerId(1), import(rejecting(&[number, ROUTES[3]])));
         rib.update_chains(PeerId(2), export(rejecting(&[number, ROUTES[2]])));
-        rib.go_on();
         rib.pull(PeerId(2), 10);
     }
-    assert!(rib.has_reviews() && rib.has_updates(PeerId(2)));
-    assert_eq!(rejected(&rib), routes(&[3]));
+    assert!(rib.has_updates(PeerId(2)));
     assert_eq!(rib.told(PeerId(2), p(ROUTES[2])), None);
 }
 
@@ -113,21 +88,19 @@ fn changes_without_end_keep_no_route_from_its_turn() {
 #[test]
 fn a_table_that_grows_meanwhile_is_looked_through_to_the_end() {
     let mut rib = with_routes();
-    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[1..])));
     rib.update_chains(PeerId(2), export(rejecting(&ROUTES[1..])));
-    rib.go_on();
+    const BETWEEN: &str = "100.65.0.0/16";
+    rib.learn(1, BETWEEN, attrs(&[65001], 1));
     rib.pull(PeerId(2), 10);
-    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[..1])));
-    rib.update_chains(PeerId(2), export(rejecting(&ROUTES[..1])));
+    assert!(rib.told(PeerId(2), p(BETWEEN)).is_some());
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[0], BETWEEN])));
     for prefix in ["100.66.0.0/16", "100.67.0.0/16"] {
         rib.learn(1, prefix, attrs(&[65001], 1));
     }
-    while rib.has_reviews() {
-        rib.go_on();
-    }
-    assert_eq!(rejected(&rib), routes(&[0]));
     rib.drain(2);
-    assert_eq!(rib.told(PeerId(2), p(ROUTES[0])), None);
+    let told = ROUTES.map(|prefix| rib.told(PeerId(2), p(prefix)).is_some());
+    assert_eq!(told, [false, true, true, true]);
+    assert_eq!(rib.told(PeerId(2), p(BETWEEN)), None);
 }
 
 #[test]
@@ -160,16 +133,32 @@ fn a_piece_with_nothing_to_say_is_not_the_end() {
     assert_eq!(gone, [nlri(ROUTES[3])]);
 }
 
+/// What is said of a route that comes meanwhile follows the new policy, whether its turn has come or not.
 #[test]
-fn what_comes_and_goes_meanwhile_is_judged_as_it_comes() {
+fn what_comes_meanwhile_is_judged_as_it_comes() {
     let mut rib = with_routes();
-    rib.update_chains(PeerId(1), import(rejecting(&ROUTES[1..])));
-    assert_eq!(rejected(&rib), routes(&[]));
-    rib.learn(1, ROUTES[2], attrs(&[65001, 7], 1));
-    assert_eq!(rejected(&rib), routes(&[2]));
-    rib.peer_down(PeerId(1), PeerDown::Flush);
-    rib.go_on();
-    assert!(!rib.has_reviews(), "nobody is left to be judged");
+    rib.update_chains(PeerId(2), export(rejecting(&[ROUTES[3], "100.66.0.0/16"])));
+    rib.learn(1, "100.66.0.0/16", attrs(&[65001], 1));
+    rib.learn(1, ROUTES[3], attrs(&[65001, 7], 1));
+    let batch = rib.pull(PeerId(2), 10);
+    assert_eq!((batch.reach.len(), batch.more), (0, true));
+    assert_eq!(batch.withdraw, [nlri(ROUTES[3])]);
+    assert_eq!(rib.drain(2).1, routes(&[]));
+}
+
+/// A session that ends takes its review along.
+#[test]
+fn the_next_session_is_told_by_what_is_in_force_then() {
+    let mut rib = with_routes();
+    rib.update_chains(PeerId(2), export(rejecting(&ROUTES)));
+    rib.pull(PeerId(2), 10);
+    rib.peer_down(PeerId(2), PeerDown::Flush);
+    rib.peer_up(PeerId(2), transit(SessionKind::Ebgp, 2))
+        .unwrap();
+    assert_eq!(
+        rib.drain(2).0.keys().copied().collect::<BTreeSet<_>>(),
+        routes(&[0, 1, 2, 3])
+    );
 }
 
 /// RFC 4724 section 2: it comes "once it completes the initial routing update".
