@@ -317,6 +317,43 @@ pub fn join(
     Some(Joined { place, sharing })
 }
 
+/// How many share the traffic once `gone` is no longer at `place` among ranked ones, of which `sharing` did:
+/// `ranked` gives the one at a place of the `len` that are left, who stay in order. `None` where MED may have a
+/// say: one that it removed because of `gone` may be back.
+#[must_use]
+pub fn leave(
+    (gone, place): (&Candidate, usize),
+    len: usize,
+    ranked: impl Fn(usize) -> Option<Candidate>,
+    (sharing, max_paths): (usize, usize),
+) -> Option<usize> {
+    // Whoever is removed by MED is behind all those who are not.
+    for at in place..len {
+        let other = ranked(at)?;
+        if compare_head(&other, gone).is_ne() {
+            break;
+        }
+        if other.neighbor_as == gone.neighbor_as && other.med > gone.med {
+            return None;
+        }
+    }
+    if place >= sharing || len == 0 {
+        return Some(sharing.min(len));
+    }
+    let best = ranked(0)?;
+    for at in 1..len.min(max_paths.max(1)) {
+        let other = ranked(at)?;
+        if !ties(&best, &other) {
+            return Some(at);
+        }
+        // Else one of those before it, with a lower one, may have removed it.
+        if other.med != best.med {
+            return None;
+        }
+    }
+    Some(len.min(max_paths.max(1)))
+}
+
 /// Whether only steps that [break ties](Step::breaks_ties) tell the two apart, MED left out.
 fn ties(a: &Candidate, b: &Candidate) -> bool {
     let by = |step| compare_step(step, a, b);

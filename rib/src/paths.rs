@@ -204,14 +204,16 @@ impl Paths {
         };
     }
 
-    /// Removes a path.
-    pub(crate) fn remove(&mut self, peer: PeerIndex, path_id: u32) -> Option<Path> {
-        let at = self.position(peer, path_id)?;
+    /// Removes the path at a place of the list.
+    pub(crate) fn remove(&mut self, place: usize) -> Option<Path> {
+        if place >= self.as_slice().len() {
+            return None;
+        }
         match core::mem::take(self) {
             Self::Empty => None,
             Self::One(path) => Some(path),
             Self::Many(mut list) => {
-                let removed = list.remove(at);
+                let removed = list.remove(place);
                 *self = match list.as_slice() {
                     [] => Self::Empty,
                     [last] => Self::One(*last),
@@ -247,7 +249,7 @@ mod tests {
             paths.insert(0, Path::new(AttrId::new(0), one, path_id, 0));
         }
         assert!(paths.is_full(one) && !paths.is_full(other));
-        paths.remove(one, 7).unwrap();
+        paths.remove(paths.position(one, 7).unwrap()).unwrap();
         assert!(!paths.is_full(one));
     }
 
@@ -273,11 +275,14 @@ mod tests {
             assert_eq!(paths.as_slice().len(), i + 1);
             assert_eq!(paths.as_slice()[i / 2], path(i));
         }
-        assert_eq!(paths.remove(PeerIndex::LOCAL, 0), None);
+        assert_eq!(paths.position(PeerIndex::LOCAL, 0), None);
         for i in 0..4 {
             let peer = PeerIndex::new(i).unwrap();
-            assert_eq!(paths.remove(peer, 1), None);
-            assert_eq!(paths.remove(peer, 0), Some(path(i)));
+            assert_eq!(paths.position(peer, 1), None);
+            assert_eq!(paths.remove(4 - i), None);
+            let place = paths.position(peer, 0).unwrap();
+            assert_eq!(paths.remove(place), Some(path(i)));
+            assert_eq!(paths.position(peer, 0), None);
         }
         assert!(paths.is_empty());
     }

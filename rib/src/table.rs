@@ -204,16 +204,16 @@ impl<P: PrefixKey> Table<P> {
         next.extend(prefixes.take(AHEAD));
         *done = 0;
         self.slab.find_all(next, found);
-        // Of many paths a few are compared, and too much would drive out what was fetched first.
-        const PATHS: usize = 4;
-        let paths = |slot: &u32| self.slab.get(*slot).paths.as_slice().iter();
-        let lens = found.iter().flatten().map(|slot| paths(slot).len());
-        black_box(lens.sum::<usize>());
-        let paths = found
-            .iter()
-            .flatten()
-            .flat_map(|slot| paths(slot).take(PATHS));
-        attrs.fetch(paths.map(|path| path.attr));
+        let slots = self.slab.slots();
+        let found = found.iter().flatten();
+        fetch(found.filter_map(|slot| slots.get(*slot as usize)), attrs);
+    }
+
+    /// Has the memory fetched that dealing with the paths of some entries takes, the first of which is this one.
+    /// Their slots are one behind the other.
+    pub(crate) fn fetch_from(&self, id: PrefixId, attrs: &AttrStore) {
+        let entries = self.slab.slots().iter().skip(id.index());
+        fetch(entries.take(AHEAD), attrs);
     }
 
     /// The entry of `prefix`, made if there is none. The caller gives it a path, or calls
@@ -293,6 +293,16 @@ impl<P: PrefixKey> Table<P> {
         }
         waiting
     }
+}
+
+/// Has the memory fetched that dealing with the paths of these entries takes.
+fn fetch<'a, P: 'a>(entries: impl Iterator<Item = &'a Entry<P>> + Clone, attrs: &AttrStore) {
+    // Of many paths a few are compared, and too much would drive out what was fetched first.
+    const PATHS: usize = 4;
+    let lens = entries.clone().map(|entry| entry.paths.as_slice().len());
+    black_box(lens.sum::<usize>());
+    let paths = entries.flat_map(|entry| entry.paths.as_slice().iter().take(PATHS));
+    attrs.fetch(paths.map(|path| path.attr));
 }
 
 #[cfg(test)]

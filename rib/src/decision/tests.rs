@@ -280,6 +280,17 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     })
 }
 
+/// Makes them equal in all that counts before MED.
+fn level(list: &mut [Candidate]) {
+    let Some(first) = list.first().copied() else {
+        return;
+    };
+    for c in list {
+        (c.local, c.long_lived_stale, c.local_pref) = (false, false, first.local_pref);
+        (c.aigp, c.path_len, c.origin) = (first.aigp, first.path_len, first.origin);
+    }
+}
+
 /// RFC 4271 section 9.1.2.2 as it is written: remove, step by step.
 fn by_elimination(list: &[Candidate]) -> Option<Candidate> {
     let mut left = list.to_vec();
@@ -337,11 +348,8 @@ proptest! {
         max_paths in 1..4_usize,
     ) {
         let mut list = list;
-        if same_head && let Some(first) = list.first().copied() {
-            for c in &mut list {
-                (c.local, c.long_lived_stale, c.local_pref) = (false, false, first.local_pref);
-                (c.aigp, c.path_len, c.origin) = (first.aigp, first.path_len, first.origin);
-            }
+        if same_head {
+            level(&mut list);
         }
         if same_med {
             list.iter_mut().for_each(|c| c.med = 0);
@@ -360,6 +368,51 @@ proptest! {
                 prop_assert_eq!(joined.sharing, sharing);
             }
             ranked = as_all;
+        }
+    }
+
+    /// One after the other, each from among those that are left, comes to ranking those that are left. Where MED
+    /// is the same for all, nobody has to look at the whole set.
+    #[test]
+    fn leaving_one_by_one_is_ranking_the_rest(
+        list in candidates(),
+        same_med in any::<bool>(),
+        same_head in prop::bool::weighted(0.75),
+        turns in prop::collection::vec(0..8_usize, 8),
+        max_paths in 0..4_usize,
+    ) {
+        let mut list = list;
+        if same_head {
+            level(&mut list);
+        }
+        if same_med {
+            list.iter_mut().for_each(|c| c.med = 0);
+        }
+        let in_order = |list: &[Candidate]| {
+            let ranking = rank(list);
+            let sharing = multipath(list, &ranking, max_paths);
+            (ranking.iter().map(|r| list[r.index]).collect::<Vec<_>>(), sharing)
+        };
+        let (mut ranked, mut sharing) = in_order(&list);
+        for turn in turns {
+            if ranked.is_empty() {
+                break;
+            }
+            let place = turn % ranked.len();
+            let gone = ranked.remove(place);
+            let left = leave(
+                (&gone, place),
+                ranked.len(),
+                |at| ranked.get(at).copied(),
+                (sharing, max_paths),
+            );
+            prop_assert!(left.is_some() || !same_med);
+            let anew = in_order(&ranked);
+            if let Some(left) = left {
+                prop_assert_eq!(&ranked, &anew.0);
+                prop_assert_eq!(left, anew.1);
+            }
+            (ranked, sharing) = anew;
         }
     }
 

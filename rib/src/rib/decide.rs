@@ -2,7 +2,7 @@
 //!
 //! Whoever changes the paths of a prefix takes a [`Standing`] first and calls [`redecide`] after:
 //! the difference between the two says which peers have to look again and whether the FIB has to.
-//! Whoever adds one has [`join`] do it all.
+//! Whoever adds one has [`join`] do it all, and whoever takes one out [`leave`].
 
 use redstart_bgp::{session::PeerId, types::PrefixKey};
 use smallvec::SmallVec;
@@ -241,10 +241,34 @@ pub(crate) fn join<P: PrefixKey>(
         return;
     }
     let before = Standing::of(entry, &shared.attrs);
+    path.place(false, false);
     entry.paths.insert(place, path);
     let paths = entry.paths.as_mut_slice();
     match joined {
-        Some(joined) => share(paths, joined),
+        Some(joined) => share(paths, joined.sharing),
+        None => elect(paths, shared),
+    }
+    conclude(table, shared, id, &before);
+}
+
+/// Takes the path at `place` out of the entry, and decides `id` again. Those that are left stay in order, and if it
+/// was behind all that matters to anybody, nothing else changes.
+pub(crate) fn leave<P: PrefixKey>(
+    table: &mut Table<P>,
+    shared: &mut Shared,
+    id: PrefixId,
+    place: usize,
+) {
+    let entry = table.entry_mut(id);
+    let before = Standing::of(entry, &shared.attrs);
+    let sharing = sharing(entry.paths.as_slice());
+    let Some(gone) = entry.paths.remove(place) else {
+        return;
+    };
+    let paths = entry.paths.as_mut_slice();
+    match find_rest(paths, (&gone, place), sharing, shared) {
+        Some(_) if place >= sharing => {}
+        Some(sharing) => share(paths, sharing),
         None => elect(paths, shared),
     }
     conclude(table, shared, id, &before);
@@ -252,19 +276,42 @@ pub(crate) fn join<P: PrefixKey>(
 
 /// Where a new path has its place among those that are decided about, unless all of them have to be.
 fn find_place(paths: &[Path], new: &Candidate, shared: &Shared) -> Option<Joined> {
-    let usable = paths.iter().take_while(|path| path.is_usable()).count();
-    let sharing = paths.iter().take_while(|path| path.is_multipath()).count();
     let most = shared.config.max_paths.into();
     let ranked = |place| candidate(paths.get(place)?, shared);
-    decision::join(new, usable, ranked, (sharing, most))
+    decision::join(new, usable(paths), ranked, (sharing(paths), most))
 }
 
-/// Marks the best, and those that share the traffic with it, after a path came to its place.
-fn share(paths: &mut [Path], joined: Joined) {
-    paths[joined.place].place(false, false);
+/// How many share the traffic now that one is gone from a place, unless all have to be decided about.
+fn find_rest(
+    paths: &[Path],
+    (gone, place): (&Path, usize),
+    sharing: usize,
+    shared: &Shared,
+) -> Option<usize> {
+    if !gone.is_usable() {
+        return Some(sharing);
+    }
+    let gone = candidate(gone, shared)?;
+    let most = shared.config.max_paths.into();
+    let ranked = |place| candidate(paths.get(place)?, shared);
+    decision::leave((&gone, place), usable(paths), ranked, (sharing, most))
+}
+
+/// How many took part in the last decision: the first ones.
+fn usable(paths: &[Path]) -> usize {
+    paths.iter().take_while(|path| path.is_usable()).count()
+}
+
+/// How many of them share the traffic.
+fn sharing(paths: &[Path]) -> usize {
+    paths.iter().take_while(|path| path.is_multipath()).count()
+}
+
+/// Marks the best, and those that share the traffic with it, among paths that are in order.
+fn share(paths: &mut [Path], sharing: usize) {
     let usable = paths.iter_mut().take_while(|path| path.is_usable());
     for (place, path) in usable.enumerate() {
-        path.place(place == 0, place < joined.sharing);
+        path.place(place == 0, place < sharing);
     }
 }
 

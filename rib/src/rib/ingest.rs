@@ -6,12 +6,13 @@ use smallvec::SmallVec;
 use super::{
     admit::Admission,
     arrivals::Arrivals,
-    decide::{Shared, Standing, join, redecide},
+    decide::{Shared, Standing, join, leave, redecide},
     departures::Departures,
 };
 use crate::{
     ids::{PeerIndex, PrefixId},
     import::{self, Refusal, RefusalCounts},
+    index::AHEAD,
     limit::LimitState,
     paths::Path,
     policy::Difference,
@@ -202,14 +203,14 @@ pub(crate) fn remove<P: PrefixKey>(
     peer: PeerIndex,
     path_id: u32,
 ) -> bool {
-    let entry = table.entry_mut(id);
-    let before = Standing::of(entry, &shared.attrs);
-    let Some(path) = entry.paths.remove(peer, path_id) else {
+    let entry = table.entry(id);
+    let Some(at) = entry.paths.position(peer, path_id) else {
         return false;
     };
+    let path = entry.paths.as_slice()[at];
     count_remove(shared, P::FAMILY, &path);
     shared.touch_adj_in(id, entry.prefix, &path);
-    redecide(table, shared, id, &before);
+    leave(table, shared, id, at);
     shared.attrs.release(path.attr);
     true
 }
@@ -283,6 +284,9 @@ pub(crate) fn flush<P: PrefixKey>(
     }
     let mut departures = Departures::new(peer);
     for id in table.ids() {
+        if id.index().is_multiple_of(AHEAD) {
+            table.fetch_from(id, &shared.attrs);
+        }
         for path_id in path_ids(table, id, peer, &pick) {
             take_out(table, shared, &mut departures, (id, peer, path_id));
         }
