@@ -38,5 +38,5 @@ pub use model::{FibConfig, Form, NexthopStyle, Route, RouteKey, RouteKind, Targe
 pub use object::{
     Group, KernelNexthop, Leg, Member, NexthopChange, NexthopId, NexthopSpec, Resilient,
 };
-pub use plan::{Arrival, FibCounters, Planner};
+pub use plan::{Arrival, FibCounters, FibTotals, Planner};
 pub use reason::{InstallState, ParkReason, errno};

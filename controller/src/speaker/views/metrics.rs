@@ -114,14 +114,14 @@ impl Core {
     }
 
     fn count_kernel(&self, page: &mut metrics::Snapshot) {
-        let (totals, parked) = self.count_routes();
+        let totals = self.kernel.planner().totals();
         page.kernel_routes = BTreeMap::from([
             ("installed", totals.installed),
             ("pending", totals.pending),
-            ("parked", totals.parked),
+            ("parked", totals.parked.values().sum()),
             ("stale", totals.stale),
         ]);
-        page.kernel_parked = parked;
+        page.kernel_parked = totals.parked;
         let counters = self.kernel.planner().counters();
         page.kernel_operations = BTreeMap::from([
             ("add", counters.added),

@@ -1,9 +1,6 @@
 //! Routes and their paths, and what the kernel holds of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use redstart_bgp::{
     mrt::table::Peer,
@@ -167,32 +164,15 @@ impl Core {
     }
 
     pub(super) fn kernel_totals(&self) -> views::KernelTotals {
-        self.count_routes().0
-    }
-
-    /// Kernel routes by state, and the parked ones by reason.
-    pub(super) fn count_routes(&self) -> (views::KernelTotals, BTreeMap<&'static str, u64>) {
-        let mut parked = BTreeMap::new();
-        let mut totals = views::KernelTotals {
+        let totals = self.kernel.planner().totals();
+        views::KernelTotals {
             error: self.kernel.error(),
-            ..Default::default()
-        };
-        for (prefix, state) in self.kernel.planner().iter() {
-            match state {
-                InstallState::Installed => {
-                    totals.installed += 1;
-                    totals.installed_ipv6 += u64::from(prefix.family() == Family::Ipv6Unicast);
-                }
-                InstallState::Pending => totals.pending += 1,
-                InstallState::Parked(reason) => {
-                    totals.parked += 1;
-                    *parked.entry(reason.id()).or_default() += 1;
-                }
-                InstallState::Stale => totals.stale += 1,
-                InstallState::NotDesired => {}
-            }
+            installed: totals.installed,
+            installed_ipv6: totals.installed_ipv6,
+            pending: totals.pending,
+            parked: totals.parked.values().sum(),
+            stale: totals.stale,
         }
-        (totals, parked)
     }
 
     pub(super) fn kernel_view(&self) -> views::Kernel {

@@ -10,10 +10,13 @@
 use core::hint::black_box;
 
 use foldhash::fast::FixedState;
-use redstart_bgp::types::{Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
+use redstart_bgp::types::{Family, Ipv4Prefix, Ipv6Prefix, Prefix, PrefixKey};
 use smallvec::SmallVec;
 
-use super::entry::Entry;
+use super::{
+    entry::Entry,
+    totals::{Count, Counts},
+};
 use crate::{
     index::AHEAD,
     slab::{Found, Keyed, Slab},
@@ -32,19 +35,34 @@ const SMALL: usize = 4096;
 /// See the module's page.
 #[derive(Debug)]
 pub(super) struct Entries {
-    v4: Slab<(Ipv4Prefix, Entry)>,
-    v6: Slab<(Ipv6Prefix, Entry)>,
+    v4: Slab<Known<Ipv4Prefix>>,
+    v6: Slab<Known<Ipv6Prefix>>,
+    counts_v4: Counts,
+    counts_v6: Counts,
 }
 
-impl<P: PrefixKey> Keyed for (P, Entry) {
+/// What a slot holds.
+#[derive(Debug)]
+struct Known<P> {
+    prefix: P,
+    /// How the entry was counted.
+    counted: Count,
+    entry: Entry,
+}
+
+impl<P: PrefixKey> Keyed for Known<P> {
     type Key = P;
 
     fn new(prefix: P) -> Self {
-        (prefix, Entry::default())
+        Self {
+            prefix,
+            counted: Count::Nothing,
+            entry: Entry::default(),
+        }
     }
 
     fn key(&self) -> P {
-        self.0
+        self.prefix
     }
 
     fn renew(&mut self, prefix: P) {
@@ -52,11 +70,11 @@ impl<P: PrefixKey> Keyed for (P, Entry) {
     }
 
     fn forget(&mut self) {
-        self.1 = Entry::forgotten();
+        self.entry = Entry::forgotten();
     }
 
     fn is_forgotten(&self) -> bool {
-        self.1.is_forgotten()
+        self.entry.is_forgotten()
     }
 }
 
@@ -65,6 +83,8 @@ impl Entries {
         Self {
             v4: Slab::new(hasher.clone()),
             v6: Slab::new(hasher.clone()),
+            counts_v4: Counts::default(),
+            counts_v6: Counts::default(),
         }
     }
 
@@ -113,28 +133,52 @@ impl Entries {
 
     pub(super) fn prefix(&self, Slot(slot): Slot) -> Prefix {
         match slot & V6 {
-            0 => self.v4.get(slot).0.into(),
-            _ => self.v6.get(slot & !V6).0.into(),
+            0 => self.v4.get(slot).prefix.into(),
+            _ => self.v6.get(slot & !V6).prefix.into(),
         }
     }
 
     pub(super) fn entry(&self, Slot(slot): Slot) -> &Entry {
         match slot & V6 {
-            0 => &self.v4.get(slot).1,
-            _ => &self.v6.get(slot & !V6).1,
+            0 => &self.v4.get(slot).entry,
+            _ => &self.v6.get(slot & !V6).entry,
         }
     }
 
     pub(super) fn entry_mut(&mut self, Slot(slot): Slot) -> &mut Entry {
         match slot & V6 {
-            0 => &mut self.v4.get_mut(slot).1,
-            _ => &mut self.v6.get_mut(slot & !V6).1,
+            0 => &mut self.v4.get_mut(slot).entry,
+            _ => &mut self.v6.get_mut(slot & !V6).entry,
         }
     }
 
     /// The entry of `prefix`, if there is one.
     pub(super) fn get(&self, prefix: Prefix) -> Option<&Entry> {
         self.find(prefix).map(|slot| self.entry(slot))
+    }
+
+    /// Counts an entry as it is now. Due whenever it may have changed.
+    pub(super) fn recount(&mut self, Slot(slot): Slot) {
+        match slot & V6 {
+            0 => recount(self.v4.get_mut(slot), &mut self.counts_v4),
+            _ => recount(self.v6.get_mut(slot & !V6), &mut self.counts_v6),
+        }
+    }
+
+    /// How an entry was counted.
+    pub(super) fn counted(&self, Slot(slot): Slot) -> Count {
+        match slot & V6 {
+            0 => self.v4.get(slot).counted,
+            _ => self.v6.get(slot & !V6).counted,
+        }
+    }
+
+    /// How many entries of a family count how.
+    pub(super) const fn counts(&self, family: Family) -> Counts {
+        match family {
+            Family::Ipv4Unicast => self.counts_v4,
+            Family::Ipv6Unicast => self.counts_v6,
+        }
     }
 
     /// Forgets an entry of which nothing is left to know.
@@ -157,8 +201,8 @@ impl Entries {
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Entry)> {
         let v4 = (0..).map(Slot).zip(self.v4.slots_mut());
         let v6 = (V6..).map(Slot).zip(self.v6.slots_mut());
-        let v4 = v4.map(|(slot, (_, entry))| (slot, entry));
-        v4.chain(v6.map(|(slot, (_, entry))| (slot, entry)))
+        let v4 = v4.map(|(slot, known)| (slot, &mut known.entry));
+        v4.chain(v6.map(|(slot, known)| (slot, &mut known.entry)))
     }
 
     /// Gives memory back if next to nothing is left. Slots change hands: nobody may have one.
@@ -170,15 +214,23 @@ impl Entries {
 
 /// Those that are not idle: of the others there is nothing to know.
 fn known<P: PrefixKey>(
-    slab: &Slab<(P, Entry)>,
+    slab: &Slab<Known<P>>,
 ) -> impl Iterator<Item = (u32, Prefix, &Entry)> + use<'_, P> {
     let slots = (0..).zip(slab.slots());
     slots
-        .filter(|(_, (_, entry))| !entry.is_idle())
-        .map(|(slot, (prefix, entry))| (slot, (*prefix).into(), entry))
+        .filter(|(_, known)| !known.entry.is_idle())
+        .map(|(slot, known)| (slot, known.prefix.into(), &known.entry))
 }
 
-fn give_back<P: PrefixKey>(slab: &mut Slab<(P, Entry)>) {
+fn recount<P>(known: &mut Known<P>, counts: &mut Counts) {
+    let now = Count::of(&known.entry);
+    if known.counted != now {
+        counts.recount(known.counted, now);
+        known.counted = now;
+    }
+}
+
+fn give_back<P: PrefixKey>(slab: &mut Slab<Known<P>>) {
     let slots = slab.slots().len();
     if slots > SMALL && slab.len() < slots / 16 {
         slab.give_back();

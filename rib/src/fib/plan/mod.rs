@@ -44,6 +44,7 @@ mod replies;
 mod send;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -52,7 +53,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use redstart_bgp::{time::Instant, types::Prefix};
 
-pub use self::latency::Arrival;
 use self::{
     compare::Comparison,
     entries::{Entries, Slot},
@@ -63,6 +63,7 @@ use self::{
     objects::Objects,
     queues::{Queues, Turn},
 };
+pub use self::{latency::Arrival, totals::FibTotals};
 use super::{
     foreign::ForeignRoutes,
     kernel::KernelOp,
@@ -490,6 +491,11 @@ impl Planner {
     }
 
     fn enqueue(&mut self, slot: Slot, is_repair: bool) {
+        self.find_turn(slot, is_repair);
+        self.entries.recount(slot);
+    }
+
+    fn find_turn(&mut self, slot: Slot, is_repair: bool) {
         let prefix = self.entries.prefix(slot);
         let entry = self.entries.entry_mut(slot);
         if entry.queued {

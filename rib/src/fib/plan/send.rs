@@ -129,6 +129,7 @@ impl Planner {
         entry.in_flight = true;
         entry.disturbed = false;
         entry.overlaps |= self.reading;
+        self.entries.recount(slot);
         if let Some(object) = change.writes() {
             self.objects.hold(object);
         }

@@ -17,8 +17,9 @@ use redstart_bgp::{
 
 use crate::{
     fib::{
-        Change, FibConfig, InstallState, KernelError, KernelEvent, KernelOp, LinkAddress,
-        NexthopStyle, OpError, ParkReason, Planner, Request, Route, errno, fake::FakeKernel,
+        Change, FibConfig, FibTotals, InstallState, KernelError, KernelEvent, KernelOp,
+        LinkAddress, NexthopStyle, OpError, ParkReason, Planner, Request, Route, errno,
+        fake::FakeKernel,
     },
     nexthop::Gateway,
 };
@@ -129,11 +130,37 @@ impl Pair {
         for _ in 0..1000 {
             let batch = self.step(16);
             if batch.is_empty() && self.planner.is_quiescent() {
+                self.totals_are_right();
                 return sent;
             }
             sent.extend(batch);
         }
         panic!("does not come to rest: {:?}", self.planner.counters());
+    }
+
+    fn count_one_by_one(&self) -> FibTotals {
+        let mut totals = FibTotals::default();
+        for (prefix, state) in self.planner.iter() {
+            totals.add(&state, prefix.family(), 1);
+        }
+        totals
+    }
+
+    /// What is counted at rest is what each prefix says of itself.
+    fn totals_are_right(&self) {
+        assert_eq!(self.planner.totals(), self.count_one_by_one());
+    }
+
+    /// At any time, except that it is not always known whether anything is to be done.
+    fn totals_are_nearly_right(&self) {
+        let level = |totals: FibTotals| FibTotals {
+            pending: totals.pending + totals.installed,
+            installed: 0,
+            installed_ipv6: 0,
+            ..totals
+        };
+        let [counted, expected] = [self.planner.totals(), self.count_one_by_one()].map(level);
+        assert_eq!(counted, expected);
     }
 
     /// Past every pause.

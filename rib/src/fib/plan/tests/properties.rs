@@ -403,6 +403,10 @@ pub(super) fn replay(style: NexthopStyle, steps: &[Step]) {
     let mut model = Model::new(style);
     for step in steps {
         model.run(step);
+        // Whose routes are in the way is found out piece by piece.
+        if !model.pair.planner.is_comparing() {
+            model.pair.totals_are_nearly_right();
+        }
     }
     model.settle();
 }
