@@ -181,11 +181,10 @@ impl Core {
                     self.configure(configured);
                     self.pass_on_news(since);
                 }
-                Some(query) = inputs.asked.recv() => match query {
-                    Query::Operate(what, whom, reply) => _ = reply.send(self.operate(what, &whom)),
-                    query => views::answer(&self, query),
-                },
-                _ = self.from_peers.recv_many(&mut burst, BURST) => self.on_neighbours(&mut burst),
+                Some(query) = inputs.asked.recv() => self.on_query(query),
+                _ = self.from_peers.recv_many(&mut burst, BURST) => {
+                    self.on_neighbours(&mut burst, &mut inputs.asked);
+                }
                 Some(event) = self.stations.next() => {
                     let started = self.started;
                     let wall = |at| views::wall(started, at);
@@ -219,7 +218,14 @@ impl Core {
         self.stations.stop_all().await;
     }
 
-    fn on_neighbours(&mut self, burst: &mut Vec<FromPeer>) {
+    fn on_query(&mut self, query: Query) {
+        match query {
+            Query::Operate(what, whom, reply) => _ = reply.send(self.operate(what, &whom)),
+            query => views::answer(self, query),
+        }
+    }
+
+    fn on_neighbours(&mut self, burst: &mut Vec<FromPeer>, asked: &mut mpsc::Receiver<Query>) {
         let now = self.clock.now();
         self.rib.set_time(now);
         // Whoever is lost is left before the tables are touched, all of them.
@@ -227,6 +233,14 @@ impl Core {
         self.kernel.avoid(now, &lost.collect::<Vec<_>>());
         for event in burst.drain(..) {
             self.on_neighbour(event);
+            // All of them may take longer than somebody who asks should wait, and one who asks is soon answered.
+            if let Ok(query) = asked.try_recv() {
+                // Of a route that has just come, nobody has looked for the next hop yet.
+                if !self.restart.is_deferring() {
+                    self.kernel.resolve_new_next_hops(&mut self.rib);
+                }
+                self.on_query(query);
+            }
         }
     }
 

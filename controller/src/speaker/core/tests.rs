@@ -14,6 +14,7 @@ use redstart_bgp::{
 };
 use redstart_rib::fib::FibCounters;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
@@ -86,7 +87,7 @@ impl World {
 
     /// All of them at once, and what follows from them.
     fn burst(&mut self, mut burst: Vec<FromPeer>) {
-        self.core.on_neighbours(&mut burst);
+        self.core.on_neighbours(&mut burst, &mut nobody());
         self.core.settle();
     }
 
@@ -147,6 +148,11 @@ impl World {
     fn counters(&self) -> FibCounters {
         self.core.kernel.planner().counters()
     }
+}
+
+/// Who asks nothing.
+fn nobody() -> mpsc::Receiver<Query> {
+    mpsc::channel(1).1
 }
 
 fn make_link() {
@@ -238,7 +244,7 @@ fn a_router_whose_loss_comes_behind_routes_is_not_led_to_again_by_those() {
         burst.push(world.tells(OTHER, within(41, 4096).map(|it| (it, [10, 0, 0, OTHER]))));
         let (reason, retained) = (DownReason::HoldTimerExpired, FamilySet::EMPTY);
         burst.push(world.event(ONE, Event::Down { reason, retained }));
-        world.core.on_neighbours(&mut burst);
+        world.core.on_neighbours(&mut burst, &mut nobody());
         assert!(
             world.counters().added > 50,
             "the kernel was given routes meanwhile"
@@ -294,5 +300,42 @@ fn routes_through_one_that_comes_with_the_end_of_a_restart_stay_as_they_are() {
         let written = (after.added, after.replaced, after.deleted, after.swept);
         assert_eq!(written, (0, 0, 0, 0));
         assert!(ip("route show 10.244.7.0/24").contains("10.0.0.1"));
+    });
+}
+
+#[test]
+fn whoever_asks_is_answered_between_two_reads_of_a_burst() {
+    in_namespace(async {
+        make_link();
+        let mut world = World::new(false).await;
+        for n in [ONE, OTHER] {
+            world.up(n);
+            let ends = world.ends(n);
+            world.burst(vec![ends]);
+        }
+        let (questions, mut asked) = mpsc::channel(8);
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            let (status, answer) = oneshot::channel();
+            questions.try_send(Query::Status(status)).unwrap();
+            answers.push(answer);
+        }
+        let routes = |n, first| within(first, 100).map(move |it| (it, [10, 0, 0, n]));
+        let mut burst = vec![
+            world.tells(ONE, routes(ONE, 20)),
+            world.tells(OTHER, routes(OTHER, 21)),
+        ];
+        world.core.on_neighbours(&mut burst, &mut asked);
+        let mut known = answers
+            .iter_mut()
+            .map(|answer| answer.try_recv().map(|status| status.prefixes));
+        let ipv4 = Family::Ipv4Unicast.to_string();
+        assert_eq!(known.next().unwrap().unwrap()[&ipv4], 100);
+        assert_eq!(known.next().unwrap().unwrap()[&ipv4], 200);
+        known.next().unwrap().unwrap_err();
+        assert!(
+            !world.core.rib.has_pending_next_hops(),
+            "who asks hears of no route whose next hop nobody has looked for"
+        );
     });
 }
