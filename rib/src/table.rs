@@ -79,14 +79,63 @@ impl<P: PrefixKey> Keyed for Entry<P> {
 
 impl<P> Entry<P> {
     const fn is_unused(&self) -> bool {
-        self.paths.is_empty() && self.announced == 0 && self.flags & IN_FIB == 0
+        self.paths.is_empty() && self.announced == 0 && !self.is_in_fib()
+    }
+
+    /// Whether the last word to the FIB was a route.
+    pub(crate) const fn is_in_fib(&self) -> bool {
+        self.flags & IN_FIB != 0
     }
 
     /// Notes whether the last word to the FIB is a route; whether it was one before.
     pub(crate) const fn set_in_fib(&mut self, in_fib: bool) -> bool {
-        let before = self.flags & IN_FIB != 0;
+        let before = self.is_in_fib();
         self.flags = self.flags & !IN_FIB | if in_fib { IN_FIB } else { 0 };
         before
+    }
+}
+
+/// Prefixes whose forwarding may have changed since the FIB last asked.
+#[derive(Debug, Default)]
+pub(crate) struct FibDirty {
+    /// Those that packets may be led astray to: the FIB has a route, or had one.
+    changed: DirtySet,
+    /// Those that it has none to.
+    new: DirtySet,
+}
+
+impl FibDirty {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.new.is_empty()
+    }
+
+    /// Whether any is not new.
+    pub(crate) const fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, id: PrefixId) {
+        self.changed.insert(id);
+    }
+
+    pub(crate) fn insert_all(&mut self, ids: &[PrefixId]) {
+        self.changed.insert_all(ids);
+    }
+
+    /// As [`insert_all`](Self::insert_all), for those that the FIB has no route to.
+    pub(crate) fn insert_new(&mut self, ids: &[PrefixId]) {
+        self.new.insert_all(ids);
+    }
+
+    /// Takes the next one out that is not new.
+    pub(crate) fn pop_changed(&mut self) -> Option<PrefixId> {
+        let id = self.changed.pop()?;
+        self.new.remove(id);
+        Some(id)
+    }
+
+    pub(crate) fn pop_new(&mut self) -> Option<PrefixId> {
+        self.new.pop()
     }
 }
 
@@ -96,8 +145,7 @@ pub(crate) struct Table<P> {
     slab: Slab<Entry<P>>,
     /// How many entries there are of each prefix length.
     lengths: Vec<u32>,
-    /// Prefixes whose forwarding may have changed since the FIB last asked.
-    pub(crate) fib_dirty: DirtySet,
+    pub(crate) fib_dirty: FibDirty,
     /// Prefixes with a path whose next hop nobody has looked for yet.
     pub(crate) waiting: Vec<PrefixId>,
     ahead: Ahead<P>,
@@ -117,7 +165,7 @@ impl<P: PrefixKey> Table<P> {
         Self {
             slab: Slab::new(FixedState::with_seed(seed)),
             lengths: vec![0; usize::from(P::FAMILY.max_len()) + 1],
-            fib_dirty: DirtySet::default(),
+            fib_dirty: FibDirty::default(),
             waiting: Vec::new(),
             ahead: Ahead {
                 prefixes: SmallVec::new(),

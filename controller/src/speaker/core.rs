@@ -296,7 +296,7 @@ impl Core {
             let now = self.clock.now();
             if self.kernel.is_free(now) {
                 self.kernel.resolve_new_next_hops(&mut self.rib);
-                self.install(now);
+                self.install(now, true);
             }
         }
     }
@@ -339,7 +339,7 @@ impl Core {
         }
         self.follow_kernel();
         self.kernel.resolve_next_hops(&mut self.rib);
-        self.install(now);
+        self.install(now, !self.from_peers.is_empty());
         // Not before: in the middle of a burst those are avoided who are not heard of as lost yet.
         if !self.unsettled {
             self.kernel.caught_up(&self.rib);
@@ -355,11 +355,13 @@ impl Core {
         self.kernel.push(now, &mut self.rib);
     }
 
-    /// What the RIB wants goes to the planner, and from there to the kernel.
-    fn install(&mut self, now: Instant) {
+    /// What the RIB wants goes to the planner, and from there to the kernel. Not all of it where others wait.
+    fn install(&mut self, now: Instant, others_wait: bool) {
         self.kernel.avoid(now, &self.neighbours.take_lost());
         self.unsettled = !self.restart.defers_selection(now, &self.neighbours)
-            && self.kernel.take_changes(self.clock, &mut self.rib);
+            && self
+                .kernel
+                .take_changes(self.clock, &mut self.rib, others_wait);
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -442,17 +442,22 @@ impl Kernel {
         }
     }
 
-    /// Takes over what the RIB wants, and meanwhile gives the kernel what it is free for. True if there is
-    /// more, for the next turn.
-    pub(super) fn take_changes(&mut self, clock: Clock, rib: &mut Rib) -> bool {
+    /// Takes over what the RIB wants, and meanwhile gives the kernel what it is free for. Of routes to new
+    /// prefixes, if `others_wait`, only what the kernel would be idle without: it takes longer for a table than
+    /// anybody else. True if there is more, for the next turn.
+    pub(super) fn take_changes(&mut self, clock: Clock, rib: &mut Rib, others_wait: bool) -> bool {
         if !self.install || self.next.is_some() {
             return false;
         }
         for _ in 0..CHANGES / MOVED {
-            if !rib.has_fib_changes() {
+            let mut changes = if others_wait && !self.is_in_want() {
+                rib.take_urgent_fib_changes(MOVED)
+            } else {
+                rib.take_fib_changes(MOVED)
+            };
+            if changes.is_empty() {
                 break;
             }
-            let mut changes = rib.take_fib_changes(MOVED);
             for (prefix, route) in &mut changes {
                 *route = route.take().map(|route| self.sourced(*prefix, route));
             }
@@ -467,6 +472,12 @@ impl Kernel {
             self.planner.told_all(clock.now());
         }
         rib.has_fib_changes()
+    }
+
+    /// Whether the planner has less than the kernel may take until the next time.
+    fn is_in_want(&self) -> bool {
+        let link = self.netlink.as_ref();
+        link.is_some_and(|link| self.planner.waiting() < BATCHES * link.handle.batch())
     }
 
     /// What was read from a neighbour at `read_at` is about to change the tables.

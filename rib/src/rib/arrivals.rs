@@ -65,7 +65,8 @@ impl Arrivals {
             counts.received += self.received;
             counts.best += self.best.len();
         }
-        table.fib_dirty.insert_all(&self.best);
+        // One that the FIB has a route to has lost it, and is known to it as changed.
+        table.fib_dirty.insert_new(&self.best);
         shared.peers.mark_listeners(P::FAMILY, &self.best);
         self.received = 0;
         self.best.clear();

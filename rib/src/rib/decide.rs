@@ -353,7 +353,10 @@ fn conclude<P: PrefixKey>(
         shared.touch_loc_rib(id, prefix);
     }
     if before.forwarding != after.forwarding || before.is_local() != after.is_local() {
-        table.fib_dirty.insert(id);
+        match entry.is_in_fib() {
+            true => table.fib_dirty.insert(id),
+            false => table.fib_dirty.insert_new(&[id]),
+        }
     }
     table.forget_if_unused(id);
 }

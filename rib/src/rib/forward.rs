@@ -14,7 +14,7 @@ use crate::{
     fib::{Route, RouteKind},
     ids::PrefixId,
     nexthop::{Gateway, NexthopSet, Resolve, Resolved},
-    table::{Entry, Table},
+    table::{Entry, FibDirty, Table},
     tracking::{Changed, NextHopId, Whom},
 };
 
@@ -121,15 +121,18 @@ fn follow<P: PrefixKey>(
     }
 }
 
+/// How the next prefix is taken out.
+type Pop = fn(&mut FibDirty) -> Option<PrefixId>;
+
 fn take_changes<P: PrefixKey>(
     table: &mut Table<P>,
     shared: &Shared,
     originations: &Originations,
-    max: usize,
-    changes: &mut Vec<(Prefix, Option<Route>)>,
+    pop: Pop,
+    (max, changes): (usize, &mut Vec<(Prefix, Option<Route>)>),
 ) {
     while changes.len() < max
-        && let Some(id) = table.fib_dirty.pop()
+        && let Some(id) = pop(&mut table.fib_dirty)
     {
         let entry = table.entry_mut(id);
         let prefix = entry.prefix.into();
@@ -208,6 +211,13 @@ impl Rib {
         !self.v4.fib_dirty.is_empty() || !self.v6.fib_dirty.is_empty()
     }
 
+    /// Whether some of that is not about prefixes that the kernel has no route to: packets may be led astray
+    /// until it is told.
+    #[must_use]
+    pub const fn has_urgent_fib_changes(&self) -> bool {
+        self.v4.fib_dirty.has_changed() || self.v6.fib_dirty.has_changed()
+    }
+
     /// Says everything again at the next [`take_fib_changes`](Self::take_fib_changes): for a kernel
     /// table that starts empty.
     pub fn repeat_fib(&mut self) {
@@ -221,12 +231,24 @@ impl Rib {
     }
 
     /// What changed for the kernel since the last call, at most `max` prefixes: the latest state of
-    /// each, `None` where no route is wanted any more. A change may repeat what was said before.
+    /// each, `None` where no route is wanted any more. The [urgent](Self::has_urgent_fib_changes) ones come first.
+    /// A change may repeat what was said before.
     pub fn take_fib_changes(&mut self, max: usize) -> Vec<(Prefix, Option<Route>)> {
-        let mut changes = Vec::new();
-        let (shared, own) = (&self.shared, &self.originations);
-        take_changes(&mut self.v4, shared, own, max, &mut changes);
-        take_changes(&mut self.v6, shared, own, max, &mut changes);
+        let mut changes = self.take_urgent_fib_changes(max);
+        self.take_some(FibDirty::pop_new, max, &mut changes);
         changes
+    }
+
+    /// As [`take_fib_changes`](Self::take_fib_changes), but leaves new prefixes for later.
+    pub fn take_urgent_fib_changes(&mut self, max: usize) -> Vec<(Prefix, Option<Route>)> {
+        let mut changes = Vec::new();
+        self.take_some(FibDirty::pop_changed, max, &mut changes);
+        changes
+    }
+
+    fn take_some(&mut self, pop: Pop, max: usize, changes: &mut Vec<(Prefix, Option<Route>)>) {
+        let (shared, own) = (&self.shared, &self.originations);
+        take_changes(&mut self.v4, shared, own, pop, (max, &mut *changes));
+        take_changes(&mut self.v6, shared, own, pop, (max, changes));
     }
 }

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use redstart_bgp::types::Ipv4Prefix;
 use redstart_rib::{
-    RibConfig,
+    OriginSource, Origination, RibConfig,
     fib::{Change, FibCounters, KernelOp, LinkAddress, OpId, Request},
     nexthop::Gateway,
 };
@@ -137,4 +137,41 @@ fn netlink_that_went_is_opened_again_and_what_is_there_is_adopted() {
         assert_eq!((after.swept, there()), (0, 2));
         assert_eq!(kernel.error(), None);
     });
+}
+
+fn blackhole() -> Origination {
+    Origination {
+        source: OriginSource {
+            kind: "BGPAdvertisement".to_owned(),
+            name: "aggregates".to_owned(),
+        },
+        advertise: Vec::new(),
+        blackhole: true,
+    }
+}
+
+#[test]
+fn new_prefixes_wait_where_others_do_and_changed_ones_do_not() {
+    // There is nobody to give them to, so the kernel is not idle without them.
+    let mut kernel = Kernel::new(0, Recorded::nowhere());
+    kernel.install = true;
+    let mut rib = Rib::new(RibConfig::default(), 0);
+    let prefix = |i: u8| Prefix::V4(Ipv4Prefix::new([10, i, 0, 0].into(), 16).unwrap());
+    for i in 0..2 {
+        rib.set_origination(prefix(i), Some(blackhole()));
+    }
+    let clock = Clock::new();
+    assert!(kernel.take_changes(clock, &mut rib, true));
+    assert_eq!(counters(&kernel).desired, 0);
+    assert!(!kernel.take_changes(clock, &mut rib, false));
+    assert_eq!(counters(&kernel).desired, 2);
+
+    rib.set_origination(prefix(2), Some(blackhole()));
+    rib.set_origination(prefix(0), None);
+    assert!(kernel.take_changes(clock, &mut rib, true));
+    let desired = |i| kernel.planner.desired(prefix(i)).is_some();
+    assert_eq!([0, 1, 2].map(desired), [false, true, false]);
+    assert!(!kernel.take_changes(clock, &mut rib, false));
+    assert!(kernel.planner.desired(prefix(2)).is_some());
+    assert_eq!(counters(&kernel).desired, 2);
 }

@@ -313,6 +313,12 @@ impl Planner {
         [retry, probe, resync, nexthops].into_iter().flatten().min()
     }
 
+    /// How many prefixes wait for their turn in a batch.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queues.len()
+    }
+
     /// Whether [`next_batch`](Self::next_batch) would have something to send, were nothing in
     /// flight.
     #[must_use]

@@ -272,6 +272,38 @@ fn fib_changes_are_bounded_and_coalesce() {
 }
 
 #[test]
+fn what_the_kernel_has_a_route_to_goes_before_new_prefixes() {
+    let mut rib = tors();
+    let changed = ["203.0.1.0/24", "203.0.2.0/24"];
+    for prefix in changed {
+        rib.learn(1, prefix, attrs(&[65001], 1));
+    }
+    assert_eq!(rib.fib().len(), 2);
+    assert!(!rib.has_fib_changes() && !rib.has_urgent_fib_changes());
+    for i in 10..90 {
+        rib.learn(1, &format!("203.0.{i}.0/24"), attrs(&[65001], 1));
+    }
+    assert!(rib.has_fib_changes() && !rib.has_urgent_fib_changes());
+    // One is lost and the other moves; of the new ones, one goes and comes back.
+    rib.withdraw(PeerId(1), &nlri(changed[0]));
+    rib.learn(1, changed[1], attrs(&[65001], 2));
+    rib.withdraw(PeerId(1), &nlri("203.0.10.0/24"));
+    assert!(rib.has_urgent_fib_changes());
+    let first: BTreeMap<_, _> = rib.take_fib_changes(2).into_iter().collect();
+    assert_eq!(
+        first,
+        BTreeMap::from([(p(changed[0]), None), (p(changed[1]), via(&[2]))])
+    );
+    assert_eq!(rib.take_urgent_fib_changes(9), []);
+    assert!(!rib.has_urgent_fib_changes());
+    rib.learn(1, "203.0.10.0/24", attrs(&[65001], 3));
+    let rest = rib.fib();
+    assert_eq!(rest.len(), 80);
+    assert_eq!(rest[&p("203.0.10.0/24")], via(&[3]));
+    assert!(!rib.has_fib_changes());
+}
+
+#[test]
 fn the_longest_usable_prefix_is_found() {
     let mut rib = tors();
     rib.learn(1, "0.0.0.0/0", attrs(&[65001], 1));
