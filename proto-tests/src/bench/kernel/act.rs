@@ -81,7 +81,7 @@ impl Act {
         Running::start(self.there(0, &words)?)
     }
 
-    fn messages(&self, neighbour: u8) -> Messages {
+    fn messages(&self, neighbour: u8) -> Result<Messages> {
         let [_, own] = ends(neighbour, self.row.is_ipv6());
         messages(self.routes, asn(neighbour), own)
     }
@@ -100,7 +100,7 @@ impl Act {
     }
 
     fn install(&self) -> Result<()> {
-        let messages = self.messages(1);
+        let messages = self.messages(1)?;
         let mut probe = self.probe()?;
         let mut session = Session::establish(1, self.row.is_ipv6(), UP)?;
         thread::sleep(SETTLE);
@@ -135,7 +135,7 @@ impl Act {
         thread::sleep(SETTLE);
         // Nobody is told before the other has been: both are there when the first route is written.
         for (session, neighbour) in sessions.iter_mut().zip([1, 2]) {
-            session.send(&self.messages(neighbour).announcements)?;
+            session.send(&self.messages(neighbour)?.announcements)?;
         }
         probe.until(true)?;
         self.settle()?;
@@ -162,7 +162,7 @@ impl Act {
     fn remove(&self) -> Result<()> {
         let mut probe = self.probe()?;
         let mut session = Session::establish(1, false, UP)?;
-        session.send(&self.messages(1).announcements)?;
+        session.send(&self.messages(1)?.announcements)?;
         probe.until(true)?;
         self.settle()?;
         let before = usage::of(&self.pids)?;

@@ -38,7 +38,7 @@ impl Probe {
     /// Answers each line (`there` or `gone`) of the standard input by the time when it was so, and
     /// `mend` by the times that it took until each of some routes was back that were removed.
     pub fn run(self) -> Result<()> {
-        let destinations = messages::destinations(self.routes, self.ipv6, SAMPLES);
+        let destinations = messages::destinations(self.routes, self.ipv6, SAMPLES)?;
         let socket = UdpSocket::bind(if self.ipv6 { "[::]:0" } else { "0.0.0.0:0" })?;
         let before = count(self.ipv6)?;
         println!("ready");
@@ -77,7 +77,7 @@ impl Probe {
     fn mend(&self, socket: &UdpSocket) -> Result<Vec<Duration>> {
         const REMOVED: u32 = 100;
         let mut took = Vec::new();
-        for destination in messages::destinations(self.routes, self.ipv6, REMOVED) {
+        for destination in messages::destinations(self.routes, self.ipv6, REMOVED)? {
             let found = ip(&["route", "get", "fibmatch", &destination.to_string()])?;
             let prefix = found.split_whitespace().next().context("no route")?;
             let began = Instant::now();

@@ -44,7 +44,7 @@ impl Raw {
         probe.args(["probe", &self.routes.to_string()]);
         probe.args(ipv6.then_some("--ipv6"));
         let mut probe = Running::start(probe)?;
-        let prefixes = messages::prefixes(self.routes, ipv6);
+        let prefixes = messages::prefixes(self.routes, ipv6)?;
         let writer = Writer::open(GROUP)?;
         let own = std::process::id();
         for (phase, add) in [("announce", true), ("withdraw", false)] {

@@ -33,7 +33,7 @@ impl Stream {
     /// Sends until it is killed.
     pub fn run(self) -> Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let destinations = messages::destinations(self.routes, false, DESTINATIONS);
+        let destinations = messages::destinations(self.routes, false, DESTINATIONS)?;
         for destination in destinations.iter().cycle() {
             socket.send_to(b"x", SocketAddr::from((*destination, PORT)))?;
             thread::sleep(PAUSE);
