@@ -10,7 +10,8 @@
 //! pace. The group remembers verdicts, one for each attribute set, and the last sets unpacked, so that
 //! a set is unpacked, judged, dressed, packed and hashed once for the group; and the last batches, for
 //! members in step (`rib::alike`). Nothing that is remembered keeps a set in use, or a prefix: a slot that has
-//! changed hands since is seen by its birth or its prefix, and a batch is compared with the tables.
+//! changed hands since is seen by its birth, and a batch counts only while the member that it was made for
+//! holds it.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -24,7 +25,7 @@ use redstart_bgp::{
 
 use crate::{
     attrs::AttrStore,
-    ids::{AttrId, PeerIndex, PrefixId, ToldId},
+    ids::{AttrId, PeerIndex, PrefixId, ToldId, Words},
     peers::PeerInfo,
     policy::{ImportPolicy, NextHopRule, PeerPolicies, RouteSource, family_index},
 };
@@ -71,19 +72,28 @@ pub(crate) struct Group {
 pub(crate) struct Alike {
     /// Whom it was collected for.
     pub(crate) by: PeerIndex,
-    pub(crate) told: Vec<Told>,
+    /// See [`AdjOut::looked_again`](crate::adj_out::AdjOut::looked_again).
+    pub(crate) looked_again: u64,
+    pub(crate) fresh: Fresh,
     /// The same as a batch has it.
     pub(crate) reach: Announcements,
 }
 
-/// A prefix that a member was told of. Slots of both may have changed hands since.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
-    pub(crate) id: PrefixId,
-    pub(crate) prefix: Prefix,
-    pub(crate) told: ToldId,
-    /// When that slot was taken.
-    pub(crate) birth: u32,
+/// Prefixes that a member was told of for the first time.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh {
+    pub(crate) ids: Words,
+    /// What was told, and which path it was made of: whose attributes, and who sent them.
+    pub(crate) sources: Vec<(AttrId, PeerIndex, ToldId)>,
+}
+
+impl Fresh {
+    pub(crate) fn push(&mut self, id: PrefixId, source: (AttrId, PeerIndex, ToldId)) {
+        self.ids.push(id);
+        if self.sources.last() != Some(&source) {
+            self.sources.push(source);
+        }
+    }
 }
 
 impl Group {

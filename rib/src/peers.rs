@@ -16,7 +16,7 @@ use redstart_bgp::{
 use crate::{
     adj_out::AdjOut,
     groups::{Group, GroupIndex, Groups},
-    ids::{PeerIndex, PrefixId},
+    ids::{PeerIndex, PrefixId, Words},
     import::RefusalCounts,
     limit::LimitState,
     policy::{
@@ -546,7 +546,7 @@ impl Peers {
     }
 
     /// Marks prefixes for all who may have to be told learned routes: [`Audience::contains`] them.
-    pub(crate) fn mark_listeners(&mut self, family: Family, ids: &[PrefixId]) {
+    pub(crate) fn mark_listeners(&mut self, family: Family, ids: &Words) {
         let family = family_index(family);
         for index in &self.listeners[family] {
             let Some(Some(peer)) = self.slots.get_mut(index.index()) else {

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::{
     attrs::AttrStore,
-    ids::{AttrId, DirtySet, PrefixId},
+    ids::{AttrId, DirtySet, PrefixId, Words},
     index::AHEAD,
     paths::Paths,
     slab::{Found, Keyed, Slab},
@@ -118,12 +118,12 @@ impl FibDirty {
         self.changed.insert(id);
     }
 
-    pub(crate) fn insert_all(&mut self, ids: &[PrefixId]) {
+    pub(crate) fn insert_all(&mut self, ids: &Words) {
         self.changed.insert_all(ids);
     }
 
     /// As [`insert_all`](Self::insert_all), for those that the FIB has no route to.
-    pub(crate) fn insert_new(&mut self, ids: &[PrefixId]) {
+    pub(crate) fn insert_new(&mut self, ids: &Words) {
         self.new.insert_all(ids);
     }
 

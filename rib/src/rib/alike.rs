@@ -2,9 +2,9 @@
 //!
 //! Members that keep pace are told the same prefixes, one member after the other. What was collected
 //! for one is kept, and given to another one that is to be told just that: the prefixes wait for it, it
-//! was told nothing of them before, nothing about them has changed since, and none of them is about the
-//! member itself. All of that is asked of the tables, each time; what is kept is a guess and no queue.
-//! Who is not in step is told in its own way, as ever.
+//! was told nothing of them before, nothing about them has changed since, and no path to them is about the
+//! member itself. All of that is asked of the two Adj-RIBs-Out, each time; what is kept is a guess and no
+//! queue. Who is not in step is told in its own way, as ever.
 
 use redstart_bgp::types::PrefixKey;
 
@@ -13,11 +13,7 @@ use super::{
     decide::Shared,
 };
 use crate::{
-    adj_out::AdjOut,
-    groups::{Alike, Told},
-    ids::PeerIndex,
-    peers::Peers,
-    policy::family_index,
+    adj_out::AdjOut, groups::Alike, ids::PeerIndex, peers::Peers, policy::family_index,
     table::Table,
 };
 
@@ -34,20 +30,9 @@ impl<P: PrefixKey> Collector<P> {
             return None;
         }
         let kept = shared.peers.group_mut(self.to)?.take_alike(P::FAMILY);
-        let fitting = |alike: &&Alike| alike.told.len() <= max && self.fits(alike, table, shared);
+        let fitting = |alike: &&Alike| alike.fresh.ids.len() <= max && self.fits(alike, shared);
         let found = kept.iter().find(fitting);
-        let count = found.map(|alike| {
-            self.repeated.push(alike.reach.clone());
-            for Told { id, told, .. } in alike.told.iter().copied() {
-                self.out.dirty.remove(id);
-                self.out.unsendable.remove(&id);
-                self.out.set_sent(id, Some(shared.attrs.retain_told(told)));
-                let entry = table.entry_mut(id);
-                entry.announced += 1;
-                shared.touch_adj_out(id, entry.prefix, self.to, 0);
-            }
-            alike.told.len()
-        });
+        let count = found.map(|alike| self.tell_as(alike, table, shared));
         if let Some(group) = shared.peers.group_mut(self.to) {
             group.put_alike(P::FAMILY, kept);
         }
@@ -55,28 +40,35 @@ impl<P: PrefixKey> Collector<P> {
     }
 
     /// Whether the peer is to be told just this.
-    fn fits(&self, alike: &Alike, table: &Table<P>, shared: &Shared) -> bool {
-        let Some(theirs) = out_of::<P>(&shared.peers, alike.by) else {
+    fn fits(&self, alike: &Alike, shared: &Shared) -> bool {
+        let Some(theirs) = out_of::<P>(&shared.peers, alike.by).filter(|_| alike.by != self.to)
+        else {
             return false;
         };
-        let mut last = None;
-        alike.told.iter().all(|it| {
-            let Told { id, told, .. } = *it;
-            let waits = self.out.dirty.contains(id) && self.out.sent(id).is_none();
-            let holds = theirs.sent(id) == Some(told) && !theirs.dirty.contains(id);
-            let entry = table.entry(id);
-            let is_that = entry.prefix.into() == it.prefix && shared.attrs.is_told(told, it.birth);
-            if !(waits && holds && is_that) {
-                return false;
-            }
-            let Some(best) = entry.paths.best() else {
-                return false;
-            };
-            let source = Some((best.attr, best.peer, told));
-            let known = last == source;
-            last = source;
-            known || !(best.peer.is_local() || is_about(self.to, best, told, shared))
-        })
+        let ids = &alike.fresh.ids;
+        let waits = self.out.dirty.contains_all(ids) && self.out.knows_none(ids);
+        let holds = theirs.looked_again() == alike.looked_again && !theirs.dirty.contains_any(ids);
+        let mut sources = alike.fresh.sources.iter();
+        waits
+            && holds
+            && !sources.any(|(attr, from, told)| is_about(self.to, (*attr, *from), *told, shared))
+    }
+
+    /// Tells the peer just this; how many prefixes it is.
+    fn tell_as(&mut self, alike: &Alike, table: &mut Table<P>, shared: &mut Shared) -> usize {
+        let ids = &alike.fresh.ids;
+        self.repeated.push(alike.reach.clone());
+        self.out.dirty.remove_all(ids);
+        if let Some(theirs) = out_of::<P>(&shared.peers, alike.by) {
+            self.out.tell_as(theirs, ids, &mut shared.attrs);
+        }
+        for id in ids.ids() {
+            self.out.unsendable.remove(&id);
+            let entry = table.entry_mut(id);
+            entry.announced += 1;
+            shared.touch_adj_out(id, entry.prefix, self.to, 0);
+        }
+        ids.len()
     }
 }
 

@@ -4,11 +4,10 @@
 //! follows is the same for all of one UPDATE, so it is noted here and done at once for all of them.
 
 use redstart_bgp::types::PrefixKey;
-use smallvec::SmallVec;
 
 use super::decide::{Shared, place_alone};
 use crate::{
-    ids::{PeerIndex, PrefixId},
+    ids::{PeerIndex, PrefixId, Words},
     paths::{Path, Paths},
     table::Table,
 };
@@ -19,15 +18,15 @@ pub(crate) struct Arrivals {
     from: PeerIndex,
     received: usize,
     /// Those among them that are usable.
-    best: SmallVec<[PrefixId; 64]>,
+    best: Words,
 }
 
 impl Arrivals {
-    pub(crate) const fn new(from: PeerIndex) -> Self {
+    pub(crate) fn new(from: PeerIndex) -> Self {
         Self {
             from,
             received: 0,
-            best: SmallVec::new_const(),
+            best: Words::default(),
         }
     }
 
@@ -69,6 +68,6 @@ impl Arrivals {
         table.fib_dirty.insert_new(&self.best);
         shared.peers.mark_listeners(P::FAMILY, &self.best);
         self.received = 0;
-        self.best.clear();
+        self.best = Words::default();
     }
 }

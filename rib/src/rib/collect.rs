@@ -19,8 +19,8 @@ use super::{decide::Shared, pull::learned};
 use crate::{
     adj_out::{AdjOut, ToldPath, ToldPaths},
     export::{self, Exported, Originations},
-    groups::{Alike, Source, Told},
-    ids::{PeerIndex, PrefixId, ToldId},
+    groups::{Alike, Fresh, Source},
+    ids::{AttrId, PeerIndex, PrefixId, ToldId},
     index::AHEAD,
     paths::Path,
     policy::{Hits, family_index},
@@ -34,7 +34,7 @@ pub(super) struct Collector<P> {
     /// Whether others may be told just what this peer is told.
     pub(super) may_share: bool,
     /// What the peer is told that it knew nothing of, as long as it is told nothing else.
-    alike: Option<Vec<Told>>,
+    alike: Option<Fresh>,
     /// What another member was told, to be told again.
     pub(super) repeated: Vec<Announcements>,
     /// Whether the peer's policies look at prefixes.
@@ -73,7 +73,7 @@ impl<P: PrefixKey> Collector<P> {
             to,
             out: core::mem::take(out),
             may_share,
-            alike: may_share.then(Vec::new),
+            alike: may_share.then(Fresh::default),
             repeated: Vec::new(),
             by_prefix: peer.info.policies.export.looks_at_prefixes(),
             withdraw: Vec::new(),
@@ -119,6 +119,7 @@ impl<P: PrefixKey> Collector<P> {
     /// Ends with the batch to send.
     pub(super) fn finish(mut self, shared: &mut Shared, batch: &mut OutBatch) {
         self.end_run(shared);
+        let looked_again = self.out.looked_again();
         if let Some(peer) = shared.peers.get_mut(self.to) {
             peer.out[family_index(P::FAMILY)] = self.out;
         }
@@ -128,10 +129,15 @@ impl<P: PrefixKey> Collector<P> {
         let reach = self.reach.into_iter();
         let reach = reach.map(|(attrs, list)| (attrs, P::into_set(list)));
         let reach: Announcements = reach.collect();
-        let alike = self.alike.filter(|told| !told.is_empty());
-        if let (Some(told), Some(group)) = (alike, shared.peers.group_mut(self.to)) {
-            let (by, reach) = (self.to, reach.clone());
-            group.keep(P::FAMILY, Alike { by, told, reach });
+        let fresh = self.alike.filter(|fresh| !fresh.ids.is_empty());
+        if let (Some(fresh), Some(group)) = (fresh, shared.peers.group_mut(self.to)) {
+            let alike = Alike {
+                by: self.to,
+                looked_again,
+                fresh,
+                reach: reach.clone(),
+            };
+            group.keep(P::FAMILY, alike);
         }
         let parts = [core::mem::take(&mut batch.reach)].into_iter();
         let parts = parts.chain(self.repeated).chain([reach]);
@@ -149,9 +155,10 @@ impl<P: PrefixKey> Collector<P> {
         let asked = self.out.resend.remove(id);
         self.out.unsendable.remove(&id);
         let entry = table.entry(id);
-        let prefix = entry.prefix;
-        let told = self.judge(prefix, entry.paths.best(), shared, own);
-        let before = self.out.set_sent(id, told);
+        let (prefix, best) = (entry.prefix, entry.paths.best());
+        let source = best.map(|best| (best.attr, best.peer));
+        let told = self.judge(prefix, best, shared, own);
+        let before = self.out.set_sent(id, told, &mut shared.attrs);
         if let Some(before) = before {
             shared.attrs.release_told(before);
         }
@@ -159,17 +166,11 @@ impl<P: PrefixKey> Collector<P> {
             shared.touch_adj_out(id, prefix, self.to, 0);
         }
         let nlri = Nlri::plain(prefix);
-        match (before, told) {
-            (None, Some(told)) => {
-                if let Some(alike) = &mut self.alike {
-                    alike.push(Told {
-                        id,
-                        prefix: prefix.into(),
-                        told,
-                        birth: shared.attrs.birth_of_told(told),
-                    });
-                }
+        match (before, told, source, &mut self.alike) {
+            (None, Some(told), Some((attr, from)), Some(fresh)) => {
+                fresh.push(id, (attr, from, told))
             }
+            (None, None, ..) => {}
             _ => self.alike = None,
         }
         match (before, told) {
@@ -324,7 +325,7 @@ impl<P: PrefixKey> Collector<P> {
                 told
             }
         }?;
-        if is_about(self.to, path, told, shared) {
+        if is_about(self.to, (path.attr, path.peer), told, shared) {
             shared.attrs.release_told(told);
             return None;
         }
@@ -376,17 +377,22 @@ fn one_of(mut parts: Vec<Announcements>) -> Announcements {
 }
 
 /// Whether what others are told of a path is not for this peer.
-pub(super) fn is_about(to: PeerIndex, path: &Path, told: ToldId, shared: &Shared) -> bool {
+pub(super) fn is_about(
+    to: PeerIndex,
+    (attr, sender): (AttrId, PeerIndex),
+    told: ToldId,
+    shared: &Shared,
+) -> bool {
     let peer = |index| shared.peers.get(index).map(|peer| &peer.info);
-    let Some((info, from)) = peer(to).zip(peer(path.peer)) else {
+    let Some((info, from)) = peer(to).zip(peer(sender)) else {
         return true;
     };
-    if path.peer == to {
+    if sender == to {
         return true;
     }
     let attrs = &shared.attrs;
-    let originator = attrs.originator(path.attr).unwrap_or(from.router_id);
-    let loops = |asn| attrs.passed(path.attr, asn);
+    let originator = attrs.originator(attr).unwrap_or(from.router_id);
+    let loops = |asn| attrs.passed(attr, asn);
     let next_hop = attrs.told_next_hop(told);
     export::concerns(info, from, originator, loops, next_hop).is_some()
 }

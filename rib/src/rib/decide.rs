@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::{
     attrs::AttrStore,
     decision::{self, Candidate, Joined},
-    ids::{AttrId, PeerIndex, PrefixId},
+    ids::{AttrId, PeerIndex, PrefixId, Words},
     owners::Owners,
     paths::Path,
     peers::{Peer, PeerInfo, Peers, SessionKind},
@@ -344,7 +344,9 @@ fn conclude<P: PrefixKey>(
     if local {
         shared.peers.mark(P::FAMILY, id, |_| true);
     } else if best_changed {
-        shared.peers.mark_listeners(P::FAMILY, &[id]);
+        shared
+            .peers
+            .mark_listeners(P::FAMILY, &Words::from_iter([id]));
     } else {
         mark_takers_of_paths::<P>(shared, id);
     }
@@ -355,7 +357,7 @@ fn conclude<P: PrefixKey>(
     if before.forwarding != after.forwarding || before.is_local() != after.is_local() {
         match entry.is_in_fib() {
             true => table.fib_dirty.insert(id),
-            false => table.fib_dirty.insert_new(&[id]),
+            false => table.fib_dirty.insert_new(&Words::from_iter([id])),
         }
     }
     table.forget_if_unused(id);

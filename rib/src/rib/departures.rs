@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::decide::Shared;
 use crate::{
-    ids::{PeerIndex, PrefixId},
+    ids::{PeerIndex, PrefixId, Words},
     paths::Paths,
     table::Table,
 };
@@ -73,8 +73,9 @@ impl Departures {
             counts.best -= self.left.len();
             counts.stale -= self.stale;
         }
-        table.fib_dirty.insert_all(&self.left);
-        shared.peers.mark_listeners(P::FAMILY, &self.left);
+        let left: Words = self.left.iter().copied().collect();
+        table.fib_dirty.insert_all(&left);
+        shared.peers.mark_listeners(P::FAMILY, &left);
         for id in self.left.drain(..) {
             table.forget_if_unused(id);
         }

@@ -87,14 +87,12 @@ pub(crate) fn forget_told<P: PrefixKey>(
     let Some(peer) = shared.peers.get_mut(peer) else {
         return;
     };
-    let out = core::mem::take(&mut peer.out[family]);
-    for (_, told) in out.iter() {
-        shared.attrs.release_told(told);
-    }
+    let out = peer.out[family].take();
     for id in out.prefixes() {
         table.entry_mut(id).announced -= 1;
         table.forget_if_unused(id);
     }
+    out.release(&mut shared.attrs);
 }
 
 /// The session could not carry these: the peer does not hold them.
@@ -114,7 +112,7 @@ pub(crate) fn take_back<P: PrefixKey>(
         let told = if several {
             out.forget_path(id, nlri.path_id.0)
         } else {
-            out.set_sent(id, None)
+            out.set_sent(id, None, &mut shared.attrs)
         };
         let Some(told) = told else {
             continue;
