@@ -168,7 +168,7 @@ impl<P: PrefixKey> Collector<P> {
         let nlri = Nlri::plain(prefix);
         match (before, told, source, &mut self.alike) {
             (None, Some(told), Some((attr, from)), Some(fresh)) => {
-                fresh.push(id, (attr, from, told))
+                fresh.push(id, (attr, from, told));
             }
             (None, None, ..) => {}
             _ => self.alike = None,

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::export::Withheld;
 
 /// External peers 1 to 4 with equal terms: only what is about one of them differs.
 fn group() -> Rib {
@@ -129,6 +130,17 @@ fn who_is_special_is_told_something_else() {
     assert_eq!(next_hop(&third), Some(ip("10.0.0.1")));
     assert_eq!(next_hop(&second), Some(ip("10.0.0.100")));
     assert_eq!(second, fourth);
+}
+
+#[test]
+fn what_a_session_cannot_carry_is_not_tried_again_for_a_batch_of_another() {
+    let mut rib = group();
+    rib.learn(1, ROUTE, attrs(&[65001], 1));
+    assert!(rib.pull(PeerId(2), 100).reach == rib.pull(PeerId(3), 100).reach);
+    rib.unsendable(PeerId(3), &nlri(ROUTE), Withheld::TooLong);
+    rib.learn(1, "198.51.100.0/24", attrs(&[65001], 1));
+    let told: Vec<Prefix> = pulled(&mut rib, 3).into_keys().collect();
+    assert_eq!(told, [p("198.51.100.0/24")]);
 }
 
 /// 40 prefixes by two attribute sets, from peer 1.
