@@ -236,9 +236,7 @@ impl Core {
             // All of them may take longer than somebody who asks should wait, and one who asks is soon answered.
             if let Ok(query) = asked.try_recv() {
                 // Of a route that has just come, nobody has looked for the next hop yet.
-                if !self.restart.is_deferring() {
-                    self.kernel.resolve_new_next_hops(&mut self.rib);
-                }
+                self.kernel.resolve_new_next_hops(&mut self.rib);
                 self.on_query(query);
             }
         }

@@ -51,6 +51,8 @@ const CHANGES: usize = 4096;
 
 /// Changes moved before the kernel is given what it is free for: that takes less time than a batch.
 const MOVED: usize = 512;
+/// The same of what may wait, while others do and the kernel has enough.
+const FEW: usize = 64;
 
 /// The pause before netlink is opened again, or what is left under former marks is removed again.
 const REOPEN: Duration = Duration::from_secs(5);
@@ -449,11 +451,14 @@ impl Kernel {
         if !self.install || self.next.is_some() {
             return false;
         }
-        for _ in 0..CHANGES / MOVED {
-            let mut changes = if others_wait && !self.is_in_want() {
-                rib.take_urgent_fib_changes(MOVED)
-            } else {
+        for piece in 0..CHANGES / MOVED {
+            let mut changes = if !others_wait || self.is_in_want() {
                 rib.take_fib_changes(MOVED)
+            } else if piece == 0 {
+                // What keeps changing must not keep what is new from the kernel for ever.
+                rib.take_fib_changes(FEW)
+            } else {
+                rib.take_urgent_fib_changes(MOVED)
             };
             if changes.is_empty() {
                 break;

@@ -231,11 +231,12 @@ impl Rib {
     }
 
     /// What changed for the kernel since the last call, at most `max` prefixes: the latest state of
-    /// each, `None` where no route is wanted any more. The [urgent](Self::has_urgent_fib_changes) ones come first.
-    /// A change may repeat what was said before.
+    /// each, `None` where no route is wanted any more. The [urgent](Self::has_urgent_fib_changes) ones come first;
+    /// of `max` an eighth is for new ones, however many there are of those. A change may repeat what was said before.
     pub fn take_fib_changes(&mut self, max: usize) -> Vec<(Prefix, Option<Route>)> {
-        let mut changes = self.take_urgent_fib_changes(max);
+        let mut changes = self.take_urgent_fib_changes(max - max / 8);
         self.take_some(FibDirty::pop_new, max, &mut changes);
+        self.take_some(FibDirty::pop_changed, max, &mut changes);
         changes
     }
 
@@ -246,8 +247,11 @@ impl Rib {
         changes
     }
 
+    /// Of each family, so that neither waits for all of the other's.
     fn take_some(&mut self, pop: Pop, max: usize, changes: &mut Vec<(Prefix, Option<Route>)>) {
         let (shared, own) = (&self.shared, &self.originations);
+        let half = changes.len() + max.saturating_sub(changes.len()).div_ceil(2);
+        take_changes(&mut self.v6, shared, own, pop, (half, &mut *changes));
         take_changes(&mut self.v4, shared, own, pop, (max, &mut *changes));
         take_changes(&mut self.v6, shared, own, pop, (max, changes));
     }

@@ -169,6 +169,15 @@ impl Rib {
         }
         let (families, client) = (info.families, info.rules.client);
         let kept = self.shared.peers.find(peer);
+        // On the terms by which their places were found.
+        let gone = Family::ALL
+            .into_iter()
+            .filter(|family| !families.contains(*family));
+        for (family, index) in gone.flat_map(|family| kept.map(|index| (family, index))) {
+            both_tables!(self, family, table => {
+                ingest::flush(table, &mut self.shared, index, |_| true);
+            });
+        }
         let kept = kept.and_then(|index| self.shared.peers.get(index));
         let was_client = kept.map(|peer| peer.info.rules.client);
         let index = self.shared.peers.insert(peer, info)?;
@@ -180,8 +189,6 @@ impl Rib {
                 if families.contains(family) {
                     // Its policy may be another than the one the kept routes were judged by.
                     ingest::rejudge(table, &mut self.shared, index, &Difference::Everything);
-                } else {
-                    ingest::flush(table, &mut self.shared, index, |_| true);
                 }
                 if learned {
                     review::begin(table, &mut self.shared, index, &Difference::Everything);

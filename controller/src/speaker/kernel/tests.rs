@@ -157,21 +157,26 @@ fn new_prefixes_wait_where_others_do_and_changed_ones_do_not() {
     kernel.install = true;
     let mut rib = Rib::new(RibConfig::default(), 0);
     let prefix = |i: u8| Prefix::V4(Ipv4Prefix::new([10, i, 0, 0].into(), 16).unwrap());
-    for i in 0..2 {
-        rib.set_origination(prefix(i), Some(blackhole()));
-    }
+    let originate = |rib: &mut Rib, some: core::ops::Range<u8>| {
+        for i in some {
+            rib.set_origination(prefix(i), Some(blackhole()));
+        }
+    };
+    originate(&mut rib, 0..150);
     let clock = Clock::new();
     assert!(kernel.take_changes(clock, &mut rib, true));
-    assert_eq!(counters(&kernel).desired, 0);
+    let few = u64::try_from(FEW).unwrap();
+    assert_eq!(counters(&kernel).desired, few, "not for ever");
     assert!(!kernel.take_changes(clock, &mut rib, false));
-    assert_eq!(counters(&kernel).desired, 2);
+    assert_eq!(counters(&kernel).desired, 150);
 
-    rib.set_origination(prefix(2), Some(blackhole()));
+    originate(&mut rib, 150..250);
     rib.set_origination(prefix(0), None);
     assert!(kernel.take_changes(clock, &mut rib, true));
     let desired = |i| kernel.planner.desired(prefix(i)).is_some();
-    assert_eq!([0, 1, 2].map(desired), [false, true, false]);
+    assert_eq!([0, 1, 249].map(desired), [false, true, false]);
+    assert_eq!(counters(&kernel).desired, 149 + few - 1);
     assert!(!kernel.take_changes(clock, &mut rib, false));
-    assert!(kernel.planner.desired(prefix(2)).is_some());
-    assert_eq!(counters(&kernel).desired, 2);
+    assert!(kernel.planner.desired(prefix(249)).is_some());
+    assert_eq!(counters(&kernel).desired, 249);
 }

@@ -304,6 +304,24 @@ fn what_the_kernel_has_a_route_to_goes_before_new_prefixes() {
 }
 
 #[test]
+fn what_keeps_changing_leaves_room_for_new_prefixes() {
+    let mut rib = tors();
+    let flapping = |i: u32| format!("203.0.{i}.0/24");
+    for i in 0..40 {
+        rib.learn(1, &flapping(i), attrs(&[65001], 1));
+    }
+    rib.fib();
+    for i in 0..40 {
+        rib.learn(1, &flapping(i), attrs(&[65001], 2));
+        rib.learn(1, &format!("203.1.{i}.0/24"), attrs(&[65001], 1));
+    }
+    let taken = rib.take_fib_changes(16);
+    let is_new = |(prefix, _): &&(Prefix, _)| p("203.1.0.0/16").contains(prefix.addr());
+    assert_eq!((taken.len(), taken.iter().filter(is_new).count()), (16, 2));
+    assert_eq!(rib.fib().len(), 80 - 16);
+}
+
+#[test]
 fn the_longest_usable_prefix_is_found() {
     let mut rib = tors();
     rib.learn(1, "0.0.0.0/0", attrs(&[65001], 1));
